@@ -1,0 +1,64 @@
+"""Every error this project raises on purpose. A message gives the value, the rule and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NasError(Exception):
+    """Root of all errors raised on purpose; `exit_status` is what the command line returns."""
+
+    exit_status = 1
+
+
+class ConfigError(NasError):
+    """A config, option or argument that cannot be used."""
+
+    exit_status = 2
+
+
+class DataError(NasError):
+    """Data that is missing, damaged, or too small for the tasks asked of it."""
+
+    exit_status = 2
+
+
+class SpaceError(NasError):
+    """A search space, or an architecture of it, that breaks the rules of `choose`."""
+
+    exit_status = 2
+
+
+class Rejected(NasError):
+    """The architecture being decided is not allowed in its space (`choose.reject`)."""
+
+
+class RunError(NasError):
+    """A run that does not exist, exists already, or is in use by another process."""
+
+    exit_status = 2
+
+
+class StoreError(NasError):
+    """A store that is damaged, or was written by a newer version."""
+
+
+class SearchError(NasError):
+    """A search that cannot go on."""
+
+
+class WorkerError(NasError):
+    """A worker process ended before its candidate was finished."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How to go on from an unknown name: the nearest known one, and all of them.
+
+    >>> nearest("evolutoin", ["evolution", "random"])
+    "did you mean 'evolution'? Known: evolution, random"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    listed = f"Known: {', '.join(names)}" if names else "None are known"
+    return f"did you mean {close[0]!r}? {listed}" if close else listed

@@ -1,0 +1,125 @@
+"""The seams between the rooms: what each part may ask of another. Plain classes satisfy them, without a base class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from .architecture import Architecture, Score, Trial
+    from .space import Choose
+
+Kind = Literal["classification", "regression"]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What a network must fit: `input_shape` is (channels, height, width) or (features,); `num_outputs` the ways of a
+    classification task, or the size of a regression target."""
+
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    kind: Kind = "classification"
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """Many tasks at once.
+
+    support_x  (tasks, support, *input_shape) float32; support is ways * shots, sorted by class
+    support_y  (tasks, support) int64 class in [0, ways), or (tasks, support, num_outputs) float32 targets
+    query_x, query_y  the same with queries * ways (or the regression task's queries) in place of support
+    """
+
+    support_x: Tensor
+    support_y: Tensor
+    query_x: Tensor
+    query_y: Tensor
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A fixed set of tasks: numbers `first` to `first + count - 1` of a split, the same for whoever is measured."""
+
+    split: Split
+    first: int
+    count: int
+
+    @property
+    def indices(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
+class SearchSpace(Protocol):
+    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network."""
+
+    @property
+    def name(self) -> str: ...
+
+    def decide(self, choose: Choose) -> Any: ...
+
+    def build(self, spec: Any, task: TaskShape) -> torch.nn.Module: ...
+
+
+class Controller(Protocol):
+    """Who proposes. A function of (space, seed, trials told in order): the nth architecture asked for is drawn from a
+    generator derived from (seed, n), so replaying the stored trials rebuilds the controller exactly.
+
+    Laws (`nas.testing`): `ask(a + b)` equals `ask(a) + ask(b)`; `tell(a + b)` equals `tell(a); tell(b)`.
+    """
+
+    def ask(self, n: int) -> list[Architecture]: ...
+
+    def tell(self, trials: Sequence[Trial]) -> None: ...
+
+
+class Evaluator(Protocol):
+    """Who judges. Must be picklable (it travels to worker processes) and may raise: that is a failed trial."""
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score: ...
+
+
+class Measurer(Protocol):
+    """What the finals need beyond an Evaluator."""
+
+    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
+        """The score on another bank. Meta-trained weights are read from the file `weights` when it exists, else the
+        candidate is meta-trained and they are written there, so one training serves several banks."""
+        ...
+
+
+class TaskFamily(Protocol):
+    """Where tasks come from: deterministic in (family, split, index, seed). Splits are disjoint in classes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> TaskShape: ...
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch: ...
+
+
+class Learner(Protocol):
+    """The inner loop: how a network adapts to a task's support set. `parameters` are the meta-learned ones, by name."""
+
+    @property
+    def name(self) -> str: ...
+
+    def meta_gradient(
+        self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The outer loss (a scalar) and its gradient, by parameter name, for one batch of tasks."""
+        ...
+
+    def adapt(
+        self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        """Predictions for the queries after 0, 1, …, `steps` inner steps: (steps + 1, tasks, queries, outputs)."""
+        ...

@@ -1,0 +1,265 @@
+"""What can be done with a search space, whoever supplies the choices: sample, replay, mutate, cross over, walk, count.
+
+A search space is a function that makes choices (`decide`). Each function here calls it with a different `choose`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from .architecture import Architecture
+from .errors import Rejected, SpaceError
+from .protocols import SearchSpace
+
+T = TypeVar("T")
+Pick = Callable[[str, int], int]
+"""Who decides: given a choice's name and its number of options, the index of one of them."""
+
+MAX_CHOICES = 10_000
+MAX_TRIES = 1_000
+
+
+class Choose:
+    """The one argument of `decide`: `choose(name, options)` returns one of the options and records which."""
+
+    def __init__(self, pick: Pick) -> None:
+        self.picks: dict[str, int] = {}
+        self._pick = pick
+
+    def __call__(self, name: str, options: Sequence[T]) -> T:
+        """One of `options`. Raises SpaceError when there are none, or the name was used before in this architecture."""
+        if not options:
+            raise SpaceError(f"choice {name!r} has no options; give at least one")
+        if name in self.picks:
+            raise SpaceError(f"choice {name!r} is made twice in one architecture; give each choice its own name")
+        if len(self.picks) >= MAX_CHOICES:
+            raise SpaceError(f"more than {MAX_CHOICES} choices in one architecture (at {name!r}); does decide end?")
+        index = self._pick(name, len(options))
+        self.picks[name] = index
+        return options[index]
+
+    def subset(self, name: str, options: Sequence[T], *, min: int = 0, max: int | None = None) -> list[T]:
+        """Between `min` and `max` of `options`, in their order; one yes/no choice an option, named `name[i]`."""
+        most = len(options) if max is None else max
+        if not 0 <= min <= most <= len(options):
+            raise SpaceError(
+                f"subset {name!r} asks for {min} to {most} of {len(options)} options; need 0 <= min <= max <= options"
+            )
+        taken: list[T] = []
+        for i, option in enumerate(options):
+            must = min - len(taken) == len(options) - i
+            may = len(taken) < most
+            if may and (must or self(f"{name}[{i}]", (False, True))):
+                taken.append(option)
+        return taken
+
+    def permutation(self, name: str, options: Sequence[T]) -> list[T]:
+        """All of `options` in a chosen order; one choice a place, named `name[i]`, among those not yet placed."""
+        left = list(options)
+        placed: list[T] = []
+        for i in range(len(left) - 1):
+            chosen = self(f"{name}[{i}]", range(len(left)))
+            placed.append(left.pop(chosen))
+        return placed + left
+
+    def reject(self, reason: str) -> NoReturn:
+        """Says that the choices made so far are not allowed together."""
+        raise Rejected(reason)
+
+
+def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
+    """The spec that `space.decide` returns when `pick` makes its choices, and the architecture that records them."""
+    choose = Choose(pick)
+    spec = space.decide(choose)
+    return spec, Architecture(space.name, choose.picks)
+
+
+def sample(space: SearchSpace, rng: random.Random) -> Architecture:
+    """A random architecture, each choice uniform over its options; rejected ones are drawn again."""
+    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1], "sample")
+
+
+def replay(space: SearchSpace, architecture: Architecture) -> Any:
+    """The spec of a recorded architecture.
+
+    Raises SpaceError, naming the choice, when the record is of another space, lacks a choice, holds one that is never
+    made, or an index out of range; Rejected when the space does not allow it.
+    """
+    if architecture.space != space.name:
+        raise SpaceError(f"the architecture is of space {architecture.space!r}, not of {space.name!r}")
+
+    def pick(name: str, options: int) -> int:
+        index = architecture.picks.get(name)
+        if index is None:
+            raise SpaceError(f"choice {name!r} is missing from the architecture")
+        if not 0 <= index < options:
+            raise SpaceError(f"choice {name!r} has index {index}; it must be from 0 to {options - 1}")
+        return index
+
+    spec, recorded = decide(space, pick)
+    unused = sorted(set(architecture.picks) - set(recorded.picks))
+    if unused:
+        raise SpaceError(f"choice {unused[0]!r} is in the architecture but the space never makes it")
+    return spec
+
+
+def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
+    """For each choice of an architecture, how many options it had."""
+    sizes: dict[str, int] = {}
+
+    def pick(name: str, options: int) -> int:
+        sizes[name] = options
+        return architecture.picks[name]
+
+    decide(space, pick)
+    return sizes
+
+
+def mutate(space: SearchSpace, architecture: Architecture, rng: random.Random) -> Architecture:
+    """The architecture with exactly one choice changed; choices that this opens are drawn uniformly.
+
+    Raises Rejected when no choice has a second option or none of many changes is allowed.
+    """
+    movable = [(name, size) for name, size in num_options(space, architecture).items() if size > 1]
+    if not movable:
+        raise Rejected(f"no choice of this architecture of {space.name!r} has a second option")
+    for _ in range(MAX_TRIES):
+        name, size = movable[int(rng.random() * len(movable))]
+        shifted = (architecture.picks[name] + 1 + int(rng.random() * (size - 1))) % size
+        kept = {**architecture.picks, name: shifted}
+        try:
+            return decide(space, _kept_or(kept, _at_random(rng)))[1]
+        except Rejected:
+            continue
+    raise Rejected(f"none of {MAX_TRIES} mutations of an architecture of {space.name!r} is allowed")
+
+
+def crossover(space: SearchSpace, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+    """A child that takes each choice from one of two parents at random, drawing those that neither parent made.
+
+    Raises Rejected when none of many children is allowed.
+    """
+    draw = _at_random(rng)
+
+    def pick(name: str, options: int) -> int:
+        parents = (first, second) if rng.random() < 0.5 else (second, first)
+        for parent in parents:
+            index = parent.picks.get(name)
+            if index is not None and index < options:
+                return index
+        return draw(name, options)
+
+    for _ in range(MAX_TRIES):
+        try:
+            return decide(space, pick)[1]
+        except Rejected:
+            continue
+    raise Rejected(f"none of {MAX_TRIES} children of two architectures of {space.name!r} is allowed")
+
+
+def neighbours(space: SearchSpace, architecture: Architecture) -> Iterator[Architecture]:
+    """All architectures that differ in one choice (and in what that choice opens), lazily; rejected ones left out."""
+    for name, size in num_options(space, architecture).items():
+        for index in range(size):
+            if index != architecture.picks[name]:
+                yield from _walk(space, {**architecture.picks, name: index})
+
+
+def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
+    """Every architecture of the space once, lazily, in the order of its options; rejected ones left out."""
+    return _walk(space, {})
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many architectures a space has: exact, or an unbiased estimate with its standard error."""
+
+    value: float
+    stderr: float
+    exact: bool
+
+
+def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, seed: int = 0) -> Count:
+    """Exact where the space's choices lead to at most `limit` ends, else Knuth's estimate from random descents.
+
+    Knuth, "Estimating the efficiency of backtrack programs" (1975): the product of the numbers of options along a
+    uniformly random descent has the number of ends as its mean. A rejected descent counts zero.
+    """
+    ends = list(itertools.islice(_ends(space, {}), limit + 1))
+    if len(ends) <= limit:
+        return Count(float(sum(end is not None for end in ends)), 0.0, True)
+    draw = _at_random(random.Random(seed))
+    products = []
+    for _ in range(samples):
+        sizes: list[int] = []
+
+        def pick(name: str, options: int, sizes: list[int] = sizes) -> int:
+            sizes.append(options)
+            return draw(name, options)
+
+        try:
+            decide(space, pick)
+            products.append(float(math.prod(sizes)))
+        except Rejected:
+            products.append(0.0)
+    mean = math.fsum(products) / samples
+    variance = math.fsum((p - mean) ** 2 for p in products) / (samples - 1)
+    return Count(mean, math.sqrt(variance / samples), False)
+
+
+def _at_random(rng: random.Random) -> Pick:
+    return lambda _name, options: int(rng.random() * options)
+
+
+def _kept_or(kept: Mapping[str, int], otherwise: Pick) -> Pick:
+    """Takes recorded picks while they are valid, asks `otherwise` for the rest."""
+
+    def pick(name: str, options: int) -> int:
+        index = kept.get(name)
+        return index if index is not None and index < options else otherwise(name, options)
+
+    return pick
+
+
+def _first_allowed(space: SearchSpace, draw: Callable[[], Architecture], what: str) -> Architecture:
+    reason = ""
+    for _ in range(MAX_TRIES):
+        try:
+            return draw()
+        except Rejected as error:
+            reason = str(error)
+    raise SpaceError(f"space {space.name!r} rejected {MAX_TRIES} in a row ({what}); the last reason: {reason}")
+
+
+def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]:
+    return (end for end in _ends(space, kept) if end is not None)
+
+
+def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture | None]:
+    """Depth-first over all choices not in `kept`: each end of the tree once, None where it is rejected."""
+    prefix: list[int] = []
+    path: list[tuple[int, int]] = []
+
+    def digit(_name: str, options: int) -> int:
+        index = prefix[len(path)] if len(path) < len(prefix) else 0
+        path.append((index, options))
+        return index
+
+    while True:
+        path.clear()
+
+        try:
+            yield decide(space, _kept_or(kept, digit))[1]
+        except Rejected:
+            yield None
+        while path and path[-1][0] + 1 == path[-1][1]:
+            path.pop()
+        if not path:
+            return
+        prefix[:] = [index for index, _ in path]
+        prefix[-1] += 1
