@@ -1,0 +1,5 @@
+"""Who judges: the meta-evaluator and what it is made of. `nas.registry` finds the parts by name."""
+
+from .meta import MetaEvaluator
+
+__all__ = ["MetaEvaluator"]

@@ -85,8 +85,26 @@ class Evaluator(Protocol):
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score: ...
 
 
-class Measurer(Protocol):
-    """What the finals need beyond an Evaluator."""
+class Measurer(Evaluator, Protocol):
+    """What a whole run needs beyond an Evaluator: checks before it starts, the finals, and the winner's network."""
+
+    @property
+    def tasks(self) -> TaskFamily: ...
+
+    @property
+    def learner(self) -> Learner: ...
+
+    def network(self, architecture: Architecture, seed: int) -> torch.nn.Module:
+        """The network of an architecture, with initial weights from `seed`."""
+        ...
+
+    def check(self, architecture: Architecture) -> None:
+        """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
+        ...
+
+    def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> torch.nn.Module:
+        """The network with the weights that `measure` left in the file `weights`."""
+        ...
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         """The score on another bank. Meta-trained weights are read from the file `weights` when it exists, else the
@@ -105,12 +123,37 @@ class TaskFamily(Protocol):
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch: ...
 
+    def check(self) -> None:
+        """Raises DataError where the data is missing, damaged, or too small for the ways and shots asked for."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the tasks, as JSON values: name, options, and a digest of the data."""
+        ...
+
 
 class Learner(Protocol):
-    """The inner loop: how a network adapts to a task's support set. `parameters` are the meta-learned ones, by name."""
+    """The inner loop: how a network adapts to a task's support set. `parameters` are the meta-learned ones, by name.
+
+    steps                       inner steps by default
+    outer_optimizer, outer_lr   what the outer loop applies `meta_gradient` with
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def outer_optimizer(self) -> Literal["adam", "sgd"]: ...
+
+    @property
+    def outer_lr(self) -> float: ...
+
+    def check(self, network: torch.nn.Module, x: Tensor) -> None:
+        """Raises SpaceError for a network, tried on inputs x (examples, *input_shape), that cannot be treated so."""
+        ...
 
     def meta_gradient(
         self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

@@ -90,34 +90,12 @@ def replay(space: SearchSpace, architecture: Architecture) -> Any:
     Raises SpaceError, naming the choice, when the record is of another space, lacks a choice, holds one that is never
     made, or an index out of range; Rejected when the space does not allow it.
     """
-    if architecture.space != space.name:
-        raise SpaceError(f"the architecture is of space {architecture.space!r}, not of {space.name!r}")
-
-    def pick(name: str, options: int) -> int:
-        index = architecture.picks.get(name)
-        if index is None:
-            raise SpaceError(f"choice {name!r} is missing from the architecture")
-        if not 0 <= index < options:
-            raise SpaceError(f"choice {name!r} has index {index}; it must be from 0 to {options - 1}")
-        return index
-
-    spec, recorded = decide(space, pick)
-    unused = sorted(set(architecture.picks) - set(recorded.picks))
-    if unused:
-        raise SpaceError(f"choice {unused[0]!r} is in the architecture but the space never makes it")
-    return spec
+    return _replayed(space, architecture)[0]
 
 
 def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
-    """For each choice of an architecture, how many options it had."""
-    sizes: dict[str, int] = {}
-
-    def pick(name: str, options: int) -> int:
-        sizes[name] = options
-        return architecture.picks[name]
-
-    decide(space, pick)
-    return sizes
+    """For each choice of an architecture, in the order they are made, how many options it had. Raises as `replay`."""
+    return _replayed(space, architecture)[1]
 
 
 def mutate(space: SearchSpace, architecture: Architecture, rng: random.Random) -> Architecture:
@@ -210,6 +188,27 @@ def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, se
     mean = math.fsum(products) / samples
     variance = math.fsum((p - mean) ** 2 for p in products) / (samples - 1)
     return Count(mean, math.sqrt(variance / samples), False)
+
+
+def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, int]]:
+    if architecture.space != space.name:
+        raise SpaceError(f"the architecture is of space {architecture.space!r}, not of {space.name!r}")
+    sizes: dict[str, int] = {}
+
+    def pick(name: str, options: int) -> int:
+        index = architecture.picks.get(name)
+        if index is None:
+            raise SpaceError(f"choice {name!r} is missing from the architecture")
+        if not 0 <= index < options:
+            raise SpaceError(f"choice {name!r} has index {index}; it must be from 0 to {options - 1}")
+        sizes[name] = options
+        return index
+
+    spec, _ = decide(space, pick)
+    unused = sorted(set(architecture.picks) - set(sizes))
+    if unused:
+        raise SpaceError(f"choice {unused[0]!r} is in the architecture but the space never makes it")
+    return spec, sizes
 
 
 def _at_random(rng: random.Random) -> Pick:

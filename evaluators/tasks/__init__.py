@@ -1,0 +1,7 @@
+"""Where tasks come from. One module a family; `nas.registry` finds them by name."""
+
+from .glyphs import Glyphs
+from .omniglot import Omniglot
+from .sinusoid import Sinusoid
+
+__all__ = ["Glyphs", "Omniglot", "Sinusoid"]

@@ -1,0 +1,102 @@
+"""A candidate as a network: built for a task with seeded initial weights, its size, and its weights in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nas.architecture import Architecture
+from nas.errors import DataError, SpaceError
+from nas.protocols import Learner, SearchSpace, TaskShape
+from nas.space import replay
+
+from .normalisation import Norm, normalise_head_input, set_normalisation
+
+
+def build(
+    space: SearchSpace,
+    architecture: Architecture,
+    shape: TaskShape,
+    *,
+    norm: Norm,
+    head_norm: bool,
+    learner: Learner,
+    seed: int,
+) -> nn.Module:
+    """The network of an architecture, on the CPU, with initial weights from `seed`.
+
+    Raises SpaceError where it does not turn (examples, *input_shape) into (examples, num_outputs), or the learner
+    cannot treat it.
+    """
+    spec = replay(space, architecture)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw their weights from the global generator
+        torch.manual_seed(seed)
+        network = set_normalisation(space.build(spec, shape), norm)
+        if head_norm:
+            network = normalise_head_input(network)
+        x = torch.rand(2, *shape.input_shape)
+    if not any(p.requires_grad for p in network.parameters()):
+        raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
+    output = _try(network, x, space.name)
+    if tuple(output.shape) != (2, shape.num_outputs):
+        raise SpaceError(
+            f"a network of space {space.name!r} gives {tuple(output.shape)} for 2 inputs of {shape.input_shape}; "
+            f"this task needs (2, {shape.num_outputs})"
+        )
+    learner.check(network, x)
+    return network
+
+
+def _try(network: nn.Module, x: Tensor, space: str) -> Tensor:
+    try:
+        with torch.no_grad():
+            output: Tensor = network(x)
+            return output
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise SpaceError(
+            f"a network of space {space!r} does not take this task's inputs {tuple(x.shape[1:])}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
+    """`parameters`, and `flops` of one input's forward pass (2 a multiply-add; convolutions and matrix products)."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, *shape.input_shape))
+    return {
+        "parameters": float(sum(p.numel() for p in network.parameters() if p.requires_grad)),
+        "flops": float(counter.get_total_flops()),
+    }
+
+
+def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Writes the parameters as safetensors, whole or not at all, with `label` as its metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    save_file({n: p.detach().cpu().contiguous() for n, p in network.named_parameters()}, unfinished, dict(label))
+    unfinished.replace(path)
+
+
+def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Puts the weights of a file into the network. Raises DataError for a damaged file or one with another label."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
+    if found != dict(label):
+        raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
+    own = dict(network.named_parameters())
+    if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
+        raise DataError(f"{path} holds other weights than this network has; delete it to train again")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])

@@ -1,0 +1,131 @@
+"""Reptile: move the initial weights towards the weights that each task's own training ends at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
+
+from nas.errors import ConfigError
+from nas.protocols import Kind, TaskBatch
+
+from .inner import call, check_options, loss_of
+
+
+@dataclass(frozen=True)
+class Reptile:
+    """Reptile (Nichol et al., arXiv 1803.02999, algorithm 2): the outer gradient is initial minus adapted weights.
+
+    In meta-training a task's support and query examples are one training set, taken in batches that go through the
+    classes in turn; there is no split between them in Reptile. The inner optimizer is Adam without momentum (β1 = 0),
+    as in the paper's Omniglot experiments, started afresh for each task.
+
+    train_steps, batch  inner steps of meta-training, and the examples of each
+    steps               inner steps of adaptation, each on the whole support set (the paper: 50)
+    """
+
+    inner_lr: float = 1e-3
+    train_steps: int = 5
+    batch: int = 10
+    steps: int = 50
+    outer_lr: float = 1.0
+    name = "reptile"
+    outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "sgd"
+
+    def __post_init__(self) -> None:
+        check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
+        if self.train_steps < 1 or self.batch < 1:
+            raise ConfigError(
+                f"reptile train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
+            )
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        """Any differentiable network will do."""
+
+    def meta_gradient(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        x = torch.cat([batch.support_x, batch.query_x], dim=1)
+        y = torch.cat([batch.support_y, batch.query_y], dim=1)
+        order = _in_turn(y, kind)
+        rows = [self._rows(step, order) for step in range(self.train_steps)]
+
+        def train(x: Tensor, y: Tensor, *rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+            inner = _Adam(network, kind, self.inner_lr)
+            state = inner.start(parameters)
+            losses = []
+            for chosen in rows:
+                state, value = inner.step(state, x[chosen], y[chosen])
+                losses.append(value)
+            return state[0], torch.stack(losses).mean()
+
+        with torch.no_grad():
+            adapted, losses = vmap(train)(x, y, *rows)
+        gradients = {name: p - adapted[name].mean(dim=0) for name, p in parameters.items()}
+        return losses.mean(), gradients
+
+    def adapt(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        def curve(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
+            inner = _Adam(network, kind, self.inner_lr)
+            state = inner.start(parameters)
+            predictions = [call(network, state[0], qx)]
+            for _ in range(steps):
+                state, _ = inner.step(state, sx, sy)
+                predictions.append(call(network, state[0], qx))
+            return torch.stack(predictions)
+
+        with torch.no_grad():
+            predictions: Tensor = vmap(curve, out_dims=1)(batch.support_x, batch.support_y, batch.query_x)
+        return predictions
+
+    def _rows(self, step: int, order: Tensor) -> Tensor:
+        """The examples of one inner step: (tasks, batch) positions, going round and round through `order`."""
+        examples = order.shape[1]
+        places = torch.arange(step * self.batch, (step + 1) * self.batch, device=order.device) % examples
+        return order[:, places]
+
+
+State = tuple[dict[str, Tensor], dict[str, Tensor], int]
+
+
+@dataclass(frozen=True)
+class _Adam:
+    """Adam with β1 = 0 on one task (Kingma & Ba, arXiv 1412.6980), as a function of its state."""
+
+    network: nn.Module
+    kind: Kind
+    lr: float
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def start(self, parameters: Mapping[str, Tensor]) -> State:
+        return dict(parameters), {name: torch.zeros_like(p) for name, p in parameters.items()}, 0
+
+    def step(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
+        parameters, squares, count = state
+        loss = loss_of(self.kind)
+        gradients, value = grad_and_value(lambda p: loss(call(self.network, p, x), y))(parameters)
+        squares = {n: self.beta2 * squares[n] + (1 - self.beta2) * g * g for n, g in gradients.items()}
+        correction = 1 - self.beta2 ** (count + 1)
+        moved = {
+            n: parameters[n] - self.lr * g / ((squares[n] / correction).sqrt() + self.epsilon)
+            for n, g in gradients.items()
+        }
+        return (moved, squares, count + 1), value
+
+
+def _in_turn(y: Tensor, kind: Kind) -> Tensor:
+    """For each task an order of its examples in which the classes take turns: (tasks, examples) positions."""
+    tasks, examples = y.shape[:2]
+    if kind == "regression":
+        return torch.arange(examples, device=y.device).expand(tasks, examples)
+    same = y[:, :, None] == y[:, None, :]
+    earlier = torch.ones(examples, examples, dtype=torch.bool, device=y.device).tril(-1)
+    rank = (same & earlier).sum(dim=2)
+    return torch.argsort(rank * examples + y, dim=1, stable=True)

@@ -1,0 +1,134 @@
+"""The evaluator `meta`: a candidate is meta-trained, then scored by how it adapts to a fixed bank of unseen tasks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nas.architecture import Architecture, Score
+from nas.errors import ConfigError
+from nas.protocols import Bank, Learner, SearchSpace, TaskFamily
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class MetaEvaluator:
+    """Scores a candidate of `space` by its few-shot adaptation to tasks of `tasks`, with `learner` as the inner loop.
+
+    The same seed gives every candidate the same meta-training tasks, and all are scored on the same bank: validation
+    tasks 0 to `validation_tasks` - 1. So scores can be compared task by task.
+
+    norm              what normalisation layers see (`nas.evaluators.normalisation`)
+    head_norm         layer normalisation before the last linear layer, so that one inner rate suits all candidates
+    tasks_per_step    tasks of one outer step
+    train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
+    validation_tasks  tasks of the bank that scores are from
+    anneal            the outer learning rate falls linearly to zero over the budget; else it is constant
+    chunk             most tasks adapted at once in scoring; bounds memory
+    device            'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one
+    """
+
+    space: SearchSpace
+    tasks: TaskFamily
+    learner: Learner
+    norm: Literal["group", "batch", "none"] = "group"
+    head_norm: bool = True
+    tasks_per_step: int = 8
+    train_queries: int = 0
+    validation_tasks: int = 200
+    anneal: bool = True
+    chunk: int = 25
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for option in ("tasks_per_step", "validation_tasks", "chunk"):
+            if getattr(self, option) < 1:
+                raise ConfigError(f"evaluator {option} = {getattr(self, option)}; it must be at least 1")
+        if self.train_queries < 0:
+            raise ConfigError(f"evaluator train_queries = {self.train_queries}; it must be 0 (all) or more")
+
+    def check(self, architecture: Architecture) -> None:
+        """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
+        from .devices import device_of
+
+        device_of(self.device)
+        self.tasks.check()
+        self.network(architecture, seed=0)
+
+    def network(self, architecture: Architecture, seed: int) -> nn.Module:
+        """The network with initial weights from `seed`. Raises SpaceError where it does not fit the task."""
+        from .candidate import build
+
+        return build(
+            self.space,
+            architecture,
+            self.tasks.shape,
+            norm=self.norm,
+            head_norm=self.head_norm,
+            learner=self.learner,
+            seed=seed,
+        )
+
+    def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
+        """The network with the weights that `measure` left in a file. Raises DataError for other weights."""
+        from .candidate import read_weights
+
+        network = self.network(architecture, seed)
+        read_weights(network, weights, _label(architecture, budget, seed))
+        return network
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
+        """The score on the validation bank after `budget` outer steps. Raises NasError where meta-training diverges."""
+        return self._score(architecture, budget, seed, Bank("validation", 0, self.validation_tasks), None)
+
+    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
+        """The score on another bank, from the weights in the file `weights` or, where there is none, newly trained."""
+        return self._score(architecture, budget, seed, bank, weights)
+
+    def protocol(self, budget: int, bank: Bank) -> dict[str, Any]:
+        """What makes a score what it is, as JSON values; the seed is not part of it."""
+        return {
+            "learner": {"name": self.learner.name, **vars(self.learner)},
+            "norm": self.norm,
+            "head_norm": self.head_norm,
+            "budget": budget,
+            "tasks_per_step": self.tasks_per_step,
+            "train_queries": self.train_queries,
+            "anneal": self.anneal,
+            "bank": asdict(bank),
+            "tasks": self.tasks.describe(),
+        }
+
+    def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
+        from .candidate import read_weights, size, write_weights
+        from .devices import device_of, reproducible
+        from .scoring import score
+        from .training import OuterLoop, meta_train
+
+        device = device_of(self.device)
+        started = time.perf_counter()
+        network = self.network(architecture, seed)
+        metrics = size(network, self.tasks.shape)
+        with reproducible(network, device):
+            label = _label(architecture, budget, seed)
+            if weights is not None and weights.exists():
+                read_weights(network, weights, label)
+            else:
+                loop = OuterLoop(budget, self.tasks_per_step, self.train_queries, self.anneal)
+                meta_train(network, self.tasks, self.learner, loop, seed)
+                if weights is not None:
+                    write_weights(network, weights, label)
+            metrics["train_seconds"] = time.perf_counter() - started
+            result = score(network, self.tasks, self.learner, bank, chunk=self.chunk)
+        metrics["seconds"] = time.perf_counter() - started
+        protocol = self.protocol(budget, bank)
+        return Score(result.value, result.stderr, result.curve, result.per_task, metrics, protocol)
+
+
+def _label(architecture: Architecture, budget: int, seed: int) -> dict[str, str]:
+    """What a weights file says of itself."""
+    return {"architecture": architecture.key, "budget": str(budget), "seed": str(seed)}

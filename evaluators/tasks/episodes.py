@@ -1,0 +1,81 @@
+"""Drawing tasks by number: counter-based hashing on integer tensors, the same on every device.
+
+A task is determined by (seed, split, index) alone. All its choices come from hashes of these and of the position that
+is chosen, so no generator is kept, any task can be drawn at any time, and a batch is drawn without a loop over tasks.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from nas.errors import ConfigError, nearest
+from nas.protocols import Split
+
+SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
+
+_GAMMA: Final = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed number: 2**64 / golden ratio, odd
+_MIX_1: Final = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2: Final = -7723592293110705685  # 0x94D049BB133111EB
+_INT64_MAX: Final = 2**63 - 1
+
+
+def task_keys(*, seed: int, split: Split, indices: Sequence[int], device: torch.device) -> Tensor:
+    """One 64-bit key a task: (tasks,) int64 on `device`. Equal (seed, split, index) give equal keys, on every device.
+
+    Raises ConfigError for an unknown split or a negative index.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"there is no split {split!r} of the tasks; {nearest(str(split), SPLITS)}")
+    numbers = [_signed(operator.index(index)) for index in indices]
+    stream = fold(fold(torch.tensor(_signed(seed)), 0), SPLITS.index(split))
+    return fold(stream.to(device), torch.tensor(numbers, dtype=torch.int64).to(device))
+
+
+def fold(keys: Tensor, numbers: Tensor | int) -> Tensor:
+    """A new key for each key and number, broadcast together: int64 in, int64 out, uniform over all 64-bit values."""
+    return _mix(_mix(keys) + (torch.as_tensor(numbers, device=keys.device) + 1) * _GAMMA)
+
+
+def choose(keys: Tensor, *, population: int, count: int, allowed: Tensor | None = None) -> Tensor:
+    """`count` distinct numbers of `[0, population)` in random order for each key: (*keys.shape, count) int64.
+
+    `allowed`, (*keys.shape, population) bool, leaves numbers out; the caller sees to it that `count` remain.
+    """
+    positions = torch.arange(population, device=keys.device)
+    low_bits = (1 << population.bit_length()) - 1
+    # The low bits of each hash hold its position: no two are equal, so no device has a tie to break its own way.
+    ranks = fold(keys[..., None], positions) & ~low_bits
+    ranks = ranks | positions
+    if allowed is not None:
+        ranks = ranks.masked_fill(~allowed, _INT64_MAX)
+    return ranks.topk(count, largest=False).values & low_bits
+
+
+def uniform(keys: Tensor, count: int) -> Tensor:
+    """`count` numbers in [0, 1) for each key: (*keys.shape, count) float64, multiples of 2**-53."""
+    bits = fold(keys[..., None], torch.arange(count, device=keys.device))
+    return _shifted(bits, 11).to(torch.float64) * 2.0**-53
+
+
+def _mix(x: Tensor) -> Tensor:
+    """The finaliser of splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014)."""
+    x = (x ^ _shifted(x, 30)) * _MIX_1
+    x = (x ^ _shifted(x, 27)) * _MIX_2
+    return x ^ _shifted(x, 31)
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """A right shift that fills with zeros; torch's own copies the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(number: int) -> int:
+    """The int64 with the low 64 bits of a non-negative number."""
+    if number < 0:
+        raise ConfigError(f"task number or seed {number} is negative; give a whole number from 0")
+    return (number + 2**63) % 2**64 - 2**63

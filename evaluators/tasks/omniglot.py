@@ -1,0 +1,113 @@
+"""Omniglot: 1,623 hand-written characters of 50 alphabets, each drawn by 20 people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.errors import ConfigError, DataError
+from nas.protocols import Split
+
+from .images import ClassPool, ImageData, ImageFamily
+from .omniglot_files import HINT, Characters, fetch_archives, read_characters
+
+# Whole alphabets of the background set, none of them a close relative of one that trains: 181 characters of 964.
+VALIDATION_ALPHABETS: Final = ("Armenian", "Balinese", "Grantha", "Korean", "N_Ko")
+_QUARTERS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Omniglot(ImageFamily):
+    """Lake et al., "Human-level concept learning through probabilistic program induction" (2015), at 28 × 28.
+
+    Test is the evaluation set (20 alphabets); validation is five whole alphabets of the background set (Armenian,
+    Balinese, Grantha, Korean, N_Ko) and train its other 25. MAML mixed all characters and split 1100/100/423.
+
+    path             a packed .npz (`omniglot_files`), or the folder with images_background and images_evaluation, each
+                     as the official .zip or extracted
+    download         fetches the official archives into the folder `path` where they are not there yet
+    rotations        each character turned by 90, 180 and 270° is a further class, in every split, as in MAML
+    within_alphabet  all classes of a task are of one alphabet, in one rotation, drawn uniformly over alphabets; those
+                     with fewer than `ways` characters are left out
+    """
+
+    name: ClassVar[str] = "omniglot"
+    path: Path | None = None
+    download: bool = False
+    rotations: bool = True
+    within_alphabet: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.download and self.path is not None and self.path.suffix in {".npz", ".zip"}:
+            raise ConfigError(f"omniglot: path is {self.path}; with download = true it must be a folder")
+
+    def load(self) -> ImageData:
+        """Reads the files, once a process. Raises ConfigError without a path, DataError for missing or damaged ones."""
+        if self.path is None:
+            raise ConfigError(f"omniglot: path is not set; {HINT}")
+        path = Path(self.path).expanduser().resolve()
+        if self.download:
+            fetch_archives(path)
+        return _data(path, rotations=self.rotations, least=self.ways if self.within_alphabet else None)
+
+
+@lru_cache(maxsize=4)
+def _data(path: Path, *, rotations: bool, least: int | None) -> ImageData:
+    characters, images = _characters(path)
+    owners = np.array([_split(name, late) for name, late in zip(characters.names, characters.evaluation, strict=True)])
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    pools: dict[Split, ClassPool] = {}
+    for split in splits:
+        rows = np.flatnonzero(owners == split)
+        pools[split] = _pool(characters.names, rows, turns=_QUARTERS if rotations else 1, least=least)
+        if not pools[split].names:
+            if least is None:
+                raise DataError(f"omniglot: {path} has no {split} characters; {HINT}")
+            raise DataError(
+                f"omniglot: no {split} alphabet has {least} characters, as within_alphabet needs: lower ways"
+            )
+    return ImageData(images, pools)
+
+
+@lru_cache(maxsize=1)
+def _characters(path: Path) -> tuple[Characters, torch.Tensor]:
+    """One tensor for all families that read the same files, whatever their rotations."""
+    characters = read_characters(path)
+    return characters, torch.from_numpy(characters.images)
+
+
+def _split(name: str, evaluation: bool) -> Split:
+    if evaluation:
+        return "test"
+    return "validation" if _alphabet(name) in VALIDATION_ALPHABETS else "train"
+
+
+def _alphabet(name: str) -> str:
+    return name.split("/")[0]
+
+
+def _pool(names: tuple[str, ...], rows: NDArray[np.intp], *, turns: int, least: int | None) -> ClassPool:
+    """Each character of these rows in each rotation; grouped by alphabet and rotation where `least` is set."""
+    alphabets = np.array([_alphabet(names[row]) for row in rows])
+    if least is not None:
+        rows = rows[[(alphabets == alphabet).sum() >= least for alphabet in alphabets]]
+        alphabets = np.array([_alphabet(names[row]) for row in rows])
+    turned = np.repeat(np.arange(turns), len(rows))
+    labels = tuple(names[row] + (f"@{90 * turn}" if turn else "") for turn in range(turns) for row in rows)
+    groups = None
+    if least is not None:
+        found, number = np.unique(alphabets, return_inverse=True)
+        groups = torch.from_numpy(np.tile(number, turns) + len(found) * turned)
+    return ClassPool(
+        labels,
+        rows=torch.from_numpy(np.tile(rows, turns)),
+        turns=torch.from_numpy(turned) if turns > 1 else None,
+        groups=groups,
+    )

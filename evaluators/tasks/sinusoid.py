@@ -1,0 +1,68 @@
+"""Sinusoid regression: every task is one sine wave, to be learned from a few of its points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final
+
+import torch
+
+from nas.protocols import Split, TaskBatch, TaskShape
+
+from .episodes import fold, task_keys, uniform
+from .images import at_least
+
+AMPLITUDES: Final = (0.1, 5.0)
+PHASES: Final = (0.0, math.pi)
+INPUTS: Final = (-5.0, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinusoid:
+    """y = A sin(x − φ), A in [0.1, 5), φ in [0, π), x in [−5, 5), all uniform, no noise (MAML, arXiv 1703.03400, 5.1).
+
+    shots    points in the support set, at least 1
+    queries  points in the query set, at least 1
+    seed     of the tasks; each split is a stream of its own
+    """
+
+    name: ClassVar[str] = "sinusoid"
+    shots: int = 5
+    queries: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option, least in {"shots": 1, "queries": 1, "seed": 0}.items():
+            at_least(self.name, option, getattr(self, option), least)
+
+    @property
+    def shape(self) -> TaskShape:
+        return TaskShape((1,), 1, "regression")
+
+    def check(self) -> None:
+        """Nothing to check: there is no data to load."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the tasks: the options and the ranges."""
+        ranges = {"amplitudes": list(AMPLITUDES), "phases": list(PHASES), "inputs": list(INPUTS)}
+        return {"name": self.name, **asdict(self), **ranges}
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        """The tasks of these numbers (any whole numbers from 0); x and y are (tasks, points, 1) float32.
+
+        Inputs are the same on every device, targets but for the last bit of its sine. Raises ConfigError for an
+        unknown split.
+        """
+        keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
+        amplitude, phase = uniform(fold(keys, 0), 2)[..., None].unbind(dim=1)
+        x = _within(uniform(fold(keys, 1), self.shots + self.queries), INPUTS)
+        y = _within(amplitude, AMPLITUDES) * torch.sin(x - _within(phase, PHASES))
+        x, y = x.float().unsqueeze(-1), y.float().unsqueeze(-1)
+        support, query = slice(self.shots), slice(self.shots, None)
+        return TaskBatch(x[:, support], y[:, support], x[:, query], y[:, query])
+
+
+def _within(fraction: torch.Tensor, limits: tuple[float, float]) -> torch.Tensor:
+    return limits[0] + (limits[1] - limits[0]) * fraction

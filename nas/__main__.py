@@ -1,0 +1,5 @@
+"""`python -m nas` is the command `nas`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,214 @@
+"""The command line. Standard output holds results only; progress and errors go to standard error."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import ConfigError, NasError
+
+if TYPE_CHECKING:
+    from .launch import Outcome
+
+app = typer.Typer(
+    help="Search for a network that learns from few examples.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Name = Annotated[str, typer.Argument(help="The run's name.")]
+INTERRUPTED = 130
+
+
+@app.command()
+def search(
+    config: Annotated[str | None, typer.Argument(help="A TOML file, or a shipped experiment's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; by default the config's with a number.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Launch a search. Without CONFIG: the quick start, which needs no download."""
+    from . import config as configs
+    from . import launch, runs
+    from .console import TerminalProgress
+
+    loaded = configs.load(config, set_ or [])
+    run = runs.new_run(name, config or configs.QUICK_START)
+    with TerminalProgress().shown() as progress:
+        outcome = launch.start(loaded, run, progress)
+    _ended(outcome, as_json)
+
+
+@app.command()
+def resume(name: Name, as_json: Json = False) -> None:
+    """Continue a run that was interrupted or killed; nothing done before is done again."""
+    from . import launch, runs
+    from .console import TerminalProgress
+
+    run = runs.existing_run(name)
+    with TerminalProgress().shown() as progress:
+        outcome = launch.resume(run, progress)
+    _ended(outcome, as_json)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show a run's trials and its final result."""
+    from . import console, runs
+
+    summary = runs.summary(runs.existing_run(name))
+    if as_json:
+        _print_json(summary)
+        return
+    finished = sum(trial["state"] != "pending" for trial in summary["trials"])
+    typer.echo(f"{name}: {summary['state']}, {finished} of {summary['config']['search']['trials']} candidates")
+    typer.echo(console.trials_text(summary["trials"]))
+    if summary["final"]:
+        typer.echo(console.final_text(summary["final"]))
+
+
+@app.command()
+def report(name: Name) -> None:
+    """Write a run's report as a web page, and say where it and the TensorBoard logs are."""
+    from . import config as configs
+    from . import deliver, runs
+    from .store import Store
+
+    run = runs.existing_run(name)
+    with Store.open(run.store_path, readonly=True) as store:
+        path = deliver.write_report(run, store, configs.build(runs.config_of(store)))
+    typer.echo(f"{path}\ntensorboard --logdir {run.folder / 'tensorboard'}")
+
+
+@app.command()
+def export(
+    name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
+) -> None:
+    """Write the winner as a folder: architecture, picture, source code, meta-learned weights."""
+    from . import config as configs
+    from . import deliver, runs
+    from .store import Store
+
+    run = runs.existing_run(name)
+    with Store.open(run.store_path, readonly=True) as store:
+        config = runs.config_of(store)
+        for path in deliver.export_winner(run, store, config, configs.build(config), out):
+            typer.echo(path)
+
+
+@app.command()
+def adapt(
+    folder: Annotated[Path, typer.Argument(help="What `nas export` wrote.")],
+    support: Annotated[Path, typer.Option(help="Labelled examples: a folder a class, or a CSV file.")],
+    query: Annotated[Path | None, typer.Option(help="Examples to predict; by default the support's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt an exported network to your own few examples, and predict others."""
+    from dataclasses import asdict
+
+    from .adapt import adapt as adapt_to
+
+    adapted = adapt_to(folder, support, query)
+    if as_json:
+        _print_json(asdict(adapted))
+        return
+    for row in adapted.predictions:
+        truth = "" if row.truth is None else f"   (labelled {row.truth})"
+        typer.echo(f"{row.source}: {row.predicted}{truth}")
+    if adapted.curve:
+        typer.echo("after 0, 1, … inner steps: " + "  ".join(f"{value:.3f}" for value in adapted.curve))
+
+
+@app.command("list")
+def list_(
+    room: Annotated[str | None, typer.Argument(help="spaces, controllers, evaluators, tasks or learners.")] = None,
+) -> None:
+    """List what a config can name, with a line on each."""
+    from . import registry
+    from .config import shipped
+    from .errors import nearest
+
+    rooms: dict[str, registry.Room] = {
+        "spaces": "space",
+        "controllers": "controller",
+        "evaluators": "evaluator",
+        "tasks": "tasks",
+        "learners": "learner",
+    }
+    if room is not None and room not in rooms:
+        raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
+    for heading in [room] if room else rooms:
+        typer.echo(f"{heading}:")
+        for name in registry.names(rooms[heading]):
+            lines = (registry.find(rooms[heading], name).__doc__ or "").strip().splitlines()
+            typer.echo(f"  {name:<16}{lines[0] if lines else ''}")
+    if room is None:
+        typer.echo("experiments: " + ", ".join(shipped()))
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="Your space.")],
+    inputs: Annotated[str, typer.Option(help="Input shape of the task it is tried on.")] = "1,28,28",
+    outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
+) -> None:
+    """Run the conformance suite on a search space of your own."""
+    from .check import check as check_target
+    from .protocols import TaskShape
+
+    try:
+        shape = TaskShape(tuple(int(size) for size in inputs.split(",")), outputs)
+    except ValueError:
+        raise ConfigError(f"--inputs {inputs!r}: give whole numbers with commas, such as 1,28,28") from None
+    typer.echo(check_target(target, shape))
+
+
+def main() -> None:
+    """Runs one command. Exit status: 0 done, 1 the work failed, 2 bad usage or config, 130 interrupted."""
+    from .console import fail
+
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        app()
+    except NasError as error:
+        fail(str(error))
+        raise SystemExit(error.exit_status) from None
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    """Ctrl-C outside a search, which has its own handler."""
+    raise SystemExit(INTERRUPTED)
+
+
+def _ended(outcome: Outcome, as_json: bool) -> None:
+    from . import runs
+    from .console import final_text
+
+    name, folder = outcome.run.name, outcome.run.folder
+    if as_json:
+        _print_json(runs.summary(outcome.run))
+    elif outcome.final is None:
+        typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
+    else:
+        typer.echo(final_text(outcome.final))
+        typer.echo(f"{folder} holds the trials, the report and the winner.")
+        typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support my_images/")
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What a person sees of a run: a header, a progress bar, tables. Progress goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from .architecture import Trial
+from .config import Config
+from .runs import Run
+
+Z95 = 1.96
+
+
+class Left(ProgressColumn):
+    """The time left, from the rate so far."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        return Text("" if seconds is None or task.finished else f"{int(seconds) // 60}:{int(seconds) % 60:02} left")
+
+
+class TerminalProgress:
+    """Tells of a run on standard error: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        columns = (BarColumn(30), TextColumn("{task.description}"), Left())
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task: TaskID | None = None
+        self._of = 0
+        self._failed = 0
+
+    @contextmanager
+    def shown(self) -> Iterator[TerminalProgress]:
+        with self._bar:
+            yield self
+
+    def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
+        self._console.print(header(config, workers))
+        self._of = config.search.trials
+        self._failed = sum(trial.state == "failed" for trial in done)
+        self._task = self._bar.add_task(f"{len(done)}/{self._of}", total=self._of, completed=len(done))
+        if done:
+            self._console.print(f"{run.name}: {len(done)} candidates were done before")
+
+    def trial(self, trial: Trial, best: Trial) -> None:
+        self._failed += trial.state == "failed"
+        assert self._task is not None
+        self._bar.advance(self._task)
+        done = int(self._bar.tasks[self._task].completed)
+        best_text = f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"
+        text = f"{done}/{self._of}   {best_text}   failed {self._failed}"
+        self._bar.update(self._task, description=text)
+        if trial.state == "failed":
+            self._console.print(f"#{trial.number} failed: {trial.error}", markup=False)
+        elif self._bar.disable and (done % 10 == 0 or done == self._of):
+            self._console.print(text)
+
+    def measured(self, done: int, of: int) -> None:
+        if done == 0 or self._task is None:
+            self._task = self._bar.add_task("", total=of)
+        self._bar.update(self._task, completed=done, description=f"{done}/{of} final measurements")
+
+    def stopping(self) -> None:
+        self._console.print("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
+
+
+def header(config: Config, workers: int) -> str:
+    """One line on what is searched, on what, by whom, how much, and where."""
+    tasks = config.tasks.options
+    ways = f", {tasks.get('ways', 5)}-way {tasks.get('shots', 1)}-shot" if "sinusoid" not in config.tasks.name else ""
+    where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
+    return " · ".join(
+        [
+            f"{config.space.name} on {config.tasks.name}{ways}",
+            config.controller.name,
+            f"{config.search.trials} candidates",
+            f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
+        ]
+    )
+
+
+def score_text(trial: Trial) -> str:
+    """'0.871 ± .009': a trial's score with the half-width of its 95 % interval over tasks."""
+    if trial.score is None:
+        return "–"
+    return f"{trial.score.value:.3f} ± {Z95 * trial.score.stderr:.3f}".replace("± 0.", "± .")
+
+
+def final_text(final: Mapping[str, Any]) -> str:
+    """The finals as a table: finalists, winner, baseline, and their difference."""
+    percent = final["kind"] == "classification"
+    lines = []
+    listed = ", ".join(f"#{f['number']} {_number(f['value'], percent)}" for f in final["finalists"])
+    seeds = len(final["finalists"][0]["seeds"])
+    lines.append(f"Finalists, re-measured on fresh tasks with {seeds} seed{'s' if seeds > 1 else ''}: {listed}")
+    median = final["median"]
+    lines.append(
+        f"In the search, on the same tasks: winner {median['winner']:.3f}, "
+        f"median of {median['candidates']} candidates {median['value']:.3f}"
+    )
+    measure = "test accuracy" if percent else "test −MSE"
+    lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
+    for role, name in (("winner", "winner #{number}"), ("baseline", "{name} baseline")):
+        entry = final.get(role)
+        if entry is None:
+            lines.append(f"{role:<20}{'failed':>14}")
+            continue
+        lines.append(
+            f"{name.format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
+            f"{entry['parameters']:>13,.0f}{entry['flops'] / 1e6:>9.2f}"
+        )
+    apart = final.get("difference")
+    if apart is not None:
+        tasks = final["winner"]["protocol"]["bank"]["count"]
+        scale = 100 if percent else 1
+        shown = f"{scale * apart['value']:+.{1 if percent else 3}f}"
+        note = f"   ({tasks} test tasks, paired)"
+        lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
+    return "\n".join(lines)
+
+
+def _number(value: float, percent: bool) -> str:
+    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
+
+
+def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False) -> str:
+    scale, digits = (100, 1) if percent else (1, 3)
+    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry["interval"])
+    return f"{low} – {high}" if percent or signed else f"{low} to {high}"
+
+
+def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
+    """The best trials of a run's summary as a table, the failures by their reasons."""
+    done = sorted((t for t in trials if t["score"]), key=lambda t: -t["score"]["value"])
+    lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
+    for trial in done[:most]:
+        score = trial["score"]
+        size = score["metrics"]
+        lines.append(
+            f"{'#' + str(trial['number']):>6}{score['value']:>9.4f}{Z95 * score['stderr']:>9.4f}"
+            f"{size.get('parameters', 0):>12,.0f}{size.get('flops', 0) / 1e6:>9.2f}{trial['seconds']:>9.1f}"
+            f"  {trial['key']}"
+        )
+    if len(done) > most:
+        lines.append(f"… and {len(done) - most} more; all with --json")
+    failed = [t for t in trials if t["state"] == "failed"]
+    lines += [f"#{t['number']} failed: {t['error']}" for t in failed[:most]]
+    return "\n".join(lines)
+
+
+def fail(message: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"nas: {' '.join(message.split())}\n")

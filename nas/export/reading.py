@@ -1,0 +1,116 @@
+"""Reading an export folder back. Its model.py is never imported; weights are read as safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from ..architecture import Architecture
+from ..errors import DataError, NasError
+from ..protocols import TaskShape
+from .folder import ARCHITECTURE, FORMAT, WEIGHTS
+from .naming import named_tensors, tensor_names
+
+REMEDY = "export the network again, or restore the folder from a copy"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export folder says; `restore(network, exported.weights)` reads the weights."""
+
+    architecture: Architecture
+    shape: TaskShape
+    recipe: Mapping[str, Any]
+    weights: Path
+
+
+def load(folder: Path) -> Exported:
+    """The content of an export folder. Raises DataError, naming the file and the entry, when files are missing or
+    damaged, or the weights are not the tensors that `architecture.json` lists."""
+    folder = Path(folder)
+    path, weights = folder / ARCHITECTURE, folder / WEIGHTS
+    for file in (path, weights):
+        if not file.is_file():
+            raise DataError(f"{file} is missing; {folder} must be a folder written by `nas export`")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path} is not of format {FORMAT}, the one this version reads; {REMEDY}")
+    try:
+        architecture = Architecture.from_json(content.get("architecture"))
+    except NasError as error:
+        raise DataError(f"{path}: {error}; {REMEDY}") from error
+    if content.get("key") != architecture.key:
+        raise DataError(
+            f"{path}: the key {content.get('key')!r} is not the architecture's, {architecture.key}; {REMEDY}"
+        )
+    recipe = content.get("recipe")
+    if not isinstance(recipe, dict):
+        raise DataError(f"{path}: 'recipe' must be an object; {REMEDY}")
+    _check_tensors(weights, path, content.get("weights"))
+    return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights)
+
+
+def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file under the names that they have in `network`; the network is not changed.
+
+    Layers that the network holds but never calls are not in an export, and so not in the result; that no other is
+    missing is what `load` checks. Raises DataError, naming the tensor, when the file is damaged or has a tensor that
+    the network lacks or holds in another shape.
+    """
+    try:
+        stored = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{weights} cannot be read as safetensors: {error}; {REMEDY}") from error
+    tensors = named_tensors(network)
+    known = tensor_names(network)
+    restored = {}
+    for flat, tensor in stored.items():
+        if flat not in known:
+            raise DataError(f"{weights} holds {flat!r}, which the network does not have; are they of one architecture?")
+        name = known[flat]
+        own = tensors[name]
+        if own.shape != tensor.shape or own.dtype != tensor.dtype:
+            raise DataError(
+                f"{weights}: {flat!r} is {tensor.dtype} of shape {tuple(tensor.shape)}, but the network's is "
+                f"{own.dtype} of shape {tuple(own.shape)}; are they of one architecture?"
+            )
+        restored[name] = tensor
+    return restored
+
+
+def _shape(path: Path, task: object) -> TaskShape:
+    if isinstance(task, dict):
+        sizes, outputs, kind = task.get("input_shape"), task.get("num_outputs"), task.get("kind")
+        sized = isinstance(sizes, list) and sizes and all(type(size) is int and size > 0 for size in [*sizes, outputs])
+        if sized and kind in ("classification", "regression"):
+            return TaskShape(input_shape=tuple(sizes or ()), num_outputs=outputs or 0, kind=kind)
+    raise DataError(f"{path}: 'task' must hold input_shape, num_outputs and kind, not {task!r}; {REMEDY}")
+
+
+def _check_tensors(weights: Path, path: Path, listed: object) -> None:
+    """Compares the header of the weights file with what was written; the tensors themselves are not read."""
+    if not isinstance(listed, dict):
+        raise DataError(f"{path}: 'weights' must map the tensors' names to their shapes; {REMEDY}")
+    try:
+        with safe_open(weights, framework="pt") as file:
+            found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{weights} cannot be read as safetensors: {error}; {REMEDY}") from error
+    for name in sorted(found.keys() | listed.keys()):
+        if name not in found:
+            raise DataError(f"{weights} lacks the tensor {name!r}; {REMEDY}")
+        if name not in listed:
+            raise DataError(f"{weights} holds an unknown tensor {name!r}; {REMEDY}")
+        if found[name] != listed[name]:
+            raise DataError(f"{weights}: {name!r} has shape {found[name]}, not {listed[name]}; {REMEDY}")

@@ -1,0 +1,212 @@
+"""Readable Python source of a network, importing only torch."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from ..errors import NasError
+from .expressions import call, literal
+from .layers import constructor
+from .naming import flat_names, free_variable, named_tensors
+from .trace import trace
+
+WIDTH = 120
+INDENT = " " * 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module's text, and for each tensor of its state (by name there) the name it has in the network."""
+
+    text: str
+    weights: dict[str, str]
+
+
+def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[str] = ()) -> Source:
+    """The source of a class `Network` that computes what `network` does, from the layers it uses.
+
+    `about` are paragraphs for the docstring; a line that starts with a space is kept as it is. The network is traced
+    with torch.fx: any module made of torch.nn layers and torch functions will do. Raises NasError, naming the layer,
+    for others. Inputs are (batch, *input_shape).
+    """
+    network, graph = trace(network, input_shape)
+    modules, attributes = _used(network, graph)
+    # A parameter of a layer that is also called stays in that layer.
+    inside = {path for path in attributes if path.rpartition(".")[0] in modules}
+    names = flat_names([*modules, *(path for path in attributes if path not in inside)])
+    names |= {path: f"{names[path.rpartition('.')[0]]}.{path.rpartition('.')[2]}" for path in inside}
+    made = [*_layer_lines(network, modules, names)]
+    made += _tensor_lines(network, [path for path in attributes if path not in inside], names)
+    weights = {
+        f"{names[path]}.{name}": f"{path}.{name}"
+        for path in modules
+        for name in network.get_submodule(path).state_dict()
+    }
+    weights |= {names[path]: path for path in attributes if path not in inside}
+    made += _ties(network, weights)
+    inputs, forward = _forward(network, graph, names)
+    body = ["    def __init__(self) -> None:", f"{INDENT}super().__init__()", *made, "", inputs, *forward]
+    return Source("\n".join([*_header(body, about), *body, ""]), weights)
+
+
+def _used(network: nn.Module, graph: fx.Graph) -> tuple[list[str], list[str]]:
+    """Paths of the layers that are called, and of the parameters and buffers that are used directly, in that order."""
+    modules = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "call_module")
+    attributes = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr")
+    tensors = named_tensors(network)
+    for path in attributes:
+        if path not in tensors:
+            raise NasError(f"{path!r} is neither a parameter nor a buffer; make it one to export it (register_buffer)")
+    return list(modules), list(attributes)
+
+
+def _header(body: Sequence[str], about: Sequence[str]) -> list[str]:
+    text = "\n".join(body)
+    imports = ["import torch"]
+    imports += ["import torch.nn.functional as F"] if " F." in text or "(F." in text else []
+    lines: list[str] = []
+    for paragraph in about:
+        if lines:
+            lines.append("")
+        for line in paragraph.split("\n"):
+            safe = _printable(line.strip())
+            indent = "    " + " " * (len(line) - len(line.lstrip(" ")))
+            lines += textwrap.wrap(
+                safe, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            ) or [""]
+    first = lines[0].strip() if lines else "A network found by adaptnas."
+    short = len(lines) < 2 and not first.endswith('"')
+    doc = [f'    """{first}"""'] if short else [f'    """{first}', *lines[1:], '    """']
+    return [*imports, "from torch import nn", "", "", "class Network(nn.Module):", *doc, ""]
+
+
+def _printable(text: str) -> str:
+    """Text that cannot end the docstring it stands in, wherever in it that is."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shown.replace("\\", "\\\\").replace('""', "''")
+
+
+def _layer_lines(network: nn.Module, modules: Sequence[str], names: dict[str, str]) -> Iterator[str]:
+    group = ""
+    for path in modules:
+        group, heading = _heading(group, _group(path.rpartition(".")[0]))
+        yield from heading
+        called, arguments = constructor(network.get_submodule(path), path)
+        yield from _statement(f"self.{names[path]} = ", called, arguments)
+
+
+def _tensor_lines(network: nn.Module, paths: Sequence[str], names: dict[str, str]) -> Iterator[str]:
+    for path in paths:
+        owner, _, last = path.rpartition(".")
+        tensor = getattr(network.get_submodule(owner), last)
+        dtype = [] if tensor.dtype == torch.float32 else [f"dtype={literal(tensor.dtype)}"]
+        zeros = f"torch.zeros({', '.join([literal(tuple(tensor.shape)), *dtype])})"
+        if isinstance(tensor, nn.Parameter):
+            yield f"{INDENT}self.{names[path]} = nn.Parameter({zeros})"
+        else:
+            yield f'{INDENT}self.register_buffer("{names[path]}", {zeros})'
+
+
+def _ties(network: nn.Module, weights: dict[str, str]) -> Iterator[str]:
+    """Layers that share a parameter share it in the source."""
+    first: dict[int, str] = {}
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    for flat, path in weights.items():
+        if path in parameters:
+            owner = first.setdefault(id(parameters[path]), flat)
+            if owner != flat:
+                yield f"{INDENT}self.{flat} = self.{owner}"
+
+
+def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tuple[str, list[str]]:
+    """The signature and the lines of forward: one call a line, a chain of calls in one variable."""
+    held: dict[fx.Node, str] = {}
+    waiting = {node: len(node.users) for node in graph.nodes}
+    inputs, lines, group = ["self"], [], ""
+
+    def name(node: fx.Node) -> str:
+        return f"self.{names[str(node.target)]}" if node.op == "get_attr" else held[node]
+
+    for node in graph.nodes:
+        for before in node.all_input_nodes:
+            waiting[before] -= 1
+        live = {variable for before, variable in held.items() if waiting[before]}
+        if node.op == "placeholder":
+            held[node] = free_variable(str(node.target), live)
+            default = "".join(f" = {literal(value)}" for value in node.args)
+            inputs.append(f"{held[node]}{default or ': torch.Tensor'}")
+        elif node.op == "output":
+            lines += [*([""] if group else []), f"{INDENT}return {literal(node.args[0], name)}"]
+        elif node.op != "get_attr":
+            group, heading = _heading(group, _group(_container(node)))
+            expression, arguments = call(node, name, names.__getitem__)
+            target = ""
+            if node.users:
+                held[node] = _chained(node, held, live) or free_variable(_wish(node), live)
+                target = f"{held[node]} = "
+            lines += [*heading, *_statement(target, expression, arguments)]
+    # An annotation only where it is certain: a single value goes out, and it is no size.
+    out = next(node for node in reversed(graph.nodes)).args[0]
+    returns = " -> torch.Tensor" if isinstance(out, fx.Node) and not _is_size(out) else ""
+    return f"    def forward({', '.join(inputs)}){returns}:", lines if lines[0] else lines[1:]
+
+
+def _is_size(node: fx.Node) -> bool:
+    return node.target in ("size", "dim", getattr)
+
+
+def _chained(node: fx.Node, held: dict[fx.Node, str], live: set[str]) -> str | None:
+    """The variable of the first input, where nothing needs that value any more and the same module made it."""
+    first = node.args[0] if node.args else None
+    if not isinstance(first, fx.Node) or _is_size(node) or _container(first) != _container(node):
+        return None
+    variable = held.get(first)
+    return None if variable in live else variable
+
+
+def _container(node: fx.Node) -> str:
+    """The path of the module whose forward makes the call; empty for the network's own."""
+    stack = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+    owners = stack[:-1] if node.op == "call_module" else stack
+    return str(owners[-1]) if owners else ""
+
+
+def _wish(node: fx.Node) -> str:
+    """A layer with a name of its own gives it to its value; other values are called after their module, or x."""
+    container = _container(node)
+    path = str(node.target)
+    if node.op == "call_module" and not (path.rpartition(".")[0] == container and path[-1].isdecimal()):
+        return path
+    size = [path if node.op == "call_method" else str(node.args[1])] if _is_size(node) else []
+    return ".".join([*([container] if container else []), *size]) or "x"
+
+
+def _group(container: str) -> str:
+    """The part of a path that lines are grouped by: the outermost container, and its number where it is a list."""
+    parts = container.split(".")
+    return ".".join(parts[:2] if len(parts) > 1 and parts[1].isdecimal() else parts[:1])
+
+
+def _heading(before: str, group: str) -> tuple[str, list[str]]:
+    if group == before:
+        return before, []
+    return group, ["", f"{INDENT}# {_comment(group)}"] if group else [""]
+
+
+def _comment(group: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in group)
+
+
+def _statement(target: str, called: str, arguments: Iterable[str] | None) -> list[str]:
+    if arguments is None:
+        return [f"{INDENT}{target}{called}"]
+    arguments = list(arguments)
+    line = f"{INDENT}{target}{called}({', '.join(arguments)})"
+    if len(line) <= WIDTH or not arguments:
+        return [line]
+    return [f"{INDENT}{target}{called}(", *(f"{INDENT}    {argument}," for argument in arguments), f"{INDENT})"]

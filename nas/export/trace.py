@@ -1,0 +1,133 @@
+"""A network's forward as a graph of calls (torch.fx), with what has no effect left out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ..errors import NasError
+from .expressions import Training, mutates
+
+REMEDY = (
+    "its forward must be a fixed sequence of torch.nn layers and torch functions, "
+    "without branches or loops that depend on a tensor's values or sizes"
+)
+FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, NameError, LookupError)  # of a forward, traced or run
+BATCH = 4
+
+
+class _Tracer(fx.Tracer):
+    """Remembers which module it is in, so that an error can name it."""
+
+    proxy_buffer_attributes = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.where = ""
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        outer, self.where = self.where, self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        self.where = outer
+        return result
+
+
+def trace(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[nn.Module, fx.Graph]:
+    """A copy of the network on the CPU, and the graph of its forward without calls whose value nothing uses.
+
+    An argument that differs between training and evaluation becomes `Training`. The graph is run once on random
+    inputs of shape (4, *input_shape) and compared with the network, for tracing misses what is done behind its back.
+    Raises NasError, naming the layer, when the forward cannot be traced or the graph does not give the same outputs.
+    """
+    # The copy is traced, because tracing may set attributes on what it traces.
+    network = copy.deepcopy(network).cpu()
+    training = _traced(network.train())
+    graph = _traced(network.eval())
+    _check_same(network, graph, input_shape)
+    _mark_training(training, graph)
+    _prune(network, graph)
+    return network, graph
+
+
+def _traced(network: nn.Module) -> fx.Graph:
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(network)
+    except FAILURES as error:
+        place = f"layer {tracer.where!r}" if tracer.where else "the network"
+        kind = type(network.get_submodule(tracer.where)).__name__
+        raise NasError(f"{place} ({kind}) cannot be exported: {_first_line(error)}; {REMEDY}") from error
+    for node in graph.nodes:
+        if node.op == "placeholder" and str(node.target).startswith("*"):
+            raise NasError(f"the network's forward takes {node.target}; name each input to export it")
+        if node.op == "get_attr" and str(node.target).startswith("_tensor_constant"):
+            raise NasError(
+                "the forward makes a constant tensor, which has no name to export it by; "
+                "make it in __init__ with register_buffer"
+            )
+    return graph
+
+
+def _check_same(network: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...]) -> None:
+    x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
+    outputs = []
+    for traced in (False, True):
+        alone = copy.deepcopy(network)
+        # Interpreted, not compiled: fx.GraphModule executes text that has the layers' names in it.
+        run: Callable[[torch.Tensor], Any] = fx.Interpreter(alone, graph=graph).run if traced else alone
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                outputs.append(run(x.clone()))
+            except FAILURES as error:
+                reason = f"inputs of shape {tuple(x.shape)}: {_first_line(error)}"
+                raise NasError(f"the network does not run on {reason}") from error
+    if not _equal(*outputs):
+        raise NasError(f"the network does something that tracing does not see, such as `a += b` on a tensor; {REMEDY}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.shape == other.shape and torch.allclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other)
+
+
+def _mark_training(training: fx.Graph, evaluation: fx.Graph) -> None:
+    """Puts Training in the evaluation graph wherever the two differ in True and False."""
+
+    if [(node.op, node.target) for node in training.nodes] != [(node.op, node.target) for node in evaluation.nodes]:
+        raise NasError(f"the network takes other steps in training than in evaluation; {REMEDY}")
+    for one, other in zip(training.nodes, evaluation.nodes, strict=True):
+        other.args = tuple(map(_merged, one.args, other.args))
+        other.kwargs = {key: _merged(one.kwargs[key], value) for key, value in other.kwargs.items()}
+
+
+def _merged(training: Any, evaluation: Any) -> Any:
+    if training is True and evaluation is False:
+        return Training()
+    # Nodes of the two graphs are never equal; their texts are where they have the same place.
+    if repr(training) != repr(evaluation):
+        raise NasError(f"the network uses {training!r} in training but {evaluation!r} in evaluation; {REMEDY}")
+    return evaluation
+
+
+def _prune(network: nn.Module, graph: fx.Graph) -> None:
+    """Drops calls whose value nothing uses. fx's own elimination would also drop changes in place."""
+    for node in reversed(graph.nodes):
+        if node.users or node.op in ("placeholder", "output"):
+            continue
+        module = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if not mutates(node, module):
+            graph.erase_node(node)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

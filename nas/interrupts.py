@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM: the first asks a search to end well, a second ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def stop_on_signal(*, asked: Callable[[], None], kill: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether SIGINT or SIGTERM has come.
+
+    `asked` is called at the first signal. At the second, `kill` is called and the process ends with status 130: what
+    is stored stays stored. The handlers before are put back at the end. Only for the main thread.
+    """
+    count = 0
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            asked()
+            return
+        kill()
+        os._exit(INTERRUPTED)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: count > 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,144 @@
+"""From a config to a finished run: check everything, search, hold the finals, write report and winner."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from . import runs
+from .architecture import Trial
+from .config import Config, Parts, build
+from .deliver import write_report
+from .errors import NasError
+from .executors.processes import ProcessExecutor
+from .executors.slots import slots
+from .finals import Finals
+from .interrupts import stop_on_signal
+from .report.tensorboard import TensorBoardLog
+from .runs import Run
+from .search import search
+from .space import sample
+from .store import Store
+
+
+class Progress(Protocol):
+    """Who hears how a run comes along."""
+
+    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None: ...
+
+    def trial(self, trial: Trial, best: Trial) -> None: ...
+
+    def measured(self, done: int, of: int) -> None: ...
+
+    def stopping(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its final result as JSON values, or None where it was interrupted before there was one."""
+
+    run: Run
+    state: Literal["done", "interrupted"]
+    final: dict[str, Any] | None
+
+
+def start(config: Config, run: Run, progress: Progress) -> Outcome:
+    """A new run, from nothing to its winner.
+
+    Device, data and space are tried out before anything is written. Raises NasError for what is wrong with them, and
+    for a search that fails.
+    """
+    parts = build(config)
+    with _executor(config) as executor:
+        _try_out(parts, executor)
+        with runs.create(run, config) as store:
+            return _carry_out(run, store, config, parts, executor, progress)
+
+
+def resume(run: Run, progress: Progress) -> Outcome:
+    """Continues a run where it was; a run that is done stays as it is. Raises NasError as `start` does."""
+    with Store.open(run.store_path) as store:
+        config = runs.config_of(store)
+        with _executor(config) as executor:
+            return _carry_out(run, store, config, build(config), executor, progress)
+
+
+def _carry_out(
+    run: Run, store: Store, config: Config, parts: Parts, executor: ProcessExecutor, progress: Progress
+) -> Outcome:
+    store.put("state", {"state": "running"})
+    try:
+        with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
+            _search(run, store, config, parts, executor, progress, stopped)
+            final = None
+            if not stopped():
+                final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
+    except NasError as error:
+        store.put("state", {"state": "failed", "reason": str(error)})
+        raise
+    state: Literal["done", "interrupted"] = "interrupted" if final is None else "done"
+    store.put("state", {"state": state})
+    write_report(run, store, parts)
+    return Outcome(run, state, final)
+
+
+def _search(
+    run: Run,
+    store: Store,
+    config: Config,
+    parts: Parts,
+    executor: ProcessExecutor,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> None:
+    told = store.told()
+    progress.started(run, config, told, executor.workers)
+    log = TensorBoardLog(run.folder / "tensorboard", told)
+    leader = next(iter(runs.best(told)), None)
+
+    def on_trial(trial: Trial) -> None:
+        nonlocal leader
+        leader = trial if leader is None or trial.value > leader.value else leader
+        log.add(trial)
+        progress.trial(trial, leader)
+
+    try:
+        search(
+            space=parts.space,
+            controller=parts.controller,
+            evaluator=parts.evaluator,
+            store=store,
+            executor=executor,
+            trials=config.search.trials,
+            budget=config.evaluator.budget,
+            seed=config.search.seed,
+            workers=executor.workers,
+            on_trial=on_trial,
+            stop=stopped,
+        )
+    finally:
+        log.close()
+
+
+@contextmanager
+def _executor(config: Config) -> Iterator[ProcessExecutor]:
+    environments = slots(config.search.workers, config.search.device)
+    deadline = config.search.deadline_s or None
+    executor = ProcessExecutor(len(environments), environments=environments, deadline_s=deadline)
+    try:
+        yield executor
+    except BaseException:
+        executor.kill()
+        raise
+    finally:
+        executor.shutdown()
+
+
+def _try_out(parts: Parts, executor: Executor) -> None:
+    """Has a worker check device, data and one architecture of each space; its errors are raised here."""
+    for space, evaluator in ((parts.space, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
+        executor.submit(evaluator.check, sample(space, random.Random(0))).result()

@@ -1,0 +1,114 @@
+"""Every component by name: the built-in ones, and those that other packages offer through entry points."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from .errors import ConfigError, nearest
+
+Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
+
+BUILT_IN: Mapping[Room, Mapping[str, str]] = {
+    "space": {
+        "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
+        "mlp": "nas.search_spaces.mlp:Mlp",
+        "conv4": "nas.search_spaces.baselines:Conv4",
+        "mlp40": "nas.search_spaces.baselines:Mlp40",
+    },
+    "controller": {
+        "reinforce": "nas.controllers.reinforce:Reinforce",
+        "evolution": "nas.controllers.evolution:Evolution",
+        "random": "nas.controllers.random_search:RandomSearch",
+    },
+    "evaluator": {"meta": "nas.evaluators.meta:MetaEvaluator"},
+    "tasks": {
+        "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
+        "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
+        "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
+    },
+    "learner": {
+        "maml": "nas.evaluators.learners.maml:Maml",
+        "anil": "nas.evaluators.learners.anil:Anil",
+        "reptile": "nas.evaluators.learners.reptile:Reptile",
+    },
+}
+ENTRY_POINT_GROUPS: Mapping[Room, str] = {
+    "space": "nas.search_spaces",
+    "controller": "nas.controllers",
+    "evaluator": "nas.evaluators",
+    "tasks": "nas.tasks",
+    "learner": "nas.learners",
+}
+
+
+def names(room: Room) -> list[str]:
+    """The names that `find` knows in a room, sorted."""
+    return sorted({*BUILT_IN[room], *(point.name for point in _points(room))})
+
+
+def find(room: Room, name: str) -> type[Any]:
+    """The class of a name; built-in names come before entry points.
+
+    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point that cannot be loaded.
+    """
+    if name in BUILT_IN[room]:
+        module, _, attribute = BUILT_IN[room][name].partition(":")
+        found: type[Any] = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in _points(room):
+        if point.name == name:
+            return _load(point)
+    raise ConfigError(f"{room} {name!r} is not known: {nearest(name, names(room))}")
+
+
+def create(room: Room, name: str, options: Mapping[str, Any], **given: Any) -> Any:
+    """An instance of a named component from a config's `options`, with what the program itself gives (space, seed, …).
+
+    Options are checked against the annotations of the class's constructor; nothing is coerced. Raises ConfigError,
+    with the nearest option, for an unknown one, a wrong type, or a value that the constructor refuses.
+    """
+    cls = find(room, name)
+    known = options_of(cls)
+    checked: dict[str, Any] = {}
+    for option, value in options.items():
+        if option not in known or option in given:
+            rest = [o for o in known if o not in given]
+            raise ConfigError(f"{room} {name!r} has no option {option!r}: {nearest(option, rest)}")
+        checked[option] = _typed(f"{room} {name!r} option {option!r}", known[option], value)
+    return cls(**given, **checked)
+
+
+def options_of(cls: type[Any]) -> dict[str, Any]:
+    """A component's options: the parameters of its constructor with their types."""
+    hints = get_type_hints(cls.__init__)
+    parameters = list(inspect.signature(cls).parameters.values())
+    return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _typed(what: str, annotation: Any, value: Any) -> Any:
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+        # Through JSON, so that a list may stand for a tuple and a string for a path, as a config file writes them.
+        return adapter.validate_json(json.dumps(value))
+    except ValidationError as error:
+        reasons = "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
+        raise ConfigError(f"{what} is {value!r}: {reasons}") from None
+
+
+def _points(room: Room) -> list[EntryPoint]:
+    return list(entry_points(group=ENTRY_POINT_GROUPS[room]))
+
+
+def _load(point: EntryPoint) -> type[Any]:
+    try:
+        loaded: type[Any] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {error}") from error
+    return loaded

@@ -1,0 +1,129 @@
+"""The report's pictures: charts as SVG that takes the page's own text colour and font, cells as PNG."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..architecture import Trial
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from matplotlib.axes import Axes
+
+INK = "#0a0b0c"  # charts are drawn in this colour, which then becomes the page's
+BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
+CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
+MANY = 2000  # points from which a chart holds them as one image
+
+
+def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
+    """Score over trials with the best so far; failed ones as crosses below. None without any score."""
+    done = [(trial.number, trial.value) for trial in trials if trial.score is not None]
+    if not done:
+        return None
+    numbers, values = zip(*done, strict=True)
+    failed = [trial.number for trial in trials if trial.state == "failed"]
+
+    def plot(axes: Axes) -> None:
+        _points(axes, numbers, values, "candidate")
+        axes.step(numbers, list(itertools.accumulate(values, max)), where="post", color=ORANGE, label="best so far")
+        if failed:
+            axes.plot(failed, [min(values)] * len(failed), "x", color=RED, markersize=5, label="failed")
+        axes.set_xlabel("trial")
+        _whole(axes)
+
+    return _svg(plot, "Score over trials", label, percent)
+
+
+def costs(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
+    """Score against parameters, with the line of those that nothing smaller beats. None without any such point."""
+    scored = [trial.score for trial in trials if trial.score is not None]
+    points = [(s.metrics["parameters"], s.value) for s in scored if s.metrics.get("parameters", 0) > 0]
+    if not points:
+        return None
+    front: list[tuple[float, float]] = []
+    for size, value in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or value > front[-1][1]:
+            front.append((size, value))
+
+    def plot(axes: Axes) -> None:
+        sizes, values = zip(*points, strict=True)
+        _points(axes, sizes, values, "candidate")
+        axes.step(*zip(*front, strict=True), where="post", color=GREEN, label="nothing smaller is better")
+        axes.set_xlabel("parameters")
+        axes.set_xscale("log")
+
+    return _svg(plot, "Score against parameters", label, percent)
+
+
+def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -> str | None:
+    """Score after each inner step, one line each; the first is drawn boldest. None without any line."""
+    shown = {name: curve for name, curve in named.items() if curve}
+    if not shown:
+        return None
+
+    def plot(axes: Axes) -> None:
+        for i, (name, curve) in enumerate(shown.items()):
+            colour, width = CURVES[i % len(CURVES)], 2.4 if i == 0 else 1.4
+            axes.plot(range(len(curve)), curve, "o-", color=colour, linewidth=width, markersize=3.5, label=name)
+        axes.set_xlabel("inner steps")
+        _whole(axes)
+
+    return _svg(plot, "Adaptation curves", label, percent)
+
+
+def cell(graph: nx.DiGraph) -> str:
+    """The picture of a cell, as an `img` element with the PNG in it."""
+    from ..graph import draw
+
+    png = io.BytesIO()
+    draw(graph, png)
+    data = base64.b64encode(png.getvalue()).decode("ascii")
+    return f'<img class="cell" alt="the cell as a graph" src="data:image/png;base64,{data}">'
+
+
+def _points(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> None:
+    axes.scatter(x, y, s=18, color=BLUE, alpha=0.75, linewidths=0, rasterized=len(x) > MANY, label=label)
+
+
+def _whole(axes: Axes) -> None:
+    """Only whole numbers on the horizontal axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _svg(plot: Callable[[Axes], None], title: str, label: str, percent: bool) -> str:
+    """An inline `svg` element. Text stays text; the same data always give the same element."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    text = io.StringIO()
+    # The title salts the ids, so that charts on one page do not share any.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        plot(axes)
+        axes.set_ylabel(label)
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(which="both", colors=INK)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        axes.grid(color=INK, alpha=0.12, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)

@@ -1,0 +1,136 @@
+"""The parts of the report, each a piece of HTML, or nothing where the run has not come to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..architecture import Trial
+from . import figures
+from .text import interval, measured, number, sizes, table, value_of
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Final = Mapping[str, Any]
+TESTED = ("winner", "baseline", "control")
+
+
+def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool) -> str:
+    """The run's name, what came of it in figures, and the protocol of its scores."""
+    count = {state: sum(trial.state == state for trial in trials) for state in ("done", "failed", "pending")}
+    cards = [("candidates", f"{count['done']:,}"), ("failed", f"{count['failed']:,}")]
+    if count["pending"]:
+        cards.append(("unfinished", f"{count['pending']:,}"))
+    score = best.score if best is not None else None
+    if best is not None and score is not None:
+        shown = f"{number(score.value, percent)} ± {number(score.stderr, percent, bare=True)}"
+        cards.append((f"best in the search, #{best.number}", shown))
+    median = final.get("median")
+    if median:
+        cards.append(("median candidate in the search", number(median.get("value"), percent)))
+    winner = final.get("winner")
+    if winner:
+        cards.append((f"winner on test tasks, #{winner.get('number', '?')}", number(value_of(winner), percent)))
+    protocol = score.protocol if score is not None else {}
+    rows = [
+        [key, entry if isinstance(entry, str) else json.dumps(entry, default=str)] for key, entry in protocol.items()
+    ]
+    return "".join(
+        [
+            f'<h1>{escape(name)}</h1><div class="soft">A search for a network that learns from few examples</div>',
+            '<div class="cards">',
+            *(f'<div class="card"><b>{escape(shown)}</b>{escape(title)}</div>' for title, shown in cards),
+            "</div>",
+            f"<details><summary>Protocol of the scores</summary>{table(['', ''], rows)}</details>" if rows else "",
+        ]
+    )
+
+
+def results(final: Final, percent: bool) -> str:
+    """The winner, the baseline and the control on the test tasks, and the paired difference."""
+    rows = []
+    for part in TESTED:
+        result = final.get(part)
+        if result:
+            which = f"#{result['number']}" if result.get("number") is not None else str(result.get("name") or "")
+            rows.append([f"{part} {which}", *measured(result, percent)])
+    difference = final.get("difference")
+    if difference:
+        ends = interval(difference.get("interval"), percent, signed=True)
+        rows.append(["difference, paired", number(difference.get("value"), percent, signed=True), ends, "", ""])
+    if not rows:
+        return '<p class="soft">No test results yet: the run has not come to its finals.</p>'
+    heads = ["", "test accuracy" if percent else "test score", "95 % interval", "parameters", "MFLOPs"]
+    return "<h2>On test tasks</h2>" + table(heads, rows, numbers=4, strong=1 if final.get("winner") else 0)
+
+
+def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) -> str:
+    """Score over trials, score against parameters, and how the finalists adapt."""
+    drawn = [
+        ("Score over trials", figures.scores(trials, label=label, percent=percent)),
+        ("Score against parameters", figures.costs(trials, label=label, percent=percent)),
+        ("How they adapt", figures.curves(_curves(trials, final), label=label, percent=percent)),
+    ]
+    shown = [f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in drawn if svg]
+    return f'<h2>The search</h2><div class="charts">{"".join(shown)}</div>' if shown else ""
+
+
+def cell(final: Final, graph: nx.DiGraph | None) -> str:
+    """The winner's cell, or while there is no winner that of the best trial."""
+    if graph is None:
+        return ""
+    whose = "winner" if final.get("winner") else "best candidate so far"
+    return f"<h2>The cell of the {whose}</h2><figure>{figures.cell(graph)}</figure>"
+
+
+def finalists(final: Final, percent: bool) -> str:
+    """The finalists as re-measured with several seeds."""
+    rows = []
+    for entry in final.get("finalists") or []:
+        # Scores are fractions, seeds themselves whole numbers; either may be listed.
+        seeds = [
+            str(seed) if isinstance(seed, int) else number(seed, percent, bare=True) for seed in entry.get("seeds", [])
+        ]
+        rows.append(
+            [f"#{entry.get('number', '?')}", str(entry.get("key", "")), " · ".join(seeds), *measured(entry, percent)]
+        )
+    heads = ["trial", "key", "each seed", "re-measured", "95 % interval", "parameters", "MFLOPs"]
+    return f"<h2>Finalists, on fresh validation tasks</h2>{table(heads, rows, numbers=4)}" if rows else ""
+
+
+def trials(trials: Sequence[Trial], percent: bool) -> str:
+    """Every trial in a table that opens on demand."""
+    rows = []
+    for trial in trials:
+        score, seconds = trial.score, "" if trial.seconds is None else f"{trial.seconds:,.1f}"
+        shown = ["", ""] if score is None else [number(score.value, percent), number(score.stderr, percent, bare=True)]
+        size = sizes({} if score is None else score.metrics)
+        told = [f"#{trial.number}", trial.architecture.key, trial.state]
+        rows.append([*told, f"{trial.budget:,}", *shown, *size, seconds])
+    heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]
+    summary = f"<summary>{len(rows):,} in the order of proposal</summary>"
+    return f"<h2>All trials</h2><details>{summary}{table(heads, rows, numbers=6)}</details>" if rows else ""
+
+
+def failures(trials: Sequence[Trial]) -> str:
+    """Why candidates failed."""
+    failed = [trial for trial in trials if trial.state == "failed"]
+    rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
+    return f"<h2>Failed candidates</h2>{table(['trial', 'key', 'reason'], rows)}" if rows else ""
+
+
+def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:
+    """Curves on the test tasks first, then the finalists' own or from the search; without finalists, the best three."""
+    tested = {f"{part}, test": (final.get(part) or {}).get("curve") or () for part in TESTED}
+    searched = {trial.number: trial.score.curve for trial in trials if trial.score is not None}
+    entries = final.get("finalists")
+    if entries is None:
+        ranked = sorted(trials, key=lambda trial: trial.value, reverse=True)[:3]
+        return {**tested, **{f"#{trial.number}": searched.get(trial.number, ()) for trial in ranked}}
+    own = {
+        f"#{entry.get('number', '?')}": entry.get("curve") or searched.get(entry.get("number"), ()) for entry in entries
+    }
+    return {**tested, **own}

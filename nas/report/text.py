@@ -1,0 +1,58 @@
+"""Numbers and tables as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+
+def number(value: float | None, percent: bool, *, signed: bool = False, bare: bool = False) -> str:
+    """A score in four figures or as a percentage (`bare`: without the sign %); a dash where there is none."""
+    if value is None:
+        return "–"
+    sign = "+" if signed else ""
+    if percent:
+        return f"{100 * value:{sign}.1f}{'' if bare or signed else ' %'}"
+    return f"{value:{sign}.4g}"
+
+
+def interval(ends: Sequence[float] | None, percent: bool, *, signed: bool = False) -> str:
+    """Both ends of an interval; a dash where there is none."""
+    if not ends:
+        return "–"
+    low, high = (number(end, percent, signed=signed, bare=True) for end in ends)
+    return f"{low} – {high}" if percent else f"{low} to {high}"
+
+
+def value_of(result: Mapping[str, Any]) -> float | None:
+    """A result's score, whichever of its two names it has."""
+    value = result.get("value", result.get("accuracy"))
+    return None if value is None else float(value)
+
+
+def sizes(metrics: Mapping[str, Any]) -> list[str]:
+    """Parameters and MFLOPs, empty where unknown."""
+    parameters, flops = metrics.get("parameters"), metrics.get("flops")
+    return ["" if parameters is None else f"{parameters:,.0f}", "" if flops is None else f"{flops / 1e6:,.2f}"]
+
+
+def measured(result: Mapping[str, Any], percent: bool) -> list[str]:
+    """The four columns of a result: score, 95 % interval, parameters, MFLOPs."""
+    return [number(value_of(result), percent), interval(result.get("interval"), percent), *sizes(result)]
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0, strong: int = 0) -> str:
+    """A table of texts, escaped here; the last `numbers` columns are right-aligned, the first `strong` rows bold."""
+    first = len(heads) - numbers
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        return "".join(f"<{tag}{_class('num', i >= first)}>{escape(text)}</{tag}>" for i, text in enumerate(texts))
+
+    head = f"<thead><tr>{cells('th', heads)}</tr></thead>" if any(heads) else ""
+    body = "".join(f"<tr{_class('strong', i < strong)}>{cells('td', row)}</tr>" for i, row in enumerate(rows))
+    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _class(name: str, applies: bool) -> str:
+    return f' class="{name}"' if applies else ""

@@ -1,0 +1,128 @@
+"""Where runs live: one folder a run, with its trials, the finalists' weights, the report and the winner."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import config as configs
+from .architecture import Architecture, Trial
+from .config import Config
+from .errors import RunError
+from .store import Store
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's name and folder."""
+
+    name: str
+    folder: Path
+
+    @property
+    def store_path(self) -> Path:
+        return self.folder / "trials.sqlite"
+
+    def weights(self, architecture: Architecture, seed: int) -> Path:
+        """Where meta-trained weights of a final measurement are kept."""
+        return self.folder / "weights" / f"{architecture.key}-seed{seed}.safetensors"
+
+
+def runs_folder() -> Path:
+    """`runs` in the current folder, or what the environment variable NAS_RUNS says."""
+    return Path(os.environ.get("NAS_RUNS") or "runs")
+
+
+def run_of(name: str) -> Run:
+    """The run of a name, whether it exists or not. Raises RunError for a name that could lead out of the runs."""
+    if not NAME.fullmatch(name) or set(name) == {"."}:
+        shown = name if len(name) <= 70 else name[:67] + "…"
+        raise RunError(f"run name {shown!r} cannot be used; take 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    folder = runs_folder() / name
+    if folder.is_symlink():
+        raise RunError(f"{folder} is a link; a run is a folder of its own")
+    return Run(name, folder)
+
+
+def new_run(name: str | None, config_name: str) -> Run:
+    """The run to be made: of the given name, or of the config's with the first free number.
+
+    Nothing is written. Raises RunError where the name is taken.
+    """
+    if name is None:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50]
+        number = 1
+        while (run := run_of(f"{stem}-{number}")).folder.exists():
+            number += 1
+        return run
+    run = run_of(name)
+    if run.folder.exists():
+        raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
+    return run
+
+
+def create(run: Run, config: Config) -> Store:
+    """Makes the run's folder and store. Raises RunError where another process was faster."""
+    try:
+        run.folder.mkdir(parents=True)
+    except FileExistsError:
+        raise RunError(f"run {run.name!r} exists already; give another --name") from None
+    except OSError as error:
+        raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
+    return Store.create(run.store_path, {"config": config.to_json()})
+
+
+def existing_run(name: str) -> Run:
+    """The run of a name. Raises RunError, with the runs that there are, where there is none."""
+    run = run_of(name)
+    if not run.store_path.exists():
+        known = sorted(path.parent.name for path in runs_folder().glob("*/trials.sqlite"))
+        there = f"there are: {', '.join(known[-10:])}" if known else "there are none yet"
+        raise RunError(f"there is no run {name!r} in {runs_folder()}; {there}")
+    return run
+
+
+def config_of(store: Store) -> Config:
+    """The config that a run was started with."""
+    return configs.from_json(store.meta["config"])
+
+
+def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
+    """The done trials with the highest scores, one an architecture; earlier ones first among equals."""
+    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (-t.value, t.number))
+    return list({t.architecture.key: t for t in reversed(ranked)}.values())[::-1][:count]
+
+
+def median_score(trials: Sequence[Trial]) -> float:
+    """The median of the done trials' scores."""
+    return statistics.median(t.value for t in trials if t.state == "done")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """All there is to know of a run, as JSON values."""
+    with Store.open(run.store_path, readonly=True) as store:
+        trials = store.trials()
+        leader = best(trials)
+        return {
+            "name": run.name,
+            "state": state(store, run),
+            "config": store.meta["config"],
+            "trials": [trial.to_json() for trial in trials],
+            "best": leader[0].number if leader else None,
+            "final": store.get("final"),
+        }
+
+
+def state(store: Store, run: Run) -> str:
+    """'running', 'done', 'interrupted' or 'failed'. A run that says running but that no process has was interrupted."""
+    from .durable import in_use
+
+    said = str((store.get("state") or {}).get("state", "running"))
+    return "interrupted" if said == "running" and not in_use(run.store_path) else said

@@ -1,0 +1,51 @@
+"""Hand-designed networks, as spaces of one architecture each: what a search's winner is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.errors import ConfigError, SpaceError
+from nas.protocols import TaskShape
+from nas.space import Choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Conv4:
+    """The network of MAML's Omniglot experiments (Finn et al., arXiv 1703.03400, section 5.2): four 3×3 convolutions of
+    stride 2 with 64 channels, a spatial mean, a linear head."""
+
+    width: int = 64
+    name = "conv4"
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ConfigError(f"conv4 width = {self.width}; it must be at least 1")
+
+    def decide(self, choose: Choose) -> int:
+        return self.width
+
+    def build(self, spec: int, task: TaskShape) -> nn.Module:
+        from .networks import conv4
+
+        if len(task.input_shape) != 3:
+            raise SpaceError(f"conv4 needs images (channels, height, width); this task's inputs are {task.input_shape}")
+        return conv4(spec, task)
+
+
+@dataclass(frozen=True)
+class Mlp40:
+    """The network of MAML's sinusoid experiments (section 5.1): two hidden layers of 40 with ReLU."""
+
+    name = "mlp40"
+
+    def decide(self, choose: Choose) -> tuple[int, int]:
+        return 40, 40
+
+    def build(self, spec: tuple[int, int], task: TaskShape) -> nn.Module:
+        from .networks import mlp
+
+        return mlp(spec, "relu", task)

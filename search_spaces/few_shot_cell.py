@@ -1,0 +1,104 @@
+"""The space `few-shot-cell`: a stack of one searched cell, sized for few-shot images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import networkx as nx
+
+from nas.errors import ConfigError, SpaceError
+from nas.protocols import TaskShape
+from nas.space import Choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OPERATIONS = ("none", "skip", "conv1", "conv3", "sep3", "dil3", "avg_pool", "max_pool")
+NUM_NODES = 4
+EDGES = tuple((source, target) for target in range(1, NUM_NODES) for source in range(target))
+
+
+@dataclass(frozen=True)
+class CellStack:
+    """A decided architecture.
+
+    cell        one operation for each edge of `EDGES`; a node sums its edges, node 0 is the cell's input
+    width       channels everywhere
+    num_cells   how often the cell is stacked
+    reductions  the cells (by index) whose output is halved in height and width by a 2×2 max pool
+    """
+
+    cell: tuple[str, ...]
+    width: int
+    num_cells: int
+    reductions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FewShotCell:
+    """A cell of 4 nodes whose every pair is joined by one of 8 operations, stacked 2 to 4 times.
+
+    The cell is NAS-Bench-201's (Dong & Yang, arXiv 2001.00326, figure 1) with three more operations: separable,
+    dilated and max-pooled 3×3. Convolutions are convolution, normalisation, ReLU. A 3×3 convolution of stride 2 comes
+    before the cells, average pooling to 3×3 and a linear head after them. Cells whose input cannot reach their output
+    are rejected.
+
+    widths  options for the number of channels
+    depths  options for the number of cells
+    """
+
+    widths: tuple[int, ...] = (8, 16, 24, 32)
+    depths: tuple[int, ...] = (2, 3, 4)
+    name = "few-shot-cell"
+
+    def __post_init__(self) -> None:
+        for option, values in (("widths", self.widths), ("depths", self.depths)):
+            if not values or min(values) < 1 or len(set(values)) < len(values):
+                raise ConfigError(f"few-shot-cell {option} = {list(values)}; give distinct whole numbers from 1")
+
+    def decide(self, choose: Choose) -> CellStack:
+        cell = tuple(choose(f"edge{source}-{target}", OPERATIONS) for source, target in EDGES)
+        if not _connected(cell):
+            choose.reject("no path leads from the cell's input to its output")
+        width = choose("width", self.widths)
+        num_cells = choose("cells", self.depths)
+        reductions = choose.subset("reduce", range(num_cells), min=1, max=2)
+        return CellStack(cell, width, num_cells, tuple(reductions))
+
+    def build(self, spec: CellStack, task: TaskShape) -> nn.Module:
+        """The network; raises SpaceError where the task's inputs are not images that can be halved often enough."""
+        from .cells import CellNetwork
+
+        if len(task.input_shape) != 3:
+            raise SpaceError(
+                f"few-shot-cell needs images (channels, height, width); this task's inputs are {task.input_shape}"
+            )
+        smallest = 2 ** (1 + len(spec.reductions))
+        if min(task.input_shape[1:]) < smallest:
+            raise SpaceError(
+                f"images of {task.input_shape[1:]} cannot be halved to 1×1; need at least {smallest} pixels"
+            )
+        return CellNetwork(spec, EDGES, task)
+
+    def graph(self, spec: CellStack) -> nx.DiGraph:
+        """The cell as a diagram: operations are nodes; sums are where several arrows meet."""
+        diagram = nx.DiGraph()
+        diagram.add_node("input", op="input")
+        for target in range(1, NUM_NODES):
+            diagram.add_node(f"node{target}", op="output" if target == NUM_NODES - 1 else "sum")
+        for (source, target), operation in zip(EDGES, spec.cell, strict=True):
+            if operation != "none":
+                between = f"{source}-{target}"
+                diagram.add_node(between, op=operation)
+                diagram.add_edge("input" if source == 0 else f"node{source}", between)
+                diagram.add_edge(between, f"node{target}")
+        return diagram
+
+
+def _connected(cell: tuple[str, ...]) -> bool:
+    reached = {0}
+    for (source, target), operation in zip(EDGES, cell, strict=True):
+        if operation != "none" and source in reached:
+            reached.add(target)
+    return NUM_NODES - 1 in reached

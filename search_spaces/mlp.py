@@ -1,0 +1,48 @@
+"""The space `mlp`: fully connected networks, for regression and other inputs without a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.errors import ConfigError
+from nas.protocols import TaskShape
+from nas.space import Choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
+
+
+@dataclass(frozen=True)
+class MlpSpec:
+    """A decided architecture: the width of each hidden layer, and their activation."""
+
+    widths: tuple[int, ...]
+    activation: str
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """1 to `max_depth` hidden layers, each of its own width, all with one activation. Inputs are flattened."""
+
+    widths: tuple[int, ...] = (10, 20, 40, 80)
+    max_depth: int = 4
+    name = "mlp"
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1:
+            raise ConfigError(f"mlp widths = {list(self.widths)}; give whole numbers from 1")
+        if self.max_depth < 1:
+            raise ConfigError(f"mlp max_depth = {self.max_depth}; it must be at least 1")
+
+    def decide(self, choose: Choose) -> MlpSpec:
+        depth = choose("depth", range(1, self.max_depth + 1))
+        widths = tuple(choose(f"width{layer}", self.widths) for layer in range(depth))
+        return MlpSpec(widths, choose("activation", ACTIVATIONS))
+
+    def build(self, spec: MlpSpec, task: TaskShape) -> nn.Module:
+        from .networks import mlp
+
+        return mlp(spec.widths, spec.activation, task)

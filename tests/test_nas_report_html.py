@@ -1,0 +1,200 @@
+"""The report is one page that stands alone, says what the run's JSON says, and escapes all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pytest
+
+from nas.architecture import Architecture, Score, Trial
+from nas.errors import ConfigError
+from nas.report import write_html
+from nas.report.text import interval, number
+
+EVIL = '<script>alert("x")</script>&\'"'
+VOID = {"meta", "img", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Tags, links and tables of a page; raises AssertionError where tags do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.rows: list[list[str]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
+        self.handlers += [key for key, _ in attrs if key.startswith("on")]
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self._open and self._open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def trials(count: int = 6) -> list[Trial]:
+    found = []
+    for i in range(count):
+        architecture = Architecture("space", {"a": i})
+        if i == 2:
+            found.append(Trial(i, architecture, 1500, 0, "failed", error=f"ValueError: {EVIL}", seconds=1.0))
+            continue
+        score = Score(0.5 + i / 20, 0.009, (0.2, 0.4, 0.5 + i / 20), (), {"parameters": 900 + i, "flops": 1.5e6})
+        protocol = {"family": "glyphs", "ways": 5, "note": EVIL}
+        score = Score(score.value, score.stderr, score.curve, (), score.metrics, protocol)
+        found.append(Trial(i, architecture, 1500, 0, "done", score, seconds=2.5))
+    return [*found, Trial(count, Architecture("space", {"a": count}), 1500, 0)]
+
+
+def result(number: int, value: float, **more: Any) -> dict[str, Any]:
+    base = {"number": number, "key": f"key{number}", "value": value, "interval": [value - 0.01, value + 0.01]}
+    return {**base, "parameters": 12345, "flops": 1.2e6, "curve": [0.2, 0.5, value], **more}
+
+
+def final(kind: str = "classification") -> dict[str, Any]:
+    sign = 1 if kind == "classification" else -1
+    baseline = result(0, sign * 0.841, name=f"conv4 {EVIL}")
+    del baseline["number"]
+    return {
+        "kind": kind,
+        "finalists": [result(n, sign * 0.86, seeds=[sign * 0.85, sign * 0.87]) for n in (5, 4)],
+        "winner": result(5, sign * 0.882),
+        "baseline": baseline,
+        "control": None,
+        "difference": {"value": 0.041, "interval": [0.032, 0.05]},
+        "median": {"value": sign * 0.6, "winner": sign * 0.75, "candidates": 5},
+    }
+
+
+def cell() -> nx.DiGraph:
+    graph = nx.DiGraph()
+    nx.add_path(graph, ["in", "mid", "out"])
+    nx.set_node_attributes(graph, {"in": "input", "mid": f"conv {EVIL}", "out": "output"}, "op")
+    return graph
+
+
+def written(folder: Path, **changes: Any) -> Page:
+    arguments = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
+    write_html(folder / "report.html", **{**arguments, "graph": cell(), **changes})
+    assert [path.name for path in folder.iterdir()] == ["report.html"]
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
+    page = written(tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "script" not in page.tags
+    assert page.handlers == []
+    assert "<script" not in text
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    assert sum(link.startswith("data:") for link in page.links) == 1
+    assert page.tags.count("svg") == 3
+    assert not re.search(r"url\((?!['\"]?#)", text)
+    assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
+
+
+def test_charts_share_no_ids_that_they_refer_to(tmp_path: Path) -> None:
+    written(tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text)):
+        assert text.count(f'id="{target}"') == 1
+
+
+def test_tables_say_what_the_json_says(tmp_path: Path) -> None:
+    rows = written(tmp_path).rows
+    assert ["winner #5", "88.2 %", "87.2 – 89.2", "12,345", "1.20"] in rows
+    assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "12,345", "1.20"] in rows
+    assert ["difference, paired", "+4.1", "+3.2 – +5.0", "", ""] in rows
+    assert ["#4", "key4", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "12,345", "1.20"] in rows
+    key = Architecture("space", {"a": 1}).key
+    assert ["#1", key, "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
+    assert ["#2", Architecture("space", {"a": 2}).key, f"ValueError: {EVIL}"] in rows
+    assert sum(row[0] == "#6" for row in rows) == 1
+
+
+def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:
+    page = written(tmp_path, final=final("regression"), trials=[])
+    assert ["winner #5", "-0.882", "-0.892 to -0.872", "12,345", "1.20"] in page.rows
+    assert ["difference, paired", "+0.041", "+0.032 to +0.05", "", ""] in page.rows
+    assert not any("accuracy" in word for word in page.words)
+
+
+@pytest.mark.parametrize("absent", ["kind", "finalists", "winner", "baseline", "difference", "median", "control"])
+def test_any_part_of_the_result_may_be_absent(tmp_path: Path, absent: str) -> None:
+    some = {key: value for key, value in final().items() if key != absent}
+    firsts = [row[0] for row in written(tmp_path, final=some).rows]
+    for part in ("winner", "baseline", "difference"):
+        assert any(first.startswith(part) for first in firsts) == (part != absent)
+
+
+def test_results_may_lack_their_entries(tmp_path: Path) -> None:
+    bare = {
+        "winner": {"accuracy": 0.5},
+        "finalists": [{"number": 4}, {}],
+        "difference": {"value": 0.1},
+        "kind": "classification",
+    }
+    rows = written(tmp_path, final=bare).rows
+    assert ["winner ", "50.0 %", "–", "", ""] in rows
+    assert ["#4", "", "", "–", "–", "", ""] in rows
+
+
+def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
+    page = written(tmp_path, trials=[], final=None, graph=None, config={})
+    assert "No test results yet: the run has not come to its finals." in page.words
+    assert not {"svg", "img", "table"} & set(page.tags)
+    pending = written(tmp_path, trials=trials(0), final=None, graph=None)
+    assert "svg" not in pending.tags
+    interrupted = written(tmp_path, final=None)
+    assert "The cell of the best candidate so far" in interrupted.words
+
+
+def test_the_config_is_on_the_page_as_json(tmp_path: Path) -> None:
+    config = {"search": {"trials": 40, "seed": 0}, "space": {"name": EVIL}}
+    page = written(tmp_path, config=config)
+    assert any(word.startswith("{") and json.loads(word) == config for word in page.words if '"trials"' in word)
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    written(tmp_path)
+    first = (tmp_path / "report.html").read_bytes()
+    written(tmp_path, trials=trials()[::-1])
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_html(tmp_path / "nowhere" / "report.html", name="run", config={}, trials=[])
+
+
+def test_numbers() -> None:
+    assert number(0.8821, True) == "88.2 %"
+    assert number(0.041, True, signed=True) == "+4.1"
+    assert number(-0.123456, False) == "-0.1235"
+    assert number(None, True) == interval(None, True) == interval([], False) == "–"
+    assert interval([0.874, 0.8901], True) == "87.4 – 89.0"

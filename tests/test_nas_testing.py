@@ -1,0 +1,401 @@
+"""The conformance suite accepts what is sound and names what is not: one broken component for each law."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nas.architecture import Architecture, Score
+from nas.controllers import RandomSearch
+from nas.protocols import TaskBatch, TaskShape
+from nas.space import count, enumerate_all, sample
+from nas.testing import ToySpace, check_controller, check_evaluator, check_space, check_task_family
+
+IMAGES = TaskShape((1, 4, 4), 5)
+
+
+def test_the_toy_space_is_sound_and_of_the_size_it_says():
+    check_space(ToySpace(), task=IMAGES)
+    check_space(ToySpace(), task=TaskShape((3,), 1, "regression"))
+    assert count(ToySpace()).value == len(set(enumerate_all(ToySpace()))) == 36
+
+
+# --- search spaces ---------------------------------------------------------------------------------------------------
+
+
+class Unseeded(ToySpace):
+    def decide(self, choose):
+        return super().decide(choose), random.random()
+
+
+class SpecWithoutValue(ToySpace):
+    def decide(self, choose):
+        super().decide(choose)
+        return object()
+
+
+class OptionsByLuck(ToySpace):
+    """The number of options of 'b' changes from call to call, so a record may not fit."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def decide(self, choose):
+        self.calls += 1
+        return choose("a", range(2)), choose("b", range(2 + self.calls % 2)), choose("c", range(3 - self.calls % 2))
+
+
+class Nameless(ToySpace):
+    name = ""
+
+
+class Built(ToySpace):
+    """A toy space whose networks are made by a function."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def build(self, spec, task):
+        return self.make(task)
+
+
+class Scaled(nn.Module):
+    """A linear network whose output is multiplied by a constant."""
+
+    def __init__(self, task, factor, trainable=True):
+        super().__init__()
+        self.linear = nn.Linear(16, task.num_outputs).requires_grad_(trainable)
+        self.factor = factor
+
+    def forward(self, x):
+        return self.linear(x.flatten(1)) * self.factor
+
+
+class RootAtZero(nn.Module):
+    """Finite outputs with gradients that are not."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(task.num_outputs))
+
+    def forward(self, x):
+        return (self.weight.sqrt() + 1).expand(len(x), -1)
+
+
+def unseeded_network(task):
+    network = Scaled(task, 1.0)
+    with torch.no_grad():
+        network.linear.bias += random.random()
+    return network
+
+
+@pytest.mark.parametrize(
+    ("space", "reason"),
+    [
+        (Unseeded(), "two specs for the same picks"),
+        (SpecWithoutValue(), "two specs for the same picks"),
+        (Nameless(), "name must be a text"),
+        (Built(lambda task: Scaled(replace(task, num_outputs=3), 1.0)), r"to \(4, 3\); it must be \(4, 5\)"),
+        (Built(lambda task: Scaled(task, float("nan"))), "gives numbers that are not finite"),
+        (Built(RootAtZero), "gradients that are not finite"),
+        (Built(lambda task: Scaled(task, 0.0)), "no gradient reaches"),
+        (Built(lambda task: Scaled(task, 1.0, trainable=False)), "no parameter to train"),
+        (Built(unseeded_network), "other weights when built again"),
+    ],
+)
+def test_a_broken_space_is_named(space, reason):
+    with pytest.raises(AssertionError, match=reason):
+        check_space(space, task=IMAGES)
+
+
+def test_options_that_depend_on_luck_do_not_pass():
+    with pytest.raises(Exception, match=r"choice|mutation"):
+        check_space(OptionsByLuck())
+
+
+def test_checking_a_space_leaves_the_global_generators_alone():
+    before = random.getstate(), torch.get_rng_state()
+    check_space(ToySpace(), task=IMAGES)
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+# --- controllers -----------------------------------------------------------------------------------------------------
+
+
+class OneGenerator:
+    """Draws all proposals from one generator, which keeps the laws as long as nothing told moves it."""
+
+    def __init__(self, space, seed):
+        self.space, self.rng = space, random.Random(seed)
+
+    def ask(self, n):
+        return [sample(self.space, self.rng) for _ in range(n)]
+
+    def tell(self, trials):
+        """Learns nothing."""
+
+
+class Global(OneGenerator):
+    def ask(self, n):
+        return [sample(self.space, random.Random(random.random())) for _ in range(n)]
+
+
+class OneCallOneDraw(OneGenerator):
+    def ask(self, n):
+        rng = random.Random(self.rng.random())
+        return [sample(self.space, rng) for _ in range(n)]
+
+
+class CountsTells(OneGenerator):
+    """Each call of tell moves the generator, whatever it brings."""
+
+    def tell(self, trials):
+        self.rng.random()
+
+
+class CountsFailures(OneGenerator):
+    def tell(self, trials):
+        for trial in trials:
+            if trial.state == "failed":
+                self.rng.random()
+
+
+class NeedsScores(OneGenerator):
+    def tell(self, trials):
+        for trial in trials:
+            assert trial.score is not None, "no score"
+
+
+class Forgetful(OneGenerator):
+    """Remembers in the class, not the instance: a rebuilt controller starts with what another was told."""
+
+    best = 0.0
+
+    def tell(self, trials):
+        for trial in trials:
+            if trial.score is not None and trial.value > Forgetful.best:
+                Forgetful.best = trial.value
+                self.rng.random()
+
+
+class Elsewhere(OneGenerator):
+    def ask(self, n):
+        return [Architecture("elsewhere", {}) for _ in range(n)]
+
+
+class DividesBySpread(OneGenerator):
+    def __init__(self, space, seed):
+        super().__init__(space, seed)
+        self.values = []
+
+    def tell(self, trials):
+        self.values += [trial.value for trial in trials if trial.score is not None]
+        if len(self.values) > 1:
+            _ = 1 / (max(self.values) - min(self.values))
+
+
+def test_sound_controllers_pass():
+    check_controller(OneGenerator)
+    check_controller(lambda space, seed: RandomSearch(space, seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (Global, AssertionError, r"ask\(60\) differs"),
+        (OneCallOneDraw, AssertionError, r"ask\(60\) differs"),
+        (CountsTells, AssertionError, r"tell\(a \+ b\) differs"),
+        (CountsFailures, AssertionError, "failed trials"),
+        (NeedsScores, AssertionError, "no score"),
+        (Forgetful, AssertionError, "rebuilt|differs"),
+        (Elsewhere, Exception, "elsewhere"),
+        (DividesBySpread, ZeroDivisionError, "division"),
+    ],
+)
+def test_a_broken_controller_is_named(make, error, reason):
+    with pytest.raises(error, match=reason):
+        check_controller(make)
+
+
+# --- task families ---------------------------------------------------------------------------------------------------
+
+
+class Noise:
+    """Tasks of noise, classification or regression; `spoil` changes a batch before it is returned."""
+
+    name = "noise"
+
+    def __init__(self, shape=IMAGES, spoil=lambda batch, _split, _indices: batch, split_seeds=(0, 1, 2)):
+        self.shape, self.spoil = shape, spoil
+        self.seeds = dict(zip(("train", "validation", "test"), split_seeds, strict=True))
+
+    def tasks(self, split, indices, device):
+        drawn = [self.one(self.seeds[split], index) for index in indices]
+        batch = TaskBatch(*(torch.stack(parts).to(device) for parts in zip(*drawn, strict=True)))
+        return self.spoil(batch, split, indices)
+
+    def one(self, seed, index):
+        generator = torch.Generator().manual_seed(1000 * seed + index)
+        parts = []
+        for shots in (2, 3):
+            examples = shots * self.shape.num_outputs
+            parts.append(torch.randn(examples, *self.shape.input_shape, generator=generator))
+            if self.shape.kind == "classification":
+                parts.append(torch.arange(self.shape.num_outputs).repeat_interleave(shots))
+            else:
+                parts.append(torch.randn(examples, self.shape.num_outputs, generator=generator))
+        return parts
+
+
+def spoiled(field, change):
+    return Noise(spoil=lambda batch, _split, _indices: replace(batch, **{field: change(getattr(batch, field))}))
+
+
+def leak(batch, _split, _indices):
+    return replace(batch, query_x=torch.cat([batch.support_x[:, :1], batch.query_x[:, 1:]], 1))
+
+
+def lean_on_the_batch(batch, _split, _indices):
+    return replace(batch, query_x=batch.query_x - batch.query_x.mean())
+
+
+def cut_last(y):
+    return y.index_fill(1, torch.tensor([y.shape[1] - 1]), 0)
+
+
+def test_sound_families_pass():
+    check_task_family(Noise())
+    check_task_family(Noise(TaskShape((1,), 1, "regression")))
+    check_task_family(Noise(TaskShape((3,), 2, "regression")))
+
+
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        (spoiled("query_x", lambda x: x + torch.rand(())), "differs when drawn again"),
+        (Noise(spoil=lean_on_the_batch), "query_x of task 3 differs when drawn again, in a batch of its own"),
+        (Noise(spoil=leak), "in the support set and among the queries"),
+        (Noise(split_seeds=(0, 0, 1)), "same in the splits train and validation"),
+        (spoiled("support_x", lambda x: x.double()), "support_x is torch.float64; it must be float32"),
+        (spoiled("support_x", lambda x: x / 0), "support_x has numbers that are not finite"),
+        (spoiled("query_x", lambda x: x.flatten(2)), r"query_x is \(3, 15, 16\); it must be \(3, 15, 1, 4, 4\)"),
+        (spoiled("query_y", lambda y: y.int()), "query_y is torch.int32; it must be int64"),
+        (spoiled("query_y", lambda y: y[:, 1:]), r"query_y is \(3, 14\); it must be \(3, 15\)"),
+        (spoiled("query_y", lambda y: y + 1), r"query_y holds a class outside \[0, 5\)"),
+        (spoiled("query_y", cut_last), "query_y has .* examples of the classes"),
+        (spoiled("support_y", lambda y: y.flip(1)), "support_y must be sorted"),
+        (
+            Noise(TaskShape((3,), 2, "regression"), lambda b, _s, _i: replace(b, query_y=b.query_y[..., 0])),
+            r"query_y is \(3, 6\); it must be \(3, 6, 2\)",
+        ),
+    ],
+)
+def test_a_broken_family_is_named(family, reason):
+    with pytest.raises(AssertionError, match=reason):
+        check_task_family(family)
+
+
+def test_tasks_that_are_all_the_same_are_named():
+    class Same(Noise):
+        def one(self, seed, index):
+            return super().one(seed, 0)
+
+    with pytest.raises(AssertionError, match="tasks 3 and 7 are the same"):
+        check_task_family(Same())
+
+
+# --- evaluators ------------------------------------------------------------------------------------------------------
+
+
+class Judge:
+    """Scores drawn from the seed; `changes` spoil them."""
+
+    def __init__(self, **changes):
+        self.changes = changes
+
+    def evaluate(self, architecture, budget, seed):
+        rng = random.Random(f"{architecture.key}/{budget}/{seed}")
+        per_task = tuple(rng.random() for _ in range(8))
+        value = sum(per_task) / 8
+        score = Score(value, 0.1, (0.2, value), per_task, {"seconds": random.random()}, {"ways": 5, "bank": [0, 8]})
+        return replace(score, **{field: change(score) for field, change in self.changes.items()})
+
+
+class Counting(Judge):
+    """Depends on how often it was asked."""
+
+    count = 0
+
+    def evaluate(self, architecture, budget, seed):
+        Counting.count += 1
+        return super().evaluate(architecture, budget, seed + Counting.count)
+
+
+ONE = Architecture("toy", {"layers": 0, "0.op": 1})
+
+
+def test_a_sound_evaluator_passes():
+    check_evaluator(Judge(), ONE, 10, inner_steps=1, num_tasks=8)
+
+
+def nan(_score):
+    return float("nan")
+
+
+def half(_score):
+    return 0.5
+
+
+def curve_to_half(_score):
+    return (0.2, 0.5)
+
+
+def negative(_score):
+    return -0.1
+
+
+def nothing(_score):
+    return ()
+
+
+def tuples(_score):
+    return {"bank": (0, 8)}
+
+
+def infinite_seconds(_score):
+    return {"seconds": float("inf")}
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "reason"),
+    [
+        (Counting(), "value is .* when a pickled copy"),
+        (Judge(stderr=nan), "stderr is nan|not finite"),
+        (Judge(metrics=infinite_seconds), "not finite"),
+        (Judge(stderr=negative), "standard error is -0.1"),
+        (Judge(per_task=nothing), "per_task is empty"),
+        (Judge(value=half, curve=curve_to_half), "value is 0.5, but the mean of per_task"),
+        (Judge(curve=curve_to_half), "but the curve is"),
+        (Judge(curve=nothing), "but the curve is"),
+        (Judge(protocol=tuples), "not the same after JSON"),
+    ],
+)
+def test_a_broken_evaluator_is_named(evaluator, reason):
+    with pytest.raises(AssertionError, match=reason):
+        check_evaluator(evaluator, ONE, 10)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"), [({"inner_steps": 3}, "3 inner steps need 4"), ({"num_tasks": 9}, "the bank 9")]
+)
+def test_sizes_that_were_asked_for_are_checked(sizes, reason):
+    with pytest.raises(AssertionError, match=reason):
+        check_evaluator(Judge(), ONE, 10, **sizes)
+
+
+def test_an_evaluator_that_cannot_travel_is_an_error():
+    with pytest.raises((AttributeError, TypeError), match=r"(?i)pickle"):
+        check_evaluator(Judge(protocol=lambda _score: {}), ONE, 10)
