@@ -45,6 +45,11 @@ def build(
     if not any(p.requires_grad for p in network.parameters()):
         raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
     output = _try(network, x, space.name)
+    if not torch.allclose(output, _try(network, x, space.name), equal_nan=True):
+        raise SpaceError(
+            f"a network of space {space.name!r} gives two outputs for one input; its scores could not be repeated: "
+            f"leave out layers that draw at random, like dropout"
+        )
     if tuple(output.shape) != (2, shape.num_outputs):
         raise SpaceError(
             f"a network of space {space.name!r} gives {tuple(output.shape)} for 2 inputs of {shape.input_shape}; "
@@ -68,11 +73,12 @@ def _try(network: nn.Module, x: Tensor, space: str) -> Tensor:
 
 def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
     """`parameters`, and `flops` of one input's forward pass (2 a multiply-add; convolutions and matrix products)."""
+    inputs = 2  # statistics of a batch of one are refused
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, *shape.input_shape))
+        network(torch.zeros(inputs, *shape.input_shape))
     return {
         "parameters": float(sum(p.numel() for p in network.parameters() if p.requires_grad)),
-        "flops": float(counter.get_total_flops()),
+        "flops": float(counter.get_total_flops()) / inputs,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,9 +46,9 @@ class MetaEvaluator:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for option in ("tasks_per_step", "validation_tasks", "chunk"):
-            if getattr(self, option) < 1:
-                raise ConfigError(f"evaluator {option} = {getattr(self, option)}; it must be at least 1")
+        for option, least in (("tasks_per_step", 1), ("validation_tasks", 2), ("chunk", 1)):
+            if getattr(self, option) < least:
+                raise ConfigError(f"evaluator {option} = {getattr(self, option)}; it must be at least {least}")
         if self.train_queries < 0:
             raise ConfigError(f"evaluator train_queries = {self.train_queries}; it must be 0 (all) or more")
 
@@ -78,7 +79,7 @@ class MetaEvaluator:
         from .candidate import read_weights
 
         network = self.network(architecture, seed)
-        read_weights(network, weights, _label(architecture, budget, seed))
+        read_weights(network, weights, self._label(architecture, budget, seed))
         return network
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
@@ -91,6 +92,9 @@ class MetaEvaluator:
 
     def protocol(self, budget: int, bank: Bank) -> dict[str, Any]:
         """What makes a score what it is, as JSON values; the seed is not part of it."""
+        return {**self._training(budget), "bank": asdict(bank), "tasks": self.tasks.describe()}
+
+    def _training(self, budget: int) -> dict[str, Any]:
         return {
             "learner": {"name": self.learner.name, **vars(self.learner)},
             "norm": self.norm,
@@ -99,9 +103,12 @@ class MetaEvaluator:
             "tasks_per_step": self.tasks_per_step,
             "train_queries": self.train_queries,
             "anneal": self.anneal,
-            "bank": asdict(bank),
-            "tasks": self.tasks.describe(),
         }
+
+    def _label(self, architecture: Architecture, budget: int, seed: int) -> dict[str, str]:
+        """What a weights file says of itself. The tasks' data is left out: a winner can be exported without it."""
+        training = {"tasks": self.tasks.name, **self._training(budget)}
+        return {"architecture": architecture.key, "seed": str(seed), "training": json.dumps(training)}
 
     def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
         from .candidate import read_weights, size, write_weights
@@ -114,7 +121,7 @@ class MetaEvaluator:
         network = self.network(architecture, seed)
         metrics = size(network, self.tasks.shape)
         with reproducible(network, device):
-            label = _label(architecture, budget, seed)
+            label = self._label(architecture, budget, seed)
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)
             else:
@@ -127,8 +134,3 @@ class MetaEvaluator:
         metrics["seconds"] = time.perf_counter() - started
         protocol = self.protocol(budget, bank)
         return Score(result.value, result.stderr, result.curve, result.per_task, metrics, protocol)
-
-
-def _label(architecture: Architecture, budget: int, seed: int) -> dict[str, str]:
-    """What a weights file says of itself."""
-    return {"architecture": architecture.key, "budget": str(budget), "seed": str(seed)}

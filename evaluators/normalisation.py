@@ -39,9 +39,10 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
 
     Raises SpaceError for another layer that keeps running statistics: they belong to no one task.
     """
-    for name, module in list(network.named_modules()):
+    replaced: dict[nn.Module, nn.Module] = {}  # a layer that stands in several places stays one layer
+    for name, module in list(network.named_modules(remove_duplicate=False)):
         if isinstance(module, BATCH_NORMS):
-            network.set_submodule(name, _replacement(module, mode))
+            network.set_submodule(name, replaced.setdefault(module, _replacement(module, mode)))
         elif getattr(module, "track_running_stats", False):
             raise SpaceError(
                 f"layer {name!r} ({type(module).__name__}) keeps running statistics, which belong to no one task; "
@@ -82,6 +83,6 @@ def _replacement(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, mode: 
     if mode == "batch":
         return type(layer)(channels, eps=layer.eps, affine=layer.affine, track_running_stats=False)
     if mode == "none":
-        return Affine(channels)
+        return Affine(channels) if layer.affine else nn.Identity()
     groups = next(g for g in range(max(1, channels // GROUP_SIZE), 0, -1) if channels % g == 0)
     return nn.GroupNorm(groups, channels, eps=layer.eps, affine=layer.affine)

@@ -22,7 +22,7 @@ class Result:
 
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
     """Adapts to every task of the bank, at most `chunk` at once, with the learner's own number of steps."""
-    parameters = {name: p.detach() for name, p in network.named_parameters()}
+    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
     kind = family.shape.kind
     parts = []

@@ -48,7 +48,8 @@ def meta_train(network: nn.Module, family: TaskFamily, learner: Learner, loop: O
         weights = {name: p.detach() for name, p in parameters.items()}
         loss, gradients = learner.meta_gradient(network, weights, batch, family.shape.kind)
         for name, p in parameters.items():
-            p.grad = gradients[name]
+            # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
+            p.grad = torch.empty_like(p).copy_(gradients[name])
         optimizer.step()
         # Looking at a number waits for the device, so not at every step.
         if (step + 1) % STEPS_PER_CHECK == 0 or step + 1 == loop.budget:

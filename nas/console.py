@@ -102,10 +102,11 @@ def final_text(final: Mapping[str, Any]) -> str:
     seeds = len(final["finalists"][0]["seeds"])
     lines.append(f"Finalists, re-measured on fresh tasks with {seeds} seed{'s' if seeds > 1 else ''}: {listed}")
     median = final["median"]
-    lines.append(
-        f"In the search, on the same tasks: winner {median['winner']:.3f}, "
-        f"median of {median['candidates']} candidates {median['value']:.3f}"
-    )
+    if median is not None:
+        lines.append(
+            f"The search's median candidate, on the same tasks: #{median['number']} "
+            f"{_number(median['value'], percent)}; the winner is {_apart(median['difference'], percent)} better"
+        )
     measure = "test accuracy" if percent else "test −MSE"
     lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
     for role, name in (("winner", "winner #{number}"), ("baseline", "{name} baseline")):
@@ -125,6 +126,11 @@ def final_text(final: Mapping[str, Any]) -> str:
         note = f"   ({tasks} test tasks, paired)"
         lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
     return "\n".join(lines)
+
+
+def _apart(difference: Mapping[str, Any], percent: bool) -> str:
+    scale, digits = (100, 1) if percent else (1, 3)
+    return f"{scale * difference['value']:+.{digits}f} ({_interval(difference, percent, signed=True)})"
 
 
 def _number(value: float, percent: bool) -> str:

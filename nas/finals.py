@@ -16,8 +16,9 @@ from typing import Any
 from .architecture import Architecture, Score, Trial
 from .config import Config, Parts
 from .errors import SearchError
+from .executors.attempt import attempt, reason
 from .protocols import Bank, Measurer
-from .runs import Run, best, median_score
+from .runs import Run, best, median
 from .space import sample
 from .statistics import difference, estimate
 from .store import Store
@@ -57,28 +58,27 @@ class Finals:
         Measurements that a store holds already are not made again. Raises SearchError when no candidate can be
         measured.
         """
-        config = self.config.final
-        trials = self.store.trials()
+        config, trials = self.config.final, self.store.trials()
         finalists = best(trials, config.top)
         if not finalists:
             raise SearchError("no candidate was scored, so there is nothing to choose from")
-        fresh, test = Bank("validation", FRESH, config.validation_tasks), Bank("test", 0, config.tasks)
+        middle = median(trials)
         baseline = sample(self.parts.baseline, random.Random(0))
-        if not self._measure(fresh, [t.architecture for t in finalists]):
+        fresh, test = Bank("validation", FRESH, config.validation_tasks), Bank("test", 0, config.tasks)
+        if not self._measure(fresh, [t.architecture for t in (*finalists, middle)]):
             return None
-        entries = [entry for t in finalists if (entry := self._finalist(t, fresh))]
+        entries = {t.number: entry for t in finalists if (entry := self._entry(t, fresh))}
         if not entries:
-            raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again; see `nas show`")
-        entries.sort(key=lambda entry: -entry["value"])
-        winner = next(t for t in finalists if t.number == entries[0]["number"])
+            raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {self._reason()}")
+        winner = max((t for t in finalists if t.number in entries), key=lambda t: float(entries[t.number]["value"]))
         if not self._measure(test, [winner.architecture, baseline]):
             return None
         result = {
             "kind": self.parts.evaluator.tasks.shape.kind,
-            "finalists": entries,
+            "finalists": sorted(entries.values(), key=lambda entry: -entry["value"]),
+            "median": self._against(winner, middle, fresh),
             **self._tested(winner, baseline, test, fresh),
             "control": None,
-            "median": _against_median(winner, trials),
         }
         self.store.put("final", result)
         return result
@@ -89,7 +89,8 @@ class Finals:
 
     def _measure(self, bank: Bank, architectures: Iterable[Architecture]) -> bool:
         """Makes the measurements that the store lacks; False when interrupted."""
-        wanted = [Measurement(a, seed, bank) for seed in self._seeds() for a in architectures]
+        distinct = {a.key: a for a in architectures}.values()
+        wanted = [Measurement(a, seed, bank) for seed in self._seeds() for a in distinct]
         missing = [m for m in wanted if self.store.get(m.key) is None]
         running = {self._submit(m): m for m in missing}
         done = len(wanted) - len(missing)
@@ -121,32 +122,45 @@ class Finals:
 
     def _scores(self, architecture: Architecture, bank: Bank) -> list[Score]:
         """The stored scores, one a seed; none at all when one of the measurements failed."""
-        outcomes = [self.store.get(Measurement(architecture, seed, bank).key) for seed in self._seeds()]
-        return [Score.from_json(o["score"]) for o in outcomes] if all(o["score"] for o in outcomes) else []
+        records = [self.store.get(Measurement(architecture, seed, bank).key) for seed in self._seeds()]
+        return [Score.from_json(r["score"]) for r in records] if all(r["score"] for r in records) else []
 
-    def _finalist(self, trial: Trial, bank: Bank) -> dict[str, Any] | None:
+    def _entry(self, trial: Trial, bank: Bank) -> dict[str, Any] | None:
+        """A candidate's scores on a bank in short; None where a measurement failed."""
         scores = self._scores(trial.architecture, bank)
-        return (
-            {"number": trial.number, "search_value": trial.value, **_entry(trial.architecture, scores)}
-            if scores
-            else None
-        )
+        named = {"number": trial.number, "search_value": trial.value}
+        return {**named, **_entry(trial.architecture, scores)} if scores else None
+
+    def _against(self, winner: Trial, middle: Trial, fresh: Bank) -> dict[str, Any] | None:
+        """The median candidate of the search, and by how much the winner is better on the same fresh tasks."""
+        entry = self._entry(middle, fresh)
+        if entry is None:
+            return None
+        ours, theirs = self._scores(winner.architecture, fresh), self._scores(middle.architecture, fresh)
+        return {**entry, "difference": difference(_table(ours), _table(theirs)).to_json()}
 
     def _tested(self, winner: Trial, baseline: Architecture, test: Bank, fresh: Bank) -> dict[str, Any]:
         ours, theirs = self._scores(winner.architecture, test), self._scores(baseline, test)
         chosen = self._scores(winner.architecture, fresh)
         seed = max(zip(self._seeds(), chosen, strict=True), key=lambda pair: pair[1].value)[0]
-        found = {"number": winner.number, "weights_seed": seed, **_entry(winner.architecture, ours)} if ours else None
-        other = {"name": baseline.space, **_entry(baseline, theirs)} if theirs else None
-        apart = difference(_table(ours), _table(theirs)).to_json() if ours and theirs else None
-        return {"winner": found, "baseline": other, "difference": apart}
+        return {
+            "winner": {"number": winner.number, "weights_seed": seed, **_entry(winner.architecture, ours)}
+            if ours
+            else None,
+            "baseline": {"name": baseline.space, **_entry(baseline, theirs)} if theirs else None,
+            "difference": difference(_table(ours), _table(theirs)).to_json() if ours and theirs else None,
+        }
+
+    def _reason(self) -> str:
+        errors = [record["error"] for record in self.store.items("measured/").values() if record["error"]]
+        return str(errors[-1])
 
 
 def _outcome(future: Future[Score]) -> dict[str, Any]:
+    """What is stored of a measurement: its score, or why there is none."""
     error = future.exception()
-    if error is not None:
-        return {"score": None, "error": f"{type(error).__name__}: {error}"}
-    return {"score": future.result().checked().to_json(), "error": None}
+    score, error = (None, error) if error is not None else attempt(lambda: future.result().checked().to_json())
+    return {"score": score, "error": None if error is None else reason(error)}
 
 
 def _table(scores: Sequence[Score]) -> list[tuple[float, ...]]:
@@ -165,8 +179,3 @@ def _entry(architecture: Architecture, scores: Sequence[Score]) -> dict[str, Any
         "flops": scores[0].metrics.get("flops"),
         "protocol": dict(scores[0].protocol),
     }
-
-
-def _against_median(winner: Trial, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The winner beside the median candidate, both by the search's own score and on its own tasks."""
-    return {"value": median_score(trials), "winner": winner.value, "candidates": len([t for t in trials if t.score])}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +99,10 @@ def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
     return list({t.architecture.key: t for t in reversed(ranked)}.values())[::-1][:count]
 
 
-def median_score(trials: Sequence[Trial]) -> float:
-    """The median of the done trials' scores."""
-    return statistics.median(t.value for t in trials if t.state == "done")
+def median(trials: Sequence[Trial]) -> Trial:
+    """The done trial with the median score; of an even number, the lower one in the middle."""
+    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (t.value, t.number))
+    return ranked[(len(ranked) - 1) // 2]
 
 
 def summary(run: Run) -> dict[str, Any]:

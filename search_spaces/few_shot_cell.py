@@ -74,7 +74,7 @@ class FewShotCell:
             raise SpaceError(
                 f"few-shot-cell needs images (channels, height, width); this task's inputs are {task.input_shape}"
             )
-        smallest = 2 ** (1 + len(spec.reductions))
+        smallest = 2 ** (1 + len(spec.reductions)) - 1  # the stem rounds up, the pools down
         if min(task.input_shape[1:]) < smallest:
             raise SpaceError(
                 f"images of {task.input_shape[1:]} cannot be halved to 1×1; need at least {smallest} pixels"

@@ -32,8 +32,8 @@ class Mlp:
     name = "mlp"
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1:
-            raise ConfigError(f"mlp widths = {list(self.widths)}; give whole numbers from 1")
+        if not self.widths or min(self.widths) < 1 or len(set(self.widths)) < len(self.widths):
+            raise ConfigError(f"mlp widths = {list(self.widths)}; give distinct whole numbers from 1")
         if self.max_depth < 1:
             raise ConfigError(f"mlp max_depth = {self.max_depth}; it must be at least 1")
 

@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 
 
 def mlp(widths: Sequence[int], activation: str, task: TaskShape) -> nn.Module:
-    """Hidden layers of the given widths and a linear head; inputs (tasks, *input_shape) are flattened."""
+    """Hidden layers of the given widths and a linear head; inputs (examples, *input_shape) are flattened."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     inputs = math.prod(task.input_shape)
     for index, width in enumerate(widths):

@@ -114,6 +114,15 @@ class Stuck:
         raise AssertionError
 
 
+def read_numbers(pipe: Path, count: int) -> set[int]:
+    """Waits for so many lines, a number each, in a named pipe. Held open both ways, it has no end between writers."""
+    descriptor, data = os.open(pipe, os.O_RDWR), b""
+    while data.count(b"\n") < count:
+        data += os.read(descriptor, 1000)
+    os.close(descriptor)
+    return set(map(int, data.split()))
+
+
 def run_toy(store: Store, **options: Any) -> str:
     """A search with the toys above, inline and one at a time unless the options say else."""
     usual = {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_search import read_numbers
 
 from nas.errors import ConfigError, WorkerError
 from nas.executors import InlineExecutor, ProcessExecutor, default_workers, slots
@@ -56,6 +57,11 @@ class Counter:
 def hang(pipe: str) -> None:
     Path(pipe).write_text(f"{os.getpid()}\n")
     threading.Event().wait()
+
+
+def say_and_read(begun: Path, end: Path) -> str:
+    begun.write_text("begun")
+    return end.read_text()
 
 
 def hang_with_child(pipe: str) -> None:
@@ -130,7 +136,12 @@ def descriptors() -> int:
 
 def children() -> list[str]:
     """The processes that this one started and has not reaped."""
-    return [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        text, gone = attempt(status.read_text)
+        if gone is None and f"\nPPid:\t{os.getpid()}\n" in text:
+            found.append(status.parent.name)
+    return sorted(found)
 
 
 def ended(pid: int) -> bool:
@@ -317,15 +328,18 @@ def test_leaves_no_process_and_no_descriptor() -> None:
 
 
 def test_shutdown_can_cancel_what_waits(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(begun)
+    os.mkfifo(end)
     executor = ProcessExecutor(1)
-    running, waiting = executor.submit(pipe.read_text), [executor.submit(abs, -1) for _ in range(3)]
-    pipe.write_text("read")  # opens only once the other end is open, so the first call is running
-    executor.shutdown(cancel_futures=True)
-    assert running.result() == "read"
+    running, waiting = executor.submit(say_and_read, begun, end), [executor.submit(abs, -1) for _ in range(3)]
+    assert begun.read_text() == "begun"
+    executor.shutdown(wait=False, cancel_futures=True)
     assert concurrent.futures.wait(waiting, timeout=60).not_done == set()
     assert all(future.cancelled() for future in waiting)
+    end.write_text("read")
+    executor.shutdown()
+    assert running.result() == "read"
 
 
 @pytest.mark.parametrize("by_error", [False, True])
@@ -335,9 +349,7 @@ def test_kill_ends_all_at_once(by_error: bool, tmp_path: Path) -> None:
     before = children()
     executor = ProcessExecutor(2)
     futures = [executor.submit(hang, str(pipe)) for _ in range(5)]
-    workers: set[int] = set()
-    while len(workers) < 2:
-        workers |= set(map(int, pipe.read_text().split()))
+    assert len(read_numbers(pipe, 2)) == 2
     if by_error:
         with pytest.raises(ZeroDivisionError), executor:
             _ = 1 / 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import helpers_search
 import pytest
-from helpers_search import TRIALS, Bits, Chain, List, OneByOne, Toy, run_toy
+from helpers_search import TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
 
 from nas.architecture import Architecture, Score, Trial
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
@@ -380,9 +380,7 @@ def test_workers_end_with_a_killed_master_in_the_middle_of_a_call(tmp_path: Path
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with child(tmp_path / "trials.sqlite", "stuck", str(pipe)) as process:
-        workers: set[int] = set()
-        while len(workers) < 2:
-            workers |= set(map(int, pipe.read_text().split()))
+        workers = read_numbers(pipe, 2)
         descriptors = [os.pidfd_open(worker) for worker in workers]
         process.kill()
         for descriptor in descriptors:

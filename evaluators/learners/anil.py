@@ -44,7 +44,7 @@ class Anil:
         split = split_head(network)
         leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
         features = _features(split, leaves, batch)
-        head = {name: leaves[split.prefix + name] for name, _ in split.head.named_parameters()}
+        head = _head(split, leaves)
         loss = loss_of(kind)
 
         def query_loss(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Anil:
 
         losses: Tensor = vmap(query_loss)(features.support_x, features.support_y, features.query_x, features.query_y)
         value = losses.mean()
-        gradients = torch.autograd.grad(value, list(leaves.values()))
+        gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
     def adapt(
@@ -64,8 +64,12 @@ class Anil:
         split = split_head(network)
         with torch.no_grad():
             features = _features(split, parameters, batch)
-        head = {name: parameters[split.prefix + name] for name, _ in split.head.named_parameters()}
-        return Maml(inner_lr=self.inner_lr).adapt(split.head, head, features, kind, steps)
+        return Maml(inner_lr=self.inner_lr).adapt(split.head, _head(split, parameters), features, kind, steps)
+
+
+def _head(split: Split, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The head's own parameters, without those that are not learned."""
+    return {name.removeprefix(split.prefix): p for name, p in parameters.items() if name.startswith(split.prefix)}
 
 
 def _features(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch) -> TaskBatch:
@@ -80,6 +84,9 @@ def _features(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch) 
         return replace(batch, support_x=run(batch.support_x), query_x=run(batch.query_x))
     tasks, support = batch.support_x.shape[:2]
     x = torch.cat([batch.support_x, batch.query_x], dim=1)
+    if x.device.type == "cpu":
+        # Convolutions of the CPU are about twice as fast in this layout. Under vmap they do not know it.
+        body = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in body.items()}
     features = call(split.body, body, x.flatten(0, 1))
     features = features.reshape(tasks, -1, *features.shape[1:])
     return replace(batch, support_x=features[:, :support], query_x=features[:, support:])

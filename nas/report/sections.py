@@ -30,7 +30,9 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
         cards.append((f"best in the search, #{best.number}", shown))
     median = final.get("median")
     if median:
-        cards.append(("median candidate in the search", number(median.get("value"), percent)))
+        cards.append(
+            (f"the search's median candidate, #{median.get('number', '?')}", number(median.get("value"), percent))
+        )
     winner = final.get("winner")
     if winner:
         cards.append((f"winner on test tasks, #{winner.get('number', '?')}", number(value_of(winner), percent)))

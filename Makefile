@@ -1,0 +1,27 @@
+# `make search` and `make test` set everything up on a fresh machine: their own .venv with the tested versions.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: search test lint types unit
+search: .venv/ready
+	$(BIN)/nas search
+
+test: lint types unit
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+unit: .venv/ready
+	$(BIN)/python -m pytest
+
+# torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of CUDA libraries.
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}; say make PYTHON=python3.12, for example")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0 setuptools wheel
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[nni,dev]'
+	touch $@

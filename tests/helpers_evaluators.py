@@ -1,0 +1,109 @@
+"""Tasks and a network small enough to meta-train in a test, and a way to run a network with given tensors as weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.architecture import Architecture
+from nas.evaluators.tasks.episodes import fold, task_keys, uniform
+from nas.protocols import TaskBatch, TaskShape
+from nas.space import enumerate_all
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Images of 4×4 pixels: the first row is the class's own, new in each task; the other rows are noise, and louder.
+
+    So one example says little to a network that has not learned which pixels matter.
+    """
+
+    ways: int = 3
+    shots: int = 1
+    queries: int = 4
+    seed: int = 0
+    name = "blobs"
+
+    @property
+    def shape(self) -> TaskShape:
+        return TaskShape((1, 4, 4), self.ways)
+
+    def check(self) -> None:
+        pass
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, **asdict(self)}
+
+    def tasks(self, split: Any, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
+        examples = self.shots + self.queries
+        x = 4 * uniform(fold(keys, 0), self.ways * examples * 16).reshape(-1, self.ways, examples, 4, 4) - 2
+        x[..., 0, :] /= 8
+        x[..., 0, :] += 4 * uniform(fold(keys, 1), self.ways * 4).reshape(-1, self.ways, 1, 4) - 2
+        x = x.float().unsqueeze(3)
+        y = torch.arange(self.ways, device=device)
+        return TaskBatch(
+            support_x=x[:, :, : self.shots].flatten(1, 2),
+            support_y=y.repeat_interleave(self.shots).repeat(len(keys), 1),
+            query_x=x[:, :, self.shots :].flatten(1, 2),
+            query_y=y.repeat_interleave(self.queries).repeat(len(keys), 1),
+        )
+
+
+class TinyConv:
+    """A convolution, batch normalisation, tanh, and a linear head, of a width to choose. Gradients are smooth."""
+
+    name = "tiny-conv"
+
+    def decide(self, choose: Any) -> int:
+        return choose("width", (4, 8))
+
+    def build(self, spec: int, task: TaskShape) -> nn.Module:
+        pixels = (task.input_shape[1] - 1) * (task.input_shape[2] - 1)
+        return nn.Sequential(
+            nn.Conv2d(task.input_shape[0], spec, 2, bias=False),
+            nn.BatchNorm2d(spec, track_running_stats=False),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(spec * pixels, task.num_outputs),
+        )
+
+
+NARROW, WIDE = enumerate_all(TinyConv())
+
+
+def only(space: Any) -> Architecture:
+    """The first architecture of a space."""
+    return next(enumerate_all(space))
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in network.named_parameters()}
+
+
+def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of the network that computes with these very tensors, so that gradients flow back through them."""
+    copied = copy.deepcopy(network)
+    for name, tensor in weights.items():
+        owner, _, attribute = name.rpartition(".")
+        module = copied.get_submodule(owner)
+        del module._parameters[attribute]
+        setattr(module, attribute, tensor)
+    return copied
+
+
+def doubled(batch: TaskBatch) -> TaskBatch:
+    """The batch in float64."""
+    return TaskBatch(*(x.double() if x.is_floating_point() else x for x in vars(batch).values()))
+
+
+def one_task(batch: TaskBatch, task: int) -> TaskBatch:
+    """A batch of one of the tasks of a batch."""
+    return replace(batch, **{name: x[task : task + 1] for name, x in vars(batch).items()})

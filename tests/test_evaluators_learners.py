@@ -1,0 +1,464 @@
+"""Learners against independent slow loops: one task at a time, float64, torch.autograd.grad, no torch.func."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, one_task, only, weights_of, with_weights
+from torch import nn
+
+from nas import registry
+from nas.errors import ConfigError, SpaceError
+from nas.evaluators.candidate import build
+from nas.evaluators.learners import Anil, Maml, Reptile
+from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.search_spaces import Conv4, Mlp40
+from nas.testing import ToySpace
+
+# More inner steps than one, of sizes that make second-order terms count.
+VARIANTS = {
+    "maml, order 2": Maml(order=2, inner_lr=0.3, steps=3),
+    "maml, order 1": Maml(order=1, inner_lr=0.3, steps=3),
+    "anil": Anil(inner_lr=0.3, steps=3),
+    "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
+}
+NORMS = ["group", "batch", "none"]
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def learner(request):
+    return VARIANTS[request.param]
+
+
+def test_every_learner_of_the_registry_is_tested_here():
+    assert {learner.name for learner in VARIANTS.values()} == set(registry.names("learner"))
+
+
+def classification(norm="group", head_norm=True):
+    """A network in float64 whose parameters are all away from where they start, tasks for it, and their kind."""
+    family = Blobs(shots=2)
+    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=head_norm, learner=Maml(), seed=3).double()
+    generator = torch.Generator().manual_seed(0)
+    for p in network.parameters():
+        p.data += 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    return network, doubled(family.tasks("train", range(3), CPU)), "classification"
+
+
+def regression():
+    family = Sinusoid()
+    network = build(ToySpace(), only(ToySpace()), family.shape, norm="group", head_norm=True, learner=Maml(), seed=3)
+    return network.double(), doubled(family.tasks("train", range(3), CPU)), "regression"
+
+
+# --- the slow loops --------------------------------------------------------------------------------------------------
+
+
+def slow_loss(outputs, targets):
+    if targets.is_floating_point():
+        return ((outputs - targets) ** 2).sum() / targets.numel()
+    logs = outputs - outputs.logsumexp(dim=1, keepdim=True)
+    return -sum(logs[i, c] for i, c in enumerate(targets.tolist())) / len(targets)
+
+
+def slow_descent(network, weights, x, y, *, lr, steps, adapted, order=2):
+    """The weights before and after each step of gradient descent on the `adapted` ones."""
+    path = [weights]
+    for _ in range(steps):
+        loss = slow_loss(with_weights(network, path[-1])(x), y)
+        gradients = torch.autograd.grad(loss, [path[-1][name] for name in adapted], create_graph=order == 2)
+        moved = {name: path[-1][name] - lr * g for name, g in zip(adapted, gradients, strict=True)}
+        path.append({**path[-1], **moved})
+    return path
+
+
+def slow_adam(network, weights, batches, lr):
+    """The weights before and after each step of torch's own Adam on one batch, and the losses before the steps."""
+    network = with_weights(copy.deepcopy(network), {})
+    network.load_state_dict(weights, strict=False)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr, betas=(0.0, 0.999))
+    path, losses = [weights_of(network)], []
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss = slow_loss(network(x), y)
+        loss.backward()
+        optimizer.step()
+        path.append(weights_of(network))
+        losses.append(loss.detach())
+    return path, losses
+
+
+def adapted_by(learner, network):
+    names = [name for name, _ in network.named_parameters()]
+    return names if learner.name != "anil" else names[-2:]  # the head's weight and bias come last
+
+
+def slow_path(learner, network, weights, x, y, steps):
+    """The weights after 0, 1, …, `steps` steps of adaptation to one task."""
+    if learner.name == "reptile":
+        return slow_adam(network, weights, [(x, y)] * steps, learner.inner_lr)[0]
+    leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
+    return slow_descent(network, leaves, x, y, lr=learner.inner_lr, steps=steps, adapted=adapted_by(learner, network))
+
+
+def slow_predictions(learner, network, weights, batch, steps):
+    tasks = []
+    for sx, sy, qx, _ in zip(*vars(batch).values(), strict=True):
+        path = slow_path(learner, network, weights, sx, sy, steps)
+        tasks.append(torch.stack([with_weights(network, w)(qx).detach() for w in path]))
+    return torch.stack(tasks, dim=1)
+
+
+def slow_meta_gradient(learner, network, weights, batch):
+    if learner.name == "reptile":
+        return slow_reptile(learner, network, weights, batch)
+    leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
+    order = getattr(learner, "order", 2)
+    losses = []
+    for sx, sy, qx, qy in zip(*vars(batch).values(), strict=True):
+        options = {"lr": learner.inner_lr, "steps": learner.steps, "adapted": adapted_by(learner, network)}
+        final = slow_descent(network, leaves, sx, sy, order=order, **options)[-1]
+        losses.append(slow_loss(with_weights(network, final)(qx), qy))
+    loss = sum(losses) / len(losses)
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return loss.detach(), dict(zip(leaves, gradients, strict=True))
+
+
+def slow_reptile(learner, network, weights, batch):
+    moves, losses = [], []
+    for sx, sy, qx, qy in zip(*vars(batch).values(), strict=True):
+        x, y = torch.cat([sx, qx]), torch.cat([sy, qy])
+        rows = taking_turns(y)
+        wanted = learner.train_steps * learner.batch
+        rows = (rows * (wanted // len(rows) + 1))[:wanted]
+        parts = [rows[i : i + learner.batch] for i in range(0, wanted, learner.batch)]
+        path, values = slow_adam(network, weights, [(x[part], y[part]) for part in parts], learner.inner_lr)
+        moves.append({name: weights[name] - path[-1][name] for name in weights})
+        losses += values
+    return sum(losses) / len(losses), {n: sum(move[n] for move in moves) / len(moves) for n in weights}
+
+
+def taking_turns(y):
+    """Positions of the first example of each class, then of the second, and so on."""
+    if y.is_floating_point():
+        return list(range(len(y)))
+    queues = {c: [i for i, label in enumerate(y.tolist()) if label == c] for c in sorted(set(y.tolist()))}
+    order = []
+    while any(queues.values()):
+        order += [queue.pop(0) for queue in queues.values() if queue]
+    return order
+
+
+def same(fast, slow):
+    return torch.allclose(fast, slow, rtol=1e-7, atol=1e-10)
+
+
+# --- against the slow loops ------------------------------------------------------------------------------------------
+
+CASES = {f"{norm}, head norm {head}": (norm, head) for norm in NORMS for head in (True, False)}
+
+
+@pytest.fixture(params=[*CASES, "regression"])
+def case(request):
+    return regression() if request.param == "regression" else classification(*CASES[request.param])
+
+
+def test_predictions_are_those_of_the_slow_loop(learner, case):
+    network, batch, kind = case
+    weights = weights_of(network)
+    fast = learner.adapt(network, weights, batch, kind, 4)
+    slow = slow_predictions(learner, network, weights, batch, 4)
+    assert fast.shape == (5, 3, batch.query_x.shape[1], 3 if kind == "classification" else 1)
+    assert same(fast, slow)
+    assert (slow[0] - slow[-1]).abs().max() > 1e-3  # or there would be nothing to compare
+
+
+def test_the_meta_gradient_is_that_of_the_slow_loop(learner, case):
+    network, batch, kind = case
+    weights = weights_of(network)
+    loss, gradients = learner.meta_gradient(network, weights, batch, kind)
+    slow_value, slow = slow_meta_gradient(learner, network, weights, batch)
+    assert loss.shape == () and same(loss, slow_value)
+    assert gradients.keys() == slow.keys()
+    for name in slow:
+        assert same(gradients[name], slow[name]), name
+    assert not any(g.requires_grad for g in [loss, *gradients.values()])
+
+
+@pytest.mark.parametrize("variant", ["maml, order 2", "anil"])
+def test_second_order_meta_gradients_are_finite_differences(variant):
+    """Of the outer loss as `adapt` gives it, which takes no outer gradient at all."""
+    learner = VARIANTS[variant]
+    network, batch, kind = classification()
+    weights = weights_of(network)
+
+    def outer_loss():
+        predictions = learner.adapt(network, weights, batch, kind, learner.steps)[-1]
+        return sum(slow_loss(p, y) for p, y in zip(predictions, batch.query_y, strict=True)) / len(predictions)
+
+    _, gradients = learner.meta_gradient(network, weights, batch, kind)
+    step = 1e-5
+    for name, w in weights.items():
+        place = int(gradients[name].abs().argmax())
+        flat = w.view(-1)
+        kept = flat[place].item()
+        flat[place] = kept + step
+        above = outer_loss()
+        flat[place] = kept - step
+        difference = (above - outer_loss()) / (2 * step)
+        flat[place] = kept
+        assert difference.item() == pytest.approx(gradients[name].view(-1)[place].item(), rel=1e-5, abs=1e-9), name
+
+
+def test_orders_differ_by_as_much_as_the_inner_step_and_agree_without_one():
+    network, batch, kind = classification()
+    weights = weights_of(network)
+
+    def gap(inner_lr):
+        first, second = (
+            Maml(order=order, inner_lr=inner_lr, steps=2).meta_gradient(network, weights, batch, kind)[1]
+            for order in (1, 2)
+        )
+        return max((first[name] - second[name]).abs().max().item() for name in weights)
+
+    assert gap(1e-1) > 1e-3
+    assert gap(1e-6) == pytest.approx(gap(1e-5) / 10, rel=1e-3)
+
+
+class Sum(nn.Module):
+    """One number for any inputs, linear in its only parameter: the inner loss below has no second derivative."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.3], dtype=torch.float64))
+
+    def forward(self, x):
+        return self.weight * x
+
+
+def test_orders_agree_where_the_inner_loss_is_linear(monkeypatch):
+    monkeypatch.setattr("nas.evaluators.learners.maml.loss_of", lambda kind: lambda outputs, y: (outputs * y).mean())
+    batch = doubled(Sinusoid().tasks("train", range(3), CPU))
+    network = Sum()
+    gradients = [
+        Maml(order=order, inner_lr=0.7, steps=3).meta_gradient(network, weights_of(network), batch, "regression")[1]
+        for order in (1, 2)
+    ]
+    expected = (batch.query_x * batch.query_y).mean()
+    assert torch.allclose(gradients[0]["weight"], expected)
+    assert torch.equal(gradients[0]["weight"], gradients[1]["weight"])
+
+
+def test_reptile_takes_the_classes_in_turn_whatever_their_order():
+    """Were it to take examples as they come, the first batch would be of one class."""
+    network, batch, kind = classification()
+    weights = weights_of(network)
+    shuffled = torch.randperm(batch.query_y.shape[1], generator=torch.Generator().manual_seed(1))
+    batch = replace(batch, query_x=batch.query_x[:, shuffled], query_y=batch.query_y[:, shuffled])
+    learner = Reptile(inner_lr=0.02, train_steps=2, batch=3)
+    _, gradients = learner.meta_gradient(network, weights, batch, kind)
+    _, slow = slow_reptile(learner, network, weights, batch)
+    assert all(same(gradients[name], slow[name]) for name in weights)
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_step_0_is_the_networks_own_output(learner, norm):
+    network, batch, kind = classification(norm)
+    predictions = learner.adapt(network, weights_of(network), batch, kind, 1)
+    for task, x in enumerate(batch.query_x):
+        assert same(predictions[0, task], network(x).detach())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_tasks_do_not_see_each_other(learner, norm):
+    network, batch, kind = classification(norm)
+    weights = weights_of(network)
+    together = learner.adapt(network, weights, batch, kind, 3)
+    loss, gradients = learner.meta_gradient(network, weights, batch, kind)
+    alone = [one_task(batch, task) for task in range(3)]
+    for task, part in enumerate(alone):
+        assert same(together[:, task], learner.adapt(network, weights, part, kind, 3)[:, 0])
+    parts = [learner.meta_gradient(network, weights, part, kind) for part in alone]
+    assert same(loss, sum(value for value, _ in parts) / 3)
+    for name in weights:
+        assert same(gradients[name], sum(g[name] for _, g in parts) / 3)
+
+
+@pytest.mark.parametrize("norm", ["group", "none"])
+def test_queries_do_not_see_each_other_without_batch_statistics(learner, norm):
+    network, batch, kind = classification(norm)
+    weights = weights_of(network)
+    first = replace(batch, query_x=batch.query_x[:, :1], query_y=batch.query_y[:, :1])
+    all_queries, one = (learner.adapt(network, weights, b, kind, 2) for b in (batch, first))
+    assert same(all_queries[:, :, :1], one)
+
+
+def test_query_labels_do_not_reach_adaptation(learner):
+    network, batch, kind = classification()
+    weights = weights_of(network)
+    hidden = replace(batch, query_y=torch.full_like(batch.query_y, -1))
+    one, other = (learner.adapt(network, weights, b, kind, 2) for b in (batch, hidden))
+    assert torch.equal(one, other)
+
+
+def test_nothing_that_is_given_is_changed(learner):
+    network, batch, kind = classification()
+    own, weights = weights_of(network), {name: w + 0.1 for name, w in weights_of(network).items()}
+    given, tasks = ({name: x.clone() for name, x in part.items()} for part in (weights, vars(batch)))
+    learner.meta_gradient(network, weights, batch, kind)
+    learner.adapt(network, weights, batch, kind, 2)
+    for before, after in ((own, weights_of(network)), (given, weights), (tasks, vars(batch))):
+        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert all(p.grad is None for p in network.parameters())
+    assert not any(w.requires_grad for w in weights.values())
+
+
+def test_the_given_weights_count_not_the_networks_own(learner):
+    network, batch, kind = classification()
+    weights = weights_of(network)
+    expected = learner.adapt(network, weights, batch, kind, 2), learner.meta_gradient(network, weights, batch, kind)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.zero_()
+    assert torch.equal(expected[0], learner.adapt(network, weights, batch, kind, 2))
+    assert torch.equal(expected[1][0], learner.meta_gradient(network, weights, batch, kind)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_results_are_of_the_weights_type(learner, dtype):
+    network, batch, kind = classification()
+    network.to(dtype)
+    batch = replace(batch, support_x=batch.support_x.to(dtype), query_x=batch.query_x.to(dtype))
+    weights = weights_of(network)
+    loss, gradients = learner.meta_gradient(network, weights, batch, kind)
+    assert {x.dtype for x in (loss, *gradients.values())} == {dtype}
+    assert learner.adapt(network, weights, batch, kind, 1).dtype == dtype
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_parameters_that_are_not_learned_stay_as_they_are(learner, norm):
+    """The outer loop hands over the learned ones alone; the network keeps the rest."""
+    network, batch, kind = classification(norm)
+    slow_network = copy.deepcopy(network)
+    frozen = ["0.weight", [name for name, _ in network.named_parameters()][-1]]
+    weights = {name: w for name, w in weights_of(network).items() if name not in frozen}
+    predictions = learner.adapt(network, weights, batch, kind, 2)
+    loss, gradients = learner.meta_gradient(network, weights, batch, kind)
+    assert gradients.keys() == weights.keys()
+    for name in frozen:
+        slow_network.get_parameter(name).requires_grad_(False)
+    path = slow_path_of_learned(learner, slow_network, weights, batch)
+    assert same(predictions[:, 0], path)
+
+
+def slow_path_of_learned(learner, network, weights, batch):
+    sx, sy, qx = batch.support_x[0], batch.support_y[0], batch.query_x[0]
+    if learner.name == "reptile":
+        path, _ = slow_adam(network, weights, [(sx, sy)] * 2, learner.inner_lr)
+    else:
+        leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
+        adapted = [name for name in adapted_by(learner, network) if name in weights]
+        path = slow_descent(network, leaves, sx, sy, lr=learner.inner_lr, steps=2, adapted=adapted)
+    return torch.stack([with_weights(network, w)(qx).detach() for w in path])
+
+
+class Unused(nn.Module):
+    """A network with a layer that has no part in its output."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+        self.body = nn.Linear(1, 4)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.head(self.body(x).tanh())
+
+
+def test_a_parameter_without_a_use_has_gradient_zero(learner):
+    network = Unused()
+    _, gradients = learner.meta_gradient(
+        network, weights_of(network), Sinusoid().tasks("train", range(2), CPU), "regression"
+    )
+    assert not gradients["unused.weight"].any()
+    assert gradients["body.weight"].any()
+
+
+# --- what learners refuse --------------------------------------------------------------------------------------------
+
+
+def test_anil_refuses_a_network_without_a_linear_layer():
+    network = nn.Sequential(nn.Flatten(), nn.Bilinear(1, 1, 1))
+    with pytest.raises(SpaceError, match=r"linear head, but the network has no body followed by an nn\.Linear"):
+        Anil().check(network, torch.rand(2, 1))
+    with pytest.raises(SpaceError, match="linear head"):
+        Anil().check(nn.Linear(1, 1), torch.rand(2, 1))
+
+
+@pytest.mark.parametrize("last", [nn.Tanh(), nn.Flatten(0)], ids=["another function", "another shape"])
+def test_anil_refuses_work_after_the_last_linear_layer(last):
+    network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2), last)
+    with pytest.raises(SpaceError, match=r"does more after its last linear layer, '2'"):
+        Anil().check(network, torch.rand(2, 3))
+
+
+class Twisted(nn.Module):
+    """Registered last, but not computed last."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+        self.body = nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def test_anil_refuses_a_head_that_is_not_computed_last():
+    with pytest.raises(SpaceError):
+        Anil().check(Twisted(), torch.rand(2, 3))
+
+
+@pytest.mark.parametrize("space", [Conv4(4), Mlp40(), TinyConv()], ids=lambda space: space.name)
+def test_no_learner_refuses_an_ordinary_network(learner, space):
+    family = Sinusoid() if space.name == "mlp40" else Blobs()
+    network = build(space, only(space), family.shape, norm="group", head_norm=True, learner=learner, seed=0)
+    learner.check(network, torch.rand(2, *family.shape.input_shape))
+
+
+@pytest.mark.parametrize("name", registry.names("learner"))
+@pytest.mark.parametrize(
+    "option, value",
+    [("steps", 0), ("inner_lr", 0.0), ("inner_lr", -1.0), ("outer_lr", 0.0), ("outer_lr", float("nan"))],
+)
+def test_options_out_of_range_are_refused(name, option, value):
+    with pytest.raises(ConfigError, match=f"{name} {option} = {value}"):
+        registry.find("learner", name)(**{option: value})
+
+
+@pytest.mark.parametrize("option", ["train_steps", "batch"])
+def test_reptile_refuses_to_train_on_nothing(option):
+    with pytest.raises(ConfigError, match=f"{option} = 0"):
+        Reptile(**{option: 0})
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_gpu_computes_what_the_cpu_does(learner, norm):
+    network, batch, kind = classification(norm)
+    weights = weights_of(network)
+    there = {name: w.cuda() for name, w in weights.items()}
+    moved = type(batch)(*(x.cuda() for x in vars(batch).values()))
+    predictions = learner.adapt(copy.deepcopy(network).cuda(), there, moved, kind, 3)
+    loss, gradients = learner.meta_gradient(copy.deepcopy(network).cuda(), there, moved, kind)
+    assert predictions.is_cuda and loss.is_cuda and all(g.is_cuda for g in gradients.values())
+    assert same(predictions.cpu(), learner.adapt(network, weights, batch, kind, 3))
+    expected = learner.meta_gradient(network, weights, batch, kind)[1]
+    assert all(same(gradients[name].cpu(), expected[name]) for name in weights)
