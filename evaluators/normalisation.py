@@ -5,28 +5,35 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from nas.errors import SpaceError
 
 Norm = Literal["group", "batch", "none"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
 
 
 class Affine(nn.Module):
-    """Scale and shift of each channel: what is left of a normalisation that does not normalise."""
+    """Scale and shift of each channel: what a normalisation layer does besides normalising. Takes the layer's own."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight, self.bias = layer.weight, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, channels, …) in and out."""
         shape = (1, -1) + (1,) * (x.dim() - 2)
         return x * self.weight.view(shape) + self.bias.view(shape)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation with its scale and shift apart (`_replacement` says why)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.layer_norm(x, self.normalized_shape, eps=self.eps) * self.weight
+        return x if self.bias is None else x + self.bias
 
 
 def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
@@ -37,12 +44,15 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
            numbers
     none   no normalisation, only a scale and shift of each channel
 
-    Raises SpaceError for another layer that keeps running statistics: they belong to no one task.
+    Layers that would get wrong gradients are replaced in every mode, see `_replacement`. Raises SpaceError for another
+    layer that keeps running statistics: they belong to no one task.
     """
     replaced: dict[nn.Module, nn.Module] = {}  # a layer that stands in several places stays one layer
     for name, module in list(network.named_modules(remove_duplicate=False)):
-        if isinstance(module, BATCH_NORMS):
-            network.set_submodule(name, replaced.setdefault(module, _replacement(module, mode)))
+        replacement = replaced.get(module) or _replacement(module, mode)
+        if replacement is not None:
+            network.set_submodule(name, replacement)
+            replaced[module] = replacement
         elif getattr(module, "track_running_stats", False):
             raise SpaceError(
                 f"layer {name!r} ({type(module).__name__}) keeps running statistics, which belong to no one task; "
@@ -78,11 +88,33 @@ def sees_batch(network: nn.Module) -> bool:
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())
 
 
-def _replacement(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, mode: Norm) -> nn.Module:
+def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
+    """What stands in for a layer, with the same parameters; None where the layer can stay.
+
+    Scale and shift are put apart from batch, instance and layer normalisation. Where one call does both, torch 2.13 has
+    second derivatives wrong under vmap: the gradient of the scale takes mean and variance for constants
+    (pytorch/functorch, issue 534).
+    """
+    if isinstance(layer, BATCH_NORMS):
+        if mode == "group":
+            return _group_norm(layer)
+        plain: nn.Module = nn.Identity()
+        if mode == "batch":
+            plain = type(layer)(layer.num_features, eps=layer.eps, affine=False, track_running_stats=False)
+        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer))) if layer.affine else plain
+    if isinstance(layer, INSTANCE_NORMS) and layer.affine and not layer.track_running_stats:
+        plain = type(layer)(layer.num_features, eps=layer.eps)
+        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer)))
+    if isinstance(layer, nn.LayerNorm) and layer.elementwise_affine:
+        norm = LayerNorm(layer.normalized_shape, eps=layer.eps)
+        norm.weight, norm.bias = layer.weight, layer.bias
+        return norm
+    return None
+
+
+def _group_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> nn.GroupNorm:
     channels = layer.num_features
-    if mode == "batch":
-        return type(layer)(channels, eps=layer.eps, affine=layer.affine, track_running_stats=False)
-    if mode == "none":
-        return Affine(channels) if layer.affine else nn.Identity()
     groups = next(g for g in range(max(1, channels // GROUP_SIZE), 0, -1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels, eps=layer.eps, affine=layer.affine)
+    norm = nn.GroupNorm(groups, channels, eps=layer.eps, affine=layer.affine)
+    norm.weight, norm.bias = layer.weight, layer.bias
+    return norm
