@@ -1,0 +1,1 @@
+"""Ready-to-run studies: one TOML each, found by name; benchmarks and results beside them."""

@@ -1,0 +1,1 @@
+"""Scripts that measure the toolkit itself, and print what was measured, on what machine."""

@@ -1,0 +1,188 @@
+"""What a search costs apart from evaluating: starting up, and proposing and storing a candidate.
+
+    python -m nas.experiments.benchmarks.search_overhead [--json]
+
+Run it on a machine that does nothing else, in a folder on the disk where runs are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean, median
+
+from nas import registry
+from nas.architecture import Score, Trial
+from nas.protocols import Controller
+from nas.store import Store
+
+SPACE = "few-shot-cell"
+IMPORT = (
+    "import time; began = time.perf_counter(); import nas; seconds = time.perf_counter() - began; "
+    "import json, sys; print(json.dumps([seconds, 'torch' in sys.modules]))"
+)
+TARGETS = {"import nas": 0.3, "nas --help": 0.5, "evolution": 5.0}
+"""Seconds for the first two (medians); milliseconds a candidate for the controller (mean)."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fresh process's seconds, the median of several; `torch` says whether any of them imported it."""
+
+    name: str
+    seconds: float
+    torch: bool | None
+    target_s: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """A controller's ask + store + tell in ms a candidate, and the highest memory of a process that did only that."""
+
+    controller: str
+    candidates: int
+    median_ms: float
+    mean_ms: float
+    peak_bytes: int
+    target_ms: float | None
+    met: bool | None
+
+
+def machine() -> dict[str, str | int | float]:
+    """What the numbers were measured on."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 0,
+        "load": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "adaptnas": version("adaptnas"),
+    }
+
+
+def import_seconds(repeats: int) -> Start:
+    """`import nas` alone, without the interpreter's own start."""
+    runs = [json.loads(_output([sys.executable, "-c", IMPORT])) for _ in range(repeats)]
+    seconds = median(seconds for seconds, _ in runs)
+    torch = any(torch for _, torch in runs)
+    target = TARGETS["import nas"]
+    return Start("import nas", seconds, torch, target, seconds < target and not torch)
+
+
+def help_seconds(repeats: int) -> Start:
+    """`nas --help`, from the start of the process to its end."""
+    seconds = median(_timed([sys.executable, "-m", "nas", "--help"]) for _ in range(repeats))
+    target = TARGETS["nas --help"]
+    return Start("nas --help", seconds, None, target, seconds < target)
+
+
+def overhead(name: str, candidates: int, folder: Path) -> Overhead:
+    """Measures a controller in a process of its own, because the highest memory of a process never falls again."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        ms, peak_bytes = pool.submit(candidate_ms, name, candidates, folder / f"{name}.sqlite").result()
+    target, mean = TARGETS.get(name), fmean(ms)
+    return Overhead(name, candidates, median(ms), mean, peak_bytes, target, None if target is None else mean < target)
+
+
+def candidate_ms(name: str, candidates: int, path: Path) -> tuple[list[float], int]:
+    """The ms of each candidate's ask + store + tell, and the highest memory of this process so far in bytes."""
+    space = registry.create("space", SPACE, {})
+    controller: Controller = registry.create("controller", name, {}, space=space, seed=0)
+    rng = random.Random(0)
+    with Store.create(path, {}) as store:
+        ms = [_one_candidate(controller, store, _score(rng)) for _ in range(candidates)]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return ms, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _one_candidate(controller: Controller, store: Store, score: Score) -> float:
+    began = time.perf_counter()
+    [trial] = store.propose(controller.ask(1), budget=1, seed=0)
+    finished: Trial = replace(trial, state="done", score=score, seconds=0.0)
+    store.finish(finished)
+    controller.tell([finished])
+    return 1000 * (time.perf_counter() - began)
+
+
+def _score(rng: random.Random) -> Score:
+    """A score of the size that evaluators give: 200 tasks, 5 inner steps, and a protocol."""
+    tasks = tuple(rng.random() for _ in range(200))
+    protocol = {"learner": {"name": "anil", "inner_lr": 0.1, "steps": 5}, "bank": {"first": 0, "count": 200}}
+    return Score(fmean(tasks), 0.02, tasks[:6], tasks, {"parameters": 3285.0, "flops": 6.9e5}, protocol)
+
+
+def _cpu_model() -> str:
+    """The processor's name; Python's own `platform` does not know it on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _timed(command: Sequence[str]) -> float:
+    began = time.perf_counter()
+    _output(command)
+    return time.perf_counter() - began
+
+
+def _verdict(met: bool | None) -> str:
+    return {True: "met", False: "NOT MET", None: ""}[met]
+
+
+def _print(about: dict[str, str | int | float], starts: Sequence[Start], overheads: Sequence[Overhead]) -> None:
+    print(" · ".join(f"{key} {value}" for key, value in about.items()))
+    for start in starts:
+        torch = {True: ", with torch", False: ", without torch", None: ""}[start.torch]
+        print(f"{start.name:<14}{start.seconds:>8.3f} s{torch}   target {start.target_s} s  {_verdict(start.met)}")
+    print(f"\nask + store + tell on {SPACE}, ms a candidate")
+    print(f"{'controller':<14}{'candidates':>10}{'median':>10}{'mean':>10}{'target':>10}{'':>10}{'peak MiB':>10}")
+    for row in overheads:
+        target = "" if row.target_ms is None else f"{row.target_ms:g}"
+        print(
+            f"{row.controller:<14}{row.candidates:>10}{row.median_ms:>10.2f}{row.mean_ms:>10.2f}"
+            f"{target:>10}{_verdict(row.met):>10}{row.peak_bytes / 2**20:>10.0f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures what a search costs apart from evaluating.")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--candidates", type=int, default=200, help="for each controller")
+    parser.add_argument("--repeats", type=int, default=5, help="fresh processes for each start-up time")
+    arguments = parser.parse_args()
+    about = machine()
+    starts = [import_seconds(arguments.repeats), help_seconds(arguments.repeats)]
+    # In the current folder, where runs are kept: a temporary one may be in memory, where storing costs nothing.
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="search_overhead-") as folder:
+        overheads = [overhead(name, arguments.candidates, Path(folder)) for name in registry.names("controller")]
+    if arguments.json:
+        rows = {"starts": [asdict(row) for row in starts], "overheads": [asdict(row) for row in overheads]}
+        print(json.dumps({"machine": about, **rows}))
+    else:
+        _print(about, starts, overheads)
+
+
+if __name__ == "__main__":
+    main()
