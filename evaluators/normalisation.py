@@ -16,16 +16,15 @@ GROUP_SIZE = 8
 
 
 class Affine(nn.Module):
-    """Scale and shift of each channel: what a normalisation layer does besides normalising. Takes the layer's own."""
+    """Scale and shift of each channel: what a normalisation layer does besides normalising."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter) -> None:
         super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
+        self.weight, self.bias = weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, channels, …) in and out."""
-        shape = (1, -1) + (1,) * (x.dim() - 2)
-        return x * self.weight.view(shape) + self.bias.view(shape)
+        return (x.movedim(1, -1) * self.weight + self.bias).movedim(-1, 1)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -101,10 +100,12 @@ def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
         plain: nn.Module = nn.Identity()
         if mode == "batch":
             plain = type(layer)(layer.num_features, eps=layer.eps, affine=False, track_running_stats=False)
-        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer))) if layer.affine else plain
+        if not layer.affine:
+            return plain
+        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))
     if isinstance(layer, INSTANCE_NORMS) and layer.affine and not layer.track_running_stats:
         plain = type(layer)(layer.num_features, eps=layer.eps)
-        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer)))
+        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))
     if isinstance(layer, nn.LayerNorm) and layer.elementwise_affine:
         norm = LayerNorm(layer.normalized_shape, eps=layer.eps)
         norm.weight, norm.bias = layer.weight, layer.bias

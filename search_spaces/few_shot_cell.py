@@ -63,7 +63,7 @@ class FewShotCell:
             choose.reject("no path leads from the cell's input to its output")
         width = choose("width", self.widths)
         num_cells = choose("cells", self.depths)
-        reductions = choose.subset("reduce", range(num_cells), min=1, max=2)
+        reductions = choose.subset("reduce", range(num_cells), min=1, max=min(2, num_cells))
         return CellStack(cell, width, num_cells, tuple(reductions))
 
     def build(self, spec: CellStack, task: TaskShape) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Tasks and a network small enough to meta-train in a test, and a way to run a network with given tensors as weights."""
+"""Tasks and a network small enough to meta-train in a test; and a network run with given tensors as its weights."""
 
 from __future__ import annotations
 

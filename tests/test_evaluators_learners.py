@@ -12,8 +12,13 @@ from nas import registry
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators.candidate import build
 from nas.evaluators.learners import Anil, Maml, Reptile
+from nas.evaluators.normalisation import normalise_head_input, set_normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.protocols import TaskBatch, TaskShape
 from nas.search_spaces import Conv4, Mlp40
+from nas.search_spaces.cells import CellNetwork
+from nas.search_spaces.few_shot_cell import EDGES, CellStack
+from nas.search_spaces.networks import conv4
 from nas.testing import ToySpace
 
 # More inner steps than one, of sizes that make second-order terms count.
@@ -29,6 +34,13 @@ NORMS = ["group", "batch", "none"]
 @pytest.fixture(params=VARIANTS, ids=str)
 def learner(request):
     return VARIANTS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def test_every_learner_of_the_registry_is_tested_here():
@@ -175,14 +187,83 @@ def test_predictions_are_those_of_the_slow_loop(learner, case):
 
 def test_the_meta_gradient_is_that_of_the_slow_loop(learner, case):
     network, batch, kind = case
+    check_meta_gradient(learner, network, batch, kind)
+    loss, gradients = learner.meta_gradient(network, weights_of(network), batch, kind)
+    assert loss.shape == ()
+    assert gradients.keys() == weights_of(network).keys()
+    assert not any(g.requires_grad for g in [loss, *gradients.values()])
+
+
+def check_meta_gradient(learner, network, batch, kind):
     weights = weights_of(network)
     loss, gradients = learner.meta_gradient(network, weights, batch, kind)
     slow_value, slow = slow_meta_gradient(learner, network, weights, batch)
-    assert loss.shape == () and same(loss, slow_value)
-    assert gradients.keys() == slow.keys()
-    for name in slow:
+    assert same(loss, slow_value)
+    for name in weights:
         assert same(gradients[name], slow[name]), name
-    assert not any(g.requires_grad for g in [loss, *gradients.values()])
+    assert same(learner.adapt(network, weights, batch, kind, 2), slow_predictions(learner, network, weights, batch, 2))
+
+
+# Between them, the cells have all operations, most with edges that follow others.
+CELLS = [
+    ("conv3", "sep3", "avg_pool", "max_pool", "conv1", "skip"),
+    ("dil3", "max_pool", "skip", "skip", "sep3", "avg_pool"),
+]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("cell", [*CELLS, None], ids=["cell", "other cell", "conv4"])
+def test_real_networks_of_images_get_the_slow_loops_gradients(learner, norm, cell):
+    shape = TaskShape((2, 8, 8), 2)
+    network = conv4(4, shape) if cell is None else CellNetwork(CellStack(cell, 4, 2, (0,)), EDGES, shape)
+    network = normalise_head_input(set_normalisation(network, norm)).double()
+    generator = torch.Generator().manual_seed(1)
+    for p in network.parameters():
+        p.data = p.data + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    x = torch.rand(2, 6, *shape.input_shape, generator=generator, dtype=torch.float64)
+    y = torch.tensor([0, 0, 1, 1, 0, 1]).repeat(2, 1)
+    check_meta_gradient(learner, network, TaskBatch(x[:, :4], y[:, :4], x[:, 4:], y[:, 4:]), "classification")
+
+
+class Tokens(nn.Module):
+    """Images as rows of numbers, for layers that normalise other things than channels."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.first = nn.Linear(4, 6)
+        self.norm = norm
+        self.head = nn.Linear(24, 3)
+
+    def forward(self, x):
+        return self.head(self.norm(self.first(x.flatten(1, 2))).tanh().flatten(1))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.LayerNorm(6),
+        nn.LayerNorm([4, 6]),
+        nn.LayerNorm(6, bias=False),
+        nn.InstanceNorm1d(4, affine=True),
+        nn.GroupNorm(2, 4),
+        nn.BatchNorm1d(4),
+        nn.BatchNorm1d(4, affine=False),
+        nn.RMSNorm(6),
+    ],
+    ids=repr,
+)
+def test_every_normalisation_gets_the_slow_loops_gradients(learner, norm):
+    """torch's own layers do not, under vmap: `set_normalisation` puts others in their place."""
+    network = set_normalisation(Tokens(copy.deepcopy(norm)), "batch").double()
+    for p in network.norm.parameters():
+        p.data = p.data + torch.linspace(-0.3, 0.3, p.numel(), dtype=p.dtype).view_as(p)
+    check_meta_gradient(learner, network, doubled(Blobs(shots=2).tasks("train", range(2), CPU)), "classification")
+
+
+def test_a_network_may_normalise_its_inputs_first(learner):
+    """Without an input gradient, torch's group normalisation of channels-last images ends the process."""
+    network = set_normalisation(nn.Sequential(nn.BatchNorm2d(1), TinyConv().build(4, Blobs().shape)), "group").double()
+    check_meta_gradient(learner, network, doubled(Blobs().tasks("train", range(2), CPU)), "classification")
 
 
 @pytest.mark.parametrize("variant", ["maml, order 2", "anil"])
@@ -311,7 +392,8 @@ def test_nothing_that_is_given_is_changed(learner):
     learner.meta_gradient(network, weights, batch, kind)
     learner.adapt(network, weights, batch, kind, 2)
     for before, after in ((own, weights_of(network)), (given, weights), (tasks, vars(batch))):
-        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(p.grad is None for p in network.parameters())
     assert not any(w.requires_grad for w in weights.values())
 
@@ -342,16 +424,14 @@ def test_results_are_of_the_weights_type(learner, dtype):
 def test_parameters_that_are_not_learned_stay_as_they_are(learner, norm):
     """The outer loop hands over the learned ones alone; the network keeps the rest."""
     network, batch, kind = classification(norm)
-    slow_network = copy.deepcopy(network)
     frozen = ["0.weight", [name for name, _ in network.named_parameters()][-1]]
+    for name in frozen:
+        network.get_parameter(name).requires_grad_(False)
     weights = {name: w for name, w in weights_of(network).items() if name not in frozen}
     predictions = learner.adapt(network, weights, batch, kind, 2)
-    loss, gradients = learner.meta_gradient(network, weights, batch, kind)
+    _, gradients = learner.meta_gradient(network, weights, batch, kind)
     assert gradients.keys() == weights.keys()
-    for name in frozen:
-        slow_network.get_parameter(name).requires_grad_(False)
-    path = slow_path_of_learned(learner, slow_network, weights, batch)
-    assert same(predictions[:, 0], path)
+    assert same(predictions[:, 0], slow_path_of_learned(learner, network, weights, batch))
 
 
 def slow_path_of_learned(learner, network, weights, batch):
@@ -458,7 +538,8 @@ def test_a_gpu_computes_what_the_cpu_does(learner, norm):
     moved = type(batch)(*(x.cuda() for x in vars(batch).values()))
     predictions = learner.adapt(copy.deepcopy(network).cuda(), there, moved, kind, 3)
     loss, gradients = learner.meta_gradient(copy.deepcopy(network).cuda(), there, moved, kind)
-    assert predictions.is_cuda and loss.is_cuda and all(g.is_cuda for g in gradients.values())
+    assert {predictions.is_cuda, loss.is_cuda} == {True}
+    assert all(g.is_cuda for g in gradients.values())
     assert same(predictions.cpu(), learner.adapt(network, weights, batch, kind, 3))
     expected = learner.meta_gradient(network, weights, batch, kind)[1]
     assert all(same(gradients[name].cpu(), expected[name]) for name in weights)

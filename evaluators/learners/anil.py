@@ -14,7 +14,7 @@ from nas.protocols import Kind, TaskBatch
 
 from ..normalisation import sees_batch
 from .heads import Split, check_head, split_head
-from .inner import call, check_options, gradient_step, loss_of
+from .inner import call, channels_last, check_options, gradient_step, loss_of
 from .maml import Maml
 
 
@@ -83,10 +83,22 @@ def _features(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch) 
         run = vmap(lambda x: call(split.body, body, x))
         return replace(batch, support_x=run(batch.support_x), query_x=run(batch.query_x))
     tasks, support = batch.support_x.shape[:2]
-    x = torch.cat([batch.support_x, batch.query_x], dim=1)
-    if x.device.type == "cpu":
-        # Convolutions of the CPU are about twice as fast in this layout. Under vmap they do not know it.
-        body = {n: p.contiguous(memory_format=torch.channels_last) if p.dim() == 4 else p for n, p in body.items()}
-    features = call(split.body, body, x.flatten(0, 1))
+    x = torch.cat([batch.support_x, batch.query_x], dim=1).flatten(0, 1)
+    norms = [module for module in split.body.modules() if isinstance(module, nn.GroupNorm)]
+    hooks = [norm.register_forward_pre_hook(_relaid) for norm in norms]
+    try:
+        features = call(split.body, body, channels_last(x))
+    finally:
+        for hook in hooks:
+            hook.remove()
     features = features.reshape(tasks, -1, *features.shape[1:])
     return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
+
+
+def _relaid(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """The input of a group normalisation, not channels last where the gradient of the layer's weights is wanted but the
+    input's is not: there torch 2.13 crashes."""
+    (x,) = inputs
+    if torch.is_grad_enabled() and not x.requires_grad:
+        return (x.clone(memory_format=torch.contiguous_format),)
+    return inputs

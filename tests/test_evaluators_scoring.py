@@ -1,0 +1,128 @@
+"""Scores against numbers computed by hand."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, weights_of
+from torch import nn
+
+from nas import registry
+from nas.evaluators.candidate import build
+from nas.evaluators.learners import Maml
+from nas.evaluators.scoring import score, task_values
+from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.protocols import Bank, TaskBatch, TaskShape
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def test_accuracy_of_each_task_by_hand():
+    targets = torch.tensor([[0, 1, 2, 0], [1, 1, 1, 1]])
+    guesses = torch.tensor([[[0, 1, 2, 1], [0, 0, 0, 0]], [[1, 2, 0, 1], [1, 1, 1, 0]]])
+    predictions = nn.functional.one_hot(guesses, 3).float()
+    assert task_values(predictions, targets, "classification").tolist() == [[0.75, 0.0], [0.0, 0.75]]
+
+
+def test_error_of_each_task_by_hand_and_negative():
+    targets = torch.tensor([[[1.0, 0.0], [2.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    predictions = torch.tensor([[[[1.0, 2.0], [2.0, 0.0]], [[3.0, 0.0], [0.0, 1.0]]]])
+    assert task_values(predictions, targets, "regression").tolist() == [[-1.0, -2.5]]
+
+
+@dataclass
+class Written:
+    """A learner whose predictions are written down: after step s, task t has min(s + t, 4) of 4 queries right."""
+
+    steps: int = 2
+    chunks: tuple[int, ...] = ()
+
+    def adapt(self, network, parameters, batch, kind, steps):
+        self.chunks += (len(batch.query_x),)
+        numbers = batch.query_x[:, 0, 0]
+        right = (torch.arange(steps + 1)[:, None] + numbers).clamp(max=4)
+        places = torch.arange(4)
+        guesses = torch.where(places < right[..., None], batch.query_y, 1 - batch.query_y)
+        return nn.functional.one_hot(guesses, 2).float()
+
+
+class Numbered:
+    """Tasks that hold nothing but their own number."""
+
+    name = "numbered"
+    shape = TaskShape((1,), 2)
+
+    def tasks(self, split, indices, device):
+        x = torch.tensor(list(indices), device=device).float()[:, None, None].expand(-1, 4, 1)
+        y = torch.tensor([0, 0, 1, 1], device=device).expand(len(x), 4)
+        return TaskBatch(x, y, x, y)
+
+
+@pytest.mark.parametrize("chunk, chunks", [(1, (1,) * 4), (3, (3, 1)), (4, (4,)), (100, (4,))])
+def test_a_score_by_hand(chunk, chunks):
+    learner = Written()
+    result = score(nn.Linear(1, 2), Numbered(), learner, Bank("test", 0, 4), chunk=chunk)
+    assert result.per_task == (0.5, 0.75, 1.0, 1.0)
+    assert result.value == 0.8125
+    assert result.curve == ((0 + 1 + 2 + 3) / 16, (1 + 2 + 3 + 4) / 16, 0.8125)
+    # The variance with n - 1, over n: ((-.3125)² + (-.0625)² + 2 * .1875²) / 3 / 4.
+    assert result.stderr == pytest.approx((0.171875 / 12) ** 0.5)
+    assert learner.chunks == chunks
+
+
+def test_a_bank_starts_where_it_says():
+    assert score(nn.Linear(1, 2), Numbered(), Written(), Bank("test", 1, 2), chunk=9).per_task == (0.75, 1.0)
+
+
+def test_one_task_has_no_known_error():
+    assert score(nn.Linear(1, 2), Numbered(), Written(), Bank("test", 0, 1), chunk=9).stderr == float("inf")
+
+
+@pytest.fixture(params=registry.names("learner"))
+def learner(request):
+    return registry.create("learner", request.param, {"steps": 3})
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_the_chunk_does_not_change_the_numbers(learner, norm):
+    family = Blobs()
+    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=0)
+    before = weights_of(network)
+    results = [score(network, family, learner, Bank("test", 5, 7), chunk=chunk) for chunk in (1, 3, 7, 50)]
+    for result in results[1:]:
+        # Which query is right hardly ever hangs on the last bits of its logits; a task has 12.
+        assert result.per_task == pytest.approx(results[0].per_task, abs=0.01)
+        assert result.curve == pytest.approx(results[0].curve, abs=0.01)
+    assert all(torch.equal(w, before[name]) for name, w in weights_of(network).items())
+
+
+def test_regression_is_scored_by_minus_the_error():
+    family, learner = Sinusoid(shots=20), Maml(inner_lr=0.01, steps=3)
+    network = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1))
+    result = score(network, family, learner, Bank("validation", 0, 6), chunk=4)
+    batch = family.tasks("validation", range(6), CPU)
+    with torch.no_grad():
+        untrained = -((network(batch.query_x.flatten(0, 1)) - batch.query_y.flatten(0, 1)) ** 2).mean()
+    assert result.curve[0] == pytest.approx(untrained.item(), rel=1e-5)
+    assert result.curve[0] < result.curve[-1] == result.value < 0
+    assert len(result.curve) == 4
+
+
+def test_parameters_that_are_not_learned_are_not_adapted_either():
+    """As in meta-training, where they stay what they are."""
+    network = nn.Sequential(nn.Linear(1, 1, bias=False))
+    network[0].weight.requires_grad_(False)
+    network.append(nn.Linear(1, 1))
+
+    class Looks(Maml):
+        def adapt(self, network, parameters, *rest):
+            assert list(parameters) == ["1.weight", "1.bias"]
+            assert not any(p.requires_grad for p in parameters.values())
+            return super().adapt(network, parameters, *rest)
+
+    score(network, Sinusoid(), Looks(), Bank("test", 0, 2), chunk=2)

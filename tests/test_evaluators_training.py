@@ -1,0 +1,183 @@
+"""The outer loop against torch's own optimizers, and what it does when training goes wrong."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, weights_of
+from torch import nn
+
+from nas import registry
+from nas.errors import NasError
+from nas.evaluators.candidate import build
+from nas.evaluators.learners import Anil, Maml
+from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.evaluators.training import OuterLoop, fewer_queries, meta_train
+from nas.protocols import TaskBatch
+
+LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
+
+
+@dataclass
+class Spy:
+    """Tasks that remember which of them were asked for."""
+
+    family: Any
+    asked: list = field(default_factory=list)
+
+    @property
+    def shape(self):
+        return self.family.shape
+
+    def tasks(self, split, indices, device):
+        self.asked.append((split, list(indices)))
+        return self.family.tasks(split, indices, device)
+
+
+@dataclass
+class Given:
+    """A learner whose meta-gradients are written down: at step n, n + 1 times `gradients`."""
+
+    gradients: dict
+    outer_optimizer: str = "adam"
+    outer_lr: float = 0.1
+    batches: list = field(default_factory=list)
+    rates: list = field(default_factory=list)
+
+    def meta_gradient(self, network, parameters, batch, kind):
+        self.batches.append(batch)
+        factor = len(self.batches)
+        # Such a factor, for Adam does not care for the size of a gradient.
+        return torch.tensor(1.0), {name: factor * (-1) ** factor * g for name, g in self.gradients.items()}
+
+
+@pytest.mark.parametrize("anneal", [True, False])
+@pytest.mark.parametrize("name", registry.names("learner"))
+def test_training_is_torchs_optimizer_on_the_learners_gradients(name, anneal):
+    learner, family = registry.create("learner", name, {}), Blobs()
+    network, slow = (
+        build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=5) for _ in range(2)
+    )
+    loop = OuterLoop(budget=4, tasks_per_step=3, train_queries=2, anneal=anneal)
+    meta_train(network, family, learner, loop, seed=2)
+
+    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    optimizer = kinds[learner.outer_optimizer](slow.parameters(), lr=learner.outer_lr)
+    for step in range(4):
+        first = 2 * 2**32 + 3 * step
+        batch = family.tasks("train", [first, first + 1, first + 2], CPU)
+        rows = [0, 1, 4, 5, 8, 9]  # two of the four queries of each of the three classes
+        batch = TaskBatch(batch.support_x, batch.support_y, batch.query_x[:, rows], batch.query_y[:, rows])
+        _, gradients = learner.meta_gradient(slow, weights_of(slow), batch, "classification")
+        for group in optimizer.param_groups:
+            group["lr"] = learner.outer_lr * ((4 - step) / 4 if anneal else 1)
+        for parameter_name, p in slow.named_parameters():
+            p.grad = gradients[parameter_name].contiguous()
+        optimizer.step()
+    for parameter_name, w in weights_of(slow).items():
+        # Adam divides by the size of gradients, so that where they are next to nothing, rounding counts.
+        assert torch.allclose(network.get_parameter(parameter_name), w, rtol=1e-3, atol=2e-4), parameter_name
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("weights_last, gradients_last", [(False, True), (True, False), (True, True), (False, False)])
+def test_layouts_in_memory_do_not_matter(optimizer, weights_last, gradients_last):
+    """torch's fused Adam reads the memory of a gradient in the order of its weight's, whatever the gradient's order."""
+    formats = {True: torch.channels_last, False: torch.contiguous_format}
+    network = nn.Conv2d(3, 4, 3, bias=False)
+    weight = torch.linspace(-1, 1, 108).reshape(4, 3, 3, 3)
+    network.weight.data = weight.clone(memory_format=formats[weights_last])
+    gradient = (weight * 40).sin().contiguous(memory_format=formats[gradients_last])
+    meta_train(network, Blobs(), Given({"weight": gradient}, optimizer), LOOP, seed=0)
+
+    expected = nn.Parameter(weight.clone())
+    slow = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]([expected], lr=0.1)
+    for step in range(4):
+        slow.param_groups[0]["lr"] = 0.1 * (4 - step) / 4
+        expected.grad = ((step + 1) * (-1) ** (step + 1) * gradient).contiguous()
+        slow.step()
+    assert torch.allclose(network.weight, expected, atol=1e-5)
+
+
+def test_each_seed_trains_on_its_own_tasks_and_each_step_on_new_ones():
+    seen = set()
+    for seed in (0, 1, 7):
+        spy = Spy(Sinusoid())
+        meta_train(nn.Linear(1, 1), spy, Maml(inner_lr=0.01), LOOP, seed)
+        assert {split for split, _ in spy.asked} == {"train"}
+        assert [len(indices) for _, indices in spy.asked] == [3] * 4
+        seen |= {index for _, indices in spy.asked for index in indices}
+    assert len(seen) == 3 * 4 * 3
+
+
+def test_no_steps_leave_the_weights_alone():
+    network = nn.Linear(1, 1)
+    before = weights_of(network)
+    meta_train(network, Sinusoid(), Maml(), OuterLoop(0, 3, 0, True), seed=0)
+    assert all(torch.equal(w, before[name]) for name, w in weights_of(network).items())
+
+
+@pytest.mark.parametrize("name", registry.names("learner"))
+def test_parameters_that_are_not_learned_are_not_trained(name):
+    network = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+    network[0].weight.requires_grad_(False)
+    network[2].bias.requires_grad_(False)
+    before = weights_of(network)
+    meta_train(network, Sinusoid(), registry.create("learner", name, {"inner_lr": 0.01}), LOOP, seed=0)
+    changed = {key for key, w in weights_of(network).items() if not torch.equal(w, before[key])}
+    assert changed == {"0.bias", "2.weight"}
+
+
+def test_no_gradients_are_left_behind():
+    network = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
+    meta_train(network, Sinusoid(), Anil(inner_lr=0.01), LOOP, seed=0)
+    assert all(p.grad is None for p in network.parameters())
+
+
+# --- fewer queries ---------------------------------------------------------------------------------------------------
+
+
+def test_fewer_queries_are_the_first_of_each_class():
+    family = Blobs(ways=3, shots=2, queries=4)
+    batch = family.tasks("train", range(2), CPU)
+    fewer = fewer_queries(batch, 3, 2, True)
+    for x, y in ((fewer.support_x, batch.support_x), (fewer.support_y, batch.support_y)):
+        assert torch.equal(x, y)
+    assert fewer.query_y.tolist() == [[0, 0, 1, 1, 2, 2]] * 2
+    for task in range(2):
+        for way in range(3):
+            of_class = batch.query_x[task][batch.query_y[task] == way]
+            assert torch.equal(fewer.query_x[task][fewer.query_y[task] == way], of_class[:2])
+
+
+def test_fewer_queries_of_a_regression_task_are_its_first():
+    batch = Sinusoid(queries=9).tasks("train", range(2), CPU)
+    fewer = fewer_queries(batch, 1, 4, False)
+    assert torch.equal(fewer.query_x, batch.query_x[:, :4])
+    assert torch.equal(fewer.query_y, batch.query_y[:, :4])
+
+
+@pytest.mark.parametrize("queries", [0, 4, 99])
+def test_all_queries_are_taken_where_there_are_no_more(queries):
+    batch = Blobs(queries=4).tasks("train", range(2), CPU)
+    fewer = fewer_queries(batch, 3, queries, True)
+    assert all(torch.equal(fewer_x, x) for fewer_x, x in zip(vars(fewer).values(), vars(batch).values(), strict=True))
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_ends_training(bad):
+    network = nn.Linear(1, 1)
+    learner = Given({"weight": torch.full((1, 1), bad), "bias": torch.zeros(1)}, "sgd")
+    with pytest.raises(NasError, match="meta-training diverged: weight is not finite at outer step 10"):
+        meta_train(network, Sinusoid(), learner, OuterLoop(25, 1, 0, False), seed=0)
+    assert len(learner.batches) == 10
+
+
+def test_the_last_step_is_looked_at_too():
+    learner = Given({"weight": torch.zeros(1, 1), "bias": torch.full((1,), float("nan"))})
+    with pytest.raises(NasError, match="diverged: bias is not finite at outer step 3"):
+        meta_train(nn.Linear(1, 1), Sinusoid(), learner, OuterLoop(3, 1, 0, False), seed=0)
