@@ -37,7 +37,7 @@ def build(
     """
     spec = replay(space, architecture)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw their weights from the global generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = set_normalisation(space.build(spec, shape), norm)
         if head_norm:
             network = normalise_head_input(network)
