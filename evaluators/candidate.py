@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.architecture import Architecture
 from nas.errors import DataError, SpaceError
-from nas.protocols import Learner, SearchSpace, TaskShape
+from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
 from nas.space import replay
 
 from .normalisation import Norm, normalise_head_input, set_normalisation
@@ -59,6 +59,17 @@ def build(
     return network
 
 
+def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
+    """The network with what its learner meta-learns besides as parameters of its own that `forward` does not use.
+
+    So the outer loop, the weights file and the device treat both alike.
+    """
+    device = next(network.parameters()).device
+    for name, value in extra.items():
+        network.register_parameter(LEARNER + name, nn.Parameter(value.to(device)))
+    return network
+
+
 def _try(network: nn.Module, x: Tensor, space: str) -> Tensor:
     try:
         with torch.no_grad():
@@ -77,9 +88,13 @@ def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(inputs, *shape.input_shape))
     return {
-        "parameters": float(sum(p.numel() for p in network.parameters() if p.requires_grad)),
+        "parameters": float(sum(p.numel() for n, p in network.named_parameters() if _counts(n, p))),
         "flops": float(counter.get_total_flops()) / inputs,
     }
+
+
+def _counts(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad and not name.startswith(LEARNER)
 
 
 def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
@@ -91,7 +106,10 @@ def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> N
 
 
 def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
-    """Puts the weights of a file into the network. Raises DataError for a damaged file or one with another label."""
+    """Puts the weights of a file into the network, and attaches what the learner meta-learned besides.
+
+    Raises DataError for a damaged file or one with another label.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             found = file.metadata() or {}
@@ -100,9 +118,11 @@ def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> No
         raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
     if found != dict(label):
         raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
-    own = dict(network.named_parameters())
+    extra = {n.removeprefix(LEARNER): weights.pop(n) for n in list(weights) if n.startswith(LEARNER)}
+    own = {n: p for n, p in network.named_parameters() if not n.startswith(LEARNER)}
     if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
         raise DataError(f"{path} holds other weights than this network has; delete it to train again")
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(weights[name])
+    attach(network, extra)

@@ -58,7 +58,7 @@ class MetaEvaluator:
 
         device_of(self.device)
         self.tasks.check()
-        self.network(architecture, seed=0)
+        self.learner.initial(self.network(architecture, seed=0), self.tasks)
 
     def network(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network with initial weights from `seed`. Raises SpaceError where it does not fit the task."""
@@ -75,7 +75,10 @@ class MetaEvaluator:
         )
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
-        """The network with the weights that `measure` left in a file. Raises DataError for other weights."""
+        """The network with the weights that `measure` left in a file, and what the learner meta-learned besides.
+
+        Raises DataError for other weights.
+        """
         from .candidate import read_weights
 
         network = self.network(architecture, seed)
@@ -111,7 +114,7 @@ class MetaEvaluator:
         return {"architecture": architecture.key, "seed": str(seed), "training": json.dumps(training)}
 
     def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
-        from .candidate import read_weights, size, write_weights
+        from .candidate import attach, read_weights, size, write_weights
         from .devices import device_of, reproducible
         from .scoring import score
         from .training import OuterLoop, meta_train
@@ -125,6 +128,7 @@ class MetaEvaluator:
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)
             else:
+                attach(network, self.learner.initial(network, self.tasks))
                 loop = OuterLoop(budget, self.tasks_per_step, self.train_queries, self.anneal)
                 meta_train(network, self.tasks, self.learner, loop, seed)
                 if weights is not None:

@@ -82,6 +82,13 @@ def last_linear(network: nn.Module) -> str | None:
     return names[-1] if names else None
 
 
+def norm_parameters(network: nn.Module) -> set[str]:
+    """The names of the parameters of normalisation layers: their scales and shifts."""
+    kinds = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, Affine)
+    modules = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    return {f"{name}.{own}" for name, module in modules for own, _ in module.named_parameters(recurse=False)}
+
+
 def sees_batch(network: nn.Module) -> bool:
     """Whether the network's outputs for one example depend on the others in the batch."""
     return any(isinstance(module, BATCH_NORMS) for module in network.modules())

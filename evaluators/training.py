@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def fewer_queries(batch: TaskBatch, ways: int, queries: int, by_class: bool) -> 
     def first(x: Tensor) -> Tensor:
         return x.reshape(len(x), groups, -1, *x.shape[2:])[:, :, :queries].flatten(1, 2)
 
-    return TaskBatch(batch.support_x, batch.support_y, first(batch.query_x), first(batch.query_y))
+    return replace(batch, query_x=first(batch.query_x), query_y=first(batch.query_y))
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["classification", "regression"]
 Split = Literal["train", "validation", "test"]
+LEARNER = "learner:"
+"""What the names begin with of meta-learned parameters that are the learner's, not the network's."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class TaskBatch:
     support_x  (tasks, support, *input_shape) float32; support is ways * shots, sorted by class
     support_y  (tasks, support) int64 class in [0, ways), or (tasks, support, num_outputs) float32 targets
     query_x, query_y  the same with queries * ways (or the regression task's queries) in place of support
+    classes    (tasks, ways) int64: for each label the number of its class among the split's; None where there are none
     """
 
     support_x: Tensor
     support_y: Tensor
     query_x: Tensor
     query_y: Tensor
+    classes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,12 @@ class Learner(Protocol):
 
     def check(self, network: torch.nn.Module, x: Tensor) -> None:
         """Raises SpaceError for a network, tried on inputs x (examples, *input_shape), that cannot be treated so."""
+        ...
+
+    def initial(self, network: torch.nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        """What is meta-learned besides the network's own parameters, by names without dots, with its initial values.
+
+        `parameters` then holds it under LEARNER and the name. Raises ConfigError for tasks that it cannot treat."""
         ...
 
     def meta_gradient(

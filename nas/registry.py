@@ -37,6 +37,11 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "maml": "nas.evaluators.learners.maml:Maml",
         "anil": "nas.evaluators.learners.anil:Anil",
         "reptile": "nas.evaluators.learners.reptile:Reptile",
+        "meta-sgd": "nas.evaluators.learners.meta_sgd:MetaSgd",
+        "protonet": "nas.evaluators.learners.closed_form:ProtoNet",
+        "ridge": "nas.evaluators.learners.closed_form:Ridge",
+        "finetune": "nas.evaluators.learners.controls:FineTune",
+        "scratch": "nas.evaluators.learners.controls:Scratch",
     },
 }
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {

@@ -297,6 +297,8 @@ def _check_alone(family: TaskFamily, split: Split, indices: Sequence[int], batch
     for place, index in enumerate(indices):
         alone = family.tasks(split, [index], torch.device("cpu"))
         for field, whole in vars(batch).items():
+            if whole is None:
+                continue
             # Not bit for bit: a kernel may sum in another order in a larger batch.
             _hold(
                 torch.allclose(whole[place], vars(alone)[field][0], rtol=1e-5, atol=1e-6),
@@ -328,6 +330,13 @@ def _check_batch(shape: TaskShape, batch: TaskBatch, num_tasks: int, what: str) 
     if shape.kind == "classification":
         sorted_y = batch.support_y.sort(1).values
         _hold(torch.equal(batch.support_y, sorted_y), f"{what}: support_y must be sorted by class")
+    if batch.classes is not None:
+        expected = (num_tasks, shape.num_outputs)
+        found = tuple(batch.classes.shape)
+        _hold(found == expected, f"{what}: classes is {found}; it must be {expected}")
+        _hold(batch.classes.dtype == torch.int64, f"{what}: classes is {batch.classes.dtype}; it must be int64")
+        apart = all(len(set(row)) == len(row) for row in batch.classes.tolist())
+        _hold(apart, f"{what}: classes has a class twice in one task")
     for support, query in zip(batch.support_x.flatten(2), batch.query_x.flatten(2), strict=True):
         same = (support[:, None] == query[None]).all(2)
         _hold(not bool(same.any()), f"{what}: an example is in the support set and among the queries")

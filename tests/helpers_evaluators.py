@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.architecture import Architecture
-from nas.evaluators.tasks.episodes import fold, task_keys, uniform
+from nas.evaluators.tasks.episodes import choose, fold, task_keys, uniform
 from nas.protocols import TaskBatch, TaskShape
 from nas.space import enumerate_all
 
@@ -22,7 +22,8 @@ CPU = torch.device("cpu")
 class Blobs:
     """Images of 4×4 pixels: the first row is the class's own, new in each task; the other rows are noise, and louder.
 
-    So one example says little to a network that has not learned which pixels matter.
+    So one example says little to a network that has not learned which pixels matter. The numbers of the classes among
+    those of the split say nothing about the images.
     """
 
     ways: int = 3
@@ -37,6 +38,9 @@ class Blobs:
 
     def check(self) -> None:
         pass
+
+    def classes(self, split: Any) -> list[str]:
+        return list("abcdefg")
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, **asdict(self)}
@@ -54,6 +58,7 @@ class Blobs:
             support_y=y.repeat_interleave(self.shots).repeat(len(keys), 1),
             query_x=x[:, :, self.shots :].flatten(1, 2),
             query_y=y.repeat_interleave(self.queries).repeat(len(keys), 1),
+            classes=choose(fold(keys, 2), population=7, count=self.ways),
         )
 
 
@@ -101,9 +106,14 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module
 
 def doubled(batch: TaskBatch) -> TaskBatch:
     """The batch in float64."""
-    return TaskBatch(*(x.double() if x.is_floating_point() else x for x in vars(batch).values()))
+    return each(batch, lambda x: x.double() if x.is_floating_point() else x)
+
+
+def each(batch: TaskBatch, change: Callable[[Tensor], Tensor]) -> TaskBatch:
+    """The batch with each of its tensors changed."""
+    return replace(batch, **{name: change(x) for name, x in vars(batch).items() if x is not None})
 
 
 def one_task(batch: TaskBatch, task: int) -> TaskBatch:
     """A batch of one of the tasks of a batch."""
-    return replace(batch, **{name: x[task : task + 1] for name, x in vars(batch).items()})
+    return each(batch, lambda x: x[task : task + 1])

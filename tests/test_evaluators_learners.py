@@ -1,17 +1,18 @@
 """Learners against independent slow loops: one task at a time, float64, torch.autograd.grad, no torch.func."""
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, one_task, only, weights_of, with_weights
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, each, one_task, only, weights_of
+from helpers_learners import same, slow_curve, slow_loss, slow_meta_gradient, slow_predictions
 from torch import nn
 
 from nas import registry
 from nas.errors import ConfigError, SpaceError
-from nas.evaluators.candidate import build
-from nas.evaluators.learners import Anil, Maml, Reptile
+from nas.evaluators.candidate import attach, build
+from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.normalisation import normalise_head_input, set_normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import TaskBatch, TaskShape
@@ -25,8 +26,17 @@ from nas.testing import ToySpace
 VARIANTS = {
     "maml, order 2": Maml(order=2, inner_lr=0.3, steps=3),
     "maml, order 1": Maml(order=1, inner_lr=0.3, steps=3),
+    "maml, learned rate": Maml(inner_lr=0.3, steps=3, learn_lr=True),
+    "maml, order 1, learned rate": Maml(order=1, inner_lr=0.3, steps=3, learn_lr=True),
+    "maml, head": Maml(inner_lr=0.3, steps=3, adapted="head"),
+    "meta-sgd": MetaSgd(inner_lr=0.3, steps=3),
     "anil": Anil(inner_lr=0.3, steps=3),
     "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
+    "protonet": ProtoNet(),
+    "protonet, by dimension": ProtoNet(temperature=0),
+    "ridge": Ridge(penalty=0.5),
+    "finetune": FineTune(inner_lr=0.3, steps=3),
+    "scratch": Scratch(inner_lr=0.3, steps=3),
 }
 NORMS = ["group", "batch", "none"]
 
@@ -47,136 +57,47 @@ def test_every_learner_of_the_registry_is_tested_here():
     assert {learner.name for learner in VARIANTS.values()} == set(registry.names("learner"))
 
 
-def classification(norm="group", head_norm=True):
-    """A network in float64 whose parameters are all away from where they start, tasks for it, and their kind."""
+def shaken(network, seed=0):
+    """The network in float64, its parameters, the learner's own too, all away from where they start."""
+    generator = torch.Generator().manual_seed(seed)
+    for p in network.double().parameters():
+        p.data = p.data + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    return network
+
+
+def prepared(learner, network, family):
+    return shaken(attach(network, learner.initial(network, family)))
+
+
+def classification(learner, norm="group", head_norm=True):
+    """A network for the learner, tasks, and their kind."""
     family = Blobs(shots=2)
-    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=head_norm, learner=Maml(), seed=3).double()
-    generator = torch.Generator().manual_seed(0)
-    for p in network.parameters():
-        p.data += 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-    return network, doubled(family.tasks("train", range(3), CPU)), "classification"
+    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=head_norm, learner=learner, seed=3)
+    return prepared(learner, network, family), doubled(family.tasks("train", range(3), CPU)), "classification"
 
 
-def regression():
+def regression(learner):
     family = Sinusoid()
-    network = build(ToySpace(), only(ToySpace()), family.shape, norm="group", head_norm=True, learner=Maml(), seed=3)
-    return network.double(), doubled(family.tasks("train", range(3), CPU)), "regression"
-
-
-# --- the slow loops --------------------------------------------------------------------------------------------------
-
-
-def slow_loss(outputs, targets):
-    if targets.is_floating_point():
-        return ((outputs - targets) ** 2).sum() / targets.numel()
-    logs = outputs - outputs.logsumexp(dim=1, keepdim=True)
-    return -sum(logs[i, c] for i, c in enumerate(targets.tolist())) / len(targets)
-
-
-def slow_descent(network, weights, x, y, *, lr, steps, adapted, order=2):
-    """The weights before and after each step of gradient descent on the `adapted` ones."""
-    path = [weights]
-    for _ in range(steps):
-        loss = slow_loss(with_weights(network, path[-1])(x), y)
-        gradients = torch.autograd.grad(loss, [path[-1][name] for name in adapted], create_graph=order == 2)
-        moved = {name: path[-1][name] - lr * g for name, g in zip(adapted, gradients, strict=True)}
-        path.append({**path[-1], **moved})
-    return path
-
-
-def slow_adam(network, weights, batches, lr):
-    """The weights before and after each step of torch's own Adam on one batch, and the losses before the steps."""
-    network = with_weights(copy.deepcopy(network), {})
-    network.load_state_dict(weights, strict=False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr, betas=(0.0, 0.999))
-    path, losses = [weights_of(network)], []
-    for x, y in batches:
-        optimizer.zero_grad()
-        loss = slow_loss(network(x), y)
-        loss.backward()
-        optimizer.step()
-        path.append(weights_of(network))
-        losses.append(loss.detach())
-    return path, losses
-
-
-def adapted_by(learner, network):
-    names = [name for name, _ in network.named_parameters()]
-    return names if learner.name != "anil" else names[-2:]  # the head's weight and bias come last
-
-
-def slow_path(learner, network, weights, x, y, steps):
-    """The weights after 0, 1, …, `steps` steps of adaptation to one task."""
-    if learner.name == "reptile":
-        return slow_adam(network, weights, [(x, y)] * steps, learner.inner_lr)[0]
-    leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
-    return slow_descent(network, leaves, x, y, lr=learner.inner_lr, steps=steps, adapted=adapted_by(learner, network))
-
-
-def slow_predictions(learner, network, weights, batch, steps):
-    tasks = []
-    for sx, sy, qx, _ in zip(*vars(batch).values(), strict=True):
-        path = slow_path(learner, network, weights, sx, sy, steps)
-        tasks.append(torch.stack([with_weights(network, w)(qx).detach() for w in path]))
-    return torch.stack(tasks, dim=1)
-
-
-def slow_meta_gradient(learner, network, weights, batch):
-    if learner.name == "reptile":
-        return slow_reptile(learner, network, weights, batch)
-    leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
-    order = getattr(learner, "order", 2)
-    losses = []
-    for sx, sy, qx, qy in zip(*vars(batch).values(), strict=True):
-        options = {"lr": learner.inner_lr, "steps": learner.steps, "adapted": adapted_by(learner, network)}
-        final = slow_descent(network, leaves, sx, sy, order=order, **options)[-1]
-        losses.append(slow_loss(with_weights(network, final)(qx), qy))
-    loss = sum(losses) / len(losses)
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return loss.detach(), dict(zip(leaves, gradients, strict=True))
-
-
-def slow_reptile(learner, network, weights, batch):
-    moves, losses = [], []
-    for sx, sy, qx, qy in zip(*vars(batch).values(), strict=True):
-        x, y = torch.cat([sx, qx]), torch.cat([sy, qy])
-        rows = taking_turns(y)
-        wanted = learner.train_steps * learner.batch
-        rows = (rows * (wanted // len(rows) + 1))[:wanted]
-        parts = [rows[i : i + learner.batch] for i in range(0, wanted, learner.batch)]
-        path, values = slow_adam(network, weights, [(x[part], y[part]) for part in parts], learner.inner_lr)
-        moves.append({name: weights[name] - path[-1][name] for name in weights})
-        losses += values
-    return sum(losses) / len(losses), {n: sum(move[n] for move in moves) / len(moves) for n in weights}
-
-
-def taking_turns(y):
-    """Positions of the first example of each class, then of the second, and so on."""
-    if y.is_floating_point():
-        return list(range(len(y)))
-    queues = {c: [i for i, label in enumerate(y.tolist()) if label == c] for c in sorted(set(y.tolist()))}
-    order = []
-    while any(queues.values()):
-        order += [queue.pop(0) for queue in queues.values() if queue]
-    return order
-
-
-def same(fast, slow):
-    return torch.allclose(fast, slow, rtol=1e-7, atol=1e-10)
+    network = build(ToySpace(), only(ToySpace()), family.shape, norm="group", head_norm=True, learner=learner, seed=3)
+    return prepared(learner, network, family), doubled(family.tasks("train", range(3), CPU)), "regression"
 
 
 # --- against the slow loops ------------------------------------------------------------------------------------------
 
 CASES = {f"{norm}, head norm {head}": (norm, head) for norm in NORMS for head in (True, False)}
+PAIRS = [(learner, case) for learner in VARIANTS for case in CASES]
+PAIRS += [(learner, "regression") for learner in VARIANTS if not learner.startswith("protonet")]
 
 
-@pytest.fixture(params=[*CASES, "regression"])
-def case(request):
-    return regression() if request.param == "regression" else classification(*CASES[request.param])
+@pytest.fixture(params=PAIRS, ids=", ".join)
+def pair(request):
+    """A learner with a network, tasks and their kind."""
+    learner, case = VARIANTS[request.param[0]], request.param[1]
+    return learner, *(regression(learner) if case == "regression" else classification(learner, *CASES[case]))
 
 
-def test_predictions_are_those_of_the_slow_loop(learner, case):
-    network, batch, kind = case
+def test_predictions_are_those_of_the_slow_loop(pair):
+    learner, network, batch, kind = pair
     weights = weights_of(network)
     fast = learner.adapt(network, weights, batch, kind, 4)
     slow = slow_predictions(learner, network, weights, batch, 4)
@@ -185,8 +106,8 @@ def test_predictions_are_those_of_the_slow_loop(learner, case):
     assert (slow[0] - slow[-1]).abs().max() > 1e-3  # or there would be nothing to compare
 
 
-def test_the_meta_gradient_is_that_of_the_slow_loop(learner, case):
-    network, batch, kind = case
+def test_the_meta_gradient_is_that_of_the_slow_loop(pair):
+    learner, network, batch, kind = pair
     check_meta_gradient(learner, network, batch, kind)
     loss, gradients = learner.meta_gradient(network, weights_of(network), batch, kind)
     assert loss.shape == ()
@@ -216,13 +137,13 @@ CELLS = [
 def test_real_networks_of_images_get_the_slow_loops_gradients(learner, norm, cell):
     shape = TaskShape((2, 8, 8), 2)
     network = conv4(4, shape) if cell is None else CellNetwork(CellStack(cell, 4, 2, (0,)), EDGES, shape)
-    network = normalise_head_input(set_normalisation(network, norm)).double()
-    generator = torch.Generator().manual_seed(1)
-    for p in network.parameters():
-        p.data = p.data + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
-    x = torch.rand(2, 6, *shape.input_shape, generator=generator, dtype=torch.float64)
+    network = normalise_head_input(set_normalisation(network, norm))
+    network = prepared(learner, network, Blobs())
+    x = torch.rand(2, 6, *shape.input_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y = torch.tensor([0, 0, 1, 1, 0, 1]).repeat(2, 1)
-    check_meta_gradient(learner, network, TaskBatch(x[:, :4], y[:, :4], x[:, 4:], y[:, 4:]), "classification")
+    classes = torch.tensor([[3, 0], [6, 3]])
+    batch = TaskBatch(x[:, :4], y[:, :4], x[:, 4:], y[:, 4:], classes)
+    check_meta_gradient(learner, network, batch, "classification")
 
 
 class Tokens(nn.Module):
@@ -254,23 +175,22 @@ class Tokens(nn.Module):
 )
 def test_every_normalisation_gets_the_slow_loops_gradients(learner, norm):
     """torch's own layers do not, under vmap: `set_normalisation` puts others in their place."""
-    network = set_normalisation(Tokens(copy.deepcopy(norm)), "batch").double()
-    for p in network.norm.parameters():
-        p.data = p.data + torch.linspace(-0.3, 0.3, p.numel(), dtype=p.dtype).view_as(p)
+    network = prepared(learner, set_normalisation(Tokens(copy.deepcopy(norm)), "batch"), Blobs())
     check_meta_gradient(learner, network, doubled(Blobs(shots=2).tasks("train", range(2), CPU)), "classification")
 
 
 def test_a_network_may_normalise_its_inputs_first(learner):
     """Without an input gradient, torch's group normalisation of channels-last images ends the process."""
-    network = set_normalisation(nn.Sequential(nn.BatchNorm2d(1), TinyConv().build(4, Blobs().shape)), "group").double()
+    network = set_normalisation(nn.Sequential(nn.BatchNorm2d(1), TinyConv().build(4, Blobs().shape)), "group")
+    network = prepared(learner, network, Blobs())
     check_meta_gradient(learner, network, doubled(Blobs().tasks("train", range(2), CPU)), "classification")
 
 
-@pytest.mark.parametrize("variant", ["maml, order 2", "anil"])
+@pytest.mark.parametrize("variant", ["maml, order 2", "maml, learned rate", "meta-sgd", "anil", "protonet", "ridge"])
 def test_second_order_meta_gradients_are_finite_differences(variant):
     """Of the outer loss as `adapt` gives it, which takes no outer gradient at all."""
     learner = VARIANTS[variant]
-    network, batch, kind = classification()
+    network, batch, kind = classification(learner)
     weights = weights_of(network)
 
     def outer_loss():
@@ -292,7 +212,7 @@ def test_second_order_meta_gradients_are_finite_differences(variant):
 
 
 def test_orders_differ_by_as_much_as_the_inner_step_and_agree_without_one():
-    network, batch, kind = classification()
+    network, batch, kind = classification(Maml())
     weights = weights_of(network)
 
     def gap(inner_lr):
@@ -332,13 +252,13 @@ def test_orders_agree_where_the_inner_loss_is_linear(monkeypatch):
 
 def test_reptile_takes_the_classes_in_turn_whatever_their_order():
     """Were it to take examples as they come, the first batch would be of one class."""
-    network, batch, kind = classification()
+    learner = Reptile(inner_lr=0.02, train_steps=2, batch=3)
+    network, batch, kind = classification(learner)
     weights = weights_of(network)
     shuffled = torch.randperm(batch.query_y.shape[1], generator=torch.Generator().manual_seed(1))
     batch = replace(batch, query_x=batch.query_x[:, shuffled], query_y=batch.query_y[:, shuffled])
-    learner = Reptile(inner_lr=0.02, train_steps=2, batch=3)
     _, gradients = learner.meta_gradient(network, weights, batch, kind)
-    _, slow = slow_reptile(learner, network, weights, batch)
+    _, slow = slow_meta_gradient(learner, network, weights, batch)
     assert all(same(gradients[name], slow[name]) for name in weights)
 
 
@@ -347,15 +267,17 @@ def test_reptile_takes_the_classes_in_turn_whatever_their_order():
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_step_0_is_the_networks_own_output(learner, norm):
-    network, batch, kind = classification(norm)
+    """But of fine-tuning, whose head starts from zero: then it says nothing."""
+    network, batch, kind = classification(learner, norm)
     predictions = learner.adapt(network, weights_of(network), batch, kind, 1)
     for task, x in enumerate(batch.query_x):
-        assert same(predictions[0, task], network(x).detach())
+        expected = 0 * network(x) if learner.name == "finetune" else network(x)
+        assert same(predictions[0, task], expected.detach())
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_tasks_do_not_see_each_other(learner, norm):
-    network, batch, kind = classification(norm)
+    network, batch, kind = classification(learner, norm)
     weights = weights_of(network)
     together = learner.adapt(network, weights, batch, kind, 3)
     loss, gradients = learner.meta_gradient(network, weights, batch, kind)
@@ -370,7 +292,7 @@ def test_tasks_do_not_see_each_other(learner, norm):
 
 @pytest.mark.parametrize("norm", ["group", "none"])
 def test_queries_do_not_see_each_other_without_batch_statistics(learner, norm):
-    network, batch, kind = classification(norm)
+    network, batch, kind = classification(learner, norm)
     weights = weights_of(network)
     first = replace(batch, query_x=batch.query_x[:, :1], query_y=batch.query_y[:, :1])
     all_queries, one = (learner.adapt(network, weights, b, kind, 2) for b in (batch, first))
@@ -378,7 +300,7 @@ def test_queries_do_not_see_each_other_without_batch_statistics(learner, norm):
 
 
 def test_query_labels_do_not_reach_adaptation(learner):
-    network, batch, kind = classification()
+    network, batch, kind = classification(learner)
     weights = weights_of(network)
     hidden = replace(batch, query_y=torch.full_like(batch.query_y, -1))
     one, other = (learner.adapt(network, weights, b, kind, 2) for b in (batch, hidden))
@@ -386,7 +308,7 @@ def test_query_labels_do_not_reach_adaptation(learner):
 
 
 def test_nothing_that_is_given_is_changed(learner):
-    network, batch, kind = classification()
+    network, batch, kind = classification(learner)
     own, weights = weights_of(network), {name: w + 0.1 for name, w in weights_of(network).items()}
     given, tasks = ({name: x.clone() for name, x in part.items()} for part in (weights, vars(batch)))
     learner.meta_gradient(network, weights, batch, kind)
@@ -399,7 +321,7 @@ def test_nothing_that_is_given_is_changed(learner):
 
 
 def test_the_given_weights_count_not_the_networks_own(learner):
-    network, batch, kind = classification()
+    network, batch, kind = classification(learner)
     weights = weights_of(network)
     expected = learner.adapt(network, weights, batch, kind, 2), learner.meta_gradient(network, weights, batch, kind)
     with torch.no_grad():
@@ -411,7 +333,7 @@ def test_the_given_weights_count_not_the_networks_own(learner):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_results_are_of_the_weights_type(learner, dtype):
-    network, batch, kind = classification()
+    network, batch, kind = classification(learner)
     network.to(dtype)
     batch = replace(batch, support_x=batch.support_x.to(dtype), query_x=batch.query_x.to(dtype))
     weights = weights_of(network)
@@ -423,26 +345,17 @@ def test_results_are_of_the_weights_type(learner, dtype):
 @pytest.mark.parametrize("norm", NORMS)
 def test_parameters_that_are_not_learned_stay_as_they_are(learner, norm):
     """The outer loop hands over the learned ones alone; the network keeps the rest."""
-    network, batch, kind = classification(norm)
+    family = Blobs(shots=2)
+    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=3)
     frozen = ["0.weight", [name for name, _ in network.named_parameters()][-1]]
     for name in frozen:
         network.get_parameter(name).requires_grad_(False)
+    network, batch = prepared(learner, network, family), doubled(family.tasks("train", range(3), CPU))
     weights = {name: w for name, w in weights_of(network).items() if name not in frozen}
-    predictions = learner.adapt(network, weights, batch, kind, 2)
-    _, gradients = learner.meta_gradient(network, weights, batch, kind)
+    predictions = learner.adapt(network, weights, batch, "classification", 2)
+    _, gradients = learner.meta_gradient(network, weights, batch, "classification")
     assert gradients.keys() == weights.keys()
-    assert same(predictions[:, 0], slow_path_of_learned(learner, network, weights, batch))
-
-
-def slow_path_of_learned(learner, network, weights, batch):
-    sx, sy, qx = batch.support_x[0], batch.support_y[0], batch.query_x[0]
-    if learner.name == "reptile":
-        path, _ = slow_adam(network, weights, [(sx, sy)] * 2, learner.inner_lr)
-    else:
-        leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
-        adapted = [name for name in adapted_by(learner, network) if name in weights]
-        path = slow_descent(network, leaves, sx, sy, lr=learner.inner_lr, steps=2, adapted=adapted)
-    return torch.stack([with_weights(network, w)(qx).detach() for w in path])
+    assert same(predictions[:, 0], slow_curve(learner, network, weights, one_task(batch, 0), 2))
 
 
 class Unused(nn.Module):
@@ -451,20 +364,19 @@ class Unused(nn.Module):
     def __init__(self):
         super().__init__()
         self.unused = nn.Linear(2, 2)
-        self.body = nn.Linear(1, 4)
-        self.head = nn.Linear(4, 1)
+        self.body = nn.Linear(16, 4)
+        self.head = nn.Linear(4, 3)
 
     def forward(self, x):
-        return self.head(self.body(x).tanh())
+        return self.head(self.body(x.flatten(1)).tanh())
 
 
 def test_a_parameter_without_a_use_has_gradient_zero(learner):
-    network = Unused()
-    _, gradients = learner.meta_gradient(
-        network, weights_of(network), Sinusoid().tasks("train", range(2), CPU), "regression"
-    )
+    network = prepared(learner, Unused(), Blobs())
+    batch = doubled(Blobs().tasks("train", range(2), CPU))
+    _, gradients = learner.meta_gradient(network, weights_of(network), batch, "classification")
     assert not gradients["unused.weight"].any()
-    assert gradients["body.weight"].any()
+    assert gradients["body.weight"].any() == (learner.name != "scratch")
 
 
 # --- what learners refuse --------------------------------------------------------------------------------------------
@@ -509,11 +421,17 @@ def test_no_learner_refuses_an_ordinary_network(learner, space):
     learner.check(network, torch.rand(2, *family.shape.input_shape))
 
 
-@pytest.mark.parametrize("name", registry.names("learner"))
-@pytest.mark.parametrize(
-    "option, value",
-    [("steps", 0), ("inner_lr", 0.0), ("inner_lr", -1.0), ("outer_lr", 0.0), ("outer_lr", float("nan"))],
-)
+BAD = [("steps", 0), ("inner_lr", 0.0), ("inner_lr", -1.0), ("outer_lr", 0.0), ("outer_lr", float("nan"))]
+BAD += [("penalty", 0.0), ("temperature", -1.0)]
+REFUSED = [
+    (name, option, value)
+    for name in registry.names("learner")
+    for option, value in BAD
+    if option in {field.name for field in fields(registry.find("learner", name))}
+]
+
+
+@pytest.mark.parametrize("name, option, value", REFUSED)
 def test_options_out_of_range_are_refused(name, option, value):
     with pytest.raises(ConfigError, match=f"{name} {option} = {value}"):
         registry.find("learner", name)(**{option: value})
@@ -532,10 +450,10 @@ def test_reptile_refuses_to_train_on_nothing(option):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_gpu_computes_what_the_cpu_does(learner, norm):
-    network, batch, kind = classification(norm)
+    network, batch, kind = classification(learner, norm)
     weights = weights_of(network)
     there = {name: w.cuda() for name, w in weights.items()}
-    moved = type(batch)(*(x.cuda() for x in vars(batch).values()))
+    moved = each(batch, torch.Tensor.cuda)
     predictions = learner.adapt(copy.deepcopy(network).cuda(), there, moved, kind, 3)
     loss, gradients = learner.meta_gradient(copy.deepcopy(network).cuda(), there, moved, kind)
     assert {predictions.is_cuda, loss.is_cuda} == {True}

@@ -108,6 +108,21 @@ def test_labels_tell_classes_apart_and_no_drawing_comes_twice(split):
         assert all(BOUNDS[split][0] <= row < BOUNDS[split][1] for row in rows)
 
 
+@pytest.mark.parametrize("turns", [1, 4])
+@pytest.mark.parametrize("split", BOUNDS)
+def test_classes_are_the_numbers_of_the_labels_classes_in_the_split(split, turns):
+    """Each image itself says which row it is of and how it is turned; the names of the split's classes say so too."""
+    family = Numbered(ways=4, shots=2, turns=turns)
+    batch, names = family.tasks(split, range(20), CPU), family.classes(split)
+    assert batch.classes.shape == (20, 4)
+    assert batch.classes.dtype == torch.int64
+    for xs, ys in ((batch.support_x, batch.support_y), (batch.query_x, batch.query_y)):
+        for task, classes in enumerate(batch.classes):
+            for x, y in zip(xs[task], ys[task], strict=True):
+                row, _, turn = drawing(x)
+                assert names[classes[y]] == f"c{row}@{turn}"
+
+
 def test_every_class_gets_every_label_and_every_drawer():
     batch = Numbered(ways=3, queries=1).tasks("validation", range(3000), CPU)
     rows = (batch.support_x[:, :, 0, 0, 0] * 255).round().long() - BOUNDS["validation"][0]

@@ -30,7 +30,8 @@ def test_shapes_and_types():
     assert family.shape == TaskShape((1,), 1, "regression")
     assert batch.support_x.shape == batch.support_y.shape == (4, 3, 1)
     assert batch.query_x.shape == batch.query_y.shape == (4, 7, 1)
-    assert all(tensor.dtype == torch.float32 for tensor in vars(batch).values())
+    assert batch.classes is None
+    assert all(x.dtype == torch.float32 for x in (batch.support_x, batch.support_y, batch.query_x, batch.query_y))
 
 
 def test_one_sine_in_range_goes_through_all_points_of_a_task():

@@ -1,6 +1,6 @@
 """The outer loop against torch's own optimizers, and what it does when training goes wrong."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,11 +10,11 @@ from torch import nn
 
 from nas import registry
 from nas.errors import NasError
-from nas.evaluators.candidate import build
+from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.evaluators.training import OuterLoop, fewer_queries, meta_train
-from nas.protocols import TaskBatch
+from nas.protocols import LEARNER
 
 LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
 
@@ -59,6 +59,8 @@ def test_training_is_torchs_optimizer_on_the_learners_gradients(name, anneal):
     network, slow = (
         build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=5) for _ in range(2)
     )
+    for each in (network, slow):
+        attach(each, learner.initial(each, family))
     loop = OuterLoop(budget=4, tasks_per_step=3, train_queries=2, anneal=anneal)
     meta_train(network, family, learner, loop, seed=2)
 
@@ -68,7 +70,7 @@ def test_training_is_torchs_optimizer_on_the_learners_gradients(name, anneal):
         first = 2 * 2**32 + 3 * step
         batch = family.tasks("train", [first, first + 1, first + 2], CPU)
         rows = [0, 1, 4, 5, 8, 9]  # two of the four queries of each of the three classes
-        batch = TaskBatch(batch.support_x, batch.support_y, batch.query_x[:, rows], batch.query_y[:, rows])
+        batch = replace(batch, query_x=batch.query_x[:, rows], query_y=batch.query_y[:, rows])
         _, gradients = learner.meta_gradient(slow, weights_of(slow), batch, "classification")
         for group in optimizer.param_groups:
             group["lr"] = learner.outer_lr * ((4 - step) / 4 if anneal else 1)
@@ -120,13 +122,17 @@ def test_no_steps_leave_the_weights_alone():
 
 @pytest.mark.parametrize("name", registry.names("learner"))
 def test_parameters_that_are_not_learned_are_not_trained(name):
-    network = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
-    network[0].weight.requires_grad_(False)
-    network[2].bias.requires_grad_(False)
+    learner, family = registry.create("learner", name, {}), Blobs()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Tanh(), nn.Linear(4, 3))
+    network[1].weight.requires_grad_(False)
+    network[3].bias.requires_grad_(False)
+    attach(network, learner.initial(network, family))
     before = weights_of(network)
-    meta_train(network, Sinusoid(), registry.create("learner", name, {"inner_lr": 0.01}), LOOP, seed=0)
+    meta_train(network, family, learner, LOOP, seed=0)
     changed = {key for key, w in weights_of(network).items() if not torch.equal(w, before[key])}
-    assert changed == {"0.bias", "2.weight"}
+    own = {key for key in before if key.startswith(LEARNER)}
+    headless = {"protonet", "ridge", "finetune"}  # they put heads of their own in the place of the network's
+    assert changed == (set() if name == "scratch" else {"1.bias", *own} | (set() if name in headless else {"3.weight"}))
 
 
 def test_no_gradients_are_left_behind():

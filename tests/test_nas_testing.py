@@ -266,8 +266,14 @@ def cut_last(y):
     return y.index_fill(1, torch.tensor([y.shape[1] - 1]), 0)
 
 
+def classed(numbers):
+    """Families that name the classes of their tasks, each task by the same numbers."""
+    return Noise(spoil=lambda batch, *_: replace(batch, classes=numbers.expand(len(batch.query_y), -1)))
+
+
 def test_sound_families_pass():
     check_task_family(Noise())
+    check_task_family(classed(torch.tensor([4, 0, 7, 1, 9])))
     check_task_family(Noise(TaskShape((1,), 1, "regression")))
     check_task_family(Noise(TaskShape((3,), 2, "regression")))
 
@@ -287,6 +293,9 @@ def test_sound_families_pass():
         (spoiled("query_y", lambda y: y + 1), r"query_y holds a class outside \[0, 5\)"),
         (spoiled("query_y", cut_last), "query_y has .* examples of the classes"),
         (spoiled("support_y", lambda y: y.flip(1)), "support_y must be sorted"),
+        (classed(torch.arange(4)), r"classes is \(3, 4\); it must be \(3, 5\)"),
+        (classed(torch.arange(5.0)), "classes is torch.float32; it must be int64"),
+        (classed(torch.tensor([1, 2, 3, 4, 1])), "classes has a class twice in one task"),
         (
             Noise(TaskShape((3,), 2, "regression"), lambda b, _s, _i: replace(b, query_y=b.query_y[..., 0])),
             r"query_y is \(3, 6\); it must be \(3, 6, 2\)",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
-from nas.protocols import Kind, TaskBatch
+from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from ..normalisation import sees_batch
-from .heads import Split, check_head, split_head
-from .inner import call, channels_last, check_options, gradient_step, loss_of
-from .maml import Maml
+from .features import features_of, head_of
+from .heads import check_head, split_head
+from .inner import Descent, check_options, loss_of
 
 
 @dataclass(frozen=True)
@@ -38,23 +36,18 @@ class Anil:
     def check(self, network: nn.Module, x: Tensor) -> None:
         check_head(network, x)
 
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return {}
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
         split = split_head(network)
         leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-        features = _features(split, leaves, batch)
-        head = _head(split, leaves)
-        loss = loss_of(kind)
-
-        def query_loss(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
-            p = head
-            for _ in range(self.steps):
-                p = gradient_step(split.head, p, sx, sy, loss=loss, lr=self.inner_lr, first_order=False)
-            return loss(call(split.head, p, qx), qy)
-
-        losses: Tensor = vmap(query_loss)(features.support_x, features.support_y, features.query_x, features.query_y)
-        value = losses.mean()
+        features = features_of(split, leaves, batch)
+        head = head_of(split, leaves)
+        descent = Descent(split.head, loss_of(kind), self.steps, first_order=False)
+        value = descent.query_losses(head, dict.fromkeys(head, self.inner_lr), features).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -63,42 +56,7 @@ class Anil:
     ) -> Tensor:
         split = split_head(network)
         with torch.no_grad():
-            features = _features(split, parameters, batch)
-        return Maml(inner_lr=self.inner_lr).adapt(split.head, _head(split, parameters), features, kind, steps)
-
-
-def _head(split: Split, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The head's own parameters, without those that are not learned."""
-    return {name.removeprefix(split.prefix): p for name, p in parameters.items() if name.startswith(split.prefix)}
-
-
-def _features(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch) -> TaskBatch:
-    """The batch with the body's features in place of its inputs.
-
-    A body that treats each example by itself runs once over all tasks. One that uses batch statistics runs under vmap,
-    which keeps them inside one task's support or queries; its weights are shared, so convolutions stay ordinary ones.
-    """
-    body = {name: p for name, p in parameters.items() if not name.startswith(split.prefix)}
-    if sees_batch(split.body):
-        run = vmap(lambda x: call(split.body, body, x))
-        return replace(batch, support_x=run(batch.support_x), query_x=run(batch.query_x))
-    tasks, support = batch.support_x.shape[:2]
-    x = torch.cat([batch.support_x, batch.query_x], dim=1).flatten(0, 1)
-    norms = [module for module in split.body.modules() if isinstance(module, nn.GroupNorm)]
-    hooks = [norm.register_forward_pre_hook(_relaid) for norm in norms]
-    try:
-        features = call(split.body, body, channels_last(x))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    features = features.reshape(tasks, -1, *features.shape[1:])
-    return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
-
-
-def _relaid(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    """The input of a group normalisation, not channels last where the gradient of the layer's weights is wanted but the
-    input's is not: there torch 2.13 crashes."""
-    (x,) = inputs
-    if torch.is_grad_enabled() and not x.requires_grad:
-        return (x.clone(memory_format=torch.contiguous_format),)
-    return inputs
+            features = features_of(split, parameters, batch)
+        head = head_of(split, parameters)
+        descent = Descent(split.head, loss_of(kind), steps, first_order=True)
+        return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)

@@ -22,7 +22,7 @@ class Split:
     """
 
     body: nn.Module
-    head: nn.Module
+    head: nn.Linear
     prefix: str
 
 
@@ -34,7 +34,9 @@ def split_head(network: nn.Module) -> Split:
     name = last_linear(network)
     if name is None:
         raise SpaceError("this learner adapts a linear head, but the network has no body followed by an nn.Linear")
-    return Split(_without(network, name.split(".")), network.get_submodule(name), name + ".")
+    head = network.get_submodule(name)
+    assert isinstance(head, nn.Linear)
+    return Split(_without(network, name.split(".")), head, name + ".")
 
 
 def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import functional_call, grad, grad_and_value, vmap
 
 from nas.errors import ConfigError
-from nas.protocols import Kind
+from nas.protocols import LEARNER, Kind, TaskBatch
 
 Parameters = Mapping[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -39,18 +40,74 @@ def loss_of(kind: Kind) -> Loss:
     return nn.functional.cross_entropy if kind == "classification" else nn.functional.mse_loss
 
 
-def gradient_step(
-    network: nn.Module, parameters: Parameters, x: Tensor, y: Tensor, *, loss: Loss, lr: float, first_order: bool
-) -> dict[str, Tensor]:
-    """The parameters after one step of gradient descent on one task's examples.
+@dataclass(frozen=True)
+class Descent:
+    """Gradient descent on one task: how the inner loop of MAML and its kin goes.
 
-    With `first_order` the gradient is detached: the outer gradient then takes the step as a constant shift
-    (Finn et al., arXiv 1703.03400, section 5.2).
+    steps        how many
+    first_order  the gradient is detached: the outer gradient then takes each step as a constant shift (Finn et al.,
+                 arXiv 1703.03400, section 5.2)
     """
-    gradients = grad(lambda p: loss(call(network, p, x), y))(dict(parameters))
-    if first_order:
-        gradients = {name: g.detach() for name, g in gradients.items()}
-    return {name: p - lr * gradients[name] for name, p in parameters.items()}
+
+    network: nn.Module
+    loss: Loss
+    steps: int
+    first_order: bool
+
+    def step(
+        self, parameters: Parameters, rates: Mapping[str, Tensor | float], x: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        """The parameters after one step on the examples; those that have no rate stay as they are."""
+        moving = {name: parameters[name] for name in rates}
+        gradients = grad(lambda p: self.loss(call(self.network, {**parameters, **p}, x), y))(moving)
+        if self.first_order:
+            gradients = {name: g.detach() for name, g in gradients.items()}
+        return {**parameters, **{name: p - rates[name] * gradients[name] for name, p in moving.items()}}
+
+    def query_losses(self, parameters: Parameters, rates: Mapping[str, Tensor | float], batch: TaskBatch) -> Tensor:
+        """Each task's loss on its queries after the steps on its support set: (tasks,)."""
+
+        def one(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
+            p = parameters
+            for _ in range(self.steps):
+                p = self.step(p, rates, sx, sy)
+            return self.loss(call(self.network, p, qx), qy)
+
+        losses: Tensor = vmap(one)(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
+        return losses
+
+    def predictions(self, parameters: Parameters, rates: Mapping[str, Tensor | float], batch: TaskBatch) -> Tensor:
+        """Predictions for the queries after 0, 1, …, `steps` steps: (steps + 1, tasks, queries, outputs)."""
+
+        def one(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
+            p = parameters
+            predicted = [call(self.network, p, qx)]
+            for _ in range(self.steps):
+                p = self.step(p, rates, sx, sy)
+                predicted.append(call(self.network, p, qx))
+            return torch.stack(predicted)
+
+        with torch.no_grad():
+            curves: Tensor = vmap(one, out_dims=1)(batch.support_x, batch.support_y, batch.query_x)
+        return curves
+
+
+def outer_gradient(
+    loss: Callable[[dict[str, Tensor]], Tensor], parameters: Parameters
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean of the tasks' losses as a function of the meta-learned parameters: its value and gradient."""
+    gradients, value = grad_and_value(lambda p: loss(p).mean())(dict(parameters))
+    return value, gradients
+
+
+def networks_own(parameters: Parameters) -> dict[str, Tensor]:
+    """The meta-learned parameters that are the network's."""
+    return {name: p for name, p in parameters.items() if not name.startswith(LEARNER)}
+
+
+def extra(parameters: Parameters) -> dict[str, Tensor]:
+    """The other meta-learned parameters, by the names that the learner's `initial` gave them."""
+    return {name.removeprefix(LEARNER): p for name, p in parameters.items() if name.startswith(LEARNER)}
 
 
 def check_options(learner: str, *, steps: int, **rates: float) -> None:

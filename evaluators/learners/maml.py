@@ -8,25 +8,32 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
 
-from nas.protocols import Kind, TaskBatch
+from nas.errors import SpaceError
+from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from .inner import call, check_options, gradient_step, loss_of
+from ..normalisation import last_linear, norm_parameters
+from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
+
+LOG_RATE = "log_rate"
 
 
 @dataclass(frozen=True)
 class Maml:
-    """Model-agnostic meta-learning (Finn et al., arXiv 1703.03400, algorithms 1 and 2), all layers adapted.
+    """Model-agnostic meta-learning (Finn et al., arXiv 1703.03400, algorithms 1 and 2).
 
     order     2 differentiates through the inner steps; 1 takes them as constant shifts (first-order MAML)
     inner_lr  step size on the mean loss of the support set
+    learn_lr  the step size is meta-learned too, one for all layers, from `inner_lr` on
+    adapted   what the inner steps change: all layers, the head (the last linear layer), or the normalisation layers
     """
 
     order: Literal[1, 2] = 2
     inner_lr: float = 0.4
     steps: int = 1
     outer_lr: float = 1e-3
+    learn_lr: bool = False
+    adapted: Literal["all", "head", "norm"] = "all"
     name = "maml"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -34,40 +41,40 @@ class Maml:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any differentiable network will do."""
+        """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
+        adapted_names(network, self.adapted)
+
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return {LOG_RATE: torch.tensor(self.inner_lr).log()} if self.learn_lr else {}
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = loss_of(kind)
-
-        def query_loss(p: Mapping[str, Tensor], sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
-            for _ in range(self.steps):
-                p = gradient_step(network, p, sx, sy, loss=loss, lr=self.inner_lr, first_order=self.order == 1)
-            return loss(call(network, p, qx), qy)
-
-        def outer(p: dict[str, Tensor]) -> Tensor:
-            losses: Tensor = vmap(query_loss, in_dims=(None, 0, 0, 0, 0))(
-                p, batch.support_x, batch.support_y, batch.query_x, batch.query_y
-            )
-            return losses.mean()
-
-        gradients, value = grad_and_value(outer)(dict(parameters))
-        return value, gradients
+        descent = Descent(network, loss_of(kind), self.steps, self.order == 1)
+        return outer_gradient(
+            lambda p: descent.query_losses(networks_own(p), self._rates(network, p), batch), parameters
+        )
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        loss = loss_of(kind)
+        descent = Descent(network, loss_of(kind), steps, first_order=True)
+        return descent.predictions(networks_own(parameters), self._rates(network, parameters), batch)
 
-        def curve(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
-            p = parameters
-            predictions = [call(network, p, qx)]
-            for _ in range(steps):
-                p = gradient_step(network, p, sx, sy, loss=loss, lr=self.inner_lr, first_order=True)
-                predictions.append(call(network, p, qx))
-            return torch.stack(predictions)
+    def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
+        rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        names = adapted_names(network, self.adapted)
+        return {name: rate for name in networks_own(parameters) if name in names}
 
-        with torch.no_grad():
-            predictions: Tensor = vmap(curve, out_dims=1)(batch.support_x, batch.support_y, batch.query_x)
-        return predictions
+
+def adapted_names(network: nn.Module, adapted: str) -> set[str]:
+    """The names of the parameters that inner steps change. Raises SpaceError where there are none."""
+    names = {name for name, p in network.named_parameters() if p.requires_grad}
+    if adapted == "head":
+        head = last_linear(network)
+        names = {name for name in names if head is not None and name.startswith(head + ".")}
+    elif adapted == "norm":
+        names &= norm_parameters(network)
+    if not names:
+        raise SpaceError(f"this learner adapts the network's {adapted} layers, but it has none with parameters")
+    return names

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from nas.errors import ConfigError
-from nas.protocols import Kind, TaskBatch
+from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from .inner import call, check_options, loss_of
 
@@ -45,6 +45,9 @@ class Reptile:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
+
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return {}
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

@@ -131,6 +131,7 @@ class ImageFamily:
             support_y=ways.repeat_interleave(self.shots).repeat(len(keys), 1),
             query_x=_as_input(images[:, :, self.shots :]),
             query_y=ways.repeat_interleave(self.queries).repeat(len(keys), 1),
+            classes=classes,
         )
 
     def _checked(self) -> ImageData:

@@ -1,0 +1,57 @@
+"""Meta-SGD: MAML that also learns how far, and in which direction, each parameter moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from nas.protocols import Kind, TaskBatch, TaskFamily
+
+from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
+
+
+@dataclass(frozen=True)
+class MetaSgd:
+    """Meta-SGD (Li et al., arXiv 1707.09835): one meta-learned rate for each single parameter, of either sign.
+
+    inner_lr  what all rates start from
+    """
+
+    inner_lr: float = 0.4
+    steps: int = 1
+    outer_lr: float = 1e-3
+    name = "meta-sgd"
+    outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
+
+    def __post_init__(self) -> None:
+        check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        """Any differentiable network will do."""
+
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return {
+            name.replace(".", "/"): torch.full_like(p, self.inner_lr, requires_grad=False)
+            for name, p in network.named_parameters()
+            if p.requires_grad
+        }
+
+    def meta_gradient(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        descent = Descent(network, loss_of(kind), self.steps, first_order=False)
+        return outer_gradient(lambda p: descent.query_losses(networks_own(p), _rates(p), batch), parameters)
+
+    def adapt(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        descent = Descent(network, loss_of(kind), steps, first_order=True)
+        return descent.predictions(networks_own(parameters), _rates(parameters), batch)
+
+
+def _rates(parameters: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
+    return {name.replace("/", "."): rate for name, rate in extra(parameters).items()}
