@@ -56,7 +56,7 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     """
     import torch
 
-    from .export import load, restore
+    from .export import load, meta_learned
 
     exported = load(folder)
     parts = configs.build(configs.from_json(exported.recipe["config"]))
@@ -72,7 +72,7 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
         names = ()
         given, asked = (_numbers(path, shape) for path in (support, query or support))
     network = parts.evaluator.network(exported.architecture, seed=0)
-    weights = {**dict(network.named_parameters()), **restore(network, exported.weights)}
+    weights = meta_learned(network, exported)
     batch = TaskBatch(*(torch.as_tensor(part)[None] for part in (given.x, given.y, asked.x, asked.y)))
     learner = parts.evaluator.learner
     outputs = learner.adapt(network, weights, batch, shape.kind, learner.steps)[:, 0].detach()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError, DataError, NasError
-from nas.export import export, load, restore
-from nas.protocols import TaskShape
+from nas.export import export, load, meta_learned, restore
+from nas.protocols import LEARNER, TaskShape
 
 ARCHITECTURE = Architecture("tiny", {"depth": 1, "0.op": 2})
 SHAPE = TaskShape((1, 8, 8), 5)
@@ -202,3 +202,69 @@ def test_two_tensors_that_a_reader_could_not_tell_apart_are_refused(tmp_path: Pa
         network.get_submodule(outer).add_module(inner, nn.Linear(1, 1))
     with pytest.raises(NasError, match=r"'side\.x_y\.weight' and 'side_x\.y\.weight' would both be called"):
         exported(tmp_path / "net", network=network)
+
+
+# --- what the learner meta-learned besides ---------------------------------------------------------------------------
+
+
+def learning(network: nn.Module) -> nn.Module:
+    """The network with parameters of a learner; two of them are called alike as attributes."""
+    for number, name in enumerate(["rate", "body/0/weight", "body_0/weight"]):
+        network.register_parameter(LEARNER + name, nn.Parameter(torch.full((number,), 0.5 + number)))
+    return network
+
+
+def test_what_a_learner_has_of_its_own_is_exported_beside_the_network(tmp_path: Path) -> None:
+    exported(tmp_path / "plain", network=Tiny())
+    paths = exported(tmp_path / "net", network=learning(Tiny()))
+    assert "learner.safetensors" in [path.name for path in paths]
+    plain, net = ((tmp_path / name / "model.py").read_text().partition("class Network")[2] for name in ("plain", "net"))
+    assert plain == net
+    assert load(tmp_path / "plain").learner is None
+    read, network = load(tmp_path / "net"), learning(Tiny())
+    for p in network.parameters():
+        p.data.zero_()
+    found = meta_learned(network, read)
+    extra = {name: tensor for name, tensor in found.items() if name.startswith(LEARNER)}
+    assert {name.removeprefix(LEARNER): tensor.tolist() for name, tensor in extra.items()} == {
+        "rate": [],
+        "body/0/weight": [1.5],
+        "body_0/weight": [2.5, 2.5],
+    }
+    assert all(
+        torch.equal(tensor, load_file(tmp_path / "net" / "learner.safetensors")[name.removeprefix(LEARNER)])
+        for name, tensor in extra.items()
+    )
+
+
+def test_what_is_not_learned_goes_into_the_network_and_not_to_the_learner(tmp_path: Path) -> None:
+    network = Tiny()
+    network.register_buffer("scale", torch.tensor(3.0))
+    network.head.weight.requires_grad_(False)
+    exported(tmp_path / "net", network=network)
+    other = Tiny()
+    other.head.weight.requires_grad_(False)
+    found = meta_learned(other, load(tmp_path / "net"))
+    learned = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert found.keys() == learned
+    assert all(torch.equal(found[name], network.get_parameter(name)) for name in learned if "never" not in name)
+    assert torch.equal(other.head.weight, network.head.weight)
+    assert not any(tensor.requires_grad for tensor in found.values())
+
+
+def test_a_damaged_file_of_the_learner_is_named(tmp_path: Path) -> None:
+    exported(tmp_path / "net", network=learning(Tiny()))
+    path = tmp_path / "net" / "learner.safetensors"
+    tensors = load_file(path)
+    save_file({**tensors, "rate": torch.ones(3)}, path)
+    with pytest.raises(DataError, match=r"learner.safetensors: 'rate' has shape \[3\], not \[0\]"):
+        load(tmp_path / "net")
+    save_file({"rate": tensors["rate"]}, path)
+    with pytest.raises(DataError, match=r"learner.safetensors lacks the tensor"):
+        load(tmp_path / "net")
+    path.unlink()
+    with pytest.raises(DataError, match=r"learner.safetensors cannot be read"):
+        load(tmp_path / "net")
+    edited(tmp_path / "net" / "architecture.json", learner=[])
+    with pytest.raises(DataError, match="'learner' must map"):
+        load(tmp_path / "net")

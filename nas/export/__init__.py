@@ -2,7 +2,7 @@
 
 from .folder import export
 from .naming import flat_name
-from .reading import Exported, load, restore
+from .reading import Exported, load, meta_learned, restore
 from .source import Source, source
 
-__all__ = ["Exported", "Source", "export", "flat_name", "load", "restore", "source"]
+__all__ = ["Exported", "Source", "export", "flat_name", "load", "meta_learned", "restore", "source"]

@@ -18,13 +18,14 @@ from .. import __version__
 from ..architecture import Architecture
 from ..errors import ConfigError
 from ..graph import draw, live, to_dot
-from ..protocols import TaskShape
+from ..protocols import LEARNER, TaskShape
 from .naming import named_tensors, tensor_names
 from .source import source
 
 FORMAT = 1
 WIDEST, MOST = 110, 60  # letters and lines of a recipe in model.py's docstring; architecture.json has all of it
 ARCHITECTURE, SOURCE, WEIGHTS = "architecture.json", "model.py", "weights.safetensors"
+LEARNED = "learner.safetensors"
 
 
 def export(
@@ -38,6 +39,8 @@ def export(
 ) -> list[Path]:
     """Writes `architecture.json`, `model.py`, `weights.safetensors` and, given a graph, `cell.dot` and `cell.png`.
 
+    Where the network carries parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds
+    those: `nas adapt` needs them, model.py does not.
     The folder is new or empty; it appears complete or not at all. `recipe` is what a reader needs to adapt the network
     (learner, norm, inner steps and rate, protocol, score): plain JSON values. Returns the files' paths. Raises
     ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network has no source.
@@ -48,7 +51,8 @@ def export(
     recipe = _plain(recipe)
     written = source(network, input_shape=shape.input_shape, about=_about(architecture, shape, recipe))
     weights = _weights(network, written.weights)
-    description = _description(architecture, shape, recipe, weights)
+    learned = _learned(network)
+    description = _description(architecture, shape, recipe, weights, learned)
     place = folder.resolve()
     temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")
     try:
@@ -62,6 +66,8 @@ def export(
         (temporary / SOURCE).write_text(written.text, encoding="utf-8")
         # Not save_file, which makes a file that only its owner may read.
         (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+        if learned:
+            (temporary / LEARNED).write_bytes(save(learned, metadata={"format": "pt"}))
         temporary.rename(place)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
@@ -79,8 +85,17 @@ def _weights(network: torch.nn.Module, names: Mapping[str, str]) -> dict[str, to
     }
 
 
+def _learned(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    own = {name: p for name, p in network.named_parameters() if name.startswith(LEARNER)}
+    return {name.removeprefix(LEARNER): p.detach().cpu().contiguous() for name, p in own.items()}
+
+
 def _description(
-    architecture: Architecture, shape: TaskShape, recipe: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+    architecture: Architecture,
+    shape: TaskShape,
+    recipe: Mapping[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    learned: Mapping[str, torch.Tensor],
 ) -> str:
     content = {
         "format": FORMAT,
@@ -88,10 +103,15 @@ def _description(
         "key": architecture.key,
         "task": {"input_shape": list(shape.input_shape), "num_outputs": shape.num_outputs, "kind": shape.kind},
         "recipe": recipe,
-        "weights": {name: list(tensor.shape) for name, tensor in weights.items()},
+        "weights": _shapes(weights),
+        **({"learner": _shapes(learned)} if learned else {}),
         "versions": {"adaptnas": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import NasError
+from ..protocols import LEARNER
 
 NAMESPACES = (
     ("F", F),
@@ -48,11 +49,12 @@ def flat_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by dotted path; a shared one stands under each of its paths."""
-    return {
+    """Parameters and buffers by dotted path, without the learner's; a shared one stands under each of its paths."""
+    tensors = {
         **dict(network.named_parameters(remove_duplicate=False)),
         **dict(network.named_buffers(remove_duplicate=False)),
     }
+    return {path: tensor for path, tensor in tensors.items() if not path.startswith(LEARNER)}
 
 
 def tensor_names(network: nn.Module) -> dict[str, str]:

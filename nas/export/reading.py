@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from ..architecture import Architecture
 from ..errors import DataError, NasError
-from ..protocols import TaskShape
-from .folder import ARCHITECTURE, FORMAT, WEIGHTS
+from ..protocols import LEARNER, TaskShape
+from .folder import ARCHITECTURE, FORMAT, LEARNED, WEIGHTS
 from .naming import named_tensors, tensor_names
 
 REMEDY = "export the network again, or restore the folder from a copy"
@@ -24,12 +24,16 @@ REMEDY = "export the network again, or restore the folder from a copy"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export folder says; `restore(network, exported.weights)` reads the weights."""
+    """What an export folder says; `restore(network, exported.weights)` reads the weights.
+
+    learner  the file of what the learner meta-learned besides the network; None where there is nothing
+    """
 
     architecture: Architecture
     shape: TaskShape
     recipe: Mapping[str, Any]
     weights: Path
+    learner: Path | None = None
 
 
 def load(folder: Path) -> Exported:
@@ -57,8 +61,26 @@ def load(folder: Path) -> Exported:
     recipe = content.get("recipe")
     if not isinstance(recipe, dict):
         raise DataError(f"{path}: 'recipe' must be an object; {REMEDY}")
-    _check_tensors(weights, path, content.get("weights"))
-    return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights)
+    _check_tensors(weights, path, "weights", content.get("weights"))
+    learner = folder / LEARNED if "learner" in content else None
+    if learner is not None:
+        _check_tensors(learner, path, "learner", content["learner"])
+    return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights, learner)
+
+
+def meta_learned(network: torch.nn.Module, exported: Exported) -> dict[str, torch.Tensor]:
+    """What a learner takes as `parameters`: the network's learned ones, as exported, and the learner's own.
+
+    Puts all exported tensors into the network, for those that are not learned are read there. Raises what `restore`
+    raises.
+    """
+    own = named_tensors(network)
+    with torch.no_grad():
+        for name, tensor in restore(network, exported.weights).items():
+            own[name].copy_(tensor)
+    learned = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    besides = {} if exported.learner is None else _tensors(exported.learner)
+    return {**learned, **{LEARNER + name: tensor for name, tensor in besides.items()}}
 
 
 def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
@@ -68,10 +90,7 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
     missing is what `load` checks. Raises DataError, naming the tensor, when the file is damaged or has a tensor that
     the network lacks or holds in another shape.
     """
-    try:
-        stored = load_file(weights)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{weights} cannot be read as safetensors: {error}; {REMEDY}") from error
+    stored = _tensors(weights)
     tensors = named_tensors(network)
     known = tensor_names(network)
     restored = {}
@@ -89,6 +108,13 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
     return restored
 
 
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{file} cannot be read as safetensors: {error}; {REMEDY}") from error
+
+
 def _shape(path: Path, task: object) -> TaskShape:
     if isinstance(task, dict):
         sizes, outputs, kind = task.get("input_shape"), task.get("num_outputs"), task.get("kind")
@@ -98,10 +124,10 @@ def _shape(path: Path, task: object) -> TaskShape:
     raise DataError(f"{path}: 'task' must hold input_shape, num_outputs and kind, not {task!r}; {REMEDY}")
 
 
-def _check_tensors(weights: Path, path: Path, listed: object) -> None:
+def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> None:
     """Compares the header of the weights file with what was written; the tensors themselves are not read."""
     if not isinstance(listed, dict):
-        raise DataError(f"{path}: 'weights' must map the tensors' names to their shapes; {REMEDY}")
+        raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")
     try:
         with safe_open(weights, framework="pt") as file:
             found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a dict
