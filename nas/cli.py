@@ -148,9 +148,11 @@ def list_(
         raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
     for heading in [room] if room else rooms:
         typer.echo(f"{heading}:")
-        for name in registry.names(rooms[heading]):
+        names = registry.names(rooms[heading])
+        width = max(map(len, names)) + 2
+        for name in names:
             lines = (registry.find(rooms[heading], name).__doc__ or "").strip().splitlines()
-            typer.echo(f"  {name:<16}{lines[0] if lines else ''}")
+            typer.echo(f"  {name:<{width}}{lines[0] if lines else ''}")
     if room is None:
         typer.echo("experiments: " + ", ".join(shipped()))
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_type_hints
 
@@ -42,6 +43,12 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "ridge": "nas.evaluators.learners.closed_form:Ridge",
         "finetune": "nas.evaluators.learners.controls:FineTune",
         "scratch": "nas.evaluators.learners.controls:Scratch",
+        "maml-sinusoid": "nas.evaluators.learners.presets:MamlSinusoid",
+        "maml-omniglot-5way": "nas.evaluators.learners.presets:MamlOmniglot5Way",
+        "maml-omniglot-20way": "nas.evaluators.learners.presets:MamlOmniglot20Way",
+        "reptile-omniglot-5way": "nas.evaluators.learners.presets:ReptileOmniglot5Way",
+        "reptile-omniglot-5way-transductive": "nas.evaluators.learners.presets:ReptileOmniglot5WayTransductive",
+        "reptile-omniglot-20way": "nas.evaluators.learners.presets:ReptileOmniglot20Way",
     },
 }
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
@@ -92,7 +99,8 @@ def create(room: Room, name: str, options: Mapping[str, Any], **given: Any) -> A
 
 def options_of(cls: type[Any]) -> dict[str, Any]:
     """A component's options: the parameters of its constructor with their types."""
-    hints = get_type_hints(cls.__init__)
+    # Of a dataclass, each annotation is read where it was written: a base's may name what the module of cls does not.
+    hints = get_type_hints(cls if is_dataclass(cls) else cls.__init__)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 

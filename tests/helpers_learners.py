@@ -13,6 +13,16 @@ from torch import nn
 
 from nas.protocols import LEARNER
 
+# What the papers and their authors' code say of each method, in their own terms: rates on sums, where they take sums.
+PRESETS = {
+    "maml-sinusoid": {"inner_lr": 0.01, "train_steps": 1, "steps": 10, "outer_lr": 0.001, "order": 2},
+    "maml-omniglot-5way": {"inner_lr": 5 * 0.4, "train_steps": 1, "steps": 10, "outer_lr": 0.001, "order": 2},
+    "maml-omniglot-20way": {"inner_lr": 20 * 0.1, "train_steps": 5, "steps": 10, "outer_lr": 0.001, "order": 2},
+    "reptile-omniglot-5way": {"inner_lr": 0.00044, "train_steps": 12, "batch": 5, "steps": 86, "outer_lr": 1},
+    "reptile-omniglot-5way-transductive": {"inner_lr": 0.001, "train_steps": 3, "batch": 25, "steps": 5, "outer_lr": 1},
+    "reptile-omniglot-20way": {"inner_lr": 0.00046, "train_steps": 12, "batch": 15, "steps": 97, "outer_lr": 1},
+}
+
 
 def same(fast, slow):
     return torch.allclose(fast, slow, rtol=1e-7, atol=1e-10)
@@ -46,7 +56,14 @@ def slow_meta_gradient(learner, network, weights, batch):
     else:
         losses = []
         for task in tasks_of(batch):
-            curve = curve_of(learner, network, leaves, task, learner.steps, order=getattr(learner, "order", 2))
+            curve = curve_of(
+                learner,
+                network,
+                leaves,
+                task,
+                getattr(learner, "train_steps", 0) or learner.steps,
+                order=getattr(learner, "order", 2),
+            )
             losses.append(slow_loss(curve[-1], task[3]))
         loss = sum(losses) / len(losses)
     found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, each, one_task, only, weights_of
-from helpers_learners import same, slow_curve, slow_loss, slow_meta_gradient, slow_predictions
+from helpers_learners import PRESETS, same, slow_curve, slow_loss, slow_meta_gradient, slow_predictions
 from torch import nn
 
 from nas import registry
@@ -29,6 +29,7 @@ VARIANTS = {
     "maml, learned rate": Maml(inner_lr=0.3, steps=3, learn_lr=True),
     "maml, order 1, learned rate": Maml(order=1, inner_lr=0.3, steps=3, learn_lr=True),
     "maml, head": Maml(inner_lr=0.3, steps=3, adapted="head"),
+    "maml, fewer steps in training": Maml(inner_lr=0.3, steps=3, train_steps=2),
     "meta-sgd": MetaSgd(inner_lr=0.3, steps=3),
     "anil": Anil(inner_lr=0.3, steps=3),
     "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
@@ -38,6 +39,7 @@ VARIANTS = {
     "finetune": FineTune(inner_lr=0.3, steps=3),
     "scratch": Scratch(inner_lr=0.3, steps=3),
 }
+METHODS = set(registry.names("learner")) - set(PRESETS)
 NORMS = ["group", "batch", "none"]
 
 
@@ -54,7 +56,7 @@ def seeded():
 
 
 def test_every_learner_of_the_registry_is_tested_here():
-    assert {learner.name for learner in VARIANTS.values()} == set(registry.names("learner"))
+    assert {learner.name for learner in VARIANTS.values()} == METHODS
 
 
 def shaken(network, seed=0):
@@ -422,7 +424,7 @@ def test_no_learner_refuses_an_ordinary_network(learner, space):
 
 
 BAD = [("steps", 0), ("inner_lr", 0.0), ("inner_lr", -1.0), ("outer_lr", 0.0), ("outer_lr", float("nan"))]
-BAD += [("penalty", 0.0), ("temperature", -1.0)]
+BAD += [("penalty", 0.0), ("temperature", -1.0), ("train_steps", -1)]
 REFUSED = [
     (name, option, value)
     for name in registry.names("learner")

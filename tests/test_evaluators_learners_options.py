@@ -1,18 +1,19 @@
 """What learners are to each other at the edges of their options, and what they meta-learn besides the network."""
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, weights_of
-from helpers_learners import same
+from helpers_learners import PRESETS, same
 from torch import nn
 
-from nas.errors import DataError, SpaceError
+from nas import registry
+from nas.errors import ConfigError, DataError, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.candidate import attach, build, read_weights, size, write_weights
-from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Ridge, Scratch
+from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.tasks import Glyphs, Sinusoid
 from nas.evaluators.training import OuterLoop, meta_train
 from nas.protocols import LEARNER, Bank
@@ -139,6 +140,49 @@ def test_fewer_classes_than_outputs_change_nothing_for_those_that_are_there(lear
     if learner.name == "protonet":
         whole = learner.adapt(network, weights_of(network), batch, "classification", 1)
         assert same(curve[1, ..., :2], whole[1, :, rows["query"], :2])
+
+
+# --- presets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_the_published_values_and_each_can_be_set(name):
+    preset = registry.create("learner", name, {})
+    assert preset.name == name
+    assert {option: getattr(preset, option) for option in PRESETS[name]} == PRESETS[name]
+    method = Maml if name.startswith("maml") else Reptile
+    assert isinstance(preset, method)
+    known = {field.name for field in fields(method)}
+    assert registry.options_of(type(preset)).keys() == registry.options_of(method).keys() == known
+    others = {option: value for option, value in vars(method()).items() if option not in PRESETS[name]}
+    assert {option: getattr(preset, option) for option in others} == others
+    assert registry.create("learner", name, {"steps": 4}) == replace(preset, steps=4)
+    with pytest.raises(ConfigError, match=f"learner '{name}' has no option 'step'"):
+        registry.create("learner", name, {"step": 4})
+    with pytest.raises(ConfigError, match=f"{name} steps = 0"):
+        registry.create("learner", name, {"steps": 0})
+
+
+def test_a_preset_is_its_method_with_its_options():
+    preset = registry.create("learner", "maml-omniglot-5way", {})
+    plain = Maml(inner_lr=2.0, train_steps=1, steps=10)
+    network = network_for(plain).double()
+    for one, other in zip(
+        results(preset, network, batch_of())[:2], results(plain, network, batch_of())[:2], strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_the_rate_on_a_mean_takes_the_step_that_the_published_rate_takes_on_a_sum_over_classes():
+    """One shot a class: the authors' code sums the losses of the support examples and takes 0.4 of the gradient."""
+    family = Blobs(ways=5)
+    preset = registry.create("learner", "maml-omniglot-5way", {})
+    network, batch = network_for(preset, "group", family).double(), batch_of(family)
+    curve = preset.adapt(network, weights_of(network), batch, "classification", 1)
+    loss = nn.functional.cross_entropy(network(batch.support_x[0]), batch.support_y[0], reduction="sum")
+    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    moved = {n: p - 0.4 * g for (n, p), g in zip(network.named_parameters(), gradients, strict=True)}
+    assert same(curve[1, 0], torch.func.functional_call(network, moved, (batch.query_x[0],)).detach())
 
 
 # --- controls --------------------------------------------------------------------------------------------------------

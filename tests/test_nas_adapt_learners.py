@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers_learners import PRESETS
 from PIL import Image
 
 from nas import config as configs
@@ -22,7 +23,7 @@ OPTIONS = {"meta-sgd": {"steps": 2}, "maml": {"learn_lr": True, "steps": 2}, "fi
 OWN = {"maml", "meta-sgd", "ridge", "finetune"}
 
 
-@pytest.fixture(params=registry.names("learner"))
+@pytest.fixture(params=sorted(set(registry.names("learner")) - set(PRESETS)))
 def trained(request, tmp_path):
     """The name of a learner, its evaluator, and a network that it trained, with the export folder."""
     config = configs.from_json(

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from nas.errors import SpaceError
+from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import last_linear, norm_parameters
@@ -22,10 +22,12 @@ LOG_RATE = "log_rate"
 class Maml:
     """Model-agnostic meta-learning (Finn et al., arXiv 1703.03400, algorithms 1 and 2).
 
-    order     2 differentiates through the inner steps; 1 takes them as constant shifts (first-order MAML)
-    inner_lr  step size on the mean loss of the support set
-    learn_lr  the step size is meta-learned too, one for all layers, from `inner_lr` on
-    adapted   what the inner steps change: all layers, the head (the last linear layer), or the normalisation layers
+    order        2 differentiates through the inner steps; 1 takes them as constant shifts (first-order MAML)
+    inner_lr     step size on the mean loss of the support set
+    steps        inner steps of adaptation
+    train_steps  inner steps of meta-training; 0 for as many as in adaptation
+    learn_lr     the step size is meta-learned too, one for all layers, from `inner_lr` on
+    adapted      what inner steps change: all layers, the head (the last linear layer), or the normalisation layers
     """
 
     order: Literal[1, 2] = 2
@@ -34,11 +36,14 @@ class Maml:
     outer_lr: float = 1e-3
     learn_lr: bool = False
     adapted: Literal["all", "head", "norm"] = "all"
+    train_steps: int = 0
     name = "maml"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
     def __post_init__(self) -> None:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
+        if self.train_steps < 0:
+            raise ConfigError(f"{self.name} train_steps = {self.train_steps}; it must be 0 (as many as steps) or more")
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
@@ -50,7 +55,7 @@ class Maml:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        descent = Descent(network, loss_of(kind), self.steps, self.order == 1)
+        descent = Descent(network, loss_of(kind), self.train_steps or self.steps, self.order == 1)
         return outer_gradient(
             lambda p: descent.query_losses(networks_own(p), self._rates(network, p), batch), parameters
         )

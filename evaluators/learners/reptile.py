@@ -40,7 +40,7 @@ class Reptile:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
         if self.train_steps < 1 or self.batch < 1:
             raise ConfigError(
-                f"reptile train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
+                f"{self.name} train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
             )
 
     def check(self, network: nn.Module, x: Tensor) -> None:
