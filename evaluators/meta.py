@@ -36,7 +36,7 @@ class MetaEvaluator:
     space: SearchSpace
     tasks: TaskFamily
     learner: Learner
-    norm: Literal["group", "batch", "none"] = "group"
+    norm: Literal["group", "batch", "support", "none"] = "group"
     head_norm: bool = True
     tasks_per_step: int = 8
     train_queries: int = 0
@@ -77,8 +77,13 @@ class MetaEvaluator:
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
         """The network with the weights that `measure` left in a file, and what the learner meta-learned besides.
 
-        Raises DataError for other weights.
+        Raises DataError for other weights, and ConfigError where the network computes nothing without a support set.
         """
+        if self.norm == "support":
+            raise ConfigError(
+                "a network with norm = 'support' needs the support set beside each input, and so cannot be exported as "
+                "one that stands alone; search with norm = 'group' or 'none' to take the winner away"
+            )
         from .candidate import read_weights
 
         network = self.network(architecture, seed)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from nas.errors import SpaceError
 
-Norm = Literal["group", "batch", "none"]
+Norm = Literal["group", "batch", "support", "none"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
@@ -27,6 +28,30 @@ class Affine(nn.Module):
         return (x.movedim(1, -1) * self.weight + self.bias).movedim(-1, 1)
 
 
+class SupportNorm(nn.Module):
+    """Normalises each channel by mean and variance of the support set's examples, and the queries by the same.
+
+    Nothing is remembered: support and queries are given together, queries last. How many they are is the length of
+    the buffer `queries`, whose content means nothing; `queries_told` gives it for one call. Without it all examples
+    are the support set's.
+    """
+
+    queries: Tensor
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("queries", torch.empty(0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, channels, …) in and out."""
+        support = x[: x.shape[0] - self.queries.shape[0]]
+        dims = [0, *range(2, x.dim())]
+        mean = support.mean(dims, keepdim=True)
+        variance = (support - mean).square().mean(dims, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + self.eps)
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation with its scale and shift apart (`_replacement` says why)."""
 
@@ -41,6 +66,7 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     group  group normalisation in groups of about 8 channels (Wu & He, arXiv 1803.08494): each example by itself
     batch  statistics of the batch at hand. Transductive: the queries of a task see each other, as in MAML's published
            numbers
+    support  statistics of the support set, reused for the queries, which do not see each other
     none   no normalisation, only a scale and shift of each channel
 
     Layers that would get wrong gradients are replaced in every mode, see `_replacement`. Raises SpaceError for another
@@ -91,7 +117,16 @@ def norm_parameters(network: nn.Module) -> set[str]:
 
 def sees_batch(network: nn.Module) -> bool:
     """Whether the network's outputs for one example depend on the others in the batch."""
-    return any(isinstance(module, BATCH_NORMS) for module in network.modules())
+    return any(isinstance(module, (*BATCH_NORMS, SupportNorm)) for module in network.modules())
+
+
+def queries_told(network: nn.Module, queries: int) -> dict[str, Tensor]:
+    """What tells a network, in place of its own buffers, that the last examples are queries (`SupportNorm`).
+
+    Empty where it need not know.
+    """
+    layers = [name for name, module in network.named_modules() if isinstance(module, SupportNorm)]
+    return {f"{name}.queries".removeprefix("."): torch.empty(queries) for name in layers}
 
 
 def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
@@ -107,6 +142,8 @@ def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
         plain: nn.Module = nn.Identity()
         if mode == "batch":
             plain = type(layer)(layer.num_features, eps=layer.eps, affine=False, track_running_stats=False)
+        if mode == "support":
+            plain = SupportNorm(layer.eps)
         if not layer.affine:
             return plain
         return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))

@@ -11,6 +11,7 @@ import torch
 from helpers_evaluators import weights_of, with_weights
 from torch import nn
 
+from nas.evaluators.normalisation import SupportNorm
 from nas.protocols import LEARNER
 
 # What the papers and their authors' code say of each method, in their own terms: rates on sums, where they take sums.
@@ -26,6 +27,32 @@ PRESETS = {
 
 def same(fast, slow):
     return torch.allclose(fast, slow, rtol=1e-7, atol=1e-10)
+
+
+class Recorded(nn.Module):
+    """Normalises its first inputs by their own statistics, and later ones by those of the first."""
+
+    def __init__(self, eps):
+        super().__init__()
+        self.eps, self.seen = eps, None
+
+    def forward(self, x):
+        channels = x.transpose(0, 1).flatten(1)
+        if self.seen is None:
+            self.seen = [(row.mean(), row.var(correction=0)) for row in channels]
+        rows = [(row - m) / (v + self.eps) ** 0.5 for row, (m, v) in zip(channels, self.seen, strict=True)]
+        return torch.stack(rows).unflatten(1, (len(x), *x.shape[2:])).transpose(0, 1)
+
+
+def met(network, weights, support):
+    """The network with these weights; where it normalises by the support set, it has seen that."""
+    network = with_weights(network, weights)
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, SupportNorm)]
+    for name, layer in layers:
+        network.set_submodule(name, Recorded(layer.eps))
+    if layers:
+        network(support)
+    return network
 
 
 def tasks_of(batch):
@@ -85,14 +112,14 @@ def curve_of(learner, network, weights, task, steps, order=2):
         return closed_form(learner, network, weights, task, steps)
     if learner.name == "reptile":
         path = slow_adam(network, weights, [(sx, sy)] * steps, learner.inner_lr)[0]
-        return torch.stack([with_weights(network, w)(qx) for w in path])
+        return torch.stack([met(network, w, sx)(qx) for w in path])
     weights = {name: w if w.requires_grad else w.clone().requires_grad_() for name, w in weights.items()}
     if learner.name == "finetune" and not sy.is_floating_point():
         head = {name: torch.zeros_like(weights[name]).requires_grad_() for name in head_names(network, weights)}
         weights = {**weights, **head}
     rates = {name: rate_of(learner, name, weights) for name in adapted_by(learner, network, weights, sy)}
     path = slow_descent(network, weights, sx, sy, rates=rates, steps=steps, order=order)
-    return torch.stack([with_weights(network, w)(qx) for w in path])
+    return torch.stack([met(network, w, sx)(qx) for w in path])
 
 
 def slow_descent(network, weights, x, y, *, rates, steps, order=2):
@@ -133,9 +160,9 @@ def rate_of(learner, name, weights):
 # --- features --------------------------------------------------------------------------------------------------------
 
 
-def slow_features(network, weights, x):
+def slow_features(network, x):
     """What goes into the last linear layer."""
-    network, seen = with_weights(network, weights), []
+    seen = []
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     handle = last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     network(x)
@@ -145,8 +172,8 @@ def slow_features(network, weights, x):
 
 def closed_form(learner, network, weights, task, steps):
     sx, sy, qx, _ = task
-    support, queries = slow_features(network, weights, sx), slow_features(network, weights, qx)
-    before = with_weights(network, weights)(qx)
+    network = met(network, weights, sx)
+    support, queries, before = slow_features(network, sx), slow_features(network, qx), network(qx)
     solve = slow_prototypes if learner.name == "protonet" else slow_ridge
     after = solve(learner, weights, support, sy, queries)
     return torch.stack([before] + [after] * steps)
@@ -181,7 +208,7 @@ def slow_pretraining(network, weights, batch):
     matrix, losses = weights[LEARNER + "classifier"], []
     for (sx, sy, qx, qy), classes in zip(tasks_of(batch), batch.classes.tolist(), strict=True):
         for x, y in ((sx, sy), (qx, qy)):
-            logits = slow_features(network, weights, x) @ matrix[:, :-1].T + matrix[:, -1]
+            logits = slow_features(met(network, weights, sx), x) @ matrix[:, :-1].T + matrix[:, -1]
             truth = [classes[label] for label in y.tolist()]
             losses += list(nn.functional.cross_entropy(logits, torch.tensor(truth), reduction="none"))
     return sum(losses) / len(losses)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, each, one_task, only, weights_of
-from helpers_learners import PRESETS, same, slow_curve, slow_loss, slow_meta_gradient, slow_predictions
+from helpers_learners import PRESETS, met, same, slow_curve, slow_loss, slow_meta_gradient, slow_predictions
 from torch import nn
 
 from nas import registry
@@ -40,7 +40,7 @@ VARIANTS = {
     "scratch": Scratch(inner_lr=0.3, steps=3),
 }
 METHODS = set(registry.names("learner")) - set(PRESETS)
-NORMS = ["group", "batch", "none"]
+NORMS = ["group", "batch", "support", "none"]
 
 
 @pytest.fixture(params=VARIANTS, ids=str)
@@ -86,7 +86,7 @@ def regression(learner):
 
 # --- against the slow loops ------------------------------------------------------------------------------------------
 
-CASES = {f"{norm}, head norm {head}": (norm, head) for norm in NORMS for head in (True, False)}
+CASES = {f"{norm}, head norm": (norm, True) for norm in NORMS} | {"group": ("group", False)}
 PAIRS = [(learner, case) for learner in VARIANTS for case in CASES]
 PAIRS += [(learner, "regression") for learner in VARIANTS if not learner.startswith("protonet")]
 
@@ -272,8 +272,9 @@ def test_step_0_is_the_networks_own_output(learner, norm):
     """But of fine-tuning, whose head starts from zero: then it says nothing."""
     network, batch, kind = classification(learner, norm)
     predictions = learner.adapt(network, weights_of(network), batch, kind, 1)
-    for task, x in enumerate(batch.query_x):
-        expected = 0 * network(x) if learner.name == "finetune" else network(x)
+    for task, (support, x) in enumerate(zip(batch.support_x, batch.query_x, strict=True)):
+        own = met(network, {}, support)(x)
+        expected = 0 * own if learner.name == "finetune" else own
         assert same(predictions[0, task], expected.detach())
 
 
@@ -292,13 +293,38 @@ def test_tasks_do_not_see_each_other(learner, norm):
         assert same(gradients[name], sum(g[name] for _, g in parts) / 3)
 
 
-@pytest.mark.parametrize("norm", ["group", "none"])
+@pytest.mark.parametrize("norm", ["group", "support", "none"])
 def test_queries_do_not_see_each_other_without_batch_statistics(learner, norm):
     network, batch, kind = classification(learner, norm)
     weights = weights_of(network)
     first = replace(batch, query_x=batch.query_x[:, :1], query_y=batch.query_y[:, :1])
     all_queries, one = (learner.adapt(network, weights, b, kind, 2) for b in (batch, first))
     assert same(all_queries[:, :, :1], one)
+
+
+@pytest.mark.parametrize("norm, seen", [("group", False), ("support", False), ("none", False), ("batch", True)])
+def test_changing_one_query_changes_no_other_prediction(learner, norm, seen):
+    """Nor do the support set's statistics depend on it; with the batch's own, they do."""
+    network, batch, kind = classification(learner, norm)
+    weights = weights_of(network)
+    changed = batch.query_x.clone()
+    changed[:, 3] *= 5
+    before, after = (learner.adapt(network, weights, b, kind, 2) for b in (batch, replace(batch, query_x=changed)))
+    others = [place for place in range(batch.query_x.shape[1]) if place != 3]
+    assert same(before[1:, :, others], after[1:, :, others]) is not seen
+    assert not same(before[1:, :, 3], after[1:, :, 3])
+
+
+def test_support_statistics_are_the_batchs_where_the_queries_are_the_support_set(learner):
+    made = [classification(learner, norm) for norm in ("support", "batch")]
+    [(network, batch, kind), (other, _, _)] = made
+    batch = replace(batch, query_x=batch.support_x, query_y=batch.support_y)
+    found, expected = (learner.adapt(each, weights_of(each), batch, kind, 3) for each in (network, other))
+    assert same(found, expected)
+    found, expected = (learner.meta_gradient(each, weights_of(each), batch, kind) for each in (network, other))
+    assert same(found[0], expected[0])
+    assert len(found[1]) == len(expected[1])
+    assert all(same(g, e) for g, e in zip(found[1].values(), expected[1].values(), strict=True))
 
 
 def test_query_labels_do_not_reach_adaptation(learner):

@@ -24,7 +24,7 @@ from nas.search_spaces import Conv4, FewShotCell, Mlp
 from nas.space import sample
 from nas.testing import ToySpace, check_evaluator
 
-NORMS = ["group", "batch", "none"]
+NORMS = ["group", "batch", "support", "none"]
 LEARNERS = {
     "maml, order 2": Maml(inner_lr=0.1, steps=2),
     "maml, order 1": Maml(order=1, inner_lr=0.1, steps=2),
@@ -199,6 +199,14 @@ def test_the_trained_network_has_the_weights_of_the_file(tmp_path):
     assert all(torch.equal(one[name], same[name]) for name in one)
     untrained = chosen.network(NARROW, 1).state_dict()
     assert not any(torch.equal(one[name], untrained[name]) for name in one)
+
+
+def test_a_network_that_cannot_stand_alone_is_not_handed_out_for_export(tmp_path):
+    chosen, weights = evaluator(norm="support"), tmp_path / "weights"
+    chosen.measure(NARROW, 1, 1, bank=TEST, weights=weights)
+    chosen.measure(NARROW, 1, 1, bank=FRESH, weights=weights)
+    with pytest.raises(ConfigError, match="norm = 'support' needs the support set beside each input"):
+        chosen.trained(NARROW, 1, 1, weights)
 
 
 # Same architecture and same shapes of weights, but trained in another way, or not this.

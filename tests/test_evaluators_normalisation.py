@@ -9,13 +9,15 @@ from torch import nn
 from nas.errors import SpaceError
 from nas.evaluators.normalisation import (
     BATCH_NORMS,
+    SupportNorm,
     last_linear,
     normalise_head_input,
+    queries_told,
     sees_batch,
     set_normalisation,
 )
 
-MODES = ["group", "batch", "none"]
+MODES = ["group", "batch", "support", "none"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,7 @@ def images(examples=6):
     return torch.rand(examples, 1, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("mode, independent", [("group", True), ("batch", False), ("none", True)])
+@pytest.mark.parametrize("mode, independent", [("group", True), ("batch", False), ("support", False), ("none", True)])
 def test_whether_an_example_depends_on_the_others(mode, independent):
     made = ready(mode)
     x = images()
@@ -81,6 +83,37 @@ def test_batch_is_torchs_own_in_training(kind):
     assert torch.allclose(set_normalisation(nn.Sequential(layer), "batch")(x), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3, 4])
+def test_support_normalises_queries_as_the_support_set(dims):
+    """Against a layer of torch's that learned its running statistics from the support set alone."""
+    kind = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dims - 1]
+    layer = kind(4, eps=0.01, momentum=1.0)
+    nn.init.uniform_(layer.weight)
+    nn.init.uniform_(layer.bias)
+    x = torch.rand(9, 4, *[3] * (dims - 1))
+    reference = copy.deepcopy(layer)
+    support = reference(x[:5])
+    values = 5 * 3 ** (dims - 1)
+    reference.running_var *= (values - 1) / values  # torch keeps the unbiased variance
+    expected = torch.cat([support, reference.eval()(x[5:])])
+    made = set_normalisation(nn.Sequential(layer), "support")
+    told = queries_told(made, 4)
+    assert {name: tensor.shape for name, tensor in told.items()} == {"0.norm.queries": (4,)}
+    assert torch.allclose(torch.func.functional_call(made, told, (x,)), expected, atol=1e-6)
+    assert torch.allclose(made(x[:5]), support, atol=1e-6)
+    assert all(buffer.numel() == 0 for buffer in made.buffers())
+
+
+def test_only_what_normalises_by_the_support_set_is_told_of_queries():
+    assert {mode: list(queries_told(ready(mode), 3)) for mode in MODES} == {
+        "group": [],
+        "batch": [],
+        "support": ["1.norm.queries"],
+        "none": [],
+    }
+    assert list(queries_told(SupportNorm(0.1), 3)) == ["queries"]
+
+
 @pytest.mark.parametrize(
     "channels, groups", [(1, 1), (4, 1), (8, 1), (12, 1), (16, 2), (24, 3), (20, 2), (28, 2), (64, 8)]
 )
@@ -92,7 +125,8 @@ def test_groups_have_about_eight_channels(channels, groups):
 @pytest.mark.parametrize("mode", MODES)
 def test_no_running_statistics_are_left(mode):
     made = ready(mode)
-    assert list(made.buffers()) == []
+    assert list(made.state_dict()) == [name for name, _ in made.named_parameters()]
+    assert not any(buffer.numel() for buffer in made.buffers())
     x = images()
     before = made(x)
     made(10 * x)

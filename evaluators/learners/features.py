@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from nas.protocols import TaskBatch
 
-from ..normalisation import sees_batch
+from ..normalisation import queries_told, sees_batch
 from .heads import Split
 from .inner import call, channels_last, networks_own
 
@@ -28,11 +28,16 @@ def features_of(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch
     which keeps them inside one task's support or queries; its weights are shared, so convolutions stay ordinary ones.
     """
     body = {name: p for name, p in networks_own(parameters).items() if not name.startswith(split.prefix)}
-    if sees_batch(split.body):
+    tasks, support = batch.support_x.shape[:2]
+    told = queries_told(split.body, batch.query_x.shape[1])
+    if sees_batch(split.body) and not told:
         run = vmap(lambda x: call(split.body, body, x))
         return replace(batch, support_x=run(batch.support_x), query_x=run(batch.query_x))
-    tasks, support = batch.support_x.shape[:2]
-    x = torch.cat([batch.support_x, batch.query_x], dim=1).flatten(0, 1)
+    x = torch.cat([batch.support_x, batch.query_x], dim=1)
+    if told:
+        features = vmap(lambda x: call(split.body, {**body, **told}, x))(x)
+        return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
+    x = x.flatten(0, 1)
     norms = [module for module in split.body.modules() if isinstance(module, nn.GroupNorm)]
     hooks = [norm.register_forward_pre_hook(_relaid) for norm in norms]
     try:

@@ -12,6 +12,8 @@ from torch.func import functional_call, grad, grad_and_value, vmap
 from nas.errors import ConfigError
 from nas.protocols import LEARNER, Kind, TaskBatch
 
+from ..normalisation import queries_told
+
 Parameters = Mapping[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -20,6 +22,14 @@ def call(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     """`network(x)` with `parameters` in place of its own: (examples, *input_shape) -> (examples, outputs)."""
     output: Tensor = functional_call(network, dict(parameters), (x,))
     return output
+
+
+def call_queries(network: nn.Module, parameters: Parameters, support_x: Tensor, query_x: Tensor) -> Tensor:
+    """The outputs for a task's queries; a network that normalises them by the support set is given that too."""
+    told = queries_told(network, query_x.shape[0])
+    if not told:
+        return call(network, parameters, query_x)
+    return call(network, {**parameters, **told}, torch.cat([support_x, query_x]))[support_x.shape[0] :]
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -71,7 +81,7 @@ class Descent:
             p = parameters
             for _ in range(self.steps):
                 p = self.step(p, rates, sx, sy)
-            return self.loss(call(self.network, p, qx), qy)
+            return self.loss(call_queries(self.network, p, sx, qx), qy)
 
         losses: Tensor = vmap(one)(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
         return losses
@@ -81,10 +91,10 @@ class Descent:
 
         def one(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
             p = parameters
-            predicted = [call(self.network, p, qx)]
+            predicted = [call_queries(self.network, p, sx, qx)]
             for _ in range(self.steps):
                 p = self.step(p, rates, sx, sy)
-                predicted.append(call(self.network, p, qx))
+                predicted.append(call_queries(self.network, p, sx, qx))
             return torch.stack(predicted)
 
         with torch.no_grad():

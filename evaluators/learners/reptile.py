@@ -13,7 +13,7 @@ from torch.func import grad_and_value, vmap
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from .inner import call, check_options, loss_of
+from .inner import call, call_queries, check_options, loss_of
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class Reptile:
         def curve(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
             inner = _Adam(network, kind, self.inner_lr)
             state = inner.start(parameters)
-            predictions = [call(network, state[0], qx)]
+            predictions = [call_queries(network, state[0], sx, qx)]
             for _ in range(steps):
                 state, _ = inner.step(state, sx, sy)
-                predictions.append(call(network, state[0], qx))
+                predictions.append(call_queries(network, state[0], sx, qx))
             return torch.stack(predictions)
 
         with torch.no_grad():
