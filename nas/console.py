@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +33,7 @@ class TerminalProgress:
         columns = (BarColumn(30), TextColumn("{task.description}"), Left())
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
+        self._measuring: TaskID | None = None
         self._of = 0
         self._failed = 0
 
@@ -64,9 +64,9 @@ class TerminalProgress:
             self._console.print(text)
 
     def measured(self, done: int, of: int) -> None:
-        if done == 0 or self._task is None:
-            self._task = self._bar.add_task("", total=of)
-        self._bar.update(self._task, completed=done, description=f"{done}/{of} final measurements")
+        if self._measuring is None or self._bar.tasks[self._measuring].finished:
+            self._measuring = self._bar.add_task("", total=of)
+        self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
 
     def stopping(self) -> None:
         self._console.print("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
@@ -116,15 +116,16 @@ def final_text(final: Mapping[str, Any]) -> str:
             continue
         lines.append(
             f"{name.format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
-            f"{entry['parameters']:>13,.0f}{entry['flops'] / 1e6:>9.2f}"
+            f"{entry['parameters'] or 0:>13,.0f}{(entry['flops'] or 0) / 1e6:>9.2f}"
         )
     apart = final.get("difference")
     if apart is not None:
-        tasks = final["winner"]["protocol"]["bank"]["count"]
+        tasks = final["tasks"]
         scale = 100 if percent else 1
         shown = f"{scale * apart['value']:+.{1 if percent else 3}f}"
         note = f"   ({tasks} test tasks, paired)"
         lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
+    lines += [f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"]]
     return "\n".join(lines)
 
 
@@ -160,8 +161,3 @@ def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
     failed = [t for t in trials if t["state"] == "failed"]
     lines += [f"#{t['number']} failed: {t['error']}" for t in failed[:most]]
     return "\n".join(lines)
-
-
-def fail(message: str) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"nas: {' '.join(message.split())}\n")
