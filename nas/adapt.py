@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL.Image import Image
-    from torch import nn
+    from torch import Tensor, nn
 
     from .export import Exported
 
@@ -68,38 +68,38 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
 
     exported = load(folder)
     parts, network = _made(exported, folder)
-    shape = exported.shape
-    if shape.kind == "classification":
-        names = _class_names(support)
-        if not 2 <= len(names) <= shape.num_outputs:
-            raise DataError(
-                f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
-            )
+    shape, learner = exported.shape, parts.evaluator.learner
+    names = _classes(support, shape) if shape.kind == "classification" else ()
+    if names:
         given, asked = (_images(path, shape, names) for path in (support, query or support))
     else:
-        names = ()
         given = _numbers(support, shape)
         asked = given if query is None else _numbers(query, shape, labelled=False)
     weights = {**dict(network.named_parameters()), **restore(network, exported.weights)}
     batch = TaskBatch(*(torch.as_tensor(part)[None] for part in (given.x, given.y, asked.x, asked.y)))
-    learner = parts.evaluator.learner
     outputs = learner.adapt(network, weights, batch, shape.kind, learner.steps)[:, 0].detach()
     if not torch.isfinite(outputs).all():
         raise DataError(
             f"adapting to {support} gave numbers that are not finite; are its values as large as in training?"
         )
-    if shape.kind == "regression":
-        errors = ((outputs - batch.query_y[0]) ** 2).mean(dim=(1, 2)).tolist() if asked.labelled else []
-        truths = [_text(t) if asked.labelled else None for t in batch.query_y[0].tolist()]
-        rows = [Prediction(s, _text(p), t) for s, p, t in zip(asked.sources, outputs[-1], truths, strict=True)]
-        return Adapted(tuple(rows), tuple(errors))
+    return _classified(outputs, batch, asked, names) if names else _regressed(outputs, batch, asked)
+
+
+def _classified(outputs: Tensor, batch: TaskBatch, asked: _Examples, names: Sequence[str]) -> Adapted:
+    """From outputs (steps + 1, queries, ways), of which those of the classes at hand count."""
     chosen = outputs[:, :, : len(names)].argmax(dim=-1)
-    rows = [
-        Prediction(source, names[int(p)], names[t] if asked.labelled else None)
-        for source, p, t in zip(asked.sources, chosen[-1], asked.y, strict=True)
-    ]
+    truths = [names[label] if asked.labelled else None for label in batch.query_y[0].tolist()]
+    rows = [Prediction(s, names[p], t) for s, p, t in zip(asked.sources, chosen[-1].tolist(), truths, strict=True)]
     curve = (chosen == batch.query_y[0]).float().mean(dim=1).tolist() if asked.labelled else []
     return Adapted(tuple(rows), tuple(curve))
+
+
+def _regressed(outputs: Tensor, batch: TaskBatch, asked: _Examples) -> Adapted:
+    """From outputs (steps + 1, queries, targets)."""
+    truths = [_text(target) if asked.labelled else None for target in batch.query_y[0].tolist()]
+    rows = [Prediction(s, _text(p), t) for s, p, t in zip(asked.sources, outputs[-1].tolist(), truths, strict=True)]
+    errors = ((outputs - batch.query_y[0]) ** 2).mean(dim=(1, 2)).tolist() if asked.labelled else []
+    return Adapted(tuple(rows), tuple(errors))
 
 
 def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
@@ -117,6 +117,15 @@ def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
         raise DataError(f"{folder / 'architecture.json'} cannot be used: {why}; export the network again") from error
     parts, network = made
     return parts, network
+
+
+def _classes(support: Path, shape: TaskShape) -> tuple[str, ...]:
+    names = _class_names(support)
+    if not 2 <= len(names) <= shape.num_outputs:
+        raise DataError(
+            f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
+        )
+    return names
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -46,9 +47,10 @@ def search(
 
     loaded = configs.load(config, set_ or [])
     run = runs.new_run(name, configs.QUICK_START if config is None else config)
+    started = time.monotonic()
     with TerminalProgress().shown() as progress:
         outcome = launch.start(loaded, run, progress)
-    _ended(outcome, as_json)
+    _ended(outcome, as_json, time.monotonic() - started)
 
 
 @app.command()
@@ -58,9 +60,10 @@ def resume(name: Name, as_json: Json = False) -> None:
     from .console import TerminalProgress
 
     run = runs.existing_run(name)
+    started = time.monotonic()
     with TerminalProgress().shown() as progress:
         outcome = launch.resume(run, progress)
-    _ended(outcome, as_json)
+    _ended(outcome, as_json, time.monotonic() - started)
 
 
 @app.command()
@@ -223,7 +226,12 @@ def _about(room: registry.Room, name: str) -> str:
     return lines[0] if lines else ""
 
 
-def _ended(outcome: Outcome, as_json: bool) -> None:
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     from . import runs
     from .console import final_text
 
@@ -234,7 +242,7 @@ def _ended(outcome: Outcome, as_json: bool) -> None:
         typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
     else:
         typer.echo(final_text(outcome.final))
-        typer.echo(f"{folder} holds the trials, the report and the winner.")
+        typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
         mine = "my_images/" if outcome.final["kind"] == "classification" else "my_points.csv"
         typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
     if outcome.state == "interrupted":

@@ -87,7 +87,6 @@ def test_a_file_may_be_called_as_a_module_of_others(tmp_path, name):
         ({"build": "return torch.nn.Flatten()"}, "16"),
         ({"build": "return torch.nn.Linear(7, 3)"}, "RuntimeError"),
         ({"init": "name = property(lambda self: 1 / 0)"}, "needs a `name`, `decide` and `build`: division by zero"),
-        ({"init": "build = property(lambda self: 1 / 0)\n    def _"}, "needs a `name`"),
         ({"init": "def __init__(self, size): ..."}, "cannot be made without arguments"),
         ({"init": "def __init__(self): raise SystemExit"}, "cannot be made without arguments: SystemExit"),
         ({"init": "1 / 0"}, "cannot be imported: ZeroDivisionError"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas import runs
@@ -18,6 +18,7 @@ from nas.config import Config, from_json
 from nas.errors import NasError, RunError, StoreError
 from nas.store import Store
 
+steady = settings(deadline=None, derandomize=True, database=None)
 ALLOWED = set(string.ascii_letters + string.digits + "._-")
 
 
@@ -43,6 +44,7 @@ def trial(number: int, value: float | None, kind: int) -> Trial:
     return Trial(number, architecture(kind), 1, 0, "done", Score(value, 0.1, per_task=(value, value)), seconds=1.0)
 
 
+@steady
 @given(st.text(max_size=80) | st.text("ab._-/", max_size=70))
 def test_a_name_is_taken_only_if_it_stays_inside_the_runs(name):
     if not (set(name) <= ALLOWED and 1 <= len(name) <= 64) or set(name) == {"."}:
@@ -171,6 +173,7 @@ def test_the_best_are_by_score_one_an_architecture_the_earliest_of_equals():
     assert runs.best([trial(0, None, 0)]) == []
 
 
+@steady
 @given(st.lists(st.tuples(st.sampled_from([None, 0.0, 0.5, 1.0]), st.integers(0, 3)), min_size=1, max_size=12))
 def test_the_best_are_those_of_a_slow_search(drawn):
     trials = [trial(number, value, kind) for number, (value, kind) in enumerate(drawn)]
