@@ -181,7 +181,8 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
     """The component of a table. A ConfigError of it is about the option that it names first, else about its name."""
     name, options = _name_and_options(table)
     try:
-        return registry.create(room, name, options, **given)
+        keys = () if isinstance(table, str) else type(table).model_fields
+        return registry.create(room, name, options, beside=keys, **given)
     except ConfigError as error:
         text = str(error)
         named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_type_hints
 
@@ -69,11 +69,12 @@ def find(room: Room, name: str) -> type[Any]:
     raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}")
 
 
-def create(room: Room, name: str, options: Mapping[str, Any], **given: Any) -> Any:
+def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
     """An instance of a named component from a config's `options`, with what the program itself gives (space, seed, …).
 
     Options are checked against the annotations of the class's constructor; nothing is coerced. Raises ConfigError,
-    with the nearest option, for an unknown one, a wrong type, or a value that the constructor cannot take.
+    with the nearest option, for an unknown one, a wrong type, or a value that the constructor cannot take. `beside` are
+    the keys that may stand beside the options, so that they are suggested too.
     """
     cls = find(room, name)
     known, error = attempt(options_of, cls)
@@ -82,8 +83,8 @@ def create(room: Room, name: str, options: Mapping[str, Any], **given: Any) -> A
     checked: dict[str, Any] = {}
     for option, value in options.items():
         if option not in known or option in given:
-            rest = [o for o in known if o not in given]
-            raise ConfigError(f"{room} {name!r} has no option {shown(option)}: {nearest(option, rest)}")
+            rest = (set(known) - set(given)) | set(beside)
+            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, rest)}")
         checked[option] = _typed(f"{room} {name!r} option {option!r}", known[option], value)
     # Attempted: torch has errors of its own for a size that no memory holds, and so may other people's components.
     made, error = attempt(cls, **given, **checked)

@@ -162,8 +162,13 @@ def test_built_in_names_come_first_and_others_are_listed(plugins):
 
 def test_a_size_beyond_all_memory_is_a_config_error_not_a_crash():
     space = registry.create("space", "mlp", {})
-    with pytest.raises(ConfigError, match="'reinforce' cannot be made"):
+    with pytest.raises(ConfigError, match="hidden is 1000000000000000000"):
         registry.create("controller", "reinforce", {"hidden": 10**18}, space=space, seed=0)
+
+
+def test_an_option_of_the_table_itself_is_suggested_too():
+    with pytest.raises(ConfigError, match="did you mean 'budget'"):
+        registry.create("evaluator", "meta", {"budgett": 1}, beside=("name", "budget"))
 
 
 def test_the_architectures_of_a_space_bear_the_name_it_is_registered_by():
