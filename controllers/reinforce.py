@@ -25,7 +25,7 @@ class Reinforce:
     batch           scored trials to an update, from 2: the first batch is judged by its own mean
     entropy         weight of the entropy bonus, from 0, in units of the rewards' mean distance from the baseline
     baseline_decay  of the baseline's moving averages, in [0, 1)
-    hidden, layers  size of the LSTM, from 1; 35 and 2 are the paper's
+    hidden, layers  size of the LSTM, from 1 to 4096 and 16; 35 and 2 are the paper's
 
     The paper's rate of 6e-4 is for 12,800 candidates and stands still in 200. On 10 choices of 4 options, scored by the
     mean option index in [0, 1] (0.5 at random), candidates 81 to 100 and 181 to 200 had the mean scores .50 and .52 at
@@ -56,8 +56,8 @@ class Reinforce:
         _check("batch", batch, batch >= 2, "at least 2, for the first batch to be judged by its own mean")
         _check("entropy", entropy, 0 <= entropy < math.inf, "0 or more, such as 0.03")
         _check("baseline_decay", baseline_decay, 0 <= baseline_decay < 1, "from 0 to below 1, such as 0.9")
-        _check("hidden", hidden, hidden >= 1, "at least 1, such as 35")
-        _check("layers", layers, layers >= 1, "at least 1, such as 2")
+        _check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
+        _check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
         self._space = space
         self._seed = seed
         self._asked = 0

@@ -15,6 +15,9 @@ from nas.protocols import Bank, Learner, SearchSpace, TaskFamily
 if TYPE_CHECKING:
     from torch import nn
 
+MOST_TASKS = 1_000_000
+"""Of any one kind; validation tasks from this number on are the finals' fresh ones."""
+
 
 @dataclass(frozen=True)
 class MetaEvaluator:
@@ -47,8 +50,10 @@ class MetaEvaluator:
 
     def __post_init__(self) -> None:
         for option, least in (("tasks_per_step", 1), ("validation_tasks", 2), ("chunk", 1)):
-            if getattr(self, option) < least:
-                raise ConfigError(f"evaluator {option} = {getattr(self, option)}; it must be at least {least}")
+            if not least <= getattr(self, option) <= MOST_TASKS:
+                raise ConfigError(
+                    f"evaluator {option} = {getattr(self, option)}; it must be from {least} to {MOST_TASKS}"
+                )
         if self.train_queries < 0:
             raise ConfigError(f"evaluator train_queries = {self.train_queries}; it must be 0 (all) or more")
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import config as configs
-from .errors import DataError
+from .config import Parts
+from .errors import DataError, NasError
+from .executors.attempt import attempt, reason
 from .protocols import TaskBatch, TaskShape
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from .export import Exported
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
@@ -51,42 +58,74 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     """Adapts an exported network to the examples in `support` and predicts those in `query`.
 
     Images: one folder a class, named as the class; a query folder may also hold images alone. Regression: CSV files of
-    numbers, inputs first, targets last. Without `query` the support examples themselves are predicted. Raises
-    DataError or ConfigError for a folder or file that cannot be used, saying which and why.
+    numbers, inputs first, targets last; a query file may leave the targets out. Without `query` the support examples
+    themselves are predicted. Raises DataError or ConfigError for a folder or file that cannot be used, saying which and
+    why.
     """
     import torch
 
     from .export import load, meta_learned
 
     exported = load(folder)
-    parts = configs.build(configs.from_json(exported.recipe["config"]))
-    shape = exported.shape
-    if shape.kind == "classification":
-        names = _class_names(support)
-        if not 2 <= len(names) <= shape.num_outputs:
-            raise DataError(
-                f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
-            )
+    parts, network = _made(exported, folder)
+    shape, learner = exported.shape, parts.evaluator.learner
+    names = _classes(support, shape) if shape.kind == "classification" else ()
+    if names:
         given, asked = (_images(path, shape, names) for path in (support, query or support))
     else:
-        names = ()
-        given, asked = (_numbers(path, shape) for path in (support, query or support))
-    network = parts.evaluator.network(exported.architecture, seed=0)
+        given = _numbers(support, shape)
+        asked = given if query is None else _numbers(query, shape, labelled=False)
     weights = meta_learned(network, exported)
     batch = TaskBatch(*(torch.as_tensor(part)[None] for part in (given.x, given.y, asked.x, asked.y)))
-    learner = parts.evaluator.learner
     outputs = learner.adapt(network, weights, batch, shape.kind, learner.steps)[:, 0].detach()
-    if shape.kind == "regression":
-        errors = ((outputs - batch.query_y[0]) ** 2).mean(dim=(1, 2))
-        rows = [Prediction(s, _text(p), _text(t)) for s, p, t in zip(asked.sources, outputs[-1], asked.y, strict=True)]
-        return Adapted(tuple(rows), tuple(errors.tolist()))
+    if not torch.isfinite(outputs).all():
+        raise DataError(
+            f"adapting to {support} gave numbers that are not finite; are its values as large as in training?"
+        )
+    return _classified(outputs, batch, asked, names) if names else _regressed(outputs, batch, asked)
+
+
+def _classified(outputs: Tensor, batch: TaskBatch, asked: _Examples, names: Sequence[str]) -> Adapted:
+    """From outputs (steps + 1, queries, ways), of which those of the classes at hand count."""
     chosen = outputs[:, :, : len(names)].argmax(dim=-1)
-    rows = [
-        Prediction(source, names[int(p)], names[t] if asked.labelled else None)
-        for source, p, t in zip(asked.sources, chosen[-1], asked.y, strict=True)
-    ]
+    truths = [names[label] if asked.labelled else None for label in batch.query_y[0].tolist()]
+    rows = [Prediction(s, names[p], t) for s, p, t in zip(asked.sources, chosen[-1].tolist(), truths, strict=True)]
     curve = (chosen == batch.query_y[0]).float().mean(dim=1).tolist() if asked.labelled else []
     return Adapted(tuple(rows), tuple(curve))
+
+
+def _regressed(outputs: Tensor, batch: TaskBatch, asked: _Examples) -> Adapted:
+    """From outputs (steps + 1, queries, targets)."""
+    truths = [_text(target) if asked.labelled else None for target in batch.query_y[0].tolist()]
+    rows = [Prediction(s, _text(p), t) for s, p, t in zip(asked.sources, outputs[-1].tolist(), truths, strict=True)]
+    errors = ((outputs - batch.query_y[0]) ** 2).mean(dim=(1, 2)).tolist() if asked.labelled else []
+    return Adapted(tuple(rows), tuple(errors))
+
+
+def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
+    """What the recipe stands for, and the network. Raises DataError where they do not fit, as after an edit."""
+
+    def make() -> tuple[Parts, nn.Module]:
+        parts = configs.build(configs.from_json(exported.recipe.get("config")))
+        if parts.evaluator.tasks.shape != exported.shape:
+            raise DataError(f"the recipe's tasks are {parts.evaluator.tasks.shape}, the network's {exported.shape}")
+        return parts, parts.evaluator.network(exported.architecture, seed=0)
+
+    made, error = attempt(make)
+    if error is not None:
+        why = str(error) if isinstance(error, NasError) else reason(error)
+        raise DataError(f"{folder / 'architecture.json'} cannot be used: {why}; export the network again") from error
+    parts, network = made
+    return parts, network
+
+
+def _classes(support: Path, shape: TaskShape) -> tuple[str, ...]:
+    names = _class_names(support)
+    if not 2 <= len(names) <= shape.num_outputs:
+        raise DataError(
+            f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
+        )
+    return names
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -119,36 +158,61 @@ def _images(folder: Path, shape: TaskShape, names: Sequence[str]) -> _Examples:
 def _image(path: Path, input_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """One image as (channels, height, width) in [0, 1]. A grey image is ink on paper: the rarer shade is 1."""
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     channels, height, width = input_shape
-    try:
+
+    def read() -> Image.Image:
         with Image.open(path) as image:
-            grey = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BOX)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
-    values = np.asarray(grey, dtype=np.float32) / np.float32(255)
+            return _plain(image).convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BOX)
+
+    # Attempted: each image format has errors of its own for a damaged file.
+    small, error = attempt(read)
+    if error is not None:
+        raise DataError(f"{path} cannot be read as an image: {reason(error)}")
+    values = np.asarray(small, dtype=np.float32) / np.float32(255)
     if channels == 1:
         inked = 1 - values if np.median(values) > 0.5 else values
         return inked[None].astype(np.float32)
     return values.transpose(2, 0, 1).astype(np.float32)
 
 
-def _numbers(path: Path, shape: TaskShape) -> _Examples:
+def _plain(image: Image) -> Image:
+    """The image as it is meant to be seen: upright, on white paper where it is transparent, with 8 bits a shade."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        shades = np.asarray(upright, dtype=np.float64)
+        return Image.fromarray((255 * (shades - shades.min()) / (np.ptp(shades) or 1)).astype(np.uint8))
+    if not upright.has_transparency_data:
+        return upright
+    paper = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(paper, upright.convert("RGBA")).convert("RGB")
+
+
+def _numbers(path: Path, shape: TaskShape, *, labelled: bool = True) -> _Examples:
+    """The rows of a CSV file; unless `labelled` is asked for, it may lack the targets."""
     import numpy as np
 
-    inputs = shape.input_shape[0]
-    columns = inputs + shape.num_outputs
+    inputs, targets = shape.input_shape[0], shape.num_outputs
     try:
-        table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
+        with warnings.catch_warnings(action="ignore"):  # of a file without rows
+            table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a CSV file of numbers: {error}") from None
-    if table.shape[1] != columns or not np.isfinite(table).all():
+    known = table.shape[1] == inputs + targets
+    if not table.size or not (known or (not labelled and table.shape[1] == inputs)):
         raise DataError(
-            f"{path} has {table.shape[1]} columns; it needs {columns} finite numbers a row: inputs, targets"
+            f"{path} has {len(table)} rows of {table.shape[1]} numbers; it needs rows of {inputs + targets}: "
+            f"{inputs} inputs, {targets} targets"
         )
+    if not np.isfinite(table).all():
+        raise DataError(f"{path} holds a number that is not finite; leave its row out")
     sources = tuple(f"{path}:{row + 1}" for row in range(len(table)))
-    return _Examples(table[:, :inputs], table[:, inputs:], sources, True)
+    y = table[:, inputs:] if known else np.zeros((len(table), targets), dtype=np.float32)
+    return _Examples(table[:, :inputs], y, sources, known)
 
 
 def _text(numbers: Sequence[float]) -> str:

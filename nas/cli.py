@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
+import time
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +16,7 @@ import typer
 from .errors import ConfigError, NasError
 
 if TYPE_CHECKING:
+    from . import registry
     from .launch import Outcome
 
 app = typer.Typer(
@@ -42,10 +46,11 @@ def search(
     from .console import TerminalProgress
 
     loaded = configs.load(config, set_ or [])
-    run = runs.new_run(name, config or configs.QUICK_START)
+    run = runs.new_run(name, configs.QUICK_START if config is None else config)
+    started = time.monotonic()
     with TerminalProgress().shown() as progress:
         outcome = launch.start(loaded, run, progress)
-    _ended(outcome, as_json)
+    _ended(outcome, as_json, time.monotonic() - started)
 
 
 @app.command()
@@ -55,9 +60,10 @@ def resume(name: Name, as_json: Json = False) -> None:
     from .console import TerminalProgress
 
     run = runs.existing_run(name)
+    started = time.monotonic()
     with TerminalProgress().shown() as progress:
         outcome = launch.resume(run, progress)
-    _ended(outcome, as_json)
+    _ended(outcome, as_json, time.monotonic() - started)
 
 
 @app.command()
@@ -151,8 +157,7 @@ def list_(
         names = registry.names(rooms[heading])
         width = max(map(len, names)) + 2
         for name in names:
-            lines = (registry.find(rooms[heading], name).__doc__ or "").strip().splitlines()
-            typer.echo(f"  {name:<{width}}{lines[0] if lines else ''}")
+            typer.echo(f"  {name:<{width}}{_about(rooms[heading], name)}")
     if room is None:
         typer.echo("experiments: " + ", ".join(shipped()))
 
@@ -169,29 +174,66 @@ def check(
 
     try:
         shape = TaskShape(tuple(int(size) for size in inputs.split(",")), outputs)
+        if min(*shape.input_shape, outputs) < 1:
+            raise ValueError
     except ValueError:
-        raise ConfigError(f"--inputs {inputs!r}: give whole numbers with commas, such as 1,28,28") from None
+        raise ConfigError(
+            f"--inputs {inputs!r} --outputs {outputs}: give whole numbers from 1, such as 1,28,28 and 5"
+        ) from None
     typer.echo(check_target(target, shape))
 
 
 def main() -> None:
     """Runs one command. Exit status: 0 done, 1 the work failed, 2 bad usage or config, 130 interrupted."""
-    from .console import fail
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter gets a question mark
     signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
     except NasError as error:
-        fail(str(error))
+        _fail(str(error))
         raise SystemExit(error.exit_status) from None
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+        raise SystemExit(1) from None
+    except _Interrupted:
+        raise SystemExit(INTERRUPTED) from None
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not an Exception or SystemExit, which a candidate's error may be, nor KeyboardInterrupt, for which the
+    library of the command line has an exit status of its own."""
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
     """Ctrl-C outside a search, which has its own handler."""
-    raise SystemExit(INTERRUPTED)
+    raise _Interrupted
 
 
-def _ended(outcome: Outcome, as_json: bool) -> None:
+def _fail(message: str) -> None:
+    """One line on standard error; what could move a terminal's cursor is shown as a question mark."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    sys.stderr.write(f"nas: {line}\n")
+
+
+def _about(room: registry.Room, name: str) -> str:
+    """The first line that a component says of itself, or why there is none."""
+    from . import registry
+
+    try:
+        lines = (registry.find(room, name).__doc__ or "").strip().splitlines()
+    except ConfigError as error:
+        return str(error)
+    return lines[0] if lines else ""
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     from . import runs
     from .console import final_text
 
@@ -202,8 +244,9 @@ def _ended(outcome: Outcome, as_json: bool) -> None:
         typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
     else:
         typer.echo(final_text(outcome.final))
-        typer.echo(f"{folder} holds the trials, the report and the winner.")
-        typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support my_images/")
+        typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
+        mine = "my_images/" if outcome.final["kind"] == "classification" else "my_points.csv"
+        typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,11 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import registry
-from .errors import ConfigError, nearest
+from .errors import ConfigError, nearest, shown
 from .protocols import Controller, Measurer, SearchSpace
 
 QUICK_START = "quickstart"
-ROOMS = ("space", "controller", "tasks", "evaluator")
+LONGEST, DEEPEST = 1_000_000, 16
+"""Characters of a config file, and tables in tables: far more than any needs, and few enough to parse at once."""
+DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
+"""A dotted key of too many parts, for which tomllib's memory grows with the square of their number."""
 
 
 class Table(BaseModel):
@@ -56,7 +59,7 @@ class SearchTable(Table):
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
 
@@ -109,49 +112,62 @@ class Parts:
     baseline_evaluator: Measurer
 
 
+class KeyFault(ConfigError):
+    """What is wrong with one key: `path` has the names of the tables that it is in, then its own."""
+
+    def __init__(self, message: str, path: Sequence[str]) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+
+
 def load(source: str | None, overrides: Sequence[str] = ()) -> Config:
     """Reads a TOML file, or a shipped experiment by its name, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
-    where, text = _read(source or QUICK_START)
+    where, text = _read(QUICK_START if source is None else source)
     data = _parse(where, text)
     for override in overrides:
         _override(data, override)
     try:
         config = from_json(data)
         build(config)
-    except ConfigError as error:
-        raise ConfigError(f"{_place(where, text, str(error), overrides)}{error}") from None
+    except KeyFault as error:
+        raise ConfigError(f"{_place(where, text, error.path, overrides)}: {error}") from None
     return config
 
 
-def from_json(data: Mapping[str, Any]) -> Config:
+def from_json(data: object) -> Config:
     """The config of nested tables. Raises ConfigError naming the first key at fault."""
+    _check_plain(data)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise _explained(error) from None
 
 
 def build(config: Config) -> Parts:
     """Makes the components. Raises ConfigError for an unknown name or option, or a value that is refused."""
     final, search, evaluator = config.final, config.search, config.evaluator
-    space = registry.create("space", config.space.name, config.space.options)
-    baseline = _component("space", final.baseline)
+    space = _made("space", config.space, "space")
+    baseline = _made("space", final.baseline, "final", "baseline")
+    if baseline.name == space.name and _name_and_options(final.baseline) != _name_and_options(config.space):
+        raise KeyFault(
+            f"the baseline is of the searched space {space.name!r} with other options, and its architectures would be "
+            "taken for the space's own: use the same options, or another space",
+            ("final", "baseline"),
+        )
     given = {
-        "tasks": registry.create("tasks", config.tasks.name, config.tasks.options),
-        "learner": _component("learner", evaluator.learner),
+        "tasks": _made("tasks", config.tasks, "tasks"),
+        "learner": _made("learner", evaluator.learner, "evaluator", "learner"),
         "device": search.device,
     }
     return Parts(
         space=space,
-        controller=registry.create(
-            "controller", config.controller.name, config.controller.options, space=space, seed=search.seed
-        ),
-        evaluator=registry.create("evaluator", evaluator.name, evaluator.options, space=space, **given),
+        controller=_made("controller", config.controller, "controller", space=space, seed=search.seed),
+        evaluator=_made("evaluator", evaluator, "evaluator", space=space, **given),
         baseline=baseline,
-        baseline_evaluator=registry.create("evaluator", evaluator.name, evaluator.options, space=baseline, **given),
+        baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
     )
 
 
@@ -161,85 +177,161 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def _component(room: registry.Room, value: str | Component) -> Any:
-    if isinstance(value, str):
-        return registry.create(room, value, {})
-    return registry.create(room, value.name, value.options)
+def _made(room: registry.Room, table: str | Component, *path: str, **given: Any) -> Any:
+    """The component of a table. A ConfigError of it is about the option that it names first, else about its name."""
+    name, options = _name_and_options(table)
+    try:
+        keys = () if isinstance(table, str) else type(table).model_fields
+        return registry.create(room, name, options, beside=keys, **given)
+    except ConfigError as error:
+        text = str(error)
+        named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
+        places = [(found.start(), option) for option, found in named.items() if found]
+        raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
+
+
+def _name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:
+    return (table, {}) if isinstance(table, str) else (table.name, table.options)
 
 
 def _read(source: str) -> tuple[str, str]:
     if source in shipped():
         return source, files("nas.experiments").joinpath(f"{source}.toml").read_text("utf-8")
-    path = Path(source)
     try:
-        return source, path.read_text("utf-8-sig")
+        with Path(source).open(encoding="utf-8-sig") as file:
+            text = file.read(LONGEST + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file or shipped experiment {source!r}: {nearest(source, shipped())}, or give a .toml file"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"config {source!r} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"config {source!r} cannot be read: {error}; save it as UTF-8") from None
+    if len(text) > LONGEST:
+        raise ConfigError(f"config {source!r} has more than {LONGEST} characters; is it the right file?")
+    return source, text
 
 
 def _parse(where: str, text: str) -> dict[str, Any]:
+    huge = re.search(r"[0-9_]{4000}", text)  # Python reads no decimal number of more than 4,300 digits
+    if huge:
+        line = text.count("\n", 0, huge.start()) + 1
+        raise ConfigError(f"{where}:{line}: this holds a number of thousands of digits; give a smaller one")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not valid TOML: {error}") from None
+        return _toml(text)
+    except ValueError as error:
+        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
+        place = f"{where}:{found[1]}" if found else where
+        raise ConfigError(f"{place}: this is not valid TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply to be a config") from None
 
 
+def _toml(text: str) -> dict[str, Any]:
+    """The tables of a text. Raises ValueError, or RecursionError for one that is nested deeply."""
+    if DEEP_KEY.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
+
+
 def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
-    names = key.strip().split(".")
+    names = _names(key)
     if not equals or not all(names):
-        raise ConfigError(f"--set {text!r}: write it as TABLE.KEY=VALUE, for example --set search.trials=20")
+        raise ConfigError(f"--set {shown(text)}: write it as TABLE.KEY=VALUE, for example --set search.trials=20")
     table = data
     for name in names[:-1]:
         inner = table.setdefault(name, {})
         if isinstance(inner, str):  # `learner = "anil"` and `--set evaluator.learner.steps=3` together
             inner = table[name] = {"name": inner}
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {text!r}: {name!r} is a value, not a table")
+            raise ConfigError(f"--set {shown(text)}: {name!r} is a value, not a table")
         table = inner
     table[names[-1]] = _value(value.strip())
+
+
+def _names(key: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in key.split("."))
 
 
 def _value(text: str) -> Any:
     """A TOML value; what is not one is a string, so that paths need no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = _toml(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
-def _explain(error: ValidationError) -> str:
-    detail = error.errors()[0]
-    path = [str(part) for part in detail["loc"] if part not in ("str", "Component", "int", "constrained-int")]
-    key, value = ".".join(path), detail["input"]
-    if detail["type"] == "extra_forbidden":
+def _check_plain(data: object) -> None:
+    """Raises ConfigError for values that no key takes and that would break what comes after: numbers beyond those of
+    TOML, dates, tables in tables in tables without end."""
+    left: list[tuple[tuple[str, ...], int, object]] = [((), 0, data)]
+    while left:
+        path, depth, value = left.pop()
+        key = shown(".".join(path[:DEEPEST]))
+        if depth > DEEPEST:
+            raise KeyFault(f"key {key} is nested too deeply", path[:2])
+        if isinstance(value, dict):
+            left += [((*path, str(name)), depth + 1, inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(path, depth + 1, inner) for inner in value]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise KeyFault(f"key {key} is a number beyond 64 bits; give a smaller one", path)
+        elif isinstance(value, date | datetime | time):
+            raise KeyFault(f"key {key} is {value}, a date or time, which no key takes; if it is a text, quote it", path)
+
+
+def _explained(error: ValidationError) -> KeyFault:
+    """The first key at fault, and why. Where a table and another type would do, a table is judged as a table."""
+    details = error.errors(include_url=False)
+    about = [detail for detail in details if detail["loc"][:2] == details[0]["loc"][:2]]
+    deepest = max(about, key=lambda detail: len(detail["loc"]))
+    location = deepest["loc"]
+    path = [str(part) for part in (*location[:2], *location[3:])]  # the third is pydantic's name for the type tried
+    key = shown(".".join(path)) if path else "the config"
+    if deepest["type"] == "extra_forbidden":
         table = Config if len(path) == 1 else Config.model_fields[path[0]].annotation
         known = list(getattr(table, "model_fields", {}))
-        return f"key {key!r} is not known: {nearest(path[-1], known)}"
-    if detail["type"] == "missing":
-        return f"key {key!r} is missing; give it"
-    if isinstance(value, float) and not math.isfinite(value):
-        value = str(value)
-    shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
-    return f"key {key!r} is {shown}: {detail['msg']}"
+        return KeyFault(f"key {key} is not known: {nearest(path[-1], known)}", path)
+    if deepest["type"] == "missing":
+        return KeyFault(f"key {key} is missing; give it", path)
+    reasons = dict.fromkeys(_reason(detail) for detail in about if len(detail["loc"]) == len(location))
+    return KeyFault(f"key {key} is {shown(deepest['input'])}: {'; '.join(reasons)}", path)
 
 
-def _place(where: str, text: str, message: str, overrides: Sequence[str]) -> str:
-    """'file:line: ' of the key that a message quotes, as far as it can be told; overrides have no line."""
-    quoted = re.findall(r"'([^']+)'", message)
-    if not quoted:
-        return f"{where}: "
-    for name in (quoted[-1] if "option" in message else quoted[0], *quoted):
-        key = name.split(".")[-1]
-        if any(re.search(rf"\b{re.escape(key)}\b", override) for override in overrides):
-            return "--set: "
-        for number, line in enumerate(text.splitlines(), start=1):
-            if re.match(rf"\s*\[?[\"']?(?:\w+\.)*{re.escape(key)}\b", line) or f'"{key}"' in line:
-                return f"{where}:{number}: "
-    return f"{where}: "
+def _reason(detail: Any) -> str:
+    if detail["type"] == "model_type":
+        return "Input should be a table"
+    if detail["type"] == "string_pattern_mismatch":
+        return "Input should be 'auto', 'cpu', 'cuda' or 'cuda:N'"
+    return str(detail["msg"])
+
+
+def _place(where: str, text: str, path: tuple[str, ...], overrides: Sequence[str]) -> str:
+    """Where a key was set: by an override, or in a line of the file; where it is missing, that of its table."""
+    for override in reversed(overrides):
+        key = override.partition("=")[0].strip()
+        names = _names(key)
+        if names == path[: len(names)] or path == names[: len(path)]:
+            return f"--set {shown(key)[1:-1]}"
+    lines = (_line(text, path[:length]) for length in range(len(path), 0, -1))
+    return next((f"{where}:{line}" for line in lines if line), where)
+
+
+def _line(text: str, path: tuple[str, ...]) -> int | None:
+    """The line where a key is set: the text above it, parsed, lacks the key, and with what follows has it."""
+    lines = text.split("\n")
+    start = 1
+    for end in range(1, min(len(lines), 1000) + 1):
+        try:
+            table: Any = tomllib.loads("\n".join(lines[:end]))
+        except ValueError:
+            continue  # it ends in the middle of a value
+        for name in path:
+            table = table.get(name) if isinstance(table, dict) else None
+        if table is not None:
+            return start
+        start = end + 1
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from . import registry
 from .architecture import Trial
 from .config import Config
 from .runs import Run
@@ -34,6 +34,7 @@ class TerminalProgress:
         columns = (BarColumn(30), TextColumn("{task.description}"), Left())
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
+        self._measuring: TaskID | None = None
         self._of = 0
         self._failed = 0
 
@@ -43,12 +44,12 @@ class TerminalProgress:
             yield self
 
     def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
-        self._console.print(header(config, workers))
+        self._say(header(config, workers))
         self._of = config.search.trials
         self._failed = sum(trial.state == "failed" for trial in done)
         self._task = self._bar.add_task(f"{len(done)}/{self._of}", total=self._of, completed=len(done))
         if done:
-            self._console.print(f"{run.name}: {len(done)} candidates were done before")
+            self._say(f"{run.name}: {len(done)} candidates were done before")
 
     def trial(self, trial: Trial, best: Trial) -> None:
         self._failed += trial.state == "failed"
@@ -59,27 +60,32 @@ class TerminalProgress:
         text = f"{done}/{self._of}   {best_text}   failed {self._failed}"
         self._bar.update(self._task, description=text)
         if trial.state == "failed":
-            self._console.print(f"#{trial.number} failed: {trial.error}", markup=False)
+            self._say(f"#{trial.number} failed: {trial.error}")
         elif self._bar.disable and (done % 10 == 0 or done == self._of):
-            self._console.print(text)
+            self._say(text)
 
     def measured(self, done: int, of: int) -> None:
-        if done == 0 or self._task is None:
-            self._task = self._bar.add_task("", total=of)
-        self._bar.update(self._task, completed=done, description=f"{done}/{of} final measurements")
+        if self._measuring is None or self._bar.tasks[self._measuring].finished:
+            self._measuring = self._bar.add_task("", total=of)
+        self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
 
     def stopping(self) -> None:
-        self._console.print("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
+        self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)  # a line of a log stays one line
 
 
 def header(config: Config, workers: int) -> str:
     """One line on what is searched, on what, by whom, how much, and where."""
-    tasks = config.tasks.options
-    ways = f", {tasks.get('ways', 5)}-way {tasks.get('shots', 1)}-shot" if "sinusoid" not in config.tasks.name else ""
+    family = registry.create("tasks", config.tasks.name, config.tasks.options)
+    shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
+    ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
+    kind = f",{ways}{shots}" if ways or shots else ""
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
-            f"{config.space.name} on {config.tasks.name}{ways}",
+            f"{config.space.name} on {config.tasks.name}{kind}",
             config.controller.name,
             f"{config.search.trials} candidates",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
@@ -116,15 +122,16 @@ def final_text(final: Mapping[str, Any]) -> str:
             continue
         lines.append(
             f"{name.format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
-            f"{entry['parameters']:>13,.0f}{entry['flops'] / 1e6:>9.2f}"
+            f"{entry['parameters'] or 0:>13,.0f}{(entry['flops'] or 0) / 1e6:>9.2f}"
         )
     apart = final.get("difference")
     if apart is not None:
-        tasks = final["winner"]["protocol"]["bank"]["count"]
+        tasks = final["tasks"]
         scale = 100 if percent else 1
         shown = f"{scale * apart['value']:+.{1 if percent else 3}f}"
         note = f"   ({tasks} test tasks, paired)"
         lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
+    lines += [f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"]]
     return "\n".join(lines)
 
 
@@ -160,8 +167,3 @@ def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
     failed = [t for t in trials if t["state"] == "failed"]
     lines += [f"#{t['number']} failed: {t['error']}" for t in failed[:most]]
     return "\n".join(lines)
-
-
-def fail(message: str) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"nas: {' '.join(message.split())}\n")

@@ -37,8 +37,10 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
 
     final = store.get("final")
     architecture = winner_of(final)
-    if architecture is None:
+    if final is None:
         raise RunError(f"run {run.name!r} has no winner yet; continue it with `nas resume {run.name}`")
+    if architecture is None:
+        raise RunError(f"run {run.name!r} has no winner: its test failed ; `nas show {run.name}` says why")
     seed = final["winner"]["weights_seed"]
     network = parts.evaluator.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
     result = {key: final["winner"][key] for key in ("value", "interval", "protocol")}

@@ -52,6 +52,16 @@ class WorkerError(NasError):
     """A worker process ended before its candidate was finished."""
 
 
+def shown(value: object) -> str:
+    """A value as a message quotes it: one line of at most 80 characters.
+
+    >>> shown([1, "two"])
+    "[1, 'two']"
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """How to go on from an unknown name: the nearest known one, and all of them.
 

@@ -7,6 +7,7 @@ once, by the winner and by the hand-designed baseline, on the same tasks with th
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -61,7 +62,8 @@ class Finals:
         config, trials = self.config.final, self.store.trials()
         finalists = best(trials, config.top)
         if not finalists:
-            raise SearchError("no candidate was scored, so there is nothing to choose from")
+            why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}" if trials else "none was proposed"
+            raise SearchError(f"no candidate was scored: {why}")
         middle = median(trials)
         baseline = sample(self.parts.baseline, random.Random(0))
         fresh, test = Bank("validation", FRESH, config.validation_tasks), Bank("test", 0, config.tasks)
@@ -69,16 +71,19 @@ class Finals:
             return None
         entries = {t.number: entry for t in finalists if (entry := self._entry(t, fresh))}
         if not entries:
-            raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {self._reason()}")
+            error = self._failures()[-1]["error"]
+            raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {error}")
         winner = max((t for t in finalists if t.number in entries), key=lambda t: float(entries[t.number]["value"]))
         if not self._measure(test, [winner.architecture, baseline]):
             return None
         result = {
             "kind": self.parts.evaluator.tasks.shape.kind,
+            "tasks": config.tasks,
             "finalists": sorted(entries.values(), key=lambda entry: -entry["value"]),
             "median": self._against(winner, middle, fresh),
             **self._tested(winner, baseline, test, fresh),
             "control": None,
+            "failures": self._failures(),
         }
         self.store.put("final", result)
         return result
@@ -92,6 +97,8 @@ class Finals:
         distinct = {a.key: a for a in architectures}.values()
         wanted = [Measurement(a, seed, bank) for seed in self._seeds() for a in distinct]
         missing = [m for m in wanted if self.store.get(m.key) is None]
+        if missing and self.stop():
+            return False
         running = {self._submit(m): m for m in missing}
         done = len(wanted) - len(missing)
         self.on_done(done, len(wanted))
@@ -151,16 +158,23 @@ class Finals:
             "difference": difference(_table(ours), _table(theirs)).to_json() if ours and theirs else None,
         }
 
-    def _reason(self) -> str:
-        errors = [record["error"] for record in self.store.items("measured/").values() if record["error"]]
-        return str(errors[-1])
+    def _failures(self) -> list[dict[str, str]]:
+        """The measurements without a score, and why."""
+        records = self.store.items("measured/")
+        return [{"measurement": key, "error": record["error"]} for key, record in records.items() if record["error"]]
 
 
 def _outcome(future: Future[Score]) -> dict[str, Any]:
     """What is stored of a measurement: its score, or why there is none."""
     error = future.exception()
-    score, error = (None, error) if error is not None else attempt(lambda: future.result().checked().to_json())
+    score, error = (None, error) if error is not None else attempt(_storable, future.result())
     return {"score": score, "error": None if error is None else reason(error)}
+
+
+def _storable(score: Score) -> dict[str, Any]:
+    data = score.checked().to_json()
+    json.dumps(data, allow_nan=False)
+    return data
 
 
 def _table(scores: Sequence[Score]) -> list[tuple[float, ...]]:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from . import runs
-from .architecture import Trial
+from .architecture import Architecture, Trial
 from .config import Config, Parts, build
 from .deliver import write_report
-from .errors import NasError
+from .errors import NasError, SpaceError
+from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .finals import Finals
 from .interrupts import stop_on_signal
+from .protocols import Measurer, SearchSpace, Split
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
@@ -63,8 +65,12 @@ def resume(run: Run, progress: Progress) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is. Raises NasError as `start` does."""
     with Store.open(run.store_path) as store:
         config = runs.config_of(store)
+        parts = build(config)
         with _executor(config) as executor:
-            return _carry_out(run, store, config, build(config), executor, progress)
+            if store.get("final") is None:
+                # Else data that is missing today would be stored as candidates that failed.
+                _try_out(parts, executor)
+            return _carry_out(run, store, config, parts, executor, progress)
 
 
 def _carry_out(
@@ -139,6 +145,27 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 
 
 def _try_out(parts: Parts, executor: Executor) -> None:
-    """Has a worker check device, data and one architecture of each space; its errors are raised here."""
+    """Has a worker check device and data, draw tasks and build a network of each space. Raises NasError."""
     for space, evaluator in ((parts.space, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
-        executor.submit(evaluator.check, sample(space, random.Random(0))).result()
+        error = _trouble(space, evaluator, executor)
+        if isinstance(error, NasError):
+            raise error
+        if error is not None:
+            raise SpaceError(
+                f"space {space.name!r} cannot be tried on {evaluator.tasks.name!r}: {reason(error)}; "
+                "check the options of both"
+            ) from error
+
+
+def _trouble(space: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
+    architecture, error = attempt(sample, space, random.Random(0))
+    return error or executor.submit(_check, evaluator, architecture).exception()
+
+
+def _check(evaluator: Measurer, architecture: Architecture) -> None:
+    import torch
+
+    evaluator.check(architecture)
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    for split in splits:
+        evaluator.tasks.tasks(split, range(1), torch.device("cpu"))

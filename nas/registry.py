@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from .errors import ConfigError, nearest
+from .errors import ConfigError, NasError, nearest, shown
+from .executors.attempt import attempt, reason
 
 Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 
@@ -77,24 +78,31 @@ def find(room: Room, name: str) -> type[Any]:
     for point in _points(room):
         if point.name == name:
             return _load(point)
-    raise ConfigError(f"{room} {name!r} is not known: {nearest(name, names(room))}")
+    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}")
 
 
-def create(room: Room, name: str, options: Mapping[str, Any], **given: Any) -> Any:
+def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
     """An instance of a named component from a config's `options`, with what the program itself gives (space, seed, …).
 
     Options are checked against the annotations of the class's constructor; nothing is coerced. Raises ConfigError,
-    with the nearest option, for an unknown one, a wrong type, or a value that the constructor refuses.
+    with the nearest option, for an unknown one, a wrong type, or a value that the constructor cannot take. `beside` are
+    the keys that may stand beside the options, so that they are suggested too.
     """
     cls = find(room, name)
-    known = options_of(cls)
+    known, error = attempt(options_of, cls)
+    if error is not None:
+        raise ConfigError(f"{room} {name!r} has a constructor whose options cannot be read: {reason(error)}")
     checked: dict[str, Any] = {}
     for option, value in options.items():
         if option not in known or option in given:
-            rest = [o for o in known if o not in given]
-            raise ConfigError(f"{room} {name!r} has no option {option!r}: {nearest(option, rest)}")
+            rest = (set(known) - set(given)) | set(beside)
+            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, rest)}")
         checked[option] = _typed(f"{room} {name!r} option {option!r}", known[option], value)
-    return cls(**given, **checked)
+    # Attempted: torch has errors of its own for a size that no memory holds, and so may other people's components.
+    made, error = attempt(cls, **given, **checked)
+    if error is not None:
+        raise error if isinstance(error, NasError) else ConfigError(f"{room} {name!r} cannot be made: {reason(error)}")
+    return made
 
 
 def options_of(cls: type[Any]) -> dict[str, Any]:
@@ -109,10 +117,14 @@ def _typed(what: str, annotation: Any, value: Any) -> Any:
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
         # Through JSON, so that a list may stand for a tuple and a string for a path, as a config file writes them.
-        return adapter.validate_json(json.dumps(value))
+        typed = adapter.validate_json(json.dumps(value))
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
-        raise ConfigError(f"{what} is {value!r}: {reasons}") from None
+        raise ConfigError(f"{what} is {shown(value)}: {reasons}") from None
+    # To pydantic, true and 1.0 are among the options of Literal[1, 2].
+    if isinstance(typed, int) and type(typed) is not type(value):
+        raise ConfigError(f"{what} is {shown(value)}: Input should be a valid integer")
+    return typed
 
 
 def _points(room: Room) -> list[EntryPoint]:
@@ -120,8 +132,8 @@ def _points(room: Room) -> list[EntryPoint]:
 
 
 def _load(point: EntryPoint) -> type[Any]:
-    try:
-        loaded: type[Any] = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {error}") from error
-    return loaded
+    loaded, error = attempt(point.load)
+    if error is not None:
+        raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {reason(error)}") from error
+    found: type[Any] = loaded
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from . import config as configs
 from .architecture import Architecture, Trial
 from .config import Config
-from .errors import RunError
+from .errors import ConfigError, NasError, RunError, StoreError
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -45,7 +46,11 @@ def run_of(name: str) -> Run:
         shown = name if len(name) <= 70 else name[:67] + "…"
         raise RunError(f"run name {shown!r} cannot be used; take 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     folder = runs_folder() / name
-    if folder.is_symlink():
+    try:
+        linked = folder.is_symlink()
+    except OSError as error:
+        raise RunError(f"{folder} cannot be used: {error.strerror}; set NAS_RUNS to a folder of yours") from None
+    if linked:
         raise RunError(f"{folder} is a link; a run is a folder of its own")
     return Run(name, folder)
 
@@ -56,26 +61,32 @@ def new_run(name: str | None, config_name: str) -> Run:
     Nothing is written. Raises RunError where the name is taken.
     """
     if name is None:
-        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50]
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-")
         number = 1
         while (run := run_of(f"{stem}-{number}")).folder.exists():
             number += 1
         return run
     run = run_of(name)
-    if run.folder.exists():
+    if run.store_path.exists():
         raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
+    if run.folder.exists():
+        raise RunError(f"{run.folder} exists already, but holds no run; remove it, or give another --name")
     return run
 
 
 def create(run: Run, config: Config) -> Store:
-    """Makes the run's folder and store. Raises RunError where another process was faster."""
+    """Makes the run's folder and store, or nothing. Raises RunError where another process was faster."""
     try:
         run.folder.mkdir(parents=True)
     except FileExistsError:
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
-    return Store.create(run.store_path, {"config": config.to_json()})
+    try:
+        return Store.create(run.store_path, {"config": config.to_json()})
+    except NasError:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
 
 
 def existing_run(name: str) -> Run:
@@ -89,14 +100,20 @@ def existing_run(name: str) -> Run:
 
 
 def config_of(store: Store) -> Config:
-    """The config that a run was started with."""
-    return configs.from_json(store.meta["config"])
+    """The config that a run was started with. Raises StoreError where the store has none that this version knows."""
+    try:
+        return configs.from_json(store.meta.get("config"))
+    except ConfigError as error:
+        raise StoreError(f"{store.path} holds no config of this version of adaptnas: {error}") from error
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
     """The done trials with the highest scores, one an architecture; earlier ones first among equals."""
     ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (-t.value, t.number))
-    return list({t.architecture.key: t for t in reversed(ranked)}.values())[::-1][:count]
+    leaders: dict[str, Trial] = {}
+    for trial in ranked:
+        leaders.setdefault(trial.architecture.key, trial)
+    return list(leaders.values())[:count]
 
 
 def median(trials: Sequence[Trial]) -> Trial:
@@ -113,7 +130,7 @@ def summary(run: Run) -> dict[str, Any]:
         return {
             "name": run.name,
             "state": state(store, run),
-            "config": store.meta["config"],
+            "config": config_of(store).to_json(),
             "trials": [trial.to_json() for trial in trials],
             "best": leader[0].number if leader else None,
             "final": store.get("final"),

@@ -31,8 +31,9 @@ def estimate(values: Sequence[Sequence[float]]) -> Estimate:
 
     Two-way random effects without replication: with mean squares of tasks T, seeds S and residual E, the mean's
     variance is (T + S - E) / (seeds * tasks); its degrees of freedom are Satterthwaite's (Searle, Casella & McCulloch,
-    "Variance components", 1992, chapter 4). A negative seed component counts as zero. With one seed the interval is
-    over tasks alone. Raises NasError for fewer than two tasks or rows of unequal length.
+    "Variance components", 1992, chapter 4), but never fewer than the smaller of seeds and tasks less one: with E in the
+    sum they can fall to near zero and the interval to nonsense. A negative seed component counts as zero. With one seed
+    the interval is over tasks alone. Raises NasError for fewer than two tasks or rows of unequal length.
     """
     table = _table(values)
     seeds, tasks = table.shape
@@ -47,7 +48,7 @@ def estimate(values: Sequence[Sequence[float]]) -> Estimate:
         if by_seed > residual:
             total = by_task + by_seed - residual
             parts = by_task**2 / (tasks - 1) + by_seed**2 / (seeds - 1) + residual**2 / ((seeds - 1) * (tasks - 1))
-            freedom = total**2 / parts
+            freedom = max(min(seeds, tasks) - 1.0, total**2 / parts)
     stderr = math.sqrt(total / (seeds * tasks))
     margin = stderr * t_quantile(0.975, freedom)
     return Estimate(mean, stderr, mean - margin, mean + margin)

@@ -46,7 +46,7 @@ def load(folder: Path) -> Exported:
             raise DataError(f"{file} is missing; {folder} must be a folder written by `nas export`")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not of format {FORMAT}, the one this version reads; {REMEDY}")

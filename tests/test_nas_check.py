@@ -1,0 +1,141 @@
+"""`nas check` tells a sound space from the kinds of unsound ones, in one line each, whatever the file does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas import check as checks
+from nas.errors import ConfigError, SpaceError
+from nas.protocols import TaskShape
+
+SHAPE = TaskShape((1, 4, 4), 3)
+GOOD = """
+from __future__ import annotations
+from dataclasses import dataclass
+import torch
+
+@dataclass(frozen=True)
+class Spec:
+    width: int
+    deep: bool
+
+class Space:
+    name = "mine"
+    {init}
+    def decide(self, choose):
+        {decide}
+        return Spec(choose("width", [4, 8, 12]), choose("deep", [False, True]))
+    def build(self, spec, task):
+        {build}
+        size = 1
+        for side in task.input_shape:
+            size *= side
+        body = [torch.nn.Linear(size, spec.width), torch.nn.Tanh()]
+        if spec.deep:
+            body += [torch.nn.Linear(spec.width, spec.width), torch.nn.Tanh()]
+        return torch.nn.Sequential(torch.nn.Flatten(), *body, torch.nn.Linear(spec.width, task.num_outputs))
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SAMPLES", 60)
+    monkeypatch.setattr(checks, "BUILDS", 4)
+
+
+def target(folder: Path, text: str, name: str = "my_space", what: str = "Space") -> str:
+    (folder / f"{name}.py").write_text(text)
+    return f"{folder / name}.py:{what}"
+
+
+def space(init: str = "", decide: str = "pass", build: str = "pass") -> str:
+    return GOOD.format(init=init, decide=decide, build=build)
+
+
+def test_a_sound_space_is_said_to_be_sound_with_its_size(tmp_path):
+    verdict = checks.check(target(tmp_path, space()), SHAPE)
+    assert verdict.startswith("mine: sound. 60 architectures")
+    assert verdict.endswith("; 6 architectures in all.")
+
+
+@pytest.mark.parametrize("name", ["random", "dataclasses", "torch", "nas", "my-space"])
+def test_a_file_may_be_called_as_a_module_of_others(tmp_path, name):
+    before = sys.modules.get(name)
+    assert "sound" in checks.check(target(tmp_path, space(), name=name), SHAPE)
+    assert sys.modules.get(name) is before
+
+
+@pytest.mark.parametrize(
+    "options, part",
+    [
+        ({"decide": "raise ValueError('bad\\nluck')"}, "ValueError: bad luck"),
+        ({"decide": "choose('none', [])"}, "choice 'none' has no options"),
+        ({"decide": "choose('width', [1])"}, "choice 'width' is made twice"),
+        ({"decide": "[choose(f'{i}', [1]) for i in range(10**6)]"}, "more than 10000 choices"),
+        ({"decide": "choose.reject('never')"}, "rejected 1000 in a row"),
+        ({"decide": "return object()"}, "spec must compare by value"),
+        ({"decide": "return __import__('random').random()"}, "nothing but its choices"),
+        ({"decide": "return choose(str(__import__('random').random()), [1, 2])"}, "is missing"),
+        ({"decide": "raise SystemExit(3)"}, "SystemExit: 3"),
+        ({"decide": "self.decide(choose)"}, "RecursionError"),
+        ({"build": "return None"}, "TypeError"),
+        ({"build": "raise KeyError('w')"}, "KeyError: 'w'"),
+        ({"build": "return torch.nn.Flatten()"}, "16"),
+        ({"build": "return torch.nn.Linear(7, 3)"}, "RuntimeError"),
+        ({"init": "name = property(lambda self: 1 / 0)"}, "needs a `name`, `decide` and `build`: division by zero"),
+        ({"init": "def __init__(self, size): ..."}, "cannot be made without arguments"),
+        ({"init": "def __init__(self): raise SystemExit"}, "cannot be made without arguments: SystemExit"),
+        ({"init": "1 / 0"}, "cannot be imported: ZeroDivisionError"),
+        ({"init": ")"}, "cannot be imported: SyntaxError"),
+        ({"init": "import no_such_module_here"}, "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_an_unsound_space_is_refused_with_the_law_it_breaks(tmp_path, options, part):
+    with pytest.raises((SpaceError, ConfigError)) as caught:
+        checks.check(target(tmp_path, space(**options)), SHAPE)
+    message = str(caught.value)
+    assert part in message
+    assert caught.value.exit_status == 2
+    assert len(message) < 700
+
+
+def test_a_space_that_breaks_on_a_rare_path_only_is_unsound(tmp_path):
+    """One architecture of 4,096: random ones miss it, counting does not."""
+    rare = "bits = [choose(f'b{i}', [0, 1]) for i in range(12)]\n        assert not all(bits), 'all of them'"
+    with pytest.raises(SpaceError, match="'mine' is not sound: all of them"):
+        checks.check(target(tmp_path, space(decide=rare)), SHAPE)
+
+
+def test_a_space_too_large_to_count_is_sound(tmp_path, monkeypatch):
+    few: Any = checks.count
+    monkeypatch.setattr(checks, "count", lambda space: few(space, limit=100, samples=100))
+    large = "[choose(f'c{i}', list(range(10))) for i in range(20)]"
+    assert "about 6e+20" in checks.check(target(tmp_path, space(decide=large)), SHAPE)
+    huge = "[choose(f'c{i}', list(range(10))) for i in range(400)]"
+    assert "more than 1e308 architectures" in checks.check(target(tmp_path, space(decide=huge)), SHAPE)
+
+
+@pytest.mark.parametrize(
+    "what, part",
+    [
+        ("", "not of the form FILE.py:NAME"),
+        ("my_space.py", "not of the form"),
+        ("my_space.py:", "not of the form"),
+        ("my_space.txt:Space", "not of the form"),
+        ("nas.space:Space", "not of the form"),
+        ("none.py:Space", "there is no file 'none.py'"),
+        ("my_space.py:Other", "AttributeError"),
+        ("my_space.py:Spec", "cannot be made without arguments"),
+        ("my_space.py:dataclass", "cannot be made|needs a `name`"),
+        ("my_space.py:annotations", "cannot be made without arguments"),
+    ],
+)
+def test_a_target_that_is_no_space_is_refused(tmp_path, monkeypatch, what, part):
+    monkeypatch.chdir(tmp_path)
+    target(tmp_path, space())
+    with pytest.raises(ConfigError, match=part):
+        checks.check(what, SHAPE)

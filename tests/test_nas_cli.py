@@ -1,0 +1,421 @@
+"""The command line as a person or a script meets it: exit status, one line for a mistake, one document for --json.
+
+As a script: the command `nas`, with candidates that wait at a gate (`test_nas_cli.py FOLDER search …`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_search import read_numbers
+
+from nas import cli, launch
+from nas.architecture import Architecture, Score
+from nas.config import Config, Parts, build
+from nas.protocols import Bank
+from nas.store import Store
+
+TOY = """
+[space]
+name = "mlp"
+widths = [4, 8]
+max_depth = 2
+[controller]
+name = "evolution"
+population = 2
+tournament = 1
+[tasks]
+name = "sinusoid"
+shots = 4
+queries = 4
+[evaluator]
+learner = { name = "maml", inner_lr = 0.01, steps = 2 }
+norm = "none"
+budget = 2
+tasks_per_step = 2
+validation_tasks = 4
+[search]
+trials = 3
+workers = 1
+device = "cpu"
+[final]
+top = 1
+seeds = 2
+budget = 2
+validation_tasks = 4
+tasks = 4
+baseline = "mlp40"
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a config, one finished run of it by the real command, and the winner's export."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "toy.toml").write_text(TOY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> subprocess.CompletedProcess[str]:
+    ended = command(place, "search", "toy.toml", "--json")
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real command, in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "NAS_RUNS"}
+    return subprocess.run(
+        [sys.executable, "-m", "nas", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def nas(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Said]]:
+    """The command in this process: quick, since torch is imported once."""
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("NAS_RUNS", raising=False)
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
+        capsys.readouterr()
+        status: Any = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        said = capsys.readouterr()
+        return Said(int(status or 0), said.out, said.err)
+
+    yield call
+    signal.signal(signal.SIGINT, before)
+
+
+def test_json_of_a_search_is_one_document_on_standard_output_and_the_rest_is_on_standard_error(finished, nas):
+    document = json.loads(finished.stdout)
+    assert finished.stdout.count("\n") == 1
+    assert "mlp on sinusoid · evolution · 3 candidates · 1 worker" in finished.stderr
+    assert "3/3   best " in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert (document["name"], document["state"]) == ("toy-1", "done")
+    assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
+    assert set(document["trials"][0]) == {
+        "number", "architecture", "key", "state", "budget", "seed", "score", "seconds", "error",
+    }  # fmt: skip
+    assert {"winner", "baseline", "control", "difference"} <= set(document["final"])
+    for role in ("winner", "baseline"):
+        assert {"value", "interval", "protocol"} <= set(document["final"][role])
+    assert json.loads(nas("show", "toy-1", "--json").out) == document
+
+
+def test_a_finished_run_is_shown_resumed_reported_exported_and_adapted(finished, nas, place):
+    shown = nas("show", "toy-1")
+    assert (shown.status, shown.err) == (0, "")
+    assert "toy-1: done, 3 of 3 candidates" in shown.out
+    assert "mlp40 baseline" in shown.out
+    resumed = nas("resume", "toy-1")
+    assert resumed.status == 0
+    assert "mlp40 baseline" in resumed.out
+    assert "nas export toy-1 --out my_net · nas adapt my_net --support my_points.csv" in resumed.out
+    assert json.loads(nas("show", "toy-1", "--json").out) == json.loads(finished.stdout)
+    report = nas("report", "toy-1")
+    assert report.status == 0
+    assert (place / report.out.splitlines()[0]).read_text().startswith("<!doctype html>")
+    exported = nas("export", "toy-1", "--out", "net")
+    assert (exported.status, exported.err) == (0, "")
+    assert "net/model.py" in exported.out.split()
+    (place / "mine.csv").write_text("0,1\n1,2\n2,1\n")
+    adapted = nas("adapt", "net", "--support", "mine.csv", "--json")
+    document = json.loads(adapted.out)
+    assert [row["truth"] for row in document["predictions"]] == ["1", "2", "1"]
+    assert len(document["curve"]) == 3
+    assert "mine.csv:1: " in nas("adapt", "net", "--support", "mine.csv").out
+    again = nas("export", "toy-1", "--out", "net")
+    assert again == Said(2, "", "nas: net exists and is not an empty folder; choose another one, or empty it\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (["search", "none.toml"], "there is no file or shipped experiment 'none.toml'"),
+        (["search", ""], "cannot be read"),
+        (["search", "."], "cannot be read"),
+        (["search", "toy.toml", "--set", "search.trails=1"], "did you mean 'trials'"),
+        (["search", "toy.toml", "--set", "space.widths=[1,1]"], "--set space.widths: mlp widths"),
+        (["search", "toy.toml", "--set", "nonsense"], "write it as TABLE.KEY=VALUE"),
+        (["search", "toy.toml", "--name", "../x"], "run name '../x' cannot be used"),
+        (["search", "toy.toml", "--name", ""], "run name '' cannot be used"),
+        (["search", "toy.toml", "--name", "x" * 300], "cannot be used"),
+        (["search", "toy.toml", "--name", "a\x1b[2Jb"], "'a\\x1b[2Jb' cannot be used"),
+        (["search", "toy.toml", "--name", "toy-1"], "continue it with `nas resume toy-1`"),
+        (["search", "toy.toml", "--set", "search.device=cuda"], "device is 'cuda' but torch sees no GPU"),
+        (["resume", "none"], "there is no run 'none' in runs; there are: "),
+        (["resume", ""], "cannot be used"),
+        (["show", "none"], "there is no run 'none'"),
+        (["report", "none"], "there is no run 'none'"),
+        (["export", "none", "--out", "x"], "there is no run 'none'"),
+        (["export", "toy-1", "--out", "toy.toml"], "is not an empty folder"),
+        (["export", "toy-1", "--out", "/proc/none/x"], "cannot be written"),
+        (["adapt", "none", "--support", "toy.toml"], "architecture.json is missing"),
+        (["list", "nonsense"], "there is no list of 'nonsense'"),
+        (["list", "space"], "did you mean 'spaces'"),
+        (["check", "none.py:Space"], "there is no file 'none.py'"),
+        (["check", "toy.toml"], "not of the form FILE.py:NAME"),
+        (["check", "none.py:Space", "--inputs", "1,x"], "give whole numbers from 1"),
+        (["check", "none.py:Space", "--inputs", "0"], "give whole numbers from 1"),
+        (["check", "none.py:Space", "--outputs", "-1"], "give whole numbers from 1"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_status_2(nas, finished, place, monkeypatch, arguments, part):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    before = sorted(str(path) for path in place.rglob("*"))
+    said = nas(*arguments)
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("nas: ")
+    assert said.err.count("\n") == 1
+    assert part in said.err
+    assert "\x1b" not in said.err
+    assert sorted(str(path) for path in place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["search", "--nonsense"], ["show"], ["export", "x"], []])
+def test_a_mistake_in_the_command_itself_is_status_2(nas, arguments):
+    said = nas(*arguments)
+    assert said.status == 2
+    assert "Traceback" not in said.err
+
+
+def test_a_mistake_by_the_real_command_is_one_line_and_nothing_is_written(tmp_path):
+    (tmp_path / "bad.toml").write_text('[space]\nname = "mpl"\n[tasks]\nname = "sinusoid"\n')
+    ended = command(tmp_path, "search", "bad.toml")
+    line = "nas: bad.toml:2: space 'mpl' is not known: did you mean 'mlp'? Known: "
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(line)
+    assert ended.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["bad.toml"]
+
+
+def test_a_path_that_the_system_refuses_is_one_line(nas, finished):
+    said = nas("export", "toy-1", "--out", "x" * 300)
+    assert said.status in (1, 2)
+    assert "File name too long" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_an_unfinished_or_damaged_run_is_refused(nas, finished, place):
+    (place / "runs" / "cut").mkdir()
+    run = place / "runs" / "cut" / "trials.sqlite"
+    Store.create(run, {"config": json.loads(finished.stdout)["config"]}).close()
+    said = nas("export", "cut", "--out", "other")
+    assert (said.status, said.err) == (2, "nas: run 'cut' has no winner yet; continue it with `nas resume cut`\n")
+    assert not (place / "other").exists()
+    assert "cut: interrupted, 0 of 3 candidates" in nas("show", "cut").out
+    run.write_bytes(b"garbage" * 1000)
+    for name in ("show", "report", "resume"):
+        said = nas(name, "cut")
+        assert said.status == 1
+        assert "trials.sqlite" in said.err
+        assert said.err.count("\n") == 1
+    assert run.read_bytes() == b"garbage" * 1000
+
+
+def test_every_component_is_listed_with_a_line_and_a_broken_plugin_breaks_no_list(nas, monkeypatch):
+    from importlib.metadata import EntryPoint, EntryPoints
+
+    from nas import registry
+
+    said = nas("list")
+    assert said.status == 0
+    for room, heading in {"space": "spaces", "controller": "controllers", "tasks": "tasks"}.items():
+        assert f"{heading}:\n" in said.out
+        assert set(registry.names(room)) <= set(said.out.split())
+    assert "experiments: " in said.out
+    broken = [EntryPoint("mine", "no_such_module_here:Space", "nas.search_spaces")]
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: EntryPoints(broken if "space" in group else []))
+    said = nas("list", "spaces")
+    assert said.status == 0
+    assert "mlp" in said.out
+    assert "'mine' (no_such_module_here:Space) cannot be loaded" in said.out
+
+
+def test_a_space_of_ones_own_is_checked(nas, tmp_path):
+    path = tmp_path / "random.py"
+    path.write_text("from nas.search_spaces.mlp import Mlp\n")
+    said = nas("check", f"{path}:Mlp", "--inputs", "2", "--outputs", "1")
+    assert said.status == 0
+    assert "mlp: sound." in said.out
+
+
+def test_ctrl_c_in_a_check_ends_with_130_and_is_no_verdict(nas, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import signal\nclass Space:\n    name = 'x'\n    build = None\n"
+        "    def decide(self, choose):\n        signal.raise_signal(signal.SIGINT)\n"
+    )
+    assert nas("check", f"{path}:Space") == Said(130, "", "")
+
+
+def test_help_is_light():
+    """What `nas --help` imports: none of the heavy ones."""
+    heavy = "torch numpy pydantic networkx matplotlib tensorboard scipy safetensors sqlite3 multiprocessing"
+    script = f"import sys, nas.cli; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Candidates that say which process they are in, and wait, while there is a file `closed`, for a word to go on."""
+
+    folder: Path
+    tasks: Any
+    learner: Any
+
+    def check(self, architecture: Architecture) -> None:
+        pass
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
+        sys.stdout.write("noise on standard output\n")
+        if (self.folder / "closed").exists():
+            (self.folder / "pids").write_text(f"{os.getpid()}\n")
+            (self.folder / "go").read_text()
+        value = sum(architecture.picks.values()) / 7
+        return Score(value, 0.1, (0.0, value), (value, value + 0.1), {"parameters": 1.0, "flops": 1.0})
+
+    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
+        return replace(self.evaluate(architecture, budget, seed), metrics={})
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    (tmp_path / "toy.toml").write_text(TOY)
+    (tmp_path / "closed").touch()
+    for pipe in ("pids", "go"):
+        os.mkfifo(tmp_path / pipe)
+    return tmp_path
+
+
+def gated(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, str(folder), *arguments],
+        cwd=folder,
+        env={**os.environ, "NAS_RUNS": str(folder / "runs")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(process: subprocess.Popen[str], word: str) -> None:
+    """Reads what the process says until a line has the word."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"ended without saying {word!r}")
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_lets_the_running_candidate_finish_and_a_resume_goes_on(gate, number):
+    process = gated(gate, "search", "toy.toml", "--name", "a", "--json")
+    (pid,) = read_numbers(gate / "pids", 1)
+    process.send_signal(number)
+    until(process, "stopping: ")
+    (gate / "go").write_text("go")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    document = json.loads(out)
+    assert out.count("\n") == 1
+    assert (document["state"], document["final"], document["best"]) == ("interrupted", None, 0)
+    assert [trial["state"] for trial in document["trials"]] == ["done"]
+    assert gone(pid)
+    assert "Traceback" not in err
+    if number == signal.SIGTERM:
+        return
+    (gate / "closed").unlink()
+    resumed = gated(gate, "resume", "a", "--json")
+    out, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, err
+    after = json.loads(out)
+    assert after["state"] == "done"
+    assert after["trials"][0] == document["trials"][0]
+    assert len(after["trials"]) == 3
+
+
+def test_two_signals_end_at_once_with_nothing_left_behind(gate):
+    process = gated(gate, "search", "toy.toml", "--name", "a")
+    (pid,) = read_numbers(gate / "pids", 1)
+    process.send_signal(signal.SIGINT)
+    until(process, "stopping: ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, "Traceback" in err) == ("", False)
+    until_gone(pid)
+    with Store.open(gate / "runs" / "a" / "trials.sqlite", readonly=True) as store:
+        assert [trial.state for trial in store.trials()] == ["pending"]
+
+
+def until_gone(pid: int) -> None:
+    """The system may take a moment to bury a process that was killed: its parent is gone, and another adopts it."""
+    for _ in range(10_000):
+        if gone(pid) or Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z"):
+            return
+        os.sched_yield()
+    raise AssertionError(f"worker {pid} outlives its master")
+
+
+def test_numbers_of_a_toy_run_are_finite(finished):
+    values = [trial["score"]["value"] for trial in json.loads(finished.stdout)["trials"]]
+    assert np.isfinite(values).all()
+
+
+def main(folder: Path) -> None:
+    """The command `nas`, with candidates that wait at the gate in a folder."""
+
+    def gated_parts(config: Config) -> Parts:
+        parts = build(config)
+        waits: Any = Gated(folder, parts.evaluator.tasks, parts.evaluator.learner)
+        return replace(parts, evaluator=waits, baseline_evaluator=waits)
+
+    launch.build = gated_parts
+    cli.main()
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv.pop(1))
+    main(where)

@@ -1,0 +1,132 @@
+"""What a person reads of a run: numbers with their intervals, and a bar that counts right after a resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nas.architecture import Architecture, Score, Trial
+from nas.config import from_json
+from nas.console import TerminalProgress, final_text, header, score_text, trials_text
+from nas.runs import run_of
+
+CONFIG = from_json(
+    {
+        "space": {"name": "few-shot-cell"},
+        "tasks": {"name": "glyphs", "ways": 7, "shots": 2},
+        "search": {"trials": 12, "device": "cpu"},
+    }
+)
+
+
+def trial(number: int, value: float | None = 0.5, error: str = "") -> Trial:
+    if value is None:
+        return Trial(number, Architecture("s", {"a": number}), 1, 0, "failed", error=error)
+    score = Score(value, 0.005, metrics={"parameters": 12345.0, "flops": 2.5e6})
+    return Trial(number, Architecture("s", {"a": number}), 1, 0, "done", score, seconds=1.25)
+
+
+def entry(value: float, **more: Any) -> dict[str, Any]:
+    return {
+        "value": value,
+        "interval": [value - 0.01, value + 0.01],
+        "seeds": [value, value],
+        "parameters": 12345.0,
+        "flops": 2.5e6,
+        "number": 4,
+        "protocol": {},
+        **more,
+    }
+
+
+def final(**changes: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "kind": "classification",
+        "tasks": 600,
+        "finalists": [entry(0.8), entry(0.7, number=2)],
+        "median": {**entry(0.6, number=1), "difference": {"value": 0.2, "interval": [0.15, 0.25]}},
+        "winner": entry(0.882),
+        "baseline": entry(0.841, name="conv4"),
+        "difference": {"value": 0.041, "interval": [0.032, 0.05]},
+        "failures": [],
+    }
+    return {**usual, **changes}
+
+
+def test_the_header_says_what_is_searched_on_what_by_whom_and_where():
+    assert (
+        header(CONFIG, 2) == "few-shot-cell on glyphs, 7-way 2-shot · reinforce · 12 candidates · 2 workers on the CPU"
+    )
+
+
+def test_a_score_has_the_half_width_of_its_95_percent_interval():
+    assert score_text(trial(0, 0.8714)) == "0.871 ± .010"
+    assert score_text(trial(0, None)) == "–"
+
+
+def test_the_final_table_has_percentages_intervals_and_the_paired_difference():
+    text = final_text(final())
+    assert "with 2 seeds: #4 80.0 %, #2 70.0 %" in text
+    assert "#1 60.0 %; the winner is +20.0 (+15.0 – +25.0) better" in text
+    rows = {line.split("  ")[0]: line.split() for line in text.splitlines()}
+    assert rows["winner #4"][2:] == ["88.2", "%", "87.2", "–", "89.2", "12,345", "2.50"]
+    assert rows["conv4 baseline"][2:] == ["84.1", "%", "83.1", "–", "85.1", "12,345", "2.50"]
+    assert rows["difference"][1:5] == ["+4.1", "+3.2", "–", "+5.0"]
+    assert rows["difference"][5:] == ["(600", "test", "tasks,", "paired)"]
+
+
+def test_regression_is_not_in_percent():
+    text = final_text(final(kind="regression"))
+    assert "test −MSE" in text
+    assert "%" not in text.replace("95 % interval", "")
+    assert "0.872 to 0.892" in text
+
+
+def test_what_failed_or_is_unknown_is_said_and_breaks_nothing():
+    failures = [{"measurement": "measured/test/s/1/2", "error": "ValueError: no"}]
+    text = final_text(final(winner=None, difference=None, median=None, failures=failures))
+    assert "winner                      failed" in text
+    assert "measured/test/s/1/2 failed: ValueError: no" in text
+    assert "conv4 baseline" in final_text(final(baseline=entry(0.5, name="conv4", parameters=None, flops=None)))
+
+
+def test_the_table_of_trials_is_sorted_cut_and_names_the_failures():
+    shown = [trial(number, 0.5 + number / 100).to_json() for number in range(25)]
+    shown += [trial(25, None, "ValueError: no").to_json(), Trial(26, Architecture("s", {}), 1, 0).to_json()]
+    lines = trials_text(shown).splitlines()
+    assert lines[1].split()[:2] == ["#24", "0.7400"]
+    assert len(lines) == 1 + 20 + 1 + 1
+    assert lines[-2] == "… and 5 more; all with --json"
+    assert lines[-1] == "#25 failed: ValueError: no"
+
+
+@pytest.fixture
+def progress() -> TerminalProgress:
+    return TerminalProgress()
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then_on_standard_error(progress, capsys):
+    with progress.shown():
+        progress.started(run_of("a"), CONFIG, [trial(0), trial(1, None)], workers=1)
+        for number in range(2, 12):
+            last = trial(number) if number != 5 else trial(5, None, "ValueError: [red]no[/red]")
+            progress.trial(last, trial(0))
+        progress.stopping()
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[1] == "a: 2 candidates were done before"
+    assert "#5 failed: ValueError: [red]no[/red]" in lines
+    assert "10/12   best 0.500 ± .010 (#0)   failed 2" in lines
+    assert "12/12   best 0.500 ± .010 (#0)   failed 2" in lines
+    assert "press Ctrl-C again" in " ".join(lines[-2:])
+
+
+def test_each_bank_of_the_finals_has_its_own_count_also_after_a_resume(progress):
+    with progress.shown():
+        progress.started(run_of("a"), CONFIG, [trial(n) for n in range(12)], workers=1)
+        for done, of in ((3, 6), (4, 6), (5, 6), (6, 6), (0, 4), (1, 4)):
+            progress.measured(done, of)
+    counts = [(task.completed, task.total) for task in progress._bar.tasks]
+    assert counts == [(12, 12), (6, 6), (1, 4)]

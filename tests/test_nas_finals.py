@@ -1,0 +1,288 @@
+"""The finals: fresh tasks choose the winner, test tasks are touched once and last, and nothing is measured twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.architecture import Architecture, Score, Trial
+from nas.config import Config, Parts, from_json
+from nas.errors import SearchError
+from nas.executors import InlineExecutor
+from nas.finals import FRESH, Finals
+from nas.protocols import Bank, TaskShape
+from nas.runs import Run
+from nas.space import enumerate_all
+from nas.statistics import difference, estimate
+from nas.store import Store
+
+NUM_TASKS = {"validation": 5, "test": 7}
+Call = tuple[str, str, int, Bank]
+
+
+class Space:
+    """Eight architectures, or one."""
+
+    def __init__(self, name: str, options: int) -> None:
+        self.name, self.options = name, options
+
+    def decide(self, choose: Any) -> int:
+        return choose("number", range(self.options))
+
+    def build(self, spec: Any, task: Any) -> Any:
+        raise NotImplementedError
+
+
+class Tasks:
+    shape = TaskShape((1,), 1, "regression")
+
+
+def quality(architecture: Architecture, seed: int, bank: Bank) -> float:
+    """On test tasks the order of candidates and seeds is another than on validation tasks."""
+    number = architecture.picks["number"] if architecture.space == "many" else 3.5
+    sign = 1 if bank.split == "validation" else -1
+    return sign * (number + 0.1 * (seed % 3))
+
+
+@dataclass
+class Fake:
+    """Measures by `quality`, and writes down each call."""
+
+    role: str
+    calls: list[Call]
+    quality: Callable[[Architecture, int, Bank], float] = quality
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
+        self.calls.append((self.role, architecture.key, seed, bank))
+        assert budget == 9
+        assert weights.name == f"{architecture.key}-seed{seed}.safetensors"
+        value = self.quality(architecture, seed, bank)
+        per_task = tuple(value + 0.01 * math.sin(task) for task in bank.indices)
+        mean = sum(per_task) / len(per_task)
+        return Score(mean, 0.1, (0.0, mean), per_task, {"parameters": 3.0}, {"bank": bank.split})
+
+
+MANY = list(enumerate_all(Space("many", 8)))
+
+
+@dataclass
+class Study:
+    """A store in which a search has ended, and the finals of it."""
+
+    store: Store
+    run: Run
+    calls: list[Call] = field(default_factory=list)
+    config: Config = field(
+        default_factory=lambda: from_json(
+            {
+                "space": {"name": "mlp"},
+                "tasks": {"name": "sinusoid"},
+                "search": {"seed": 10},
+                "final": {"top": 3, "seeds": 2, "budget": 9, "validation_tasks": 5, "tasks": 7, "baseline": "mlp40"},
+            }
+        )
+    )
+
+    def finals(self, **changes: Any) -> Finals:
+        judge = changes.pop("quality", quality)
+        many, one = Space("many", 8), Space("one", 1)
+        ours, theirs = Fake("ours", self.calls, judge), Fake("baseline", self.calls, judge)
+        parts = Parts(many, None, ours, one, theirs)  # type: ignore  # the fakes do what the finals ask of them
+        usual: dict[str, Any] = {"stop": lambda: False, "on_done": lambda done, of: None}
+        return Finals(self.run, self.store, self.config, parts, InlineExecutor(), **{**usual, **changes})
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Scores of the search: 0.8, 0.1, …; those of numbers 1, 4 and 6 are the best."""
+    run = Run("a", tmp_path)
+    values = [0.2, 0.9, 0.1, 0.3, 0.8, None, 0.7, 0.4]
+    with Store.create(run.store_path, {"config": {}}) as store:
+        for trial, value in zip(store.propose(MANY, 1, 10), values, strict=True):
+            store.finish(finished(trial, value))
+        yield Study(store, run)
+
+
+def finished(trial: Trial, value: float | None) -> Trial:
+    if value is None:
+        return replace(trial, state="failed", error="it broke")
+    return replace(trial, state="done", score=Score(value, 0.1, per_task=(value, value)), seconds=1.0)
+
+
+def test_finalists_are_measured_on_fresh_tasks_and_only_winner_and_baseline_on_test_tasks(study):
+    result = study.finals().hold()
+    fresh = [call for call in study.calls if call[3].split == "validation"]
+    test = [call for call in study.calls if call[3].split == "test"]
+    assert study.calls == fresh + test, "test tasks are touched before the winner is chosen"
+    chosen = {MANY[number].key for number in (1, 4, 6)}
+    middle = {MANY[7].key}
+    assert {call[1] for call in fresh} == chosen | middle
+    assert {call[3] for call in fresh} == {Bank("validation", FRESH, 5)}
+    winner = MANY[6].key
+    assert [call[:3] for call in test if call[0] == "ours"] == [("ours", winner, 11), ("ours", winner, 12)]
+    assert {(role, seed) for role, _, seed, _ in test if role == "baseline"} == {("baseline", 11), ("baseline", 12)}
+    assert {call[3] for call in test} == {Bank("test", 0, 7)}
+    assert len(set(study.calls)) == len(study.calls) == 2 * 4 + 2 * 2
+    assert result["winner"]["number"] == 6
+    assert [entry["number"] for entry in result["finalists"]] == [6, 4, 1]
+    assert study.store.get("final") == result
+
+
+def test_fresh_tasks_and_seeds_are_not_those_of_the_search(study):
+    study.finals().hold()
+    search_bank = Bank("validation", 0, 100_000)
+    for _, _, seed, bank in study.calls:
+        assert seed != study.config.search.seed
+        if bank.split == "validation":
+            assert not set(bank.indices) & set(search_bank.indices)
+
+
+def test_the_weights_to_export_are_chosen_by_validation_and_not_by_test(study):
+    """Seed 11 is seed % 3 = 2, better on validation tasks and worse on test tasks than 12."""
+    assert study.finals().hold()["winner"]["weights_seed"] == 11
+
+
+def test_the_numbers_are_those_of_the_measurements(study):
+    result = study.finals().hold()
+
+    def rows(architecture, bank):
+        fake = Fake("", [])
+        paths = [study.run.weights(architecture, seed) for seed in (11, 12)]
+        return [
+            fake.measure(architecture, 9, s, bank=bank, weights=w).per_task
+            for s, w in zip((11, 12), paths, strict=True)
+        ]
+
+    ours = rows(MANY[6], Bank("test", 0, 7))
+    theirs = rows(Architecture("one", {"number": 0}), Bank("test", 0, 7))
+    assert result["winner"]["value"] == pytest.approx(sum(map(sum, ours)) / 14)
+    assert result["winner"]["interval"] == estimate(ours).to_json()["interval"]
+    assert result["baseline"]["value"] == estimate(theirs).value
+    assert result["difference"] == difference(ours, theirs).to_json()
+    fresh = [rows(MANY[number], Bank("validation", FRESH, 5)) for number in (6, 7)]
+    assert result["median"]["number"] == 7
+    assert result["median"]["difference"] == difference(*fresh).to_json()
+    assert (result["kind"], result["tasks"], result["failures"]) == ("regression", 7, [])
+    assert result["winner"]["curve"] == [0.0, pytest.approx(result["winner"]["value"])]
+
+
+def test_finals_that_were_held_measure_nothing_again(study):
+    first = study.finals().hold()
+    made = len(study.calls)
+    assert study.finals().hold() == first
+    assert len(study.calls) == made
+
+
+@pytest.mark.parametrize("kept", range(1, 12))
+def test_finals_cut_short_go_on_where_they_were(study, kept):
+    """Whatever number of measurements is stored, the others are made once, and the result is the unbroken one."""
+
+    class Cut(BaseException):
+        pass
+
+    def cut(done: int, of: int) -> None:
+        if len(study.calls) >= kept and len(study.store.items("measured/")) >= kept:
+            raise Cut
+
+    with pytest.raises(Cut):
+        study.finals(on_done=cut).hold()
+    stored = len(study.store.items("measured/"))
+    assert stored >= kept
+    assert study.store.get("final") is None
+    before = len(study.calls)
+    result = study.finals().hold()
+    assert len(study.calls) - before == 12 - stored
+    other = study.finals(quality=lambda *_: pytest.fail("measured again")).hold()
+    assert other == result
+    assert result["winner"]["number"] == 6
+
+
+def test_once_stopped_nothing_more_is_begun(study):
+    assert study.finals(stop=lambda: True).hold() is None
+    assert study.calls == []
+    assert study.store.get("final") is None
+    stopped = []
+    assert (
+        study.finals(stop=lambda: bool(stopped), on_done=lambda d, of: stopped.append(d) if d == of else None).hold()
+        is None
+    )
+    assert {call[3].split for call in study.calls} == {"validation"}
+    assert study.finals().hold()["winner"]["number"] == 6
+    assert len(study.calls) == 12
+
+
+def breaks(what: Callable[[Architecture, int, Bank], bool], error: Any = None) -> Any:
+    """A quality that fails where `what` says so."""
+
+    def judge(architecture: Architecture, seed: int, bank: Bank) -> float:
+        if what(architecture, seed, bank):
+            if error is None:
+                raise ValueError("it\nbroke again")
+            return float(error)
+        return quality(architecture, seed, bank)
+
+    return judge
+
+
+@pytest.mark.parametrize("error", [None, math.nan, math.inf])
+def test_a_finalist_that_fails_is_dropped_and_the_others_stay(study, error):
+    result = study.finals(quality=breaks(lambda a, seed, bank: a == MANY[6] and seed == 12, error)).hold()
+    assert [entry["number"] for entry in result["finalists"]] == [4, 1]
+    assert result["winner"]["number"] == 4
+    assert len(result["failures"]) == 1
+    assert MANY[6].key in result["failures"][0]["measurement"]
+    assert "\n" not in result["failures"][0]["error"]
+
+
+def test_a_number_that_no_store_can_hold_is_a_failed_measurement(study):
+    """The value is finite, but the curve is not."""
+    fake = Fake.measure
+
+    def measure(self, architecture, budget, seed, *, bank, weights):
+        score = fake(self, architecture, budget, seed, bank=bank, weights=weights)
+        return replace(score, curve=(math.inf, score.value)) if architecture == MANY[6] else score
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fake, "measure", measure)
+        result = study.finals().hold()
+    assert result["winner"]["number"] == 4
+    assert len(result["failures"]) == 2
+
+
+def test_without_a_finalist_that_can_be_measured_the_finals_fail_with_the_reason(study):
+    with pytest.raises(SearchError, match="none of the 3 finalists could be meta-trained again: ValueError: it broke"):
+        study.finals(quality=breaks(lambda *_: True)).hold()
+    assert study.store.get("final") is None
+
+
+@pytest.mark.parametrize("role, there", [("many", "baseline"), ("one", "winner")])
+def test_where_winner_or_baseline_fails_on_test_tasks_the_other_is_kept(study, role, there):
+    judge = breaks(lambda a, seed, bank: bank.split == "test" and a.space == role)
+    result = study.finals(quality=judge).hold()
+    assert result[there] is not None
+    assert result["difference"] is None
+    assert [result["winner"], result["baseline"]].count(None) == 1
+    assert len(result["failures"]) == 2
+
+
+def test_a_median_that_fails_is_left_out(study):
+    result = study.finals(quality=breaks(lambda a, *_: a == MANY[7])).hold()
+    assert result["median"] is None
+    assert result["winner"]["number"] == 6
+
+
+@pytest.mark.parametrize("trials, part", [(0, "none was proposed"), (2, "the last (#1) failed with it broke")])
+def test_without_a_scored_candidate_there_are_no_finals(tmp_path, trials, part):
+    run = Run("b", tmp_path)
+    with Store.create(run.store_path, {}) as store:
+        for trial in store.propose(MANY[:trials], 1, 10):
+            store.finish(finished(trial, None))
+        with pytest.raises(SearchError) as caught:
+            Study(store, run).finals().hold()
+    assert part in str(caught.value)

@@ -1,0 +1,303 @@
+"""A run from its config to its winner: what is wrong is said before anything is written; a resume changes nothing.
+
+As a script: a run that kills itself, `test_nas_launch.py NAME EVENT`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nas import launch, runs
+from nas.architecture import Trial
+from nas.config import Config, from_json
+from nas.deliver import export_winner
+from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
+from nas.executors import InlineExecutor
+from nas.launch import Outcome
+from nas.runs import Run
+from nas.store import Store
+
+TRIALS, EVENTS = 4, 4 + 4 + 4
+"""Candidates; and what can be heard: each of them, 2 + 2 fresh and 2 + 2 test measurements."""
+
+
+def toy(**tables: Any) -> Config:
+    """A search of seconds, of a controller that learns from all it is told."""
+    usual: dict[str, Any] = {
+        "space": {"name": "mlp", "widths": [4, 8], "max_depth": 2},
+        "controller": {"name": "reinforce", "batch": 2, "hidden": 4, "layers": 1},
+        "tasks": {"name": "sinusoid", "shots": 4, "queries": 4},
+        "evaluator": {
+            "learner": {"name": "maml", "inner_lr": 0.01, "steps": 2},
+            "norm": "none",
+            "budget": 2,
+            "tasks_per_step": 2,
+            "validation_tasks": 4,
+        },
+        "search": {"trials": TRIALS, "workers": 1, "device": "cpu"},
+        "final": {"top": 1, "seeds": 2, "budget": 3, "validation_tasks": 4, "tasks": 4, "baseline": "mlp40"},
+    }
+    return from_json({name: {**usual[name], **tables.get(name, {})} for name in usual})
+
+
+class Quiet:
+    """Hears of everything, and calls `at` with the number of each thing that it hears."""
+
+    def __init__(self, at: Callable[[int], None] = lambda event: None) -> None:
+        self.at, self.events, self.stops = at, 0, 0
+        self.measuring = False
+
+    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None:
+        assert workers == 1
+
+    def trial(self, trial: Trial, best: Trial) -> None:
+        assert best.value >= trial.value
+        self._heard()
+
+    def measured(self, done: int, of: int) -> None:
+        """The first of each bank only says how many were measured in an earlier life."""
+        if self.measuring:
+            self._heard()
+        self.measuring = done < of
+
+    def stopping(self) -> None:
+        self.stops += 1
+
+    def _heard(self) -> None:
+        self.events += 1
+        self.at(self.events)
+
+
+class Inline(InlineExecutor):
+    """In this process, where nothing is to be killed."""
+
+    workers = 1
+
+    def kill(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs happen in this process, with one thread as in a worker's."""
+
+    @contextmanager
+    def executor(_config: Config) -> Iterator[Inline]:
+        yield Inline()
+
+    monkeypatch.setattr(launch, "_executor", executor)
+    # Drawing the figures would take most of the time.
+    monkeypatch.setattr(launch, "write_report", lambda run, *_: (run.folder / "report.html").write_text("drawn"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def result(run: Run) -> tuple[Any, ...]:
+    """All that must not depend on how often a run was broken."""
+    with Store.open(run.store_path, readonly=True) as store:
+        trials = [
+            (t.number, t.architecture, t.budget, t.seed, t.state, t.error, t.score and (t.score.value, t.score.stderr))
+            + ((t.score.curve, t.score.per_task, t.score.protocol) if t.score else ())
+            for t in store.trials()
+        ]
+        measured = {
+            key: record["score"] and {name: record["score"][name] for name in ("value", "per_task", "curve")}
+            for key, record in store.items("measured/").items()
+        }
+        told = [trial.number for trial in store.told()]
+        return trials, told, measured, store.get("final"), runs.state(store, run)
+
+
+def unbroken(name: str = "whole") -> tuple[Any, ...]:
+    progress = Quiet()
+    run = runs.new_run(name, "toy")
+    outcome = launch.start(toy(), run, progress)
+    assert (outcome.state, progress.events) == ("done", EVENTS)
+    assert outcome.final == runs.summary(run)["final"]
+    return result(run)
+
+
+class Crash(BaseException):
+    """The end of a process, or as near as one can come to it without one."""
+
+
+def crash_at(event: int) -> Quiet:
+    def crash(heard: int) -> None:
+        if heard == event:
+            raise Crash
+
+    return Quiet(crash)
+
+
+def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(inline):
+    whole = unbroken()
+    assert len(whole[0]) == TRIALS
+    for event in range(1, EVENTS + 1):
+        run = runs.new_run(f"broken{event}", "toy")
+        with pytest.raises(Crash):
+            launch.start(toy(), run, crash_at(event))
+        assert runs.summary(run)["state"] == "interrupted"
+        progress = Quiet()
+        launch.resume(run, progress)
+        assert result(run) == whole
+        assert event + progress.events >= EVENTS
+
+
+def test_a_run_broken_again_and_again_is_the_unbroken_one(inline):
+    whole = unbroken()
+    run = runs.new_run("again", "toy")
+    with pytest.raises(Crash):
+        launch.start(toy(), run, crash_at(1))
+    for _ in range(3 * EVENTS):
+        try:
+            launch.resume(run, crash_at(1))
+            break
+        except Crash:
+            continue
+    assert result(run) == whole
+
+
+def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbroken_one():
+    whole = unbroken()
+    run = runs.run_of("killed")
+    for event in (2, TRIALS - 2 + 3):
+        ended = subprocess.run(
+            [sys.executable, __file__, run.name, str(event)], capture_output=True, text=True, timeout=300
+        )
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert runs.summary(run)["state"] == "interrupted"
+    assert launch.resume(run, Quiet()).state == "done"
+    assert result(run) == whole
+    before = run.store_path.read_bytes()
+    progress = Quiet()
+    assert launch.resume(run, progress).final == whole[3]
+    assert progress.events == 0
+    assert result(run) == whole
+    assert len(run.store_path.read_bytes()) == len(before)
+    with Store.open(run.store_path, readonly=True) as store:
+        config = runs.config_of(store)
+        files = export_winner(run, store, config, launch.build(config), run.folder / "net")
+    assert {file.name for file in files} >= {"architecture.json", "model.py", "weights.safetensors"}
+
+
+def test_interrupted_by_a_signal_a_run_stops_after_what_is_running_and_goes_on(inline):
+    whole = unbroken()
+    for event in (1, TRIALS, TRIALS + 2, TRIALS + 4, EVENTS):
+        run = runs.new_run(f"signal{event}", "toy")
+        progress = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
+        outcome = launch.start(toy(), run, progress)
+        assert progress.stops == 1
+        if event == EVENTS:
+            assert outcome.state == "done"
+        else:
+            assert outcome == Outcome(run, "interrupted", None)
+            assert runs.summary(run)["state"] == "interrupted"
+            assert (run.folder / "report.html").exists()
+            if event < TRIALS:
+                with Store.open(run.store_path, readonly=True) as store:
+                    assert [trial.state for trial in store.trials()] == ["done"] * event
+        assert launch.resume(run, Quiet()).state == "done"
+        assert result(run) == whole
+
+
+def test_what_is_wrong_is_said_before_anything_is_written(inline, runs_here):
+    for tables, part in (
+        ({"final": {"baseline": "conv4"}}, "conv4 needs images"),
+        ({"space": {"name": "few-shot-cell", "widths": [8]}}, "no option 'max_depth'"),
+        ({"tasks": {"shots": 10**15}}, "'mlp' cannot be tried on 'sinusoid': "),
+        ({"space": {"widths": [10**15]}}, "'mlp' cannot be tried on 'sinusoid': "),
+        ({"space": {"max_depth": 10**15}}, "more than 10000 choices"),
+        ({"tasks": {"name": "omniglot", "shots": 1}}, "path is not set"),
+    ):
+        with pytest.raises(NasError) as caught:
+            launch.start(toy(**tables), runs.new_run("bad", "toy"), Quiet())
+        assert part in str(caught.value)
+        assert caught.value.exit_status == 2
+        assert not runs_here.exists()
+
+
+def test_a_device_that_is_not_there_is_refused(runs_here, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    if torch.cuda.device_count():
+        pytest.skip("there is a GPU, and torch has seen it before")
+    with pytest.raises(ConfigError, match="device is 'cuda' but torch sees no GPU"):
+        launch.start(toy(search={"device": "cuda"}), runs.new_run("bad", "toy"), Quiet())
+    assert not runs_here.exists()
+
+
+def test_a_resume_without_its_data_stores_no_failures(inline, monkeypatch):
+    """Data on a disk that is not there today must not make the rest of the candidates fail."""
+    run = runs.new_run("away", "toy")
+    with pytest.raises(Crash):
+        launch.start(toy(), run, crash_at(2))
+    before = result(run)
+
+    def away(*_: Any) -> None:
+        raise SpaceError("the disk is not there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nas.evaluators.meta.MetaEvaluator.check", away)
+        with pytest.raises(SpaceError, match="not there"):
+            launch.resume(run, Quiet())
+    assert result(run) == before
+    assert launch.resume(run, Quiet()).state == "done"
+
+
+def test_one_process_resumes_a_run_at_a_time(inline):
+    run = runs.new_run("busy", "toy")
+    with pytest.raises(Crash):
+        launch.start(toy(), run, crash_at(1))
+    with Store.open(run.store_path), pytest.raises(RunError):
+        launch.resume(run, Quiet())
+    assert launch.resume(run, Quiet()).state == "done"
+
+
+def test_a_search_in_which_every_candidate_fails_is_a_failed_run_with_the_reason(inline, monkeypatch):
+    run = runs.new_run("failing", "toy")
+
+    def fail(*_: Any) -> None:
+        raise ValueError("no luck today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", fail)
+        with pytest.raises(SearchError, match="no luck today"):
+            launch.start(toy(), run, Quiet())
+    summary = runs.summary(run)
+    assert (summary["state"], summary["best"]) == ("failed", None)
+    assert {trial["state"] for trial in summary["trials"]} == {"failed"}
+
+
+def main(name: str, event: int) -> None:
+    """Starts the toy run, or resumes it, and is killed at an event."""
+
+    def kill(heard: int) -> None:
+        if heard == event:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run = runs.run_of(name)
+    if run.folder.exists():
+        launch.resume(run, Quiet(kill))
+    else:
+        launch.start(toy(), run, Quiet(kill))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,181 @@
+"""Components by name: those that come with the package, and those of other people, sound or not."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import typing
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from nas import registry
+from nas.errors import ConfigError
+from nas.space import sample
+
+ROOMS = sorted(registry.BUILT_IN)
+
+
+class Plain:
+    """A space of somebody else."""
+
+    name = "plain"
+
+    def __init__(
+        self,
+        *,
+        size: int = 3,
+        rate: float = 0.5,
+        flag: bool = False,
+        text: str = "a",
+        path: Path | None = None,
+        kind: Literal["a", "b"] = "a",
+        order: Literal[1, 2] = 1,
+        sizes: tuple[int, ...] = (1, 2),
+    ) -> None:
+        self.got = (size, rate, flag, text, path, kind, order, sizes)
+
+
+class Refuses:
+    """Fails with an error that is not ours."""
+
+    def __init__(self) -> None:
+        raise ValueError("no\nsuch thing")
+
+
+class Needs:
+    """Has an option without a default."""
+
+    def __init__(self, *, size: int) -> None: ...
+
+
+class Unreadable:
+    """Has a type that nobody knows."""
+
+    def __init__(self, *, size: Unknown = 1) -> None: ...  # noqa: F821  # the point
+
+
+HERE = __name__
+PLUGINS = {
+    "plain": f"{HERE}:Plain",
+    "refuses": f"{HERE}:Refuses",
+    "needs": f"{HERE}:Needs",
+    "unreadable": f"{HERE}:Unreadable",
+    "lost": "no_such_module_here:Space",
+    "absent": f"{HERE}:Absent",
+    "mlp": f"{HERE}:Plain",
+}
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entry points for spaces, as installed packages would have them."""
+
+    def entry_points(*, group: str) -> EntryPoints:
+        spaces = [EntryPoint(name, value, group) for name, value in PLUGINS.items()]
+        return EntryPoints(spaces if group == "nas.search_spaces" else [])
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_built_in_has_its_own_name_a_line_on_itself_and_options_with_defaults(room):
+    for name in registry.names(room):
+        cls = registry.find(room, name)
+        assert cls.__doc__.strip().splitlines()[0]
+        assert getattr(cls, "name", name) == name
+        options = registry.options_of(cls)
+        assert all(annotation is not Any for annotation in options.values())
+        without = [
+            parameter.name
+            for parameter in inspect.signature(cls).parameters.values()
+            if parameter.default is inspect.Parameter.empty
+        ]
+        assert set(without) <= {"space", "tasks", "learner", "seed"}
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="space 'fewshot-cell' is not known: did you mean 'few-shot-cell'"):
+        registry.find("space", "fewshot-cell")
+    with pytest.raises(ConfigError) as caught:
+        registry.find("space", "x" * 10_000)
+    assert len(str(caught.value)) < 200
+
+
+def test_options_are_taken_as_a_file_writes_them(plugins):
+    assert registry.create("space", "plain", {}).got == (3, 0.5, False, "a", None, "a", 1, (1, 2))
+    options = {"size": 4, "rate": 1, "flag": True, "text": "b", "path": "x/y", "kind": "b", "order": 2, "sizes": [5]}
+    got = registry.create("space", "plain", options).got
+    assert got == (4, 1.0, True, "b", Path("x/y"), "b", 2, (5,))
+    assert [type(value) for value in got[:3]] == [int, float, bool]
+
+
+@pytest.mark.parametrize(
+    "option, values",
+    [
+        ("size", [True, 1.0, "1", None, [1], {}]),
+        ("rate", [True, "1", None, [1.0], float("nan"), float("inf")]),
+        ("flag", [0, 1, "true", None]),
+        ("text", [1, True, None, ["a"]]),
+        ("path", [1, True, ["a"]]),
+        ("kind", ["c", 1, None, ["a"]]),
+        ("order", [3, True, 1.0, "1", None]),
+        ("sizes", [1, "1", [1.0], [True], ["a"], [None], {"0": 1}]),
+    ],
+)
+def test_nothing_is_coerced(plugins, option, values):
+    for value in values:
+        with pytest.raises(ConfigError, match=f"space 'plain' option '{option}' is "):
+            registry.create("space", "plain", {option: value})
+
+
+def test_what_the_program_gives_is_no_option():
+    space = registry.create("space", "mlp", {})
+    for given in ("seed", "space"):
+        with pytest.raises(ConfigError, match=f"has no option '{given}'"):
+            registry.create("controller", "random", {given: 1}, space=space, seed=0)
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("refuses", "space 'refuses' cannot be made: ValueError: no such thing"),
+        ("needs", "space 'needs' cannot be made: TypeError"),
+        ("unreadable", "whose options cannot be read: NameError"),
+        ("lost", "cannot be loaded: ModuleNotFoundError"),
+        ("absent", "cannot be loaded: AttributeError"),
+    ],
+)
+def test_a_component_of_others_that_fails_is_a_config_error(plugins, name, part):
+    with pytest.raises(ConfigError) as caught:
+        registry.create("space", name, {})
+    assert part in str(caught.value)
+
+
+def test_built_in_names_come_first_and_others_are_listed(plugins):
+    assert registry.find("space", "mlp") is not Plain
+    assert set(PLUGINS) | set(registry.BUILT_IN["space"]) == set(registry.names("space"))
+    assert registry.find("space", "plain") is Plain
+
+
+def test_a_size_beyond_all_memory_is_a_config_error_not_a_crash():
+    space = registry.create("space", "mlp", {})
+    with pytest.raises(ConfigError, match="hidden is 1000000000000000000"):
+        registry.create("controller", "reinforce", {"hidden": 10**18}, space=space, seed=0)
+
+
+def test_an_option_of_the_table_itself_is_suggested_too():
+    with pytest.raises(ConfigError, match="did you mean 'budget'"):
+        registry.create("evaluator", "meta", {"budgett": 1}, beside=("name", "budget"))
+
+
+def test_the_architectures_of_a_space_bear_the_name_it_is_registered_by():
+    for name in registry.names("space"):
+        space = registry.create("space", name, {})
+        assert sample(space, random.Random(0)).space == name
+
+
+def test_rooms_have_entry_point_groups():
+    assert set(registry.ENTRY_POINT_GROUPS) == set(registry.BUILT_IN) == set(typing.get_args(registry.Room))

@@ -1,0 +1,156 @@
+"""Intervals: against the formula written out, published tables, and how often they hold the truth in simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from nas.errors import NasError
+from nas.statistics import Estimate, difference, estimate, t_quantile
+
+
+def table(seeds, tasks, *, rng, seed_sd=0.0, task_sd=1.0, noise_sd=1.0):
+    """values[seed][task] with mean 0: a draw a seed, a draw a task, and noise."""
+    values = seed_sd * rng.standard_normal((seeds, 1)) + task_sd * rng.standard_normal((1, tasks))
+    return (values + noise_sd * rng.standard_normal((seeds, tasks))).tolist()
+
+
+def slow(values):
+    """Mean, standard error and degrees of freedom, number by number as in a textbook's table of variance."""
+    seeds, tasks = len(values), len(values[0])
+    mean = sum(sum(row) for row in values) / (seeds * tasks)
+    of_seed = [sum(row) / tasks for row in values]
+    of_task = [sum(values[s][t] for s in range(seeds)) / seeds for t in range(tasks)]
+    square_tasks = sum(seeds * (m - mean) ** 2 for m in of_task) / (tasks - 1)
+    if seeds == 1:
+        return mean, math.sqrt(square_tasks / tasks), tasks - 1
+    square_seeds = sum(tasks * (m - mean) ** 2 for m in of_seed) / (seeds - 1)
+    residual = 0.0
+    for s in range(seeds):
+        for t in range(tasks):
+            residual += (values[s][t] - of_seed[s] - of_task[t] + mean) ** 2
+    residual /= (seeds - 1) * (tasks - 1)
+    variance_of_seeds = max(0.0, (square_seeds - residual) / tasks)
+    variance = (square_tasks + tasks * variance_of_seeds) / (seeds * tasks)
+    if variance_of_seeds == 0:
+        return mean, math.sqrt(variance), tasks - 1
+    combined = square_tasks + square_seeds - residual
+    below = square_tasks**2 / (tasks - 1) + square_seeds**2 / (seeds - 1)
+    below += residual**2 / ((seeds - 1) * (tasks - 1))
+    return mean, math.sqrt(variance), max(min(seeds, tasks) - 1, combined**2 / below)
+
+
+@pytest.mark.parametrize("seeds, tasks", [(1, 2), (1, 30), (2, 2), (3, 40), (5, 7), (7, 3)])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.3, 3.0])
+def test_the_estimate_is_that_of_the_formula_written_out(seeds, tasks, seed_sd):
+    for number in range(10):
+        values = table(seeds, tasks, rng=np.random.default_rng(number), seed_sd=seed_sd)
+        mean, stderr, freedom = slow(values)
+        found = estimate(values)
+        assert found.value == pytest.approx(mean, abs=1e-12)
+        assert found.stderr == pytest.approx(stderr)
+        assert found.high - found.value == pytest.approx(stderr * t_quantile(0.975, freedom))
+        assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
+@pytest.mark.parametrize(
+    "seeds, tasks, seed_sd",
+    [(1, 25, 0.0), (2, 40, 0.0), (3, 100, 0.0), (3, 100, 0.1), (3, 100, 1.0), (5, 60, 0.2), (5, 60, 2.0)],
+)
+def test_95_percent_intervals_hold_the_truth_in_about_95_percent_of_studies(seeds, tasks, seed_sd):
+    rng = np.random.default_rng(2)
+    studies = 1500
+    held = 0
+    for _ in range(studies):
+        found = estimate(table(seeds, tasks, rng=rng, seed_sd=seed_sd))
+        held += found.low <= 0 <= found.high
+    # Four standard errors of the count, and a little for Satterthwaite's approximation.
+    assert 0.92 < held / studies < 0.98
+
+
+def test_an_interval_over_tasks_alone_would_be_far_too_narrow_where_seeds_differ():
+    """What the random effect of seeds is for."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(300):
+        values = table(3, 100, rng=rng, seed_sd=1.0)
+        found = estimate([np.mean(values, axis=0).tolist()])
+        held += found.low <= 0 <= found.high
+    assert held < 150
+
+
+def test_the_interval_never_explodes():
+    """With few seeds and no effects at all, the fitted degrees of freedom can fall below those of the seeds."""
+    rng = np.random.default_rng(4)
+    for _ in range(2000):
+        values = table(2, 20, rng=rng, task_sd=0.0)
+        found = estimate(values)
+        assert found.high - found.low <= 2 * 12.71 * found.stderr
+
+
+@pytest.mark.parametrize(
+    "probability, freedom, published",
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 3, 3.182),
+        (0.975, 5, 2.571),
+        (0.975, 10, 2.228),
+        (0.975, 30, 2.042),
+        (0.975, 120, 1.980),
+        (0.975, 1e9, 1.960),
+        (0.95, 5, 2.015),
+        (0.995, 20, 2.845),
+        (0.5, 7, 0.0),
+    ],
+)
+def test_quantiles_are_those_of_the_published_table(probability, freedom, published):
+    assert t_quantile(probability, freedom) == pytest.approx(published, abs=5e-4)
+
+
+def test_order_of_seeds_and_tasks_does_not_matter_and_scale_and_shift_pass_through():
+    rng = np.random.default_rng(5)
+    values = np.array(table(3, 20, rng=rng, seed_sd=0.5))
+    found = estimate(values.tolist())
+    shuffled = estimate(values[[2, 0, 1]][:, rng.permutation(20)].tolist())
+    assert shuffled.value == pytest.approx(found.value)
+    assert shuffled.stderr == pytest.approx(found.stderr)
+    moved = estimate((2 * values + 10).tolist())
+    assert moved.value == pytest.approx(2 * found.value + 10)
+    assert moved.stderr == pytest.approx(2 * found.stderr)
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert estimate([[0.5] * 4] * 3) == Estimate(0.5, 0.0, 0.5, 0.5)
+    assert difference([[0.25, 0.5], [0.5, 1.0]], [[0.25, 0.5], [0.5, 1.0]]) == Estimate(0.0, 0.0, 0.0, 0.0)
+
+
+def test_the_difference_is_paired_by_seed_and_task():
+    rng = np.random.default_rng(6)
+    second = np.array(table(3, 50, rng=rng, seed_sd=1.0, task_sd=3.0, noise_sd=0.1))
+    first = second + 0.2 + 0.01 * rng.standard_normal(second.shape)
+    paired = difference(first.tolist(), second.tolist())
+    assert paired == estimate((first - second).tolist())
+    assert paired.value == pytest.approx(0.2, abs=0.005)
+    assert paired.high - paired.low < 0.02
+    unpaired = difference(first[:, ::-1].tolist(), second.tolist())
+    assert unpaired.high - unpaired.low > 50 * (paired.high - paired.low)
+
+
+@pytest.mark.parametrize("values", [[], [[]], [[1.0]], [[1.0], [2.0]], [[1.0, 2.0], [1.0]]])
+def test_too_few_or_uneven_values_are_refused(values):
+    with pytest.raises(NasError, match="at least two tasks"):
+        estimate(values)
+
+
+def test_values_that_do_not_pair_up_are_refused():
+    with pytest.raises(NasError, match="cannot be paired"):
+        difference([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+    with pytest.raises(NasError, match="cannot be paired"):
+        difference([[1.0, 2.0]] * 2, [[1.0, 2.0]])
+
+
+def test_json_has_the_interval_as_a_pair():
+    assert Estimate(1.0, 0.5, 0.0, 2.0).to_json() == {"value": 1.0, "stderr": 0.5, "interval": [0.0, 2.0]}
