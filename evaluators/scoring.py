@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from nas.errors import NasError
 from nas.protocols import Bank, Kind, Learner, TaskFamily
+
+LEAK_TASKS = 20
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,10 @@ class Result:
 
 
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
-    """Adapts to every task of the bank, at most `chunk` at once, with the learner's own number of steps."""
+    """Adapts to every task of the bank, at most `chunk` at once, with the learner's own number of steps.
+
+    Raises NasError where labels leak (`check_no_leak`).
+    """
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
     kind = family.shape.kind
@@ -31,9 +38,30 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
         predictions = learner.adapt(network, parameters, batch, kind, learner.steps)
         parts.append(task_values(predictions, batch.query_y, kind).double().cpu())
     values = torch.cat(parts, dim=1)
+    if kind == "classification":
+        check_no_leak(values[0], family.shape.num_outputs)
     last = values[-1]
     stderr = float(last.std() / len(last) ** 0.5) if len(last) > 1 else float("inf")
     return Result(float(last.mean()), stderr, tuple(values.mean(dim=1).tolist()), tuple(last.tolist()))
+
+
+def check_no_leak(before: Tensor, ways: int) -> None:
+    """Raises NasError where the accuracies before adaptation, (tasks,), are not those of guessing among `ways` classes.
+
+    A network that has seen no label of a task can only guess, if every task numbers its classes anew. From
+    `LEAK_TASKS` tasks on a mean further from 1 / ways than five standard errors says that labels leak.
+    """
+    tasks, chance = len(before), 1 / ways
+    if tasks < LEAK_TASKS:
+        return
+    mean = float(before.mean())
+    # The spread of the tasks at hand, but no less than that of one guess a class.
+    stderr = max(float(before.std()), math.sqrt(chance * (1 - chance) / ways)) / math.sqrt(tasks)
+    if abs(mean - chance) > 5 * stderr:
+        raise NasError(
+            f"before adaptation the accuracy over {tasks} tasks is {mean:.3f}; with {ways} ways it must be near "
+            f"{chance:.3f}: labels leak. Each task must number its classes in a random order of its own"
+        )
 
 
 def task_values(predictions: Tensor, targets: Tensor, kind: Kind) -> Tensor:

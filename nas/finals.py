@@ -21,7 +21,7 @@ from .executors.attempt import attempt, reason
 from .protocols import Bank, Measurer
 from .runs import Run, best, median
 from .space import sample
-from .statistics import difference, estimate
+from .statistics import compare, estimate
 from .store import Store
 
 FRESH = 1_000_000
@@ -144,7 +144,7 @@ class Finals:
         if entry is None:
             return None
         ours, theirs = self._scores(winner.architecture, fresh), self._scores(middle.architecture, fresh)
-        return {**entry, "difference": difference(_table(ours), _table(theirs)).to_json()}
+        return {**entry, "difference": compare(ours, theirs).to_json()}
 
     def _tested(self, winner: Trial, baseline: Architecture, test: Bank, fresh: Bank) -> dict[str, Any]:
         ours, theirs = self._scores(winner.architecture, test), self._scores(baseline, test)
@@ -155,7 +155,7 @@ class Finals:
             if ours
             else None,
             "baseline": {"name": baseline.space, **_entry(baseline, theirs)} if theirs else None,
-            "difference": difference(_table(ours), _table(theirs)).to_json() if ours and theirs else None,
+            "difference": compare(ours, theirs).to_json() if ours and theirs else None,
         }
 
     def _failures(self) -> list[dict[str, str]]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import NasError
+from .architecture import Score
+from .errors import NasError, shown
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float
     if a.shape != b.shape:
         raise NasError(f"values of {a.shape} and {b.shape} seeds and tasks cannot be paired")
     return estimate((a - b).tolist())
+
+
+def compare(first: Sequence[Score], second: Sequence[Score]) -> Estimate:
+    """By how much the first network's scores, one a seed, are above the second's, paired by seed and task.
+
+    Raises NasError, naming what differs, for scores of different protocols: they do not measure the same.
+    """
+    for a, b in zip(first, second, strict=False):
+        unequal = [key for key in {**a.protocol, **b.protocol} if a.protocol.get(key) != b.protocol.get(key)]
+        if unequal:
+            key = unequal[0]
+            raise NasError(
+                f"scores of different protocols cannot be compared: {key} is {shown(a.protocol.get(key))} in one, "
+                f"{shown(b.protocol.get(key))} in the other; measure both in the same way"
+            )
+    return difference([score.per_task for score in first], [score.per_task for score in second])
 
 
 def t_quantile(probability: float, freedom: float) -> float:

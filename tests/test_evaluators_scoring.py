@@ -8,10 +8,12 @@ from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, weights_of
 from torch import nn
 
 from nas import registry
+from nas.errors import NasError
 from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Maml
-from nas.evaluators.scoring import score, task_values
+from nas.evaluators.scoring import check_no_leak, score, task_values
 from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.evaluators.training import OuterLoop, meta_train
 from nas.protocols import Bank, TaskBatch, TaskShape
 
 
@@ -128,3 +130,31 @@ def test_parameters_that_are_not_learned_are_not_adapted_either():
             return super().adapt(network, parameters, *rest)
 
     score(network, Sinusoid(), Looks(), Bank("test", 0, 2), chunk=2)
+
+
+def test_labels_that_leak_are_noticed_before_adaptation():
+    generator = torch.Generator().manual_seed(0)
+    guesses = (torch.rand(400, 75, generator=generator) < 0.2).double().mean(dim=1)
+    check_no_leak(guesses, 5)
+    check_no_leak(torch.full((400,), 0.2), 5)  # one class for all queries
+    check_no_leak(torch.full((19,), 1.0), 5)  # too few tasks to say
+    for leaked in (guesses + 0.15, torch.full((20,), 1.0), torch.zeros(100)):
+        with pytest.raises(NasError, match="labels leak"):
+            check_no_leak(leaked, 5)
+
+
+class Told(Blobs):
+    """Tasks whose labels are always in the same order of the same classes."""
+
+    def tasks(self, split, indices, device):
+        same = super().tasks("train", [0], device)
+        return TaskBatch(*(part.expand(len(indices), *part.shape[1:]) for part in list(vars(same).values())[:4]))
+
+
+def test_tasks_that_are_all_alike_cannot_be_scored():
+    family = Told(shots=2)
+    learner = Maml(inner_lr=0.1)
+    network = build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=3)
+    meta_train(network, family, learner, OuterLoop(60, 4, 0, True), seed=0)
+    with pytest.raises(NasError, match="labels leak"):
+        score(network, family, learner, Bank("test", 0, 40), chunk=20)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from nas.architecture import Score
 from nas.errors import NasError
-from nas.statistics import Estimate, difference, estimate, t_quantile
+from nas.statistics import Estimate, compare, difference, estimate, t_quantile
 
 
 def table(seeds, tasks, *, rng, seed_sd=0.0, task_sd=1.0, noise_sd=1.0):
@@ -154,3 +155,17 @@ def test_values_that_do_not_pair_up_are_refused():
 
 def test_json_has_the_interval_as_a_pair():
     assert Estimate(1.0, 0.5, 0.0, 2.0).to_json() == {"value": 1.0, "stderr": 0.5, "interval": [0.0, 2.0]}
+
+
+def test_scores_are_compared_only_under_one_protocol():
+    def scores(values, **protocol):
+        return [Score(0.0, 0.0, per_task=tuple(row), protocol={"norm": "group", **protocol}) for row in values]
+
+    first, second = [[0.5, 0.75, 1.0], [0.25, 0.5, 0.5]], [[0.25, 0.5, 1.0], [0.5, 0.25, 0.25]]
+    assert compare(scores(first), scores(second)) == difference(first, second)
+    with pytest.raises(NasError, match="norm is 'group' in one, 'batch' in the other"):
+        compare(scores(first), scores(second, norm="batch"))
+    with pytest.raises(NasError, match="budget is None in one, 3 in the other"):
+        compare(scores(first), scores(second, budget=3))
+    with pytest.raises(NasError, match="cannot be paired"):
+        compare(scores(first), scores(second[:1]))
