@@ -120,7 +120,7 @@ def nas(
 def test_json_of_a_search_is_one_document_on_standard_output_and_the_rest_is_on_standard_error(finished, nas):
     document = json.loads(finished.stdout)
     assert finished.stdout.count("\n") == 1
-    assert "mlp on sinusoid · evolution · 3 candidates · 1 worker" in finished.stderr
+    assert "mlp on sinusoid, 4-shot · evolution · 3 candidates · 1 worker" in finished.stderr
     assert "3/3   best " in finished.stderr
     assert "Traceback" not in finished.stderr
     assert (document["name"], document["state"]) == ("toy-1", "done")
