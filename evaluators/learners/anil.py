@@ -13,7 +13,7 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, check_options, loss_of
+from .inner import Descent, call_queries, check_options, for_each_task, task_losses
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Anil:
         leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
         features = features_of(split, leaves, batch)
         head = head_of(split, leaves)
-        descent = Descent(split.head, loss_of(kind), self.steps, first_order=False)
-        value = descent.query_losses(head, dict.fromkeys(head, self.inner_lr), features).mean()
+        descent = Descent(split.head, kind, self.steps, first_order=False)
+        adapted = descent.adapted(for_each_task(head, batch), dict.fromkeys(head, self.inner_lr), features)
+        value = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -58,5 +59,5 @@ class Anil:
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = head_of(split, parameters)
-        descent = Descent(split.head, loss_of(kind), steps, first_order=True)
+        descent = Descent(split.head, kind, steps, first_order=True)
         return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from .batched import call
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, call, check_options, extra, loss_of, networks_own
+from .inner import Descent, check_options, extra, networks_own, task_losses
 
 CLASSIFIER = "classifier"
 
@@ -60,7 +61,7 @@ class FineTune:
             value = _classifier_loss(network, leaves, batch)
         else:
             x, y = (torch.cat(pair, dim=1).flatten(0, 1) for pair in _pairs(batch))
-            value = loss_of(kind)(call(network, networks_own(leaves), x), y)
+            value = task_losses(kind, call(network, networks_own(leaves), x)[None], y[None]).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -73,7 +74,7 @@ class FineTune:
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = {name: torch.zeros_like(p) for name, p in head_of(split, parameters).items()}
-        descent = Descent(split.head, loss_of(kind), steps, first_order=True)
+        descent = Descent(split.head, kind, steps, first_order=True)
         return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)
 
 
@@ -129,4 +130,4 @@ def _descend_all(
     network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int, lr: float
 ) -> Tensor:
     own = networks_own(parameters)
-    return Descent(network, loss_of(kind), steps, first_order=True).predictions(own, dict.fromkeys(own, lr), batch)
+    return Descent(network, kind, steps, first_order=True).predictions(own, dict.fromkeys(own, lr), batch)
