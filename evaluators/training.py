@@ -46,7 +46,7 @@ def meta_train(network: nn.Module, family: TaskFamily, learner: Learner, loop: O
             batch, family.shape.num_outputs, loop.train_queries, family.shape.kind == "classification"
         )
         weights = {name: p.detach() for name, p in parameters.items()}
-        loss, gradients = learner.meta_gradient(network, weights, batch, family.shape.kind)
+        loss, gradients = learner.at(step / loop.budget).meta_gradient(network, weights, batch, family.shape.kind)
         for name, p in parameters.items():
             # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
             p.grad = torch.empty_like(p).copy_(gradients[name])

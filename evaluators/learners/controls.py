@@ -52,6 +52,9 @@ class FineTune:
         features = split_head(network).head.in_features
         return {CLASSIFIER: torch.zeros(len(classes("train")), features + 1)}
 
+    def at(self, progress: float) -> FineTune:
+        return self
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -95,6 +98,9 @@ class Scratch:
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}
+
+    def at(self, progress: float) -> Scratch:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

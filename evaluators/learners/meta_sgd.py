@@ -40,6 +40,9 @@ class MetaSgd:
             if p.requires_grad
         }
 
+    def at(self, progress: float) -> MetaSgd:
+        return self
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -49,6 +49,9 @@ class Reptile:
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}
 
+    def at(self, progress: float) -> Reptile:
+        return self
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
