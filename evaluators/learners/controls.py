@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .features import features_of, head_of
 from .heads import check_head, split_head
 from .inner import Descent, call, check_options, extra, loss_of, networks_own
@@ -95,6 +96,7 @@ class Scratch:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}

@@ -13,6 +13,7 @@ from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import last_linear, norm_parameters
+from ..refusals import check_gradient
 from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
 
 LOG_RATE = "log_rate"
@@ -56,6 +57,7 @@ class Maml:
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
         adapted_names(network, self.adapted)
+        check_gradient(network, x, batched=True, twice=self.order == 2 and self.adapted != "head")
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {LOG_RATE: torch.tensor(self.inner_lr).log()} if self.learn_lr else {}

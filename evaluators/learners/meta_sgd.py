@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
 
 
@@ -31,7 +32,8 @@ class MetaSgd:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any differentiable network will do."""
+        """Any twice differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=True)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {

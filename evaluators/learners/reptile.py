@@ -13,6 +13,7 @@ from torch.func import grad_and_value, vmap
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .inner import call, call_queries, check_options, loss_of
 
 
@@ -45,6 +46,7 @@ class Reptile:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}
