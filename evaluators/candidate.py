@@ -18,6 +18,7 @@ from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
 from nas.space import replay
 
 from .normalisation import Norm, normalise_head_input, set_normalisation
+from .refusals import check_forward
 
 
 def build(
@@ -44,17 +45,7 @@ def build(
         x = torch.rand(2, *shape.input_shape)
     if not any(p.requires_grad for p in network.parameters()):
         raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
-    output = _try(network, x, space.name)
-    if not torch.allclose(output, _try(network, x, space.name), equal_nan=True):
-        raise SpaceError(
-            f"a network of space {space.name!r} gives two outputs for one input; its scores could not be repeated: "
-            f"leave out layers that draw at random, like dropout"
-        )
-    if tuple(output.shape) != (2, shape.num_outputs):
-        raise SpaceError(
-            f"a network of space {space.name!r} gives {tuple(output.shape)} for 2 inputs of {shape.input_shape}; "
-            f"this task needs (2, {shape.num_outputs})"
-        )
+    check_forward(network, x, shape.num_outputs, space.name)
     learner.check(network, x)
     return network
 
@@ -68,18 +59,6 @@ def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
     for name, value in extra.items():
         network.register_parameter(LEARNER + name, nn.Parameter(value.to(device)))
     return network
-
-
-def _try(network: nn.Module, x: Tensor, space: str) -> Tensor:
-    try:
-        with torch.no_grad():
-            output: Tensor = network(x)
-            return output
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise SpaceError(
-            f"a network of space {space!r} does not take this task's inputs {tuple(x.shape[1:])}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
 
 
 def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:

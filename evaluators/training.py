@@ -65,7 +65,7 @@ class MetaTraining:
         for step in range(self.step, to):
             if self._loop.anneal:
                 self._optimizer.param_groups[0]["lr"] = self._learner.outer_lr * (1 - step / self._loop.budget)
-            self._apply(self._draw(step))
+            self._apply(self._draw(step), self._learner.at(step / self._loop.budget))
             self.step = step + 1
             if self.step % STEPS_PER_CHECK == 0 or self.step == to:
                 self._check_finite()
@@ -102,10 +102,10 @@ class MetaTraining:
         shape = self._family.shape
         return fewer_queries(batch, shape.num_outputs, self._loop.train_queries, shape.kind == "classification")
 
-    def _apply(self, batch: TaskBatch) -> None:
+    def _apply(self, batch: TaskBatch, learner: Learner) -> None:
         """One outer step on a batch. It asks the device for no number, so that nothing waits."""
         weights = {name: p.detach() for name, p in self._parameters.items()}
-        loss, gradients = self._learner.meta_gradient(self._network, weights, batch, self._family.shape.kind)
+        loss, gradients = learner.meta_gradient(self._network, weights, batch, self._family.shape.kind)
         for name, p in self._parameters.items():
             # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
             p.grad = torch.empty_like(p).copy_(gradients[name])

@@ -169,6 +169,12 @@ class Learner(Protocol):
         `parameters` then holds it under LEARNER and the name. Raises ConfigError for tasks that it cannot treat."""
         ...
 
+    def at(self, progress: float) -> Learner:
+        """The learner to use when this fraction of the meta-training, in [0, 1), is done; most are the same all along.
+
+        It differs in `meta_gradient` alone."""
+        ...
+
     def meta_gradient(
         self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -116,11 +116,15 @@ def test_toml_is_valid(block):
     data = tomllib.loads(block.text)
     if {"space", "tasks"} <= data.keys():
         configs.build(configs.from_json(data))
+    elif "learner" in data.get("evaluator", {}):
+        learner = data["evaluator"]["learner"]
+        defaults = registry.create("learner", learner["name"], {})
+        assert {"name": defaults.name, **vars(defaults)} == learner, "a table of a learner shows all its defaults"
 
 
 def test_the_config_reference_has_every_key():
     """The table that docs/config.md shows: every fixed key, and every option of the evaluator."""
-    [block] = [block for block in BLOCKS if block.document == "docs/config.md" and block.language == "toml"]
+    block = next(block for block in BLOCKS if block.document == "docs/config.md" and block.language == "toml")
     data = tomllib.loads(block.text)
     assert set(configs.Config.model_fields) == data.keys()
     assert set(configs.SearchTable.model_fields) == data["search"].keys()

@@ -32,6 +32,7 @@ VARIANTS = {
     "maml, fewer steps in training": Maml(inner_lr=0.3, steps=3, train_steps=2),
     "meta-sgd": MetaSgd(inner_lr=0.3, steps=3),
     "anil": Anil(inner_lr=0.3, steps=3),
+    "anil, learned rate": Anil(inner_lr=0.3, steps=3, learn_lr=True),
     "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
     "protonet": ProtoNet(),
     "protonet, by dimension": ProtoNet(temperature=0),
@@ -197,7 +198,10 @@ def test_a_network_may_normalise_its_inputs_first(learner):
     check_meta_gradient(learner, network, doubled(Blobs().tasks("train", range(2), CPU)), "classification")
 
 
-@pytest.mark.parametrize("variant", ["maml, order 2", "maml, learned rate", "meta-sgd", "anil", "protonet", "ridge"])
+@pytest.mark.parametrize(
+    "variant",
+    ["maml, order 2", "maml, learned rate", "meta-sgd", "anil", "anil, learned rate", "protonet", "ridge"],
+)
 def test_second_order_meta_gradients_are_finite_differences(variant):
     """Of the outer loss as `adapt` gives it, which takes no outer gradient at all."""
     learner = VARIANTS[variant]
@@ -459,6 +463,7 @@ def test_no_learner_refuses_an_ordinary_network(learner, space):
 
 
 BAD = [("steps", 0), ("inner_lr", 0.0), ("inner_lr", -1.0), ("outer_lr", 0.0), ("outer_lr", float("nan"))]
+BAD += [("first_order", -0.1), ("first_order", 1.5), ("first_order", float("nan"))]
 BAD += [("penalty", 0.0), ("temperature", -1.0), ("train_steps", -1)]
 REFUSED = [
     (name, option, value)

@@ -20,6 +20,7 @@ from nas.protocols import LEARNER, Bank
 
 OWN = {
     "maml": (Maml(learn_lr=True), {"log_rate"}),
+    "anil": (Anil(learn_lr=True), {"log_rate"}),
     "meta-sgd": (MetaSgd(), {"0/weight", "1/weight", "1/bias", "4/linear/weight", "4/linear/bias"}),
     "ridge": (Ridge(), {"log_lambda", "scale", "shift"}),
     "finetune": (FineTune(), {"classifier"}),
@@ -63,18 +64,22 @@ def test_meta_sgd_with_all_rates_equal_is_maml(norm):
 
 
 @pytest.mark.parametrize("norm", ["group", "batch", "none"])
-def test_maml_of_the_head_is_anil(norm):
-    one, other = Maml(inner_lr=0.2, steps=2, adapted="head"), Anil(inner_lr=0.2, steps=2)
+@pytest.mark.parametrize("learn_lr", [False, True])
+def test_maml_of_the_head_is_anil(norm, learn_lr):
+    one = Maml(inner_lr=0.2, steps=2, learn_lr=learn_lr, adapted="head")
+    other = Anil(inner_lr=0.2, steps=2, learn_lr=learn_lr)
     network = network_for(one, norm).double()
     curve, loss, gradients = results(one, network, batch_of())
     curve_, loss_, gradients_ = results(other, network, batch_of())
     assert same(curve, curve_)
     assert same(loss, loss_)
+    assert gradients.keys() == gradients_.keys()
     assert all(same(gradients[name], gradients_[name]) for name in gradients)
 
 
-def test_a_learned_rate_starts_as_the_one_that_is_given():
-    one, other = Maml(inner_lr=0.2, steps=2), Maml(inner_lr=0.2, steps=2, learn_lr=True)
+@pytest.mark.parametrize("method", [Maml, Anil])
+def test_a_learned_rate_starts_as_the_one_that_is_given(method):
+    one, other = method(inner_lr=0.2, steps=2), method(inner_lr=0.2, steps=2, learn_lr=True)
     network, learning = network_for(one).double(), network_for(other).double()
     learning.get_parameter("learner:log_rate").data = torch.tensor(0.2, dtype=torch.float64).log()
     for fast, slow in zip(results(one, network, batch_of())[:2], results(other, learning, batch_of())[:2], strict=True):
@@ -98,8 +103,26 @@ def test_maml_of_the_norms_moves_their_scales_and_shifts_alone(norm):
         assert not same(curve[0, task], expected)
 
 
+@pytest.mark.parametrize("name", registry.names("learner"))
+def test_a_learner_is_the_same_all_along_unless_told_otherwise(name):
+    learner = registry.create("learner", name, {})
+    assert all(learner.at(progress) is learner for progress in (0.0, 0.5, 0.99))
+
+
+@pytest.mark.parametrize("name", ["maml", *(name for name in PRESETS if name.startswith("maml"))])
+def test_maml_switches_to_second_order_where_it_is_told_to(name):
+    learner = registry.create("learner", name, {"first_order": 0.25, "learn_lr": True})
+    for progress in (0.0, 0.24):
+        assert vars(learner.at(progress)) == {**vars(learner), "order": 1, "first_order": 0.0}
+        assert (learner.at(progress).name, type(learner.at(progress))) == (name, type(learner))
+    assert learner.at(0.25) is learner.at(0.99) is learner
+    assert replace(learner, first_order=1.0).at(0.999).order == 1
+    with pytest.raises(ConfigError, match=f"{name} first_order = 0.25 with order = 1; .* for order = 2 only"):
+        replace(learner, order=1)
+
+
 def test_maml_refuses_a_network_without_the_layers_to_adapt():
-    bare = nn.Sequential(nn.Flatten(), nn.Bilinear(1, 1, 1))
+    bare = nn.Sequential(nn.Flatten(), nn.PReLU())
     for adapted in ("head", "norm"):
         with pytest.raises(SpaceError, match=f"adapts the network's {adapted} layers, but it has none"):
             Maml(adapted=adapted).check(bare, torch.rand(2, 1))

@@ -50,6 +50,9 @@ class Given:
     batches: list = field(default_factory=list)
     spoiled: tuple = (0, "", 0.0)
 
+    def at(self, progress):
+        return self
+
     def meta_gradient(self, network, parameters, batch, kind):
         self.batches.append(batch)
         factor = len(self.batches)
@@ -143,6 +146,48 @@ def test_parameters_that_are_not_learned_are_not_trained(name):
     own = {key for key in before if key.startswith(LEARNER)}
     headless = {"protonet", "ridge", "finetune"}  # they put heads of their own in the place of the network's
     assert changed == (set() if name == "scratch" else {"1.bias", *own} | (set() if name in headless else {"3.weight"}))
+
+
+class Recorded:
+    """A learner that writes down what it is asked for, and with what answer, for itself and those it becomes."""
+
+    def __init__(self, learner, calls):
+        self.learner, self.calls = learner, calls
+
+    def __getattr__(self, name):
+        return getattr(self.learner, name)
+
+    def at(self, progress):
+        return Recorded(self.learner.at(progress), self.calls)
+
+    def meta_gradient(self, network, parameters, batch, kind):
+        answer = self.learner.meta_gradient(network, parameters, batch, kind)
+        self.calls.append(({name: p.clone() for name, p in parameters.items()}, batch, answer[1]))
+        return answer
+
+
+@pytest.mark.parametrize("anneal", [True, False])
+def test_first_order_gradients_come_first_and_second_order_ones_after(anneal):
+    def calls_of(learner):
+        calls = []
+        network = build(TinyConv(), NARROW, Blobs().shape, norm="group", head_norm=True, learner=learner, seed=5)
+        meta_train(network, Blobs(), Recorded(learner, calls), OuterLoop(6, 2, 0, anneal), seed=1)
+        return network, calls
+
+    first, second = (Maml(order=order, inner_lr=0.2, steps=2) for order in (1, 2))
+    network, switching = calls_of(replace(second, first_order=0.5))
+    _, unswitched = calls_of(first)
+
+    def equal(one, other):
+        return all(torch.equal(one[name], other[name]) for name in one)
+
+    assert [equal(a[0], b[0]) for a, b in zip(switching, unswitched, strict=True)] == [True] * 4 + [False] * 2
+    for step, (weights, batch, gradients) in enumerate(switching):
+        found = [
+            equal(gradients, each.meta_gradient(network, weights, batch, "classification")[1])
+            for each in (first, second)
+        ]
+        assert found == [step < 3, step >= 3]
 
 
 def test_no_gradients_are_left_behind():

@@ -19,8 +19,9 @@ from nas.protocols import LEARNER, Bank, TaskBatch
 from nas.space import sample
 
 WAYS = 3
-OPTIONS = {"meta-sgd": {"steps": 2}, "maml": {"learn_lr": True, "steps": 2}, "finetune": {"steps": 3}}
-OWN = {"maml", "meta-sgd", "ridge", "finetune"}
+LEARNED = {"learn_lr": True, "steps": 2}
+OPTIONS = {"meta-sgd": {"steps": 2}, "maml": LEARNED, "anil": LEARNED, "finetune": {"steps": 3}}
+OWN = {"maml", "anil", "meta-sgd", "ridge", "finetune"}
 
 
 @pytest.fixture(params=sorted(set(registry.names("learner")) - set(PRESETS)))

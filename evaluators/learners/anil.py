@@ -13,7 +13,8 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, call_queries, check_options, for_each_task, task_losses
+from .inner import Descent, Rates, call_queries, check_options, extra, for_each_task, task_losses
+from .maml import LOG_RATE
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Anil:
 
     The head is the network's last linear layer (see `heads`). The body's features are taken once per example; the
     inner steps, differentiated to second order, act on features and head alone.
+
+    learn_lr  the step size is meta-learned too, from `inner_lr` on
     """
 
     inner_lr: float = 0.4
     steps: int = 5
     outer_lr: float = 1e-3
+    learn_lr: bool = False
     name = "anil"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -37,7 +41,10 @@ class Anil:
         check_head(network, x)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
-        return {}
+        return {LOG_RATE: torch.tensor(self.inner_lr).log()} if self.learn_lr else {}
+
+    def at(self, progress: float) -> Anil:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
@@ -47,7 +54,7 @@ class Anil:
         features = features_of(split, leaves, batch)
         head = head_of(split, leaves)
         descent = Descent(split.head, kind, self.steps, first_order=False)
-        adapted = descent.adapted(for_each_task(head, batch), dict.fromkeys(head, self.inner_lr), features)
+        adapted = descent.adapted(for_each_task(head, batch), self._rates(head, leaves), features)
         value = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
@@ -60,4 +67,8 @@ class Anil:
             features = features_of(split, parameters, batch)
         head = head_of(split, parameters)
         descent = Descent(split.head, kind, steps, first_order=True)
-        return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)
+        return descent.predictions(head, self._rates(head, parameters), features)
+
+    def _rates(self, head: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Rates:
+        rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        return dict.fromkeys(head, rate)

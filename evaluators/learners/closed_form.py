@@ -50,6 +50,9 @@ class ProtoNet:
             raise ConfigError(f"protonet compares classes, but {family.name} is regression; use ridge or maml")
         return {}
 
+    def at(self, progress: float) -> ProtoNet:
+        return self
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -91,6 +94,9 @@ class Ridge:
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {LOG_LAMBDA: torch.tensor(self.penalty).log(), SCALE: torch.tensor(1.0), SHIFT: torch.tensor(0.0)}
+
+    def at(self, progress: float) -> Ridge:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .batched import call
 from .features import features_of, head_of
 from .heads import check_head, split_head
@@ -53,6 +54,9 @@ class FineTune:
         features = split_head(network).head.in_features
         return {CLASSIFIER: torch.zeros(len(classes("train")), features + 1)}
 
+    def at(self, progress: float) -> FineTune:
+        return self
+
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -93,9 +97,13 @@ class Scratch:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}
+
+    def at(self, progress: float) -> Scratch:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

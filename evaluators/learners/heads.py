@@ -11,7 +11,8 @@ from torch import nn
 
 from nas.errors import SpaceError
 
-from ..normalisation import last_linear
+from ..normalisation import last_linear, sees_batch
+from ..refusals import check_gradient
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:
 
 
 def check_head(network: nn.Module, x: torch.Tensor) -> None:
-    """Raises SpaceError where body and head do not make up the network on `x` (examples, *input_shape)."""
+    """Raises SpaceError where body and head do not make up the network on `x` (examples, *input_shape), or have no
+    gradient."""
     split = split_head(network)
     with torch.no_grad():
         whole = network(x)
@@ -63,3 +65,4 @@ def check_head(network: nn.Module, x: torch.Tensor) -> None:
             f"this learner adapts the head alone, but the network does more after its last linear layer, "
             f"{split.prefix[:-1]!r}; end `forward` with that layer"
         )
+    check_gradient(network, x, batched=sees_batch(network), twice=False)

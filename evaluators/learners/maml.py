@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -13,6 +13,7 @@ from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import last_linear, norm_parameters
+from ..refusals import check_gradient
 from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
 
 LOG_RATE = "log_rate"
@@ -26,6 +27,8 @@ class Maml:
     inner_lr     step size on the mean loss of the support set
     steps        inner steps of adaptation
     train_steps  inner steps of meta-training; 0 for as many as in adaptation
+    first_order  of order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order gradients,
+                 which are cheaper (derivative-order annealing of MAML++, Antoniou et al., arXiv 1810.09502, section 4)
     learn_lr     the step size is meta-learned too, one for all layers, from `inner_lr` on
     adapted      what inner steps change: all layers, the head (the last linear layer), or the normalisation layers
     """
@@ -37,6 +40,7 @@ class Maml:
     learn_lr: bool = False
     adapted: Literal["all", "head", "norm"] = "all"
     train_steps: int = 0
+    first_order: float = 0.0
     name = "maml"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -44,13 +48,22 @@ class Maml:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
         if self.train_steps < 0:
             raise ConfigError(f"{self.name} train_steps = {self.train_steps}; it must be 0 (as many as steps) or more")
+        if not 0 <= self.first_order <= 1 or (self.order == 1 and self.first_order):
+            raise ConfigError(
+                f"{self.name} first_order = {self.first_order} with order = {self.order}; it is a fraction from 0 to 1 "
+                f"of the outer steps, and for order = 2 only"
+            )
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
         adapted_names(network, self.adapted)
+        check_gradient(network, x, batched=True, twice=self.order == 2 and self.adapted != "head")
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {LOG_RATE: torch.tensor(self.inner_lr).log()} if self.learn_lr else {}
+
+    def at(self, progress: float) -> Maml:
+        return replace(self, order=1, first_order=0.0) if progress < self.first_order else self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

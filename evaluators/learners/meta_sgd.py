@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
 
 
@@ -31,7 +32,8 @@ class MetaSgd:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any differentiable network will do."""
+        """Any twice differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=True)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {
@@ -39,6 +41,9 @@ class MetaSgd:
             for name, p in network.named_parameters()
             if p.requires_grad
         }
+
+    def at(self, progress: float) -> MetaSgd:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..refusals import check_gradient
 from .batched import call_tasks
 from .inner import call_queries, check_options, task_losses
 
@@ -45,9 +46,13 @@ class Reptile:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
+        check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {}
+
+    def at(self, progress: float) -> Reptile:
+        return self
 
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind

@@ -1,0 +1,231 @@
+"""Networks that cannot be treated, refused before they are trained, with the layer at fault by name.
+
+A sound network runs a few times on two examples. Only one that fails is taken apart: its layers are tried one at a
+time, innermost first, on what they were given.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vjp, vmap
+
+from nas.errors import NasError, SpaceError
+from nas.executors.attempt import attempt
+
+from .calls import Call, calls_of, first, floats, graph
+from .normalisation import sees_batch
+
+UNDIFFERENTIABLE = {"torch::autograd::NotImplemented", "torch::autograd::Error"}
+"""What torch puts into the graph of a gradient where a further derivative would fail."""
+
+
+def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> None:
+    """Raises SpaceError where the network does not turn x (2, *input_shape) into (2, outputs) finite numbers, the same
+    whenever and beside whatever else it is asked, and leave x and its own state as they are."""
+    what = f"a network of space {space!r}"
+    _check_sizes_known(network, what)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        given, before, drawn = x.clone(), _state(network), torch.random.get_rng_state()
+        output, error = attempt(network, given)
+        if isinstance(error, NasError):
+            raise error
+        if error is not None:
+            raise SpaceError(
+                f"{what} does not take this task's inputs {tuple(x.shape[1:])}: {_line(error)} "
+                f"(in {_named(first(network, x.clone(), lambda call: call.failed))})"
+            ) from error
+        _check_unchanged(network, before, what)
+        if given._version:
+            given = x.clone()
+            layer = _named(first(network, given, lambda call: given._version > 0))
+            raise SpaceError(f"{what} changes its inputs in place, in {layer}; use inplace=False there, or a clone")
+        _check_output(network, x, output, outputs, what)
+        beside = x if sees_batch(network) else x[[0, 0]]
+        again = network(beside)
+        if not torch.equal(torch.random.get_rng_state(), drawn) or not _equal(output[0], again[0]):
+            raise SpaceError(f"{what} {_unsteady(network, x, beside)}")
+
+
+def check_gradient(network: nn.Module, x: Tensor, *, batched: bool, twice: bool) -> None:
+    """Raises SpaceError where a learner cannot take the network's gradient on x (examples, *input_shape).
+
+    batched  it runs many tasks at once, each with weights of its own, under torch.func.vmap
+    twice    it differentiates gradients, to second order
+    """
+    batch = [_batched] if batched else []
+    with warnings.catch_warnings(action="ignore"):  # of what is slow; training warns as well
+        for need in (_differentiated_twice if twice else _differentiated, *batch):
+            _, error = attempt(need, Call("", network, (x,)))
+            if error is not None:
+                layer = _blame(network, x, [_differentiated, *batch, *([_differentiated_twice] if twice else [])])
+                raise SpaceError(layer or f"the network {REMEDIES[need]}: {_line(error)}") from error
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+
+def _check_sizes_known(network: nn.Module, what: str) -> None:
+    for name, p in network.named_parameters():
+        if isinstance(p, nn.UninitializedParameter):
+            raise SpaceError(f"{what} takes the size of {_owner(network, name)} from its first input; give it instead")
+
+
+def _state(network: nn.Module) -> dict[str, tuple[Tensor, int]]:
+    """Copies of parameters and buffers, with how often each has been changed in place."""
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    return {name: (tensor.clone(), tensor._version) for name, tensor in tensors}
+
+
+def _check_unchanged(network: nn.Module, before: dict[str, tuple[Tensor, int]], what: str) -> None:
+    for name, (tensor, version) in _state(network).items():
+        if name not in before or before[name][1] != version or not _equal(tensor, before[name][0]):
+            raise SpaceError(
+                f"{what} changes its own {name!r} when it runs, in {_owner(network, name)}; it may not remember what "
+                f"it has seen, which belongs to no one task"
+            )
+
+
+def _owner(network: nn.Module, name: str) -> Call:
+    path = name.rpartition(".")[0]
+    return Call(path, network.get_submodule(path))
+
+
+def _check_output(network: nn.Module, x: Tensor, output: Any, outputs: int, what: str) -> None:
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        kind = f"{output.dtype} numbers" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise SpaceError(f"{what} gives {kind}; it must give one tensor of floating-point numbers. {_end(network, x)}")
+    if tuple(output.shape) != (len(x), outputs):
+        raise SpaceError(
+            f"{what} gives {tuple(output.shape)} for {len(x)} inputs of {tuple(x.shape[1:])}; this task needs "
+            f"{(len(x), outputs)}. {_end(network, x)}"
+        )
+    if not bool(output.isfinite().all()):
+        layer = _named(first(network, x, lambda call: not all(bool(t.isfinite().all()) for t in floats(call.output))))
+        raise SpaceError(f"{what} gives numbers that are not finite for inputs between 0 and 1, first in {layer}")
+
+
+def _end(network: nn.Module, x: Tensor) -> str:
+    leaves = [call for call in calls_of(network, x) if not any(call.module.children())]
+    call = leaves[-1] if leaves else Call("", network)
+    sizes = " and ".join(str(tuple(t.shape)) for t in floats(call.output))
+    return f"It ends with {call}" + (f", which gives {sizes}" if sizes else "")
+
+
+def _unsteady(network: nn.Module, x: Tensor, beside: Tensor) -> str:
+    """What is wrong with a network that draws at random, or gives the first of x something else in `beside`."""
+    alone, together = _first_to_differ(network, x, x), _first_to_differ(network, x, beside)
+    if alone is not None or together is None:
+        return (
+            f"gives two outputs for one input, in {_named(alone)}; its scores could not be repeated: "
+            f"leave out layers that draw at random, like dropout, or remember their inputs"
+        )
+    return (
+        f"lets the examples of a batch see each other, in {together}; they may be of different tasks: use "
+        f"nn.BatchNorm2d, of which the evaluator's `norm` says what it sees"
+    )
+
+
+def _first_to_differ(network: nn.Module, x: Tensor, beside: Tensor) -> Call | None:
+    """The first layer to draw from torch's generator, or to give something else for the first of `beside` than of x."""
+    earlier = iter(calls_of(network, x))
+    drawn = torch.random.get_rng_state()
+
+    def differs(call: Call) -> bool:
+        pairs = zip(floats(next(earlier, call).output), floats(call.output), strict=False)
+        return not all(_equal(a[:1], b[:1]) for a, b in pairs) or not torch.equal(torch.random.get_rng_state(), drawn)
+
+    return first(network, beside, differs)
+
+
+def _named(call: Call | None) -> str:
+    return str(call) if call else "its own forward"
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if torch.equal(one, other) or one.shape != other.shape or not one.is_floating_point():
+        return torch.equal(one, other)
+    return torch.allclose(one, other, equal_nan=True)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+def _differentiated(call: Call) -> None:
+    call.gradient()
+
+
+def _batched(call: Call) -> None:
+    point = {name: torch.stack([value, value]) for name, value in call.point.items()}
+    vjp(vmap(call), point)  # in this order: some operations know how to be batched while they are differentiated only
+
+
+def _differentiated_twice(call: Call) -> None:
+    """Raises RuntimeError where a gradient does not know what it was computed from.
+
+    torch says nothing of it where the backward of a torch.autograd.Function is declared differentiable once, or
+    computed without a graph: terms are then missing from second derivatives.
+    """
+    ends: list[str] = []
+
+    def seen(node: Any, gradients: Sequence[Tensor | None]) -> None:
+        passed = [g for g in gradients if g is not None and bool(g.any())]
+        if any(g.grad_fn is None or g.grad_fn.name() in UNDIFFERENTIABLE for g in passed):
+            ends.append(node.name().removesuffix("Backward"))
+
+    gradients = call.gradient(create_graph=True, seen=seen)
+    ends += ["an operation of torch" for node in graph(gradients) if node.name() in UNDIFFERENTIABLE]
+    if ends:
+        raise RuntimeError(f"the gradient of {ends[0]} has no gradient itself")
+
+
+Need = Callable[[Call], None]
+REMEDIES: dict[Need, str] = {
+    _differentiated: "cannot be differentiated",
+    _batched: "cannot run on many tasks at once, each with weights of its own (torch.func.vmap); leave out what hangs "
+    "on values, like `if`, .item() and boolean masks, and writing into a tensor that is not made from the input",
+    _differentiated_twice: "cannot be differentiated twice, as this learner does; take one of first order",
+}
+
+
+def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
+    """What is wrong with the first layer to fail the first need that any fails; None where each by itself is well."""
+    calls = calls_of(network, x)
+    for need in needs:
+        for call in calls:
+            _, error = attempt(need, call)
+            if error is not None and "inplace operation" in str(error):
+                return (
+                    f"{_in_place(call, calls)} changes in place what the gradient of another needs; use inplace=False "
+                    f"there, or an operation that gives a new tensor"
+                )
+            if error is not None:
+                return f"{call} {REMEDIES[need]}: {_line(error)}"
+    return None
+
+
+def _in_place(call: Call, calls: Sequence[Call]) -> Call:
+    """Of the layers inside `call` that change what they are given, the first that spoils its gradient alone."""
+    inside = [other for other in calls if other.changed and other.module in set(call.module.modules())]
+    inside = [a for a in inside if not any(b.module in set(a.module.children()) for b in inside)]
+    for suspect in inside:
+        with ExitStack() as hooks:
+            for other in inside:
+                if other.module is not suspect.module:
+                    hooks.enter_context(other.module.register_forward_pre_hook(_cloned))
+            if attempt(_differentiated, call)[1] is not None:
+                return suspect
+    return call
+
+
+def _cloned(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in given)
