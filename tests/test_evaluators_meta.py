@@ -264,7 +264,7 @@ def diverging():
 
 
 def test_training_that_diverges_is_an_error_that_names_the_step():
-    with pytest.raises(NasError, match=r"meta-training diverged: .* is not finite at outer step 1[02]\b"):
+    with pytest.raises(NasError, match=r"meta-training diverged: .* is not finite at outer step [1-9]$"):
         diverging().evaluate(NARROW, 12, 0)
 
 
