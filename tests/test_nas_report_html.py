@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,17 @@ def test_tables_say_what_the_json_says(tmp_path: Path) -> None:
     assert ["#1", key, "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
     assert ["#2", Architecture("space", {"a": 2}).key, f"ValueError: {EVIL}"] in rows
     assert sum(row[0] == "#6" for row in rows) == 1
+
+
+def test_promotions_are_counted_apart_and_the_best_is_of_the_highest_budget(tmp_path: Path) -> None:
+    low = trials()
+    above = [replace(low[5], number=7, budget=4500), replace(low[4], number=8, budget=4500)]
+    page = written(tmp_path, trials=[*low, *above], final=None)
+    named = {name: shown for shown, name in itertools.pairwise(page.words)}
+    cards = {name: named[name] for name in ("candidates", "promoted", "outer steps")}
+    assert cards == {"candidates": "5", "promoted": "2", "outer steps": f"{5 * 1500 + 2 * 4500:,}"}
+    assert "best in the search, #7" in page.words
+    assert not any(word.startswith("promoted") for word in written(tmp_path).words)
 
 
 def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:
