@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import torch
 
@@ -105,6 +106,66 @@ def test_other_settings_are_measured_anew(tmp_path):
     assert list(measure.measured(longer, 0, tmp_path).values) == ["0", "2"]
     assert measure.measured(longer, 0, tmp_path).train_seconds == 0.0  # its weights were there
     assert measure.measured(row, 1, tmp_path).values != one.values
+
+
+# --- Omniglot --------------------------------------------------------------------------------------------------------
+
+
+def test_omniglot_has_the_published_settings():
+    rows = parts_of("omniglot", "full", path="x.npz")
+    for row, parts in rows.values():
+        evaluator = parts.evaluator
+        assert (evaluator.norm, evaluator.head_norm, parts.space.width) == ("batch", False, 64)
+        family = evaluator.tasks
+        assert (family.ways, family.shots, family.mixed, family.rotations) == (5, 1, True, True)
+        assert (row.test.tasks, row.test.queries) == (600, 15)
+        assert evaluator.learner.outer_lr == (1.0 if row.name == "reptile" else 1e-3)
+    settled = {
+        name: (row.config.evaluator.budget, parts.evaluator.tasks_per_step) for name, (row, parts) in rows.items()
+    }
+    assert settled["maml"] == settled["maml-first-order"] == (60_000, 32)
+    assert settled["reptile"] == (100_000, 10)
+    maml, first, reptile = (rows[name][1].evaluator.learner for name in ("maml", "maml-first-order", "reptile"))
+    assert (maml.order, maml.inner_lr, maml.train_steps, maml.steps) == (2, 5 * 0.4, 1, 10)
+    assert (first.order, first.inner_lr, first.train_steps, first.steps) == (1, 5 * 0.4, 1, 10)
+    examples = rows["reptile"][1].evaluator.tasks
+    assert examples.shots + examples.queries == 15
+    assert (reptile.train_steps, reptile.batch, reptile.inner_lr) == (3, 25, 1e-3)
+
+
+def test_the_schedules_differ_in_the_outer_loop_alone():
+    full, cpu = (parts_of("omniglot", schedule, path="x.npz") for schedule in ("full", "cpu"))
+    assert list(full) == list(cpu)
+    for name, (_, parts) in full.items():
+        outer = {"tasks_per_step": 1, "anneal": True}
+        assert replace(parts.evaluator, **outer) == replace(cpu[name][1].evaluator, **outer)
+
+
+def test_omniglot_runs_to_the_end(tmp_path, capsys):
+    """On few random characters, with a narrow network."""
+    rng = np.random.default_rng(0)
+    names = np.array([f"Latin/character{i:02}" for i in range(40)])
+    images = rng.integers(0, 256, (40, 20, 28, 28), np.uint8)
+    np.savez(tmp_path / "few.npz", images=images, names=names, evaluation=np.arange(40) > 30)
+    path = toy("omniglot", tmp_path)
+    text = path.read_text("utf-8").replace("width = 64", "width = 4").replace("steps = 100,", "steps = 10,")
+    path.write_text(re.sub(r"budget = \d+", "budget = 1", text.replace("10, 100]", "10]")), encoding="utf-8")
+    arguments = ["--settings", str(path), "--work", str(tmp_path / "work"), "--only-seed", "0", "--json"]
+    arguments += ["--path", str(tmp_path / "few.npz"), "--device", "cpu"]
+    table.main("omniglot", "Characters", arguments, data=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["measure"] == "accuracy in %"
+    assert "SHORTENED" in found["note"]
+    assert {line["method"] for line in found["lines"]} == set(settings.load("omniglot", None).rows)
+    assert all(line["low"] <= line["value"] <= line["high"] for line in found["lines"])
+    assert all(0 <= line["value"] <= 100 for line in found["lines"])
+    published = {(line["method"], line["steps"]): line["published"] for line in found["lines"] if line["published"]}
+    assert published == {
+        ("maml", 10): 98.7,
+        ("maml-first-order", 10): 98.3,
+        ("reptile", 5): 97.68,
+        ("protonet", 1): 98.8,
+    }
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

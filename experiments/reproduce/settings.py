@@ -108,7 +108,9 @@ def rows(settings: Settings, schedule: str, *, methods: Sequence[str], device: s
 
     Raises ConfigError for a schedule, method or option that is not known.
     """
-    for what, names, known in (("schedule", [schedule], settings.schedules), ("method", methods, settings.rows)):
+    planned = list(settings.schedules[schedule].rows) if schedule in settings.schedules else []
+    asked = (("schedule", [schedule], settings.schedules), ("method", [*methods, *planned], settings.rows))
+    for what, names, known in asked:
         for name in names:
             if name not in known:
                 raise ConfigError(f"{what} {name!r} is not known: {nearest(name, list(known))}")
@@ -121,12 +123,14 @@ def rows(settings: Settings, schedule: str, *, methods: Sequence[str], device: s
 
 
 def _config(settings: Settings, row: RowTable, plan: ScheduleTable, name: str, device: str, given: Options) -> Config:
+    space = {**settings.space, **row.space}
     config = configs.from_json(
         {
-            "space": {**settings.space, **row.space},
+            "space": space,
             "tasks": {**settings.tasks, **row.tasks, **given},
             "evaluator": {**settings.evaluator, **plan.evaluator, **row.evaluator, **plan.rows.get(name, {})},
             "search": {"device": device},
+            "final": {"baseline": space},  # not used, but one of the searched space must have its options
         }
     )
     configs.build(config)
