@@ -15,6 +15,7 @@ from nas.errors import DataError, NasError
 from nas.protocols import Learner, TaskBatch, TaskFamily
 
 from .candidate import read_tensors, write_tensors
+from .graphs import Recorded
 
 SEEDS_APART = 2**32
 """Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
@@ -77,6 +78,7 @@ class MetaTraining:
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._device = next(iter(self._parameters.values())).device
         self._optimizer = _optimizer(learner, list(self._parameters.values()))
+        self._rate = self._optimizer.param_groups[0]["lr"]
         # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
         self._sound = torch.ones((), dtype=torch.bool, device=self._device)
         self._sound_steps = torch.zeros((), dtype=torch.int64, device=self._device)
@@ -86,10 +88,11 @@ class MetaTraining:
 
         Raises NasError, with the first such step, when the outer loss or a parameter stops being finite.
         """
+        apply = Recorded(self._apply, self._device)
         for step in range(self.step, to):
             if self.loop.anneal:
-                self._optimizer.param_groups[0]["lr"] = self._learner.outer_lr * (1 - step / self.loop.budget)
-            self._apply(self._draw(step), self._learner.at(step / self.loop.budget))
+                self._rate.fill_(self._learner.outer_lr * (1 - step / self.loop.budget))
+            apply(self._draw(step), self._learner.at(step / self.loop.budget))
             self.step = step + 1
             if self.step % STEPS_PER_CHECK == 0 or self.step == to:
                 self._check_finite()
@@ -158,9 +161,14 @@ def fewer_queries(batch: TaskBatch, ways: int, queries: int, by_class: bool) -> 
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """With a rate that can be changed in place, and a state that stays on the device, so that steps can be recorded."""
+    device = parameters[0].device
+    # On a GPU torch's fused optimizers read the rate as a float32.
+    precision = torch.float32 if device.type == "cuda" else torch.float64
+    rate = torch.tensor(learner.outer_lr, dtype=precision, device=device)
     if learner.outer_optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=learner.outer_lr)
-    return torch.optim.Adam(parameters, lr=learner.outer_lr, fused=True)
+        return torch.optim.SGD(parameters, lr=rate, fused=True)
+    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=device.type == "cuda")
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
