@@ -3,13 +3,13 @@
 import pytest
 import torch
 from helpers_evaluators import Blobs, TinyConv, only
+from helpers_learners import PRESETS
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from nas import registry
 from nas.evaluators.candidate import attach
 from nas.evaluators.graphs import WARM_STEPS, Recorded
 from nas.evaluators.learners import Anil
-from nas.evaluators.learners.presets import PRESETS
 from nas.evaluators.meta import MetaEvaluator
 from nas.evaluators.training import MetaTraining, OuterLoop
 from nas.protocols import TaskBatch
