@@ -32,7 +32,7 @@ class MetaEvaluator:
     train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
     validation_tasks  tasks of the bank that scores are from
     anneal            the outer learning rate falls linearly to zero over the budget; else it is constant
-    chunk             most tasks adapted at once in scoring; bounds memory
+    chunk             most tasks taken at once, in meta-training and in scoring; bounds memory. Changes rounding only
     device            'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one
     """
 
@@ -125,6 +125,7 @@ class MetaEvaluator:
 
     def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
         from .candidate import attach, read_weights, size, write_weights
+        from .chunks import Chunk, Chunked
         from .devices import device_of, reproducible
         from .scoring import score
         from .training import OuterLoop, meta_train
@@ -133,6 +134,8 @@ class MetaEvaluator:
         started = time.perf_counter()
         network = self.network(architecture, seed)
         metrics = size(network, self.tasks.shape)
+        chunk = Chunk(self.chunk)
+        learner = Chunked(self.learner, chunk)
         with reproducible(network, device):
             label = self._label(architecture, budget, seed)
             if weights is not None and weights.exists():
@@ -140,11 +143,13 @@ class MetaEvaluator:
             else:
                 attach(network, self.learner.initial(network, self.tasks))
                 loop = OuterLoop(budget, self.tasks_per_step, self.train_queries, self.anneal)
-                meta_train(network, self.tasks, self.learner, loop, seed)
+                meta_train(network, self.tasks, learner, loop, seed)
                 if weights is not None:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
-            result = score(network, self.tasks, self.learner, bank, chunk=self.chunk)
+            result = score(network, self.tasks, learner, bank, chunk=chunk.size)
+        if chunk.halved:
+            metrics["chunk"] = float(chunk.size)
         metrics["seconds"] = time.perf_counter() - started
         protocol = self.protocol(budget, bank)
         return Score(result.value, result.stderr, result.curve, result.per_task, metrics, protocol)

@@ -59,6 +59,9 @@ class TerminalProgress:
         best_text = f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"
         text = f"{done}/{self._of}   {best_text}   failed {self._failed}"
         self._bar.update(self._task, description=text)
+        if trial.score and "chunk" in trial.score.metrics:
+            tasks = int(trial.score.metrics["chunk"])
+            self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
         if trial.state == "failed":
             self._say(f"#{trial.number} failed: {trial.error}")
         elif self._bar.disable and (done % 10 == 0 or done == self._of):

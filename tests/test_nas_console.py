@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,16 @@ def test_without_a_terminal_there_is_a_line_now_and_then_on_standard_error(progr
     assert "10/12   best 0.500 ± .010 (#0)   failed 2" in lines
     assert "12/12   best 0.500 ± .010 (#0)   failed 2" in lines
     assert "press Ctrl-C again" in " ".join(lines[-2:])
+
+
+def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, capsys):
+    with progress.shown():
+        progress.started(run_of("a"), CONFIG, [], workers=1)
+        done = trial(0)
+        progress.trial(replace(done, score=replace(done.score, metrics={"chunk": 12.0})), done)
+        progress.trial(trial(1), done)
+    told = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
+    assert told == ["#0: memory ran out; it went on with 12 tasks at once"]
 
 
 def test_each_bank_of_the_finals_has_its_own_count_also_after_a_resume(progress):

@@ -8,14 +8,16 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..normalisation import sees_batch
 from ..refusals import check_gradient
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, call, check_options, extra, loss_of, networks_own
+from .inner import Descent, Loss, call, check_options, extra, loss_of, networks_own
 
 CLASSIFIER = "classifier"
 
@@ -63,8 +65,7 @@ class FineTune:
         if kind == "classification":
             value = _classifier_loss(network, leaves, batch)
         else:
-            x, y = (torch.cat(pair, dim=1).flatten(0, 1) for pair in _pairs(batch))
-            value = loss_of(kind)(call(network, networks_own(leaves), x), y)
+            value = _points_loss(network, networks_own(leaves), batch, loss_of(kind))
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -127,6 +128,14 @@ def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: Ta
     weight = extra(leaves)[CLASSIFIER]
     logits = x @ weight[:, :-1].mT + weight[:, -1]
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.classes.gather(1, y).flatten())
+
+
+def _points_loss(network: nn.Module, own: Mapping[str, Tensor], batch: TaskBatch, loss: Loss) -> Tensor:
+    """The loss on all points of the batch; a network that uses batch statistics takes them from one task's points."""
+    x, y = (torch.cat(pair, dim=1) for pair in _pairs(batch))
+    if sees_batch(network):
+        return loss(vmap(lambda x: call(network, own, x))(x), y)
+    return loss(call(network, own, x.flatten(0, 1)), y.flatten(0, 1))
 
 
 def _pairs(batch: TaskBatch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
