@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from nas.errors import ConfigError
+from nas.machine import processor, versions
 
 
 def device_of(name: str) -> torch.device:
@@ -22,6 +24,12 @@ def device_of(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use 'auto'")
     return device
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """The device, by kind and name, and the versions that numbers come from, as JSON values."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {"device": {"kind": device.type, "name": name}, "versions": versions()}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,10 +59,12 @@ class MetaEvaluator:
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
+        from .banks import digest
         from .devices import device_of
 
         device_of(self.device)
         self.tasks.check()
+        digest(self.tasks, Bank("validation", 0, 1))
         self.learner.initial(self.network(architecture, seed=0), self.tasks)
 
     def network(self, architecture: Architecture, seed: int) -> nn.Module:
@@ -97,7 +99,8 @@ class MetaEvaluator:
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
         """The score on the validation bank after `budget` outer steps. Raises NasError where meta-training diverges."""
-        return self._score(architecture, budget, seed, Bank("validation", 0, self.validation_tasks), None)
+        score = self._score(architecture, budget, seed, Bank("validation", 0, self.validation_tasks), None)
+        return replace(score, per_class=())
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         """The score on another bank, from the weights in the file `weights` or, where there is none, newly trained."""
@@ -105,7 +108,10 @@ class MetaEvaluator:
 
     def protocol(self, budget: int, bank: Bank) -> dict[str, Any]:
         """What makes a score what it is, as JSON values; the seed is not part of it."""
-        return {**self._training(budget), "bank": asdict(bank), "tasks": self.tasks.describe()}
+        from .banks import digest
+
+        frozen = {**asdict(bank), "hash": digest(self.tasks, bank)}
+        return {**self._training(budget), "bank": frozen, "tasks": self.tasks.describe()}
 
     def _training(self, budget: int) -> dict[str, Any]:
         return {
@@ -126,7 +132,7 @@ class MetaEvaluator:
     def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
         from .candidate import attach, read_weights, size, write_weights
         from .chunks import Chunk, Chunked
-        from .devices import device_of, reproducible
+        from .devices import device_of, provenance, reproducible
         from .scoring import score
         from .training import OuterLoop, meta_train
 
@@ -151,5 +157,13 @@ class MetaEvaluator:
         if chunk.halved:
             metrics["chunk"] = float(chunk.size)
         metrics["seconds"] = time.perf_counter() - started
-        protocol = self.protocol(budget, bank)
-        return Score(result.value, result.stderr, result.curve, result.per_task, metrics, protocol)
+        return Score(
+            value=result.value,
+            stderr=result.stderr,
+            curve=result.curve,
+            per_task=result.per_task,
+            metrics=metrics,
+            protocol=self.protocol(budget, bank),
+            per_class=result.per_class,
+            provenance={"seed": seed, **provenance(device)},
+        )

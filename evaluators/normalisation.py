@@ -52,14 +52,6 @@ class SupportNorm(nn.Module):
         return (x - mean) * torch.rsqrt(variance + self.eps)
 
 
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation with its scale and shift apart (`_replacement` says why)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.layer_norm(x, self.normalized_shape, eps=self.eps) * self.weight
-        return x if self.bias is None else x + self.bias
-
-
 def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     """Replaces every batch normalisation layer of `network`, in place, and returns the network.
 
@@ -69,8 +61,7 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     support  statistics of the support set, reused for the queries, which do not see each other
     none   no normalisation, only a scale and shift of each channel
 
-    Layers that would get wrong gradients are replaced in every mode, see `_replacement`. Raises SpaceError for another
-    layer that keeps running statistics: they belong to no one task.
+    Raises SpaceError for another layer that keeps running statistics: they belong to no one task.
     """
     replaced: dict[nn.Module, nn.Module] = {}  # a layer that stands in several places stays one layer
     for name, module in list(network.named_modules(remove_duplicate=False)):
@@ -130,31 +121,19 @@ def queries_told(network: nn.Module, queries: int) -> dict[str, Tensor]:
 
 
 def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
-    """What stands in for a layer, with the same parameters; None where the layer can stay.
-
-    Scale and shift are put apart from batch, instance and layer normalisation. Where one call does both, torch 2.13 has
-    second derivatives wrong under vmap: the gradient of the scale takes mean and variance for constants
-    (pytorch/functorch, issue 534).
-    """
-    if isinstance(layer, BATCH_NORMS):
-        if mode == "group":
-            return _group_norm(layer)
-        plain: nn.Module = nn.Identity()
-        if mode == "batch":
-            plain = type(layer)(layer.num_features, eps=layer.eps, affine=False, track_running_stats=False)
-        if mode == "support":
-            plain = SupportNorm(layer.eps)
-        if not layer.affine:
-            return plain
-        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))
-    if isinstance(layer, INSTANCE_NORMS) and layer.affine and not layer.track_running_stats:
-        plain = type(layer)(layer.num_features, eps=layer.eps)
-        return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))
-    if isinstance(layer, nn.LayerNorm) and layer.elementwise_affine:
-        norm = LayerNorm(layer.normalized_shape, eps=layer.eps)
+    """What stands in for a layer, with the same parameters; None where the layer can stay."""
+    if not isinstance(layer, BATCH_NORMS):
+        return None
+    if mode == "group":
+        return _group_norm(layer)
+    if mode == "batch":
+        norm = type(layer)(layer.num_features, eps=layer.eps, affine=layer.affine, track_running_stats=False)
         norm.weight, norm.bias = layer.weight, layer.bias
         return norm
-    return None
+    plain = SupportNorm(layer.eps) if mode == "support" else nn.Identity()
+    if not layer.affine:
+        return plain
+    return nn.Sequential(OrderedDict(norm=plain, affine=Affine(layer.weight, layer.bias)))
 
 
 def _group_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> nn.GroupNorm:

@@ -9,19 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
-from nas.protocols import Bank, Kind, Learner, TaskFamily
+from nas.protocols import Bank, Kind, Learner, TaskBatch, TaskFamily
 
 LEAK_TASKS = 20
 
 
 @dataclass(frozen=True)
 class Result:
-    """Mean over tasks after the last inner step, its standard error, the curve over steps, and each task's value."""
+    """Mean over tasks after the last inner step, its standard error, the curve over steps, and each task's value.
+
+    per_class  (class, queries right, queries asked) for each class that is in a task; empty where there are none
+    """
 
     value: float
     stderr: float
     curve: tuple[float, ...]
     per_task: tuple[float, ...]
+    per_class: tuple[tuple[int, int, int], ...]
 
 
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
@@ -32,17 +36,24 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
     kind = family.shape.kind
-    parts = []
+    parts, queries = [], []
     for start in range(0, bank.count, chunk):
         batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
         predictions = learner.adapt(network, parameters, batch, kind, learner.steps)
         parts.append(task_values(predictions, batch.query_y, kind).double().cpu())
+        queries.append(query_classes(predictions[-1], batch).cpu())
     values = torch.cat(parts, dim=1)
     if kind == "classification":
         check_no_leak(values[0], family.shape.num_outputs)
     last = values[-1]
     stderr = float(last.std() / len(last) ** 0.5) if len(last) > 1 else float("inf")
-    return Result(float(last.mean()), stderr, tuple(values.mean(dim=1).tolist()), tuple(last.tolist()))
+    return Result(
+        value=float(last.mean()),
+        stderr=stderr,
+        curve=tuple(values.mean(dim=1).tolist()),
+        per_task=tuple(last.tolist()),
+        per_class=_by_class(torch.cat(queries)),
+    )
 
 
 def check_no_leak(before: Tensor, ways: int) -> None:
@@ -72,3 +83,22 @@ def task_values(predictions: Tensor, targets: Tensor, kind: Kind) -> Tensor:
     if kind == "classification":
         return (predictions.argmax(dim=-1) == targets).float().mean(dim=-1)
     return -((predictions - targets) ** 2).mean(dim=(-2, -1))
+
+
+def query_classes(predictions: Tensor, batch: TaskBatch) -> Tensor:
+    """(tasks * queries, 2) int64: each query's class, and 1 where predictions (tasks, queries, ways) are right.
+
+    No rows in regression, and where the batch names no classes.
+    """
+    if batch.classes is None or batch.query_y.is_floating_point():
+        return torch.empty(0, 2, dtype=torch.int64)
+    right = predictions.argmax(dim=-1) == batch.query_y
+    return torch.stack([batch.classes.gather(1, batch.query_y), right], dim=-1).flatten(0, 1)
+
+
+def _by_class(queries: Tensor) -> tuple[tuple[int, int, int], ...]:
+    """(class, right, asked) of the rows of `query_classes`, by class."""
+    classes, right = queries.unbind(dim=1)
+    asked = torch.bincount(classes)
+    rights = torch.bincount(classes[right == 1], minlength=len(asked))
+    return tuple((c, int(rights[c]), int(asked[c])) for c in asked.nonzero().flatten().tolist())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from nas.errors import NasError
+from nas.errors import DataError, NasError
 from nas.protocols import Learner, TaskBatch, TaskFamily
 
 SEEDS_APART = 2**32
 """Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
 STEPS_PER_CHECK = 10
+STEP, WEIGHT = "outer_step", "weight"
 
 
 @dataclass(frozen=True)
 class OuterLoop:
     """How weights are meta-trained: `budget` steps of `tasks_per_step` training tasks each.
 
+    budget         the steps of the whole schedule; a training may stop before, and go on later
     train_queries  queries a class (a task, in regression); 0 takes all
     anneal         the learning rate falls linearly to zero over the budget
     """
@@ -30,31 +34,91 @@ class OuterLoop:
 
 
 def meta_train(network: nn.Module, family: TaskFamily, learner: Learner, loop: OuterLoop, seed: int) -> None:
-    """Meta-trains the network's parameters in place, on the device where they are.
+    """Meta-trains the network's parameters in place, on the device where they are, for the whole budget.
 
-    Raises NasError, with the step, when the outer loss or a parameter stops being finite.
+    Raises NasError as `MetaTraining.advance`.
     """
-    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    device = next(iter(parameters.values())).device
-    optimizer = _optimizer(learner, list(parameters.values()))
-    for step in range(loop.budget):
-        if loop.anneal:
-            optimizer.param_groups[0]["lr"] = learner.outer_lr * (1 - step / loop.budget)
-        first = seed * SEEDS_APART + step * loop.tasks_per_step
-        batch = family.tasks("train", range(first, first + loop.tasks_per_step), device)
-        batch = fewer_queries(
-            batch, family.shape.num_outputs, loop.train_queries, family.shape.kind == "classification"
-        )
-        weights = {name: p.detach() for name, p in parameters.items()}
-        loss, gradients = learner.at(step / loop.budget).meta_gradient(network, weights, batch, family.shape.kind)
-        for name, p in parameters.items():
+    MetaTraining(network, family, learner, loop, seed).advance(loop.budget)
+
+
+class MetaTraining:
+    """The meta-training of a network's parameters, in place, on the device where they are.
+
+    Taken up from its `state`, it goes on bit for bit as if it had never stopped. `step` counts the outer steps taken.
+    """
+
+    def __init__(self, network: nn.Module, family: TaskFamily, learner: Learner, loop: OuterLoop, seed: int) -> None:
+        self.step = 0
+        self._network, self._family, self._learner, self._loop, self._seed = network, family, learner, loop, seed
+        self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self._device = next(iter(self._parameters.values())).device
+        self._optimizer = _optimizer(learner, list(self._parameters.values()))
+        # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
+        self._sound = torch.ones((), dtype=torch.bool, device=self._device)
+        self._sound_steps = torch.zeros((), dtype=torch.int64, device=self._device)
+
+    def advance(self, to: int) -> None:
+        """Trains on until `to` outer steps are taken, of the loop's `budget`.
+
+        Raises NasError, with the first such step, when the outer loss or a parameter stops being finite.
+        """
+        for step in range(self.step, to):
+            if self._loop.anneal:
+                self._optimizer.param_groups[0]["lr"] = self._learner.outer_lr * (1 - step / self._loop.budget)
+            self._apply(self._draw(step), self._learner.at(step / self._loop.budget))
+            self.step = step + 1
+            if self.step % STEPS_PER_CHECK == 0 or self.step == to:
+                self._check_finite()
+        self._optimizer.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` takes: the step, the weights and what the outer optimizer keeps of each, by name."""
+        state = {STEP: torch.tensor(self.step)}
+        for name, p in self._parameters.items():
+            kept = {WEIGHT: p, **self._optimizer.state.get(p, {})}
+            state |= {f"{slot}:{name}": value.detach().clone() for slot, value in kept.items()}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up the training that a state is of. Raises DataError, and changes nothing, where it is another's."""
+        slots: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            slot, _, name = key.partition(":")
+            slots.setdefault(slot, {})[name] = value
+        step, weights = slots.pop(STEP, {}).get(""), slots.pop(WEIGHT, {})
+        same = _shapes(weights) == _shapes(self._parameters) and all(s.keys() == weights.keys() for s in slots.values())
+        if step is None or not same:
+            raise DataError("this is the state of another network's meta-training; train this one from the start")
+        with torch.no_grad():
+            for name, p in self._parameters.items():
+                p.copy_(weights[name])
+                self._optimizer.state[p] = {slot: _kept_for(p, values[name]) for slot, values in slots.items()}
+        self.step = int(step)
+        self._sound_steps.fill_(self.step)
+
+    def _draw(self, step: int) -> TaskBatch:
+        first = self._seed * SEEDS_APART + step * self._loop.tasks_per_step
+        batch = self._family.tasks("train", range(first, first + self._loop.tasks_per_step), self._device)
+        shape = self._family.shape
+        return fewer_queries(batch, shape.num_outputs, self._loop.train_queries, shape.kind == "classification")
+
+    def _apply(self, batch: TaskBatch, learner: Learner) -> None:
+        """One outer step on a batch. It asks the device for no number, so that nothing waits."""
+        weights = {name: p.detach() for name, p in self._parameters.items()}
+        loss, gradients = learner.meta_gradient(self._network, weights, batch, self._family.shape.kind)
+        for name, p in self._parameters.items():
             # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
             p.grad = torch.empty_like(p).copy_(gradients[name])
-        optimizer.step()
-        # Looking at a number waits for the device, so not at every step.
-        if (step + 1) % STEPS_PER_CHECK == 0 or step + 1 == loop.budget:
-            _check_finite(loss, parameters, step)
-    optimizer.zero_grad()
+        self._optimizer.step()
+        numbers = [loss, *(w for w in weights.values() if w.numel() > 0)]
+        self._sound &= nn.utils.get_total_norm(numbers, math.inf).isfinite()
+        self._sound_steps += self._sound
+
+    def _check_finite(self) -> None:
+        if not bool(self._sound):
+            raise NasError(
+                f"meta-training diverged: the loss or a weight is not finite at outer step {int(self._sound_steps) + 1}"
+            )
 
 
 def fewer_queries(batch: TaskBatch, ways: int, queries: int, by_class: bool) -> TaskBatch:
@@ -75,7 +139,11 @@ def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.
     return torch.optim.Adam(parameters, lr=learner.outer_lr, fused=True)
 
 
-def _check_finite(loss: Tensor, parameters: dict[str, nn.Parameter], step: int) -> None:
-    for name, value in {"the outer loss": loss, **parameters}.items():
-        if not bool(torch.isfinite(value).all()):
-            raise NasError(f"meta-training diverged: {name} is not finite at outer step {step + 1}")
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _kept_for(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """What an optimizer kept of a parameter, on its device and, where there is a number a weight, laid out like it."""
+    like = parameter if value.shape == parameter.shape else value
+    return torch.empty_like(like, dtype=value.dtype, device=parameter.device).copy_(value)

@@ -62,12 +62,16 @@ class Architecture:
 class Score:
     """How well a candidate adapts to new tasks. Higher is better.
 
-    value     mean over the bank's tasks, after the last inner step (accuracy in [0, 1], or minus the squared error)
-    stderr    standard error of `value` over tasks
-    curve     the same mean after 0, 1, …, k inner steps
-    per_task  one value a task after the last step, in the order of the bank, so that candidates can be paired
-    metrics   what else was measured: parameters, flops (of one input), seconds, …
-    protocol  what made the number: two scores are comparable only where their protocols are equal
+    value       mean over the bank's tasks, after the last inner step (accuracy in [0, 1], or minus the squared error)
+    stderr      standard error of `value` over tasks
+    curve       the same mean after 0, 1, …, k inner steps
+    per_task    one value a task after the last step, in the order of the bank, so that candidates can be paired
+    metrics     what else was measured: parameters, flops (of one input), seconds, …
+    protocol    what made the number: two scores are comparable only where their protocols are equal
+    per_class   (class, queries right, queries asked) over all tasks of the bank, for each class in it; empty where
+                tasks have no classes, and in a search, whose stored scores stay small
+    provenance  where the number comes from: seed, device, versions. Not compared: scores of several seeds are what an
+                interval is made of, and a device or a version moves the rounding, not what is measured
     """
 
     value: float
@@ -76,6 +80,8 @@ class Score:
     per_task: tuple[float, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    per_class: tuple[tuple[int, int, int], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,11 +91,13 @@ class Score:
             "per_task": list(self.per_task),
             "metrics": dict(self.metrics),
             "protocol": dict(self.protocol),
+            "per_class": [list(row) for row in self.per_class],
+            "provenance": dict(self.provenance),
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Score:
-        """Reads what `to_json` wrote."""
+        """Reads what `to_json` wrote, also before it wrote `per_class` and `provenance`."""
         return Score(
             value=float(data["value"]),
             stderr=float(data["stderr"]),
@@ -97,6 +105,8 @@ class Score:
             per_task=tuple(map(float, data["per_task"])),
             metrics=dict(data["metrics"]),
             protocol=dict(data["protocol"]),
+            per_class=tuple((int(c), int(right), int(asked)) for c, right, asked in data.get("per_class", ())),
+            provenance=dict(data.get("provenance", {})),
         )
 
     def checked(self) -> Score:

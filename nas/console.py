@@ -13,6 +13,7 @@ from rich.text import Text
 from . import registry
 from .architecture import Trial
 from .config import Config
+from .report.text import probability
 from .runs import Run
 
 Z95 = 1.96
@@ -104,7 +105,7 @@ def score_text(trial: Trial) -> str:
 
 
 def final_text(final: Mapping[str, Any]) -> str:
-    """The finals as a table: finalists, winner, baseline, and their difference."""
+    """The finals as a table: finalists, winner, baseline, their difference, and what to know of them."""
     percent = final["kind"] == "classification"
     lines = []
     listed = ", ".join(f"#{f['number']} {_number(f['value'], percent)}" for f in final["finalists"])
@@ -132,10 +133,23 @@ def final_text(final: Mapping[str, Any]) -> str:
         tasks = final["tasks"]
         scale = 100 if percent else 1
         shown = f"{scale * apart['value']:+.{1 if percent else 3}f}"
-        note = f"   ({tasks} test tasks, paired)"
+        note = f"   ({tasks} test tasks, paired{probability(apart.get('p_value'))})"
         lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
-    lines += [f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(final, percent)])
+
+
+def _notes(final: Mapping[str, Any], percent: bool) -> Iterator[str]:
+    """The intervals over classes, that the numbers rest on little, and what failed, where there are such."""
+    over = [
+        f"{role} {_interval(entry, percent, signed=role == 'difference', of='class_interval')}"
+        for role in ("winner", "baseline", "difference")
+        if (entry := final.get(role)) and "class_interval" in entry
+    ]
+    if over:
+        yield f"95 % intervals over classes like these (bootstrap): {', '.join(over)}"
+    if final.get("warning"):
+        yield f"warning: {final['warning']}"
+    yield from (f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"])
 
 
 def _apart(difference: Mapping[str, Any], percent: bool) -> str:
@@ -147,9 +161,9 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
 
 
-def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False) -> str:
+def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False, of: str = "interval") -> str:
     scale, digits = (100, 1) if percent else (1, 3)
-    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry["interval"])
+    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry[of])
     return f"{low} – {high}" if percent or signed else f"{low} to {high}"
 
 

@@ -15,17 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from .architecture import Architecture, Score, Trial
-from .config import Config, Parts
+from .config import Config, FinalTable, Parts
 from .errors import SearchError
 from .executors.attempt import attempt, reason
-from .protocols import Bank, Measurer
+from .protocols import Bank, Measurer, TaskFamily
 from .runs import Run, best, median
 from .space import sample
-from .statistics import compare, estimate
+from .statistics import average, compare
 from .store import Store
 
 FRESH = 1_000_000
 """The first fresh validation task; a search's own bank begins at 0."""
+ENOUGH_TASKS, ENOUGH_QUERIES = 600, 15
+"""Tasks, and queries a class, from which on a mean is worth reporting."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Finals:
             "median": self._against(winner, middle, fresh),
             **self._tested(winner, baseline, test, fresh),
             "control": None,
+            "warning": warning(config, self.parts.evaluator.tasks),
             "failures": self._failures(),
         }
         self.store.put("final", result)
@@ -164,6 +167,18 @@ class Finals:
         return [{"measurement": key, "error": record["error"]} for key, record in records.items() if record["error"]]
 
 
+def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
+    """What a report must say where its numbers rest on too little; None where they do not."""
+    counts = {"validation tasks": config.validation_tasks, "test tasks": config.tasks}
+    few = [f"{count:,} {what}" for what, count in counts.items() if count < ENOUGH_TASKS]
+    rule = f"at least {ENOUGH_TASKS} tasks"
+    if tasks.shape.kind == "classification":
+        rule += f" of {ENOUGH_QUERIES} queries a class"
+        queries = getattr(tasks, "queries", ENOUGH_QUERIES)
+        few += [f"{queries} queries a class"] if queries < ENOUGH_QUERIES else []
+    return f"measured on {', '.join(few)}; numbers to report need {rule}" if few else None
+
+
 def _outcome(future: Future[Score]) -> dict[str, Any]:
     """What is stored of a measurement: its score, or why there is none."""
     error = future.exception()
@@ -177,19 +192,16 @@ def _storable(score: Score) -> dict[str, Any]:
     return data
 
 
-def _table(scores: Sequence[Score]) -> list[tuple[float, ...]]:
-    return [score.per_task for score in scores]
-
-
 def _entry(architecture: Architecture, scores: Sequence[Score]) -> dict[str, Any]:
     curves = zip(*(score.curve for score in scores), strict=True)
     return {
         "key": architecture.key,
         "architecture": architecture.to_json(),
-        **estimate(_table(scores)).to_json(),
+        **average(scores).to_json(),
         "seeds": [score.value for score in scores],
         "curve": [sum(step) / len(scores) for step in curves],
         "parameters": scores[0].metrics.get("parameters"),
         "flops": scores[0].metrics.get("flops"),
         "protocol": dict(scores[0].protocol),
+        "provenance": [dict(score.provenance) for score in scores],
     }

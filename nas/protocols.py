@@ -117,7 +117,11 @@ class Measurer(Evaluator, Protocol):
 
 
 class TaskFamily(Protocol):
-    """Where tasks come from: deterministic in (family, split, index, seed). Splits are disjoint in classes."""
+    """Where tasks come from: deterministic in (family, split, index, seed). Splits are disjoint in classes.
+
+    A frozen value: equal families draw equal tasks."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def name(self) -> str: ...

@@ -38,14 +38,30 @@ class Conv4:
 
 @dataclass(frozen=True)
 class Mlp40:
-    """The network of MAML's sinusoid experiments (section 5.1): two hidden layers of 40 with ReLU."""
+    """The network of MAML's sinusoid experiments (section 5.1): two hidden layers of 40 with ReLU.
 
+    init_std  above 0: weights are drawn from a normal distribution of this deviation, cut off at two of them, and
+              biases are zero (the authors' code: 0.01); 0: torch's own initial weights
+    """
+
+    init_std: float = 0.0
     name = "mlp40"
+
+    def __post_init__(self) -> None:
+        if self.init_std < 0:
+            raise ConfigError(f"mlp40 init_std = {self.init_std}; it must be 0 (torch's own) or more")
 
     def decide(self, choose: Choose) -> tuple[int, int]:
         return 40, 40
 
     def build(self, spec: tuple[int, int], task: TaskShape) -> nn.Module:
+        from torch import nn
+
         from .networks import mlp
 
-        return mlp(spec, "relu", task)
+        network = mlp(spec, "relu", task)
+        for layer in network.children() if self.init_std else ():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=self.init_std, a=-2 * self.init_std, b=2 * self.init_std)
+                nn.init.zeros_(layer.bias)
+        return network

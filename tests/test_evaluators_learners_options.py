@@ -21,7 +21,7 @@ from nas.protocols import LEARNER, Bank
 OWN = {
     "maml": (Maml(learn_lr=True), {"log_rate"}),
     "anil": (Anil(learn_lr=True), {"log_rate"}),
-    "meta-sgd": (MetaSgd(), {"0/weight", "1/affine/weight", "1/affine/bias", "4/linear/weight", "4/linear/bias"}),
+    "meta-sgd": (MetaSgd(), {"0/weight", "1/weight", "1/bias", "4/linear/weight", "4/linear/bias"}),
     "ridge": (Ridge(), {"log_lambda", "scale", "shift"}),
     "finetune": (FineTune(), {"classifier"}),
 }
@@ -93,7 +93,7 @@ def test_maml_of_the_norms_moves_their_scales_and_shifts_alone(norm):
     network, batch = network_for(learner, norm).double(), batch_of()
     weights = weights_of(network)
     curve = learner.adapt(network, weights, batch, "classification", 1)
-    norms = {f"1.affine.{own}" for own in ("weight", "bias")} if norm != "group" else {"1.weight", "1.bias"}
+    norms = {f"1.affine.{own}" for own in ("weight", "bias")} if norm == "none" else {"1.weight", "1.bias"}
     for task in range(3):
         loss = nn.functional.cross_entropy(network(batch.support_x[task]), batch.support_y[task])
         gradients = dict(zip(weights, torch.autograd.grad(loss, list(network.parameters())), strict=True))

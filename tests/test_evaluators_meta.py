@@ -4,7 +4,7 @@ import json
 import math
 import pickle
 import random
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
@@ -14,11 +14,13 @@ from helpers_learners import PRESETS
 from nas import registry
 from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.evaluators import MetaEvaluator
+from nas.evaluators.banks import digest
 from nas.evaluators.candidate import attach
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.scoring import task_values
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.evaluators.training import OuterLoop, meta_train
+from nas.machine import versions
 from nas.protocols import Bank
 from nas.search_spaces import Conv4, FewShotCell, Mlp
 from nas.space import sample
@@ -184,12 +186,10 @@ def test_one_training_serves_several_banks(tmp_path, learner):
     again = chosen.measure(NARROW, 3, 1, bank=TEST, weights=weights)
     assert (weights.read_bytes(), weights.stat().st_mtime_ns) == (content, stamp)
     assert numbers(again) == numbers(first)
-    assert other.protocol["bank"] == {"split": "validation", "first": 100, "count": 10}
+    assert other.protocol["bank"] == {**asdict(FRESH), "hash": digest(chosen.tasks, FRESH)}
     assert numbers(chosen.measure(NARROW, 3, 1, bank=FRESH, weights=tmp_path / "new")) == numbers(other)
-    validation = Bank("validation", 0, 12)
-    assert numbers(chosen.measure(NARROW, 3, 1, bank=validation, weights=weights)) == numbers(
-        chosen.evaluate(NARROW, 3, 1)
-    )
+    measured = chosen.measure(NARROW, 3, 1, bank=Bank("validation", 0, 12), weights=weights)
+    assert numbers(replace(measured, per_class=())) == numbers(chosen.evaluate(NARROW, 3, 1))
 
 
 def test_the_trained_network_has_the_weights_of_the_file(tmp_path):
@@ -264,7 +264,7 @@ def diverging():
 
 
 def test_training_that_diverges_is_an_error_that_names_the_step():
-    with pytest.raises(NasError, match=r"meta-training diverged: .* is not finite at outer step 1[02]\b"):
+    with pytest.raises(NasError, match=r"meta-training diverged: .* is not finite at outer step [1-9]$"):
         diverging().evaluate(NARROW, 12, 0)
 
 
@@ -338,6 +338,31 @@ def test_budget_and_bank_are_in_the_protocol_and_it_is_json():
     assert evaluator(chunk=1, device="auto").protocol(3, BANK) == protocol
 
 
+def test_every_candidate_has_the_same_bank_in_whatever_order_and_batch():
+    chosen = evaluator()
+    scores = {name: chosen.evaluate(one, 3, 0) for name, one in (("wide", WIDE), ("narrow", NARROW))}
+    again = {
+        name: replace(chosen, chunk=chunk).evaluate(one, 3, 0)
+        for name, one, chunk in (("narrow", NARROW, 1), ("wide", WIDE, 12))
+    }
+    assert scores["wide"].protocol == scores["narrow"].protocol
+    for name, score in scores.items():
+        assert again[name].protocol == score.protocol
+        assert again[name].per_task == pytest.approx(score.per_task, abs=1e-6)
+
+
+# --- where a score comes from ----------------------------------------------------------------------------------------
+
+
+def test_a_score_says_where_it_comes_from():
+    told = evaluator().evaluate(NARROW, 1, 7).provenance
+    assert told["seed"] == 7
+    assert told["device"]["kind"] == "cpu"
+    assert told["device"]["name"].strip()
+    assert told["versions"] == versions()
+    assert json.loads(json.dumps(told)) == told
+
+
 # --- a GPU -----------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +376,8 @@ def test_a_gpu_scores_as_the_cpu_does(learner, norm):
         for device in ("cpu", "cuda")
     )
     assert there.protocol == here.protocol
+    assert there.provenance["device"]["kind"] == "cuda"
+    assert there.provenance["device"]["name"] == torch.cuda.get_device_name()
     assert math.isclose(here.value, there.value, abs_tol=0.03)
 
 

@@ -75,6 +75,23 @@ def test_a_score_by_hand(chunk, chunks):
     # The variance with n - 1, over n: ((-.3125)² + (-.0625)² + 2 * .1875²) / 3 / 4.
     assert result.stderr == pytest.approx((0.171875 / 12) ** 0.5)
     assert learner.chunks == chunks
+    assert result.per_class == ()
+
+
+class Named(Numbered):
+    """Task t is of the classes 10 + t and 11 + t."""
+
+    def tasks(self, split, indices, device):
+        classes = torch.tensor([[10 + index, 11 + index] for index in indices])
+        return replace(super().tasks(split, indices, device), classes=classes)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_what_is_right_of_each_class_by_hand(chunk):
+    """After the last step the first 2, 3, 4 and 4 queries are right; two are of a task's first class."""
+    result = score(nn.Linear(1, 2), Named(), Written(), Bank("test", 0, 4), chunk=chunk)
+    assert result.per_class == ((10, 2, 2), (11, 0 + 2, 4), (12, 1 + 2, 4), (13, 2 + 2, 4), (14, 2, 2))
+    assert sum(right for _, right, _ in result.per_class) / 16 == result.value
 
 
 def test_a_bank_starts_where_it_says():

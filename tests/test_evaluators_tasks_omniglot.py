@@ -103,6 +103,22 @@ def test_splits_are_by_alphabet(packed):
     assert family.classes("validation") == [f"Korean/character{n:02}" for n in (1, 2, 3)]
 
 
+def test_mixed_characters_are_split_at_random_whatever_their_order(packed, tmp_path):
+    def upright(path, **options):
+        family = small(path, **options)
+        classes = (family.classes(split) for split in ("train", "validation", "test"))
+        return [{name for name in names if "@" not in name} for names in classes]
+
+    found, arrays = upright(packed, mixed=True), dict(np.load(packed))
+    assert [len(names) for names in found] == [9, 1, 4]  # of 14 characters, as 1,100, 100 and 423 are of 1,623
+    assert set.union(*found) == set(arrays["names"])
+    assert found != upright(packed)
+    assert any(name.startswith(("Tengwar", "Avesta")) for name in found[0])
+    np.savez(tmp_path / "turned.npz", **{key: array[::-1] for key, array in arrays.items()})
+    assert upright(tmp_path / "turned.npz", mixed=True) == found
+    assert small(packed, mixed=True).describe() != small(packed).describe()
+
+
 def test_rotated_characters_are_further_classes(packed):
     plain, turned = small(packed, rotations=False), small(packed)
     for split in ("train", "validation", "test"):
@@ -299,6 +315,8 @@ class TestRealFile:
     def test_number_of_classes(self):
         counts = [len(Omniglot(path=PACKED).classes(split)) for split in ("train", "validation", "test")]
         assert counts == [4 * 783, 4 * 181, 4 * 659]
+        mixed = Omniglot(path=PACKED, mixed=True)
+        assert [len(mixed.classes(s)) for s in ("train", "validation", "test")] == [4 * 1100, 4 * 100, 4 * 423]
 
     def test_all_validation_alphabets_are_there(self):
         names = Omniglot(path=PACKED, rotations=False).classes("validation")

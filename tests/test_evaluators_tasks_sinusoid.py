@@ -72,6 +72,20 @@ def test_a_family_is_a_small_value_and_its_description_survives_json():
     assert family.describe() != Sinusoid().describe()
 
 
+def test_an_oracles_inputs_are_the_same_points_with_amplitude_and_phase():
+    plain, told = (Sinusoid(oracle=oracle).tasks("train", range(30), CPU) for oracle in (False, True))
+    assert Sinusoid(oracle=True).shape == TaskShape((3,), 1, "regression")
+    assert torch.equal(told.query_x[..., :1], plain.query_x)
+    for x, y, y_plain in (
+        (told.support_x, told.support_y, plain.support_y),
+        (told.query_x, told.query_y, plain.query_y),
+    ):
+        assert torch.equal(y, y_plain)
+        point, amplitude, phase = x.unbind(dim=-1)
+        assert torch.allclose(amplitude * torch.sin(point - phase), y[..., 0], atol=1e-5)
+    assert Sinusoid(oracle=True).describe() != Sinusoid().describe()
+
+
 @pytest.mark.parametrize("options", [{"shots": 0}, {"queries": 0}, {"seed": -1}, {"shots": True}])
 def test_options_out_of_range_are_config_errors(options):
     with pytest.raises(ConfigError, match=r"sinusoid: .* must be a whole number"):

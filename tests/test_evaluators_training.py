@@ -1,19 +1,21 @@
 """The outer loop against torch's own optimizers, and what it does when training goes wrong."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, weights_of
+from helpers_evaluators import CPU, NARROW, WIDE, Blobs, TinyConv, weights_of
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nas import registry
-from nas.errors import NasError
+from nas.errors import DataError, NasError
 from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.evaluators.training import OuterLoop, fewer_queries, meta_train
+from nas.evaluators.training import MetaTraining, OuterLoop, fewer_queries, meta_train
 from nas.protocols import LEARNER
 
 LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
@@ -37,13 +39,16 @@ class Spy:
 
 @dataclass
 class Given:
-    """A learner whose meta-gradients are written down: at step n, n + 1 times `gradients`."""
+    """A learner whose meta-gradients are written down: at step n, n + 1 times `gradients`.
+
+    spoiled  a call, and what has which value in it: a gradient by its name, or the loss
+    """
 
     gradients: dict
     outer_optimizer: str = "adam"
     outer_lr: float = 0.1
     batches: list = field(default_factory=list)
-    rates: list = field(default_factory=list)
+    spoiled: tuple = (0, "", 0.0)
 
     def at(self, progress):
         return self
@@ -52,7 +57,12 @@ class Given:
         self.batches.append(batch)
         factor = len(self.batches)
         # Such a factor, for Adam does not care for the size of a gradient.
-        return torch.tensor(1.0), {name: factor * (-1) ** factor * g for name, g in self.gradients.items()}
+        given = {name: factor * (-1) ** factor * g for name, g in self.gradients.items()}
+        given["loss"] = torch.tensor(1.0)
+        call, name, value = self.spoiled
+        if call == factor:
+            given[name] = torch.full_like(given[name], value)
+        return given.pop("loss"), given
 
 
 @pytest.mark.parametrize("anneal", [True, False])
@@ -220,15 +230,123 @@ def test_all_queries_are_taken_where_there_are_no_more(queries):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_gradient_that_is_not_finite_ends_training(bad):
+@pytest.mark.parametrize("first", [1, 7, 10, 11, 25])
+def test_numbers_that_are_not_finite_end_training_and_the_first_such_step_is_named(bad, first):
+    """They are looked at every ten steps and at the last, but remembered from each."""
     network = nn.Linear(1, 1)
-    learner = Given({"weight": torch.full((1, 1), bad), "bias": torch.zeros(1)}, "sgd")
-    with pytest.raises(NasError, match="meta-training diverged: weight is not finite at outer step 10"):
+    learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=(first, "bias", bad))
+    with pytest.raises(NasError, match=f"diverged: the loss or a weight is not finite at outer step {first}$"):
         meta_train(network, Sinusoid(), learner, OuterLoop(25, 1, 0, False), seed=0)
-    assert len(learner.batches) == 10
+    assert len(learner.batches) == min(math.ceil(first / 10) * 10, 25)
 
 
-def test_the_last_step_is_looked_at_too():
-    learner = Given({"weight": torch.zeros(1, 1), "bias": torch.full((1,), float("nan"))})
-    with pytest.raises(NasError, match="diverged: bias is not finite at outer step 3"):
-        meta_train(nn.Linear(1, 1), Sinusoid(), learner, OuterLoop(3, 1, 0, False), seed=0)
+def test_a_loss_that_is_not_finite_for_one_step_ends_training_too():
+    learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=(3, "loss", float("inf")))
+    with pytest.raises(NasError, match=r"at outer step 3$"):
+        meta_train(nn.Linear(1, 1), Sinusoid(), learner, OuterLoop(8, 1, 0, False), seed=0)
+
+
+def test_large_numbers_and_empty_weights_are_no_divergence():
+    network = nn.Linear(1, 1)
+    network.nothing = nn.Parameter(torch.zeros(0))
+    network.weight.data.fill_(3e38)
+    learner = Given({"weight": torch.zeros(1, 1), "bias": torch.full((1,), 1e37), "nothing": torch.zeros(0)}, "sgd")
+    meta_train(network, Sinusoid(), learner, LOOP, seed=0)
+
+
+# --- broken off and taken up -----------------------------------------------------------------------------------------
+
+
+def training(learner, family, steps=6, seed=3, width=NARROW):
+    network = build(TinyConv(), width, family.shape, norm="group", head_norm=True, learner=learner, seed=5)
+    attach(network, learner.initial(network, family))
+    return MetaTraining(network, family, learner, OuterLoop(steps, 3, 2, True), seed)
+
+
+def through_a_file(state, path):
+    save_file(state, path)
+    return load_file(path)
+
+
+def same_states(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", registry.names("learner"))
+def test_a_training_taken_up_from_a_file_is_the_unbroken_one(name, tmp_path):
+    """Bit for bit, with what the optimizer keeps, wherever it was broken off; and a state is as it was when taken."""
+    learner, family = registry.create("learner", name, {}), Blobs()
+    whole = training(learner, family)
+    states = []
+    for step in range(7):
+        whole.advance(step)
+        states.append(whole.state())
+    straight = training(learner, family)
+    straight.advance(6)
+    assert same_states(straight.state(), states[-1])
+    for step in range(7):
+        broken = training(learner, family)
+        broken.restore(through_a_file(states[step], tmp_path / f"{step}.safetensors"))
+        assert broken.step == step
+        broken.advance(6)
+        assert same_states(broken.state(), states[-1])
+    moved = not same_states(states[0], {**states[-1], "outer_step": states[0]["outer_step"]})
+    assert moved == (name != "scratch")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_layouts_in_memory_survive_a_restart(optimizer):
+    """What Adam keeps must lie in memory as its weight does, or it is read in another order."""
+
+    def started():
+        network = nn.Conv2d(3, 4, 3, bias=False).to(memory_format=torch.channels_last)
+        network.weight.data.copy_(torch.linspace(-1, 1, 108).reshape(4, 3, 3, 3))
+        given = Given({"weight": (network.weight.detach() * 40).sin().contiguous()}, optimizer)
+        return MetaTraining(network, Blobs(), given, LOOP, 0), network, given
+
+    unbroken, expected, _ = started()
+    unbroken.advance(2)
+    state = {name: value.contiguous() for name, value in unbroken.state().items()}
+    unbroken.advance(4)
+    broken, network, given = started()
+    given.batches += [None, None]
+    broken.restore(state)
+    broken.advance(4)
+    assert torch.equal(network.weight, expected.weight)
+
+
+def test_what_a_training_says_of_its_steps_after_a_restart_is_true():
+    def started(spoiled):
+        learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=spoiled)
+        return MetaTraining(nn.Linear(1, 1), Sinusoid(), learner, OuterLoop(25, 1, 0, True), 0)
+
+    before = started((0, "", 0.0))
+    before.advance(13)
+    after = started((4, "weight", float("nan")))
+    after.restore(before.state())
+    with pytest.raises(NasError, match=r"at outer step 17$"):
+        after.advance(25)
+    assert after.step == 20
+
+
+@pytest.mark.parametrize("spoil", ["another network", "no step", "no weights", "a weight less", "half an optimizer"])
+def test_the_state_of_another_training_is_refused_and_changes_nothing(spoil):
+    learner, family = Maml(), Blobs()
+    other = training(learner, family, width=WIDE if spoil == "another network" else NARROW)
+    other.advance(2)
+    first, *names = [name for name in other.state() if name.startswith("weight:")]
+    gone = {
+        "another network": [],
+        "no step": ["outer_step"],
+        "no weights": [first, *names],
+        "a weight less": [first],
+        "half an optimizer": ["exp_avg:" + first.removeprefix("weight:")],
+    }[spoil]
+    state = {name: value for name, value in other.state().items() if name not in gone}
+    assert len(state) == len(other.state()) - len(gone)
+    begun = training(learner, family)
+    begun.advance(1)
+    before = begun.state()
+    with pytest.raises(DataError, match="another network's meta-training"):
+        begun.restore(state)
+    assert same_states(begun.state(), before)

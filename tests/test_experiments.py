@@ -100,7 +100,13 @@ def _check_final(final, trials, config):
     assert winner["key"] == trials[winner["number"]]["key"]
     assert baseline["name"] == config.final.baseline
     assert winner["protocol"] == baseline["protocol"]
-    assert winner["protocol"]["bank"] == {"split": "test", "first": 0, "count": 4}
+    bank = winner["protocol"]["bank"]
+    assert bank == {"split": "test", "first": 0, "count": 4, "hash": bank["hash"]}
+    assert "measured on 4 validation tasks, 4 test tasks" in final["warning"]
+    for entry in (winner, baseline, apart, final["finalists"][0]):
+        assert ("class_interval" in entry) == (not regression)
+    assert [told["seed"] for told in winner["provenance"]] == [config.search.seed + 1, config.search.seed + 2]
+    assert 0 <= apart["p_value"] <= 1
     for entry in (winner, baseline):
         assert len(entry["seeds"]) == 2
         assert entry["value"] == pytest.approx(sum(entry["seeds"]) / 2)

@@ -1,6 +1,7 @@
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,16 @@ from nas import Architecture, NasError, Score, Trial
 from nas.errors import SpaceError
 
 PICKS = st.dictionaries(st.text(), st.integers(0, 2**40))
-SCORE = Score(0.5, 0.1, curve=(0.2, 0.5), per_task=(0.4, 0.6), metrics={"parameters": 12.0}, protocol={"ways": 5})
+SCORE = Score(
+    0.5,
+    0.1,
+    curve=(0.2, 0.5),
+    per_task=(0.4, 0.6),
+    metrics={"parameters": 12.0},
+    protocol={"ways": 5},
+    per_class=((0, 3, 15), (7, 12, 15)),
+    provenance={"seed": 3, "device": {"kind": "cpu", "name": "a processor"}},
+)
 
 
 def property_test(test):
@@ -82,6 +92,11 @@ def test_what_is_no_architecture_is_named(data, named):
 
 def test_a_score_survives_json():
     assert Score.from_json(json.loads(json.dumps(SCORE.to_json()))) == SCORE
+
+
+def test_a_score_that_was_stored_before_it_said_where_it_comes_from_still_opens():
+    data = {name: value for name, value in SCORE.to_json().items() if name not in ("per_class", "provenance")}
+    assert Score.from_json(data) == replace(SCORE, per_class=(), provenance={})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +76,25 @@ def test_the_final_table_has_percentages_intervals_and_the_paired_difference():
     assert rows["conv4 baseline"][2:] == ["84.1", "%", "83.1", "–", "85.1", "12,345", "2.50"]
     assert rows["difference"][1:5] == ["+4.1", "+3.2", "–", "+5.0"]
     assert rows["difference"][5:] == ["(600", "test", "tasks,", "paired)"]
+
+
+def test_a_p_value_and_intervals_over_classes_are_told_where_they_are():
+    assert not re.search("p [=<]|classes|warning", final_text(final()))
+    over = {"class_interval": [0.8, 0.9]}
+    apart = {"value": 0.041, "interval": [0.032, 0.05], "p_value": 0.0123, "class_interval": [-0.01, 0.09]}
+    lines = final_text(
+        final(winner=entry(0.882, **over), baseline=entry(0.841, name="conv4", **over), difference=apart)
+    ).splitlines()
+    assert lines[-2].endswith("+3.2 – +5.0   (600 test tasks, paired, p = 0.012)")
+    assert lines[-1] == (
+        "95 % intervals over classes like these (bootstrap): winner 80.0 – 90.0, baseline 80.0 – 90.0, "
+        "difference -1.0 – +9.0"
+    )
+    assert "paired, p < 0.001)" in final_text(final(difference={**apart, "p_value": 1e-9}))
+
+
+def test_that_little_was_measured_is_one_line():
+    assert "warning: measured on 7 test tasks" in final_text(final(warning="measured on 7 test tasks")).splitlines()
 
 
 def test_regression_is_not_in_percent():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,14 +12,14 @@ from typing import Any
 import pytest
 
 from nas.architecture import Architecture, Score, Trial
-from nas.config import Config, Parts, from_json
+from nas.config import Config, FinalTable, Parts, from_json
 from nas.errors import SearchError
 from nas.executors import InlineExecutor
-from nas.finals import FRESH, Finals
+from nas.finals import FRESH, Finals, warning
 from nas.protocols import Bank, TaskShape
 from nas.runs import Run
 from nas.space import enumerate_all
-from nas.statistics import difference, estimate
+from nas.statistics import class_interval, difference, estimate
 from nas.store import Store
 
 NUM_TASKS = {"validation": 5, "test": 7}
@@ -57,6 +58,7 @@ class Fake:
     calls: list[Call]
     quality: Callable[[Architecture, int, Bank], float] = quality
     tasks: Tasks = field(default_factory=Tasks)
+    per_class: tuple[tuple[int, int, int], ...] = ()
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         self.calls.append((self.role, architecture.key, seed, bank))
@@ -65,7 +67,8 @@ class Fake:
         value = self.quality(architecture, seed, bank)
         per_task = tuple(value + 0.01 * math.sin(task) for task in bank.indices)
         mean = sum(per_task) / len(per_task)
-        return Score(mean, 0.1, (0.0, mean), per_task, {"parameters": 3.0}, {"bank": bank.split})
+        score = Score(mean, 0.1, (0.0, mean), per_task, {"parameters": 3.0}, {"bank": bank.split})
+        return replace(score, per_class=self.per_class, provenance={"seed": seed, "device": self.role})
 
 
 MANY = list(enumerate_all(Space("many", 8)))
@@ -90,9 +93,9 @@ class Study:
     )
 
     def finals(self, **changes: Any) -> Finals:
-        judge = changes.pop("quality", quality)
+        given = {"quality": changes.pop("quality", quality), "per_class": changes.pop("per_class", ())}
         many, one = Space("many", 8), Space("one", 1)
-        ours, theirs = Fake("ours", self.calls, judge), Fake("baseline", self.calls, judge)
+        ours, theirs = Fake("ours", self.calls, **given), Fake("baseline", self.calls, **given)
         parts = Parts(many, None, ours, one, theirs)  # type: ignore  # the fakes do what the finals ask of them
         usual: dict[str, Any] = {"stop": lambda: False, "on_done": lambda done, of: None}
         return Finals(self.run, self.store, self.config, parts, InlineExecutor(), **{**usual, **changes})
@@ -165,11 +168,52 @@ def test_the_numbers_are_those_of_the_measurements(study):
     assert result["winner"]["interval"] == estimate(ours).to_json()["interval"]
     assert result["baseline"]["value"] == estimate(theirs).value
     assert result["difference"] == difference(ours, theirs).to_json()
+    assert 0 <= result["difference"]["p_value"] <= 1
     fresh = [rows(MANY[number], Bank("validation", FRESH, 5)) for number in (6, 7)]
     assert result["median"]["number"] == 7
     assert result["median"]["difference"] == difference(*fresh).to_json()
     assert (result["kind"], result["tasks"], result["failures"]) == ("regression", 7, [])
+    assert result["winner"]["provenance"] == [{"seed": seed, "device": "ours"} for seed in (11, 12)]
+    assert result["baseline"]["provenance"][1] == {"seed": 12, "device": "baseline"}
+    assert "class_interval" not in json.dumps(result)
     assert result["winner"]["curve"] == [0.0, pytest.approx(result["winner"]["value"])]
+
+
+def test_what_there_is_by_class_gives_intervals_over_classes(study):
+    rows = ((1, 3, 10), (4, 9, 10), (5, 6, 10))
+    result = study.finals(per_class=rows).hold()
+    expected = list(class_interval([Score(0, 0, per_class=rows)]))
+    for entry in (result["winner"], result["baseline"], result["median"], *result["finalists"]):
+        assert entry["class_interval"] == pytest.approx(expected)
+    assert result["difference"]["class_interval"] == result["median"]["difference"]["class_interval"] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "validation_tasks, tasks, kind, queries, few",
+    [
+        (600, 600, "classification", 15, None),
+        (600, 1000, "regression", 5, None),
+        (200, 600, "classification", 15, "200 validation tasks"),
+        (600, 599, "regression", 5, "599 test tasks"),
+        (600, 600, "classification", 14, "14 queries a class"),
+        (2, 4, "classification", 2, "2 validation tasks, 4 test tasks, 2 queries a class"),
+        (600, 600, "classification", None, None),
+    ],
+)
+def test_a_run_that_measures_little_says_so(validation_tasks, tasks, kind, queries, few):
+    family = Tasks()
+    family.shape = replace(Tasks.shape, kind=kind)
+    if queries is not None:
+        family.queries = queries
+    said = warning(FinalTable(validation_tasks=validation_tasks, tasks=tasks), family)
+    rule = "at least 600 tasks" + (" of 15 queries a class" if kind == "classification" else "")
+    assert said == (few and f"measured on {few}; numbers to report need {rule}")
+
+
+def test_the_warning_is_part_of_the_result(study):
+    said = study.finals().hold()["warning"]
+    assert said == warning(study.config.final, Tasks())
+    assert said.startswith("measured on 5 validation tasks, 7 test tasks;")
 
 
 def test_finals_that_were_held_measure_nothing_again(study):

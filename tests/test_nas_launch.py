@@ -115,11 +115,11 @@ def result(run: Run) -> tuple[Any, ...]:
     with Store.open(run.store_path, readonly=True) as store:
         trials = [
             (t.number, t.architecture, t.budget, t.seed, t.state, t.error, t.score and (t.score.value, t.score.stderr))
-            + ((t.score.curve, t.score.per_task, t.score.protocol) if t.score else ())
+            + ((t.score.curve, t.score.per_task, t.score.protocol, t.score.provenance) if t.score else ())
             for t in store.trials()
         ]
         measured = {
-            key: record["score"] and {name: record["score"][name] for name in ("value", "per_task", "curve")}
+            key: record["score"] and {name: value for name, value in record["score"].items() if name != "metrics"}
             for key, record in store.items("measured/").items()
         }
         told = [trial.number for trial in store.told()]

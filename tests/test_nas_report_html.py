@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,35 @@ def test_tables_say_what_the_json_says(tmp_path: Path) -> None:
     assert ["#1", key, "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
     assert ["#2", Architecture("space", {"a": 2}).key, f"ValueError: {EVIL}"] in rows
     assert sum(row[0] == "#6" for row in rows) == 1
+
+
+def test_p_values_intervals_over_classes_and_warnings_are_shown_where_they_are(tmp_path: Path) -> None:
+    plain = written(tmp_path)
+    assert not any(word.startswith("Warning") or "over classes" in word for word in plain.words)
+    known = final()
+    known["warning"] = f"measured on 7 test tasks {EVIL}"
+    known["difference"] |= {"p_value": 0.0004, "class_interval": [-0.01, 0.09]}
+    known["winner"]["class_interval"] = known["finalists"][0]["class_interval"] = [0.8, 0.9]
+    page = written(tmp_path, final=known)
+    assert ["winner #5", "88.2 %", "87.2 – 89.2", "80.0 – 90.0", "12,345", "1.20"] in page.rows
+    assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "–", "12,345", "1.20"] in page.rows
+    assert ["difference, paired, p < 0.001", "+4.1", "+3.2 – +5.0", "-1.0 – +9.0", "", ""] in page.rows
+    assert ["#5", "key5", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "80.0 – 90.0", "12,345", "1.20"] in page.rows
+    assert ["#4", "key4", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "–", "12,345", "1.20"] in page.rows
+    heads = [row for row in page.rows if "over classes" in row]
+    assert [len(row) for row in heads] == [6, 8]
+    assert f"Warning: measured on 7 test tasks {EVIL}." in page.words
+    assert any("other classes like these" in word for word in page.words)
+
+
+def test_the_page_says_where_the_best_score_comes_from(tmp_path: Path) -> None:
+    made = trials()
+    score = made[-2].score
+    assert score is not None
+    made[-2] = replace(made[-2], score=replace(score, provenance={"seed": 3, "device": {"kind": "cpu", "name": EVIL}}))
+    rows = written(tmp_path, trials=made).rows
+    assert ["seed", "3"] in rows
+    assert ["device", json.dumps({"kind": "cpu", "name": EVIL})] in rows
 
 
 def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_mamls_sinusoid_network():
     assert [type(layer) for layer in network][1:] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
 
 
+def test_mamls_sinusoid_network_can_start_from_a_cut_off_normal_distribution():
+    """The moments of a normal distribution cut off at two deviations: its own deviation is 0.8796 of the whole's."""
+    networks = [Mlp40(init_std=0.01).build((40, 40), NUMBERS) for _ in range(10)]
+    weights = torch.cat([p.flatten() for n in networks for key, p in n.state_dict().items() if key.endswith("weight")])
+    assert weights.abs().max() <= 0.02
+    assert weights.mean().abs() < 4 * 0.0088 / len(weights) ** 0.5
+    assert weights.std() == pytest.approx(0.01 * 0.8796, rel=0.02)
+    assert not any(p.any() for n in networks for key, p in n.named_parameters() if key.endswith("bias"))
+    with pytest.raises(ConfigError, match="mlp40 init_std = -1"):
+        Mlp40(init_std=-1)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_mlp_computes_what_its_spec_says(activation):
     shape = TaskShape((2, 3), 4)

@@ -13,7 +13,7 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, check_options, extra, loss_of
+from .inner import Descent, Rates, call_queries, check_options, extra, for_each_task, task_losses
 from .maml import LOG_RATE
 
 
@@ -53,8 +53,9 @@ class Anil:
         leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
         features = features_of(split, leaves, batch)
         head = head_of(split, leaves)
-        descent = Descent(split.head, loss_of(kind), self.steps, first_order=False)
-        value = descent.query_losses(head, dict.fromkeys(head, self._rate(leaves)), features).mean()
+        descent = Descent(split.head, kind, self.steps, first_order=False)
+        adapted = descent.adapted(for_each_task(head, batch), self._rates(head, leaves), features)
+        value = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -65,8 +66,9 @@ class Anil:
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = head_of(split, parameters)
-        descent = Descent(split.head, loss_of(kind), steps, first_order=True)
-        return descent.predictions(head, dict.fromkeys(head, self._rate(parameters)), features)
+        descent = Descent(split.head, kind, steps, first_order=True)
+        return descent.predictions(head, self._rates(head, parameters), features)
 
-    def _rate(self, parameters: Mapping[str, Tensor]) -> Tensor | float:
-        return extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+    def _rates(self, head: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Rates:
+        rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        return dict.fromkeys(head, rate)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from .batched import call
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import call, check_options, extra, loss_of
+from .inner import check_options, extra, task_losses
 
 Formula = Callable[[TaskBatch, Mapping[str, Tensor], int], Tensor]
 """From features of a batch, what else is meta-learned and the number of outputs to predictions for the queries (tasks,
@@ -129,7 +130,7 @@ def _gradient(
     split = split_head(network)
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     predicted = formula(features_of(split, leaves, batch), extra(leaves), split.head.out_features)
-    value = loss_of(kind)(predicted.flatten(0, 1), batch.query_y.flatten(0, 1))
+    value = task_losses(kind, predicted, batch.query_y).mean()
     gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
     return value.detach(), dict(zip(leaves, gradients, strict=True))
 

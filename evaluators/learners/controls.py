@@ -8,16 +8,16 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import sees_batch
 from ..refusals import check_gradient
+from .batched import call, call_tasks
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, Loss, call, check_options, extra, loss_of, networks_own
+from .inner import Descent, check_options, extra, networks_own, task_losses
 
 CLASSIFIER = "classifier"
 
@@ -65,7 +65,8 @@ class FineTune:
         if kind == "classification":
             value = _classifier_loss(network, leaves, batch)
         else:
-            value = _points_loss(network, networks_own(leaves), batch, loss_of(kind))
+            x, y = (torch.cat(pair, dim=1) for pair in _pairs(batch))
+            value = task_losses(kind, _of_points(network, networks_own(leaves), x), y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -78,7 +79,7 @@ class FineTune:
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = {name: torch.zeros_like(p) for name, p in head_of(split, parameters).items()}
-        descent = Descent(split.head, loss_of(kind), steps, first_order=True)
+        descent = Descent(split.head, kind, steps, first_order=True)
         return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)
 
 
@@ -130,12 +131,11 @@ def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: Ta
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.classes.gather(1, y).flatten())
 
 
-def _points_loss(network: nn.Module, own: Mapping[str, Tensor], batch: TaskBatch, loss: Loss) -> Tensor:
-    """The loss on all points of the batch; a network that uses batch statistics takes them from one task's points."""
-    x, y = (torch.cat(pair, dim=1) for pair in _pairs(batch))
+def _of_points(network: nn.Module, own: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """The outputs for all points of all tasks; a network that uses batch statistics takes them from one task's."""
     if sees_batch(network):
-        return loss(vmap(lambda x: call(network, own, x))(x), y)
-    return loss(call(network, own, x.flatten(0, 1)), y.flatten(0, 1))
+        return call_tasks(network, {name: p.expand(len(x), *p.shape) for name, p in own.items()}, x, {})
+    return call(network, own, x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def _pairs(batch: TaskBatch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -146,4 +146,4 @@ def _descend_all(
     network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int, lr: float
 ) -> Tensor:
     own = networks_own(parameters)
-    return Descent(network, loss_of(kind), steps, first_order=True).predictions(own, dict.fromkeys(own, lr), batch)
+    return Descent(network, kind, steps, first_order=True).predictions(own, dict.fromkeys(own, lr), batch)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import vmap
 
 from nas.protocols import TaskBatch
 
 from ..normalisation import queries_told, sees_batch
+from .batched import call
 from .heads import Split
-from .inner import call, channels_last, networks_own
+from .inner import networks_own
+from .plain import call_examples
 
 
 def head_of(split: Split, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -37,22 +39,6 @@ def features_of(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch
     if told:
         features = vmap(lambda x: call(split.body, {**body, **told}, x))(x)
         return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
-    x = x.flatten(0, 1)
-    norms = [module for module in split.body.modules() if isinstance(module, nn.GroupNorm)]
-    hooks = [norm.register_forward_pre_hook(_relaid) for norm in norms]
-    try:
-        features = call(split.body, body, channels_last(x))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    features = call_examples(split.body, body, x.flatten(0, 1))
     features = features.reshape(tasks, -1, *features.shape[1:])
     return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
-
-
-def _relaid(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    """The input of a group normalisation, not channels last where the gradient of the layer's weights is wanted but the
-    input's is not: there torch 2.13 crashes."""
-    (x,) = inputs
-    if torch.is_grad_enabled() and not x.requires_grad:
-        return (x.clone(memory_format=torch.contiguous_format),)
-    return inputs

@@ -1,4 +1,4 @@
-"""What gradient-based learners share: calling a network with given weights, its loss, and plain inner steps."""
+"""What gradient-based learners share: the inner steps of many tasks at once, and what they make of the queries."""
 
 from __future__ import annotations
 
@@ -7,52 +7,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, vmap
 
 from nas.errors import ConfigError
 from nas.protocols import LEARNER, Kind, TaskBatch
 
 from ..normalisation import queries_told
+from .batched import Parameters, call_tasks
+from .plain import call_examples
 
-Parameters = Mapping[str, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def call(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
-    """`network(x)` with `parameters` in place of its own: (examples, *input_shape) -> (examples, outputs)."""
-    output: Tensor = functional_call(network, dict(parameters), (x,))
-    return output
+Rates = Mapping[str, Tensor | float]
+ONE_BY_ONE = 2**20
+"""From this many examples of a task times parameters on, a CPU is faster with the tasks one after the other."""
 
 
-def call_queries(network: nn.Module, parameters: Parameters, support_x: Tensor, query_x: Tensor) -> Tensor:
-    """The outputs for a task's queries; a network that normalises them by the support set is given that too."""
-    told = queries_told(network, query_x.shape[0])
-    if not told:
-        return call(network, parameters, query_x)
-    return call(network, {**parameters, **told}, torch.cat([support_x, query_x]))[support_x.shape[0] :]
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Images (examples, channels, height, width) on the CPU laid out channels last; other tensors as they are.
-
-    There convolutions and pools are several times faster so. With one channel both layouts have the same elements in
-    the same places, and only strides tell a convolution which one to carry on with.
-    """
-    if x.dim() != 4 or x.device.type != "cpu":
-        return x
-    _, channels, height, width = x.shape
-    strides = (channels * height * width, 1, width * channels, channels)
-    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, strides)
-
-
-def loss_of(kind: Kind) -> Loss:
-    """Mean cross-entropy of (examples, classes) logits, or mean squared error of (examples, outputs) predictions."""
-    return nn.functional.cross_entropy if kind == "classification" else nn.functional.mse_loss
+def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
+    """Each task's mean cross-entropy, or mean squared error: (tasks, examples, outputs) -> (tasks,)."""
+    if kind == "regression":
+        return (predictions - targets).square().mean(dim=(1, 2))
+    each = nn.functional.cross_entropy(predictions.flatten(0, 1), targets.flatten(), reduction="none")
+    return each.reshape(targets.shape).mean(dim=1)
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Gradient descent on one task: how the inner loop of MAML and its kin goes.
+    """Gradient descent on each task: how the inner loop of MAML and its kin goes.
+
+    Parameters are by name (tasks, *shape). The rates are those of what moves: numbers, or tensors (*shape) or scalars.
 
     steps        how many
     first_order  the gradient is detached: the outer gradient then takes each step as a constant shift (Finn et al.,
@@ -60,54 +40,120 @@ class Descent:
     """
 
     network: nn.Module
-    loss: Loss
+    kind: Kind
     steps: int
     first_order: bool
 
-    def step(
-        self, parameters: Parameters, rates: Mapping[str, Tensor | float], x: Tensor, y: Tensor
-    ) -> dict[str, Tensor]:
+    def step(self, parameters: Parameters, rates: Rates, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The parameters after one step on the examples; those that have no rate stay as they are."""
-        moving = {name: parameters[name] for name in rates}
-        gradients = grad(lambda p: self.loss(call(self.network, {**parameters, **p}, x), y))(moving)
-        if self.first_order:
-            gradients = {name: g.detach() for name, g in gradients.items()}
-        return {**parameters, **{name: p - rates[name] * gradients[name] for name, p in moving.items()}}
+        with torch.enable_grad():
+            moving = {name: parameters[name] for name in rates}
+            if self.first_order:
+                moving = {name: p.detach().requires_grad_() for name, p in moving.items()}
+            predictions = call_tasks(self.network, {**parameters, **moving}, x, {})
+            loss = task_losses(self.kind, predictions, y).sum()
+            gradients = torch.autograd.grad(
+                loss, list(moving.values()), create_graph=not self.first_order, materialize_grads=True
+            )
+        moved = {
+            name: _moved(parameters[name], rates[name], gradient)
+            for name, gradient in zip(moving, gradients, strict=True)
+        }
+        return {**parameters, **moved}
 
-    def query_losses(self, parameters: Parameters, rates: Mapping[str, Tensor | float], batch: TaskBatch) -> Tensor:
-        """Each task's loss on its queries after the steps on its support set: (tasks,)."""
+    def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> dict[str, Tensor]:
+        """The parameters after all steps on the support sets."""
+        adapted = dict(parameters)
+        for _ in range(self.steps):
+            adapted = self.step(adapted, rates, batch.support_x, batch.support_y)
+        return adapted
 
-        def one(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
-            p = parameters
-            for _ in range(self.steps):
-                p = self.step(p, rates, sx, sy)
-            return self.loss(call_queries(self.network, p, sx, qx), qy)
-
-        losses: Tensor = vmap(one)(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
-        return losses
-
-    def predictions(self, parameters: Parameters, rates: Mapping[str, Tensor | float], batch: TaskBatch) -> Tensor:
-        """Predictions for the queries after 0, 1, …, `steps` steps: (steps + 1, tasks, queries, outputs)."""
-
-        def one(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
-            p = parameters
-            predicted = [call_queries(self.network, p, sx, qx)]
-            for _ in range(self.steps):
-                p = self.step(p, rates, sx, sy)
-                predicted.append(call_queries(self.network, p, sx, qx))
-            return torch.stack(predicted)
-
+    def predictions(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Tensor:
+        """From parameters of shape (*shape) predictions for the queries after 0, 1, …, `steps` steps:
+        (steps + 1, tasks, queries, outputs)."""
         with torch.no_grad():
-            curves: Tensor = vmap(one, out_dims=1)(batch.support_x, batch.support_y, batch.query_x)
-        return curves
+            adapted = for_each_task(parameters, batch)
+            curve = [call_queries(self.network, adapted, batch)]
+            for _ in range(self.steps):
+                adapted = self.step(adapted, rates, batch.support_x, batch.support_y)
+                curve.append(call_queries(self.network, adapted, batch))
+            return torch.stack(curve)
+
+
+def _moved(p: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
+    if isinstance(rate, Tensor):
+        return p - rate * gradient
+    return torch.sub(p, gradient, alpha=rate)
+
+
+def for_each_task(parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
+    """The same parameters for all tasks: (tasks, *shape), without copies."""
+    tasks = len(batch.support_x)
+    return {name: p.expand(tasks, *p.shape) for name, p in parameters.items()}
+
+
+def call_queries(network: nn.Module, parameters: Parameters, batch: TaskBatch) -> Tensor:
+    """The outputs for the tasks' queries (tasks, queries, outputs), with parameters (tasks, *shape).
+
+    A network that normalises queries by the support set is given that too.
+    """
+    told = queries_told(network, batch.query_x.shape[1])
+    if not told:
+        return call_tasks(network, parameters, batch.query_x, {})
+    both = torch.cat([batch.support_x, batch.query_x], dim=1)
+    return call_tasks(network, parameters, both, told)[:, batch.support_x.shape[1] :]
+
+
+def query_gradient(
+    network: nn.Module, kind: Kind, adapted: Parameters, batch: TaskBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean over tasks of the loss on the queries, and its gradient by the adapted parameters (tasks, *shape).
+
+    Large networks and batches are taken one task at a time on the CPU, where a task's images then stay in the cache and
+    its convolutions are ordinary ones.
+    """
+    queries = batch.query_x.shape[1]
+    size = sum(p[0].numel() for p in adapted.values())
+    told = queries_told(network, queries)
+    if batch.query_x.device.type == "cpu" and queries * size >= ONE_BY_ONE and not told:
+        return _one_by_one(network, kind, adapted, batch)
+    leaves = {name: p.detach().requires_grad_() for name, p in adapted.items()}
+    value = task_losses(kind, call_queries(network, leaves, batch), batch.query_y).mean()
+    gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+    return value.detach(), dict(zip(leaves, gradients, strict=True))
+
+
+def _one_by_one(
+    network: nn.Module, kind: Kind, adapted: Parameters, batch: TaskBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    tasks = len(batch.query_x)
+    gradients = {name: torch.empty_like(p, memory_format=torch.contiguous_format) for name, p in adapted.items()}
+    values = []
+    for task in range(tasks):
+        leaves = {name: p[task].detach().requires_grad_() for name, p in adapted.items()}
+        predictions = call_examples(network, leaves, batch.query_x[task])
+        value = task_losses(kind, predictions[None], batch.query_y[task][None]).mean()
+        values.append(value.detach())
+        parts = torch.autograd.grad(value / tasks, list(leaves.values()), materialize_grads=True)
+        for gradient, part in zip(gradients.values(), parts, strict=True):
+            gradient[task] = part
+    return torch.stack(values).mean(), gradients
 
 
 def outer_gradient(
-    loss: Callable[[dict[str, Tensor]], Tensor], parameters: Parameters
+    descent: Descent, parameters: Parameters, rates: Callable[[Parameters], Rates], batch: TaskBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of the tasks' losses as a function of the meta-learned parameters: its value and gradient."""
-    gradients, value = grad_and_value(lambda p: loss(p).mean())(dict(parameters))
-    return value, gradients
+    """The mean of the tasks' losses on their queries after the inner steps: its value and gradient.
+
+    parameters  all that is meta-learned, (*shape); `rates` makes the inner rates of it
+    """
+    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    adapted = descent.adapted(for_each_task(networks_own(leaves), batch), rates(leaves), batch)
+    value, by_adapted = query_gradient(descent.network, descent.kind, adapted, batch)
+    gradients = torch.autograd.grad(
+        list(adapted.values()), list(leaves.values()), list(by_adapted.values()), materialize_grads=True
+    )
+    return value, dict(zip(leaves, gradients, strict=True))
 
 
 def networks_own(parameters: Parameters) -> dict[str, Tensor]:

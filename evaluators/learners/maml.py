@@ -14,7 +14,7 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import last_linear, norm_parameters
 from ..refusals import check_gradient
-from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
+from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
 
 LOG_RATE = "log_rate"
 
@@ -68,18 +68,16 @@ class Maml:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        descent = Descent(network, loss_of(kind), self.train_steps or self.steps, self.order == 1)
-        return outer_gradient(
-            lambda p: descent.query_losses(networks_own(p), self._rates(network, p), batch), parameters
-        )
+        descent = Descent(network, kind, self.train_steps or self.steps, self.order == 1)
+        return outer_gradient(descent, parameters, lambda p: self._rates(network, p), batch)
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        descent = Descent(network, loss_of(kind), steps, first_order=True)
+        descent = Descent(network, kind, steps, first_order=True)
         return descent.predictions(networks_own(parameters), self._rates(network, parameters), batch)
 
-    def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
+    def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> Rates:
         rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
         names = adapted_names(network, self.adapted)
         return {name: rate for name in networks_own(parameters) if name in names}

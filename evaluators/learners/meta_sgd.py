@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..refusals import check_gradient
-from .inner import Descent, check_options, extra, loss_of, networks_own, outer_gradient
+from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class MetaSgd:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        descent = Descent(network, loss_of(kind), self.steps, first_order=False)
-        return outer_gradient(lambda p: descent.query_losses(networks_own(p), _rates(p), batch), parameters)
+        descent = Descent(network, kind, self.steps, first_order=False)
+        return outer_gradient(descent, parameters, _rates, batch)
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        descent = Descent(network, loss_of(kind), steps, first_order=True)
+        descent = Descent(network, kind, steps, first_order=True)
         return descent.predictions(networks_own(parameters), _rates(parameters), batch)
 
 
-def _rates(parameters: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
+def _rates(parameters: Mapping[str, Tensor]) -> Rates:
     return {name.replace("/", "."): rate for name, rate in extra(parameters).items()}

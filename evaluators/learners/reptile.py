@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
 
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..refusals import check_gradient
-from .inner import call, call_queries, check_options, loss_of
+from .batched import call_tasks
+from .inner import call_queries, check_options, task_losses
 
 
 @dataclass(frozen=True)
@@ -60,37 +60,28 @@ class Reptile:
         x = torch.cat([batch.support_x, batch.query_x], dim=1)
         y = torch.cat([batch.support_y, batch.query_y], dim=1)
         order = _in_turn(y, kind)
-        rows = [self._rows(step, order) for step in range(self.train_steps)]
-
-        def train(x: Tensor, y: Tensor, *rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-            inner = _Adam(network, kind, self.inner_lr)
-            state = inner.start(parameters)
-            losses = []
-            for chosen in rows:
-                state, value = inner.step(state, x[chosen], y[chosen])
-                losses.append(value)
-            return state[0], torch.stack(losses).mean()
-
-        with torch.no_grad():
-            adapted, losses = vmap(train)(x, y, *rows)
-        gradients = {name: p - adapted[name].mean(dim=0) for name, p in parameters.items()}
-        return losses.mean(), gradients
+        inner = _Adam(network, kind, self.inner_lr)
+        state = inner.start(parameters, len(x))
+        tasks = torch.arange(len(x), device=x.device)[:, None]
+        losses = []
+        for step in range(self.train_steps):
+            chosen = self._rows(step, order)
+            state, loss = inner.step(state, x[tasks, chosen], y[tasks, chosen])
+            losses.append(loss)
+        gradients = {name: p - state[0][name].mean(dim=0) for name, p in parameters.items()}
+        return torch.stack(losses).mean(), gradients
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        def curve(sx: Tensor, sy: Tensor, qx: Tensor) -> Tensor:
-            inner = _Adam(network, kind, self.inner_lr)
-            state = inner.start(parameters)
-            predictions = [call_queries(network, state[0], sx, qx)]
-            for _ in range(steps):
-                state, _ = inner.step(state, sx, sy)
-                predictions.append(call_queries(network, state[0], sx, qx))
-            return torch.stack(predictions)
-
+        inner = _Adam(network, kind, self.inner_lr)
         with torch.no_grad():
-            predictions: Tensor = vmap(curve, out_dims=1)(batch.support_x, batch.support_y, batch.query_x)
-        return predictions
+            state = inner.start(parameters, len(batch.support_x))
+            curve = [call_queries(network, state[0], batch)]
+            for _ in range(steps):
+                state, _ = inner.step(state, batch.support_x, batch.support_y)
+                curve.append(call_queries(network, state[0], batch))
+            return torch.stack(curve)
 
     def _rows(self, step: int, order: Tensor) -> Tensor:
         """The examples of one inner step: (tasks, batch) positions, going round and round through `order`."""
@@ -104,7 +95,7 @@ State = tuple[dict[str, Tensor], dict[str, Tensor], int]
 
 @dataclass(frozen=True)
 class _Adam:
-    """Adam with β1 = 0 on one task (Kingma & Ba, arXiv 1412.6980), as a function of its state."""
+    """Adam with β1 = 0 on each task (Kingma & Ba, arXiv 1412.6980), as a function of its state."""
 
     network: nn.Module
     kind: Kind
@@ -112,20 +103,28 @@ class _Adam:
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    def start(self, parameters: Mapping[str, Tensor]) -> State:
-        return dict(parameters), {name: torch.zeros_like(p) for name, p in parameters.items()}, 0
+    def start(self, parameters: Mapping[str, Tensor], tasks: int) -> State:
+        own = {name: p.detach().expand(tasks, *p.shape) for name, p in parameters.items()}
+        return own, {name: torch.zeros_like(p) for name, p in own.items()}, 0
 
     def step(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
+        """The next state, and each task's loss before it (tasks,)."""
         parameters, squares, count = state
-        loss = loss_of(self.kind)
-        gradients, value = grad_and_value(lambda p: loss(call(self.network, p, x), y))(parameters)
+        gradients, losses = self._gradients(parameters, x, y)
         squares = {n: self.beta2 * squares[n] + (1 - self.beta2) * g * g for n, g in gradients.items()}
         correction = 1 - self.beta2 ** (count + 1)
         moved = {
             n: parameters[n] - self.lr * g / ((squares[n] / correction).sqrt() + self.epsilon)
             for n, g in gradients.items()
         }
-        return (moved, squares, count + 1), value
+        return (moved, squares, count + 1), losses
+
+    def _gradients(self, parameters: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        with torch.enable_grad():
+            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+            losses = task_losses(self.kind, call_tasks(self.network, leaves, x, {}), y)
+            gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
+        return dict(zip(leaves, gradients, strict=True)), losses.detach()
 
 
 def _in_turn(y: Tensor, kind: Kind) -> Tensor:

@@ -19,6 +19,8 @@ from .omniglot_files import HINT, Characters, fetch_archives, read_characters
 
 # Whole alphabets of the background set, none of them a close relative of one that trains: 181 characters of 964.
 VALIDATION_ALPHABETS: Final = ("Armenian", "Balinese", "Grantha", "Korean", "N_Ko")
+MIXED_PARTS: Final = (1100, 100, 423)
+"""Characters of train, validation and test where all alphabets are mixed: all 1,623 of them, as in MAML."""
 _QUARTERS: Final = 4
 
 
@@ -27,7 +29,7 @@ class Omniglot(ImageFamily):
     """Lake et al., "Human-level concept learning through probabilistic program induction" (2015), at 28 × 28.
 
     Test is the evaluation set (20 alphabets); validation is five whole alphabets of the background set (Armenian,
-    Balinese, Grantha, Korean, N_Ko) and train its other 25. MAML mixed all characters and split 1100/100/423.
+    Balinese, Grantha, Korean, N_Ko) and train its other 25.
 
     path             a packed .npz (`omniglot_files`), or the folder with images_background and images_evaluation, each
                      as the official .zip or extracted
@@ -35,6 +37,8 @@ class Omniglot(ImageFamily):
     rotations        each character turned by 90, 180 and 270° is a further class, in every split, as in MAML
     within_alphabet  all classes of a task are of one alphabet, in one rotation, drawn uniformly over alphabets; those
                      with fewer than `ways` characters are left out
+    mixed            characters are split at random instead, whatever their alphabet: 1,100 train, 100 validation and
+                     423 test characters, as in MAML. Easier: test characters have relatives among those that train
     """
 
     name: ClassVar[str] = "omniglot"
@@ -42,6 +46,7 @@ class Omniglot(ImageFamily):
     download: bool = False
     rotations: bool = True
     within_alphabet: bool = False
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,13 +60,14 @@ class Omniglot(ImageFamily):
         path = Path(self.path).expanduser().resolve()
         if self.download:
             fetch_archives(path)
-        return _data(path, rotations=self.rotations, least=self.ways if self.within_alphabet else None)
+        least = self.ways if self.within_alphabet else None
+        return _data(path, rotations=self.rotations, least=least, mixed=self.mixed)
 
 
 @lru_cache(maxsize=4)
-def _data(path: Path, *, rotations: bool, least: int | None) -> ImageData:
+def _data(path: Path, *, rotations: bool, least: int | None, mixed: bool) -> ImageData:
     characters, images = _characters(path)
-    owners = np.array([_split(name, late) for name, late in zip(characters.names, characters.evaluation, strict=True)])
+    owners = _mixed(characters.names) if mixed else _by_alphabet(characters)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     pools: dict[Split, ClassPool] = {}
     for split in splits:
@@ -81,6 +87,21 @@ def _characters(path: Path) -> tuple[Characters, torch.Tensor]:
     """One tensor for all families that read the same files, whatever their rotations."""
     characters = read_characters(path)
     return characters, torch.from_numpy(characters.images)
+
+
+def _by_alphabet(characters: Characters) -> NDArray[np.str_]:
+    """The split of each character."""
+    owned = zip(characters.names, characters.evaluation, strict=True)
+    return np.array([_split(name, evaluation) for name, evaluation in owned])
+
+
+def _mixed(names: tuple[str, ...]) -> NDArray[np.str_]:
+    """The split of each character, drawn at random; the same in whatever order the characters come."""
+    shares = np.cumsum(MIXED_PARTS) / sum(MIXED_PARTS)
+    train, validation, _ = (shares * len(names)).round().astype(int)
+    place = np.empty(len(names), dtype=int)
+    place[np.argsort(names)] = np.random.default_rng(0).permutation(len(names))
+    return np.where(place < train, "train", np.where(place < validation, "validation", "test"))
 
 
 def _split(name: str, evaluation: bool) -> Split:

@@ -26,12 +26,14 @@ class Sinusoid:
     shots    points in the support set, at least 1
     queries  points in the query set, at least 1
     seed     of the tasks; each split is a stream of its own
+    oracle   a point's inputs are x, A and φ: what is left to learn is the sine, as in the paper's oracle
     """
 
     name: ClassVar[str] = "sinusoid"
     shots: int = 5
     queries: int = 25
     seed: int = 0
+    oracle: bool = False
 
     def __post_init__(self) -> None:
         for option, least in {"shots": 1, "queries": 1, "seed": 0}.items():
@@ -39,7 +41,7 @@ class Sinusoid:
 
     @property
     def shape(self) -> TaskShape:
-        return TaskShape((1,), 1, "regression")
+        return TaskShape((3 if self.oracle else 1,), 1, "regression")
 
     def check(self) -> None:
         """Nothing to check: there is no data to load."""
@@ -50,7 +52,7 @@ class Sinusoid:
         return {"name": self.name, **asdict(self), **ranges}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
-        """The tasks of these numbers (any whole numbers from 0); x and y are (tasks, points, 1) float32.
+        """The tasks of these numbers (any whole numbers from 0); x is (tasks, points, 1 or 3) and y (tasks, points, 1).
 
         Inputs are the same on every device, targets but for the last bit of its sine. Raises ConfigError for an
         unknown split.
@@ -58,8 +60,10 @@ class Sinusoid:
         keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
         amplitude, phase = uniform(fold(keys, 0), 2)[..., None].unbind(dim=1)
         x = _within(uniform(fold(keys, 1), self.shots + self.queries), INPUTS)
-        y = _within(amplitude, AMPLITUDES) * torch.sin(x - _within(phase, PHASES))
-        x, y = x.float().unsqueeze(-1), y.float().unsqueeze(-1)
+        amplitude, phase = _within(amplitude, AMPLITUDES), _within(phase, PHASES)
+        y = (amplitude * torch.sin(x - phase)).float().unsqueeze(-1)
+        inputs = (x, amplitude.expand_as(x), phase.expand_as(x)) if self.oracle else (x,)
+        x = torch.stack(inputs, dim=-1).float()
         support, query = slice(self.shots), slice(self.shots, None)
         return TaskBatch(x[:, support], y[:, support], x[:, query], y[:, query])
 

@@ -21,12 +21,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median
 
 from nas import registry
 from nas.architecture import Score, Trial
+from nas.machine import processor, versions
 from nas.protocols import Controller
 from nas.store import Store
 
@@ -66,13 +66,11 @@ class Overhead:
 def machine() -> dict[str, str | int | float]:
     """What the numbers were measured on."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor(),
         "cores": os.cpu_count() or 0,
         "load": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "adaptnas": version("adaptnas"),
+        **versions(),
     }
 
 
@@ -126,15 +124,6 @@ def _score(rng: random.Random) -> Score:
     tasks = tuple(rng.random() for _ in range(200))
     protocol = {"learner": {"name": "anil", "inner_lr": 0.1, "steps": 5}, "bank": {"first": 0, "count": 200}}
     return Score(fmean(tasks), 0.02, tasks[:6], tasks, {"parameters": 3285.0, "flops": 6.9e5}, protocol)
-
-
-def _cpu_model() -> str:
-    """The processor's name; Python's own `platform` does not know it on Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _output(command: Sequence[str]) -> str:

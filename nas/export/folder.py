@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from .. import __version__
 from ..architecture import Architecture
 from ..errors import ConfigError
 from ..graph import draw, live, to_dot
+from ..machine import versions
 from ..protocols import LEARNER, TaskShape
 from .naming import named_tensors, tensor_names
 from .source import source
@@ -105,7 +105,7 @@ def _description(
         "recipe": recipe,
         "weights": _shapes(weights),
         **({"learner": _shapes(learned)} if learned else {}),
-        "versions": {"adaptnas": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
+        "versions": versions(),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

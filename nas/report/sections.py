@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..architecture import Trial
 from . import figures
-from .text import interval, measured, number, sizes, table, value_of
+from .text import measured, number, probability, sizes, table, value_of
 
 if TYPE_CHECKING:
     import networkx as nx
 
 Final = Mapping[str, Any]
 TESTED = ("winner", "baseline", "control")
+OVER_CLASSES = (
+    "The 95 % interval is over tasks and seeds, for the classes of this split. The one over classes (bootstrap) says "
+    "how much the result depends on them: where it might lie with other classes like these and the same trainings."
+)
 
 
 def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool) -> str:
-    """The run's name, what came of it in figures, and the protocol of its scores."""
+    """The run's name, what came of it in figures, and the protocol and provenance of its scores."""
     count = {state: sum(trial.state == state for trial in trials) for state in ("done", "failed", "pending")}
     cards = [("candidates", f"{count['done']:,}"), ("failed", f"{count['failed']:,}")]
     if count["pending"]:
@@ -36,37 +40,41 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
     winner = final.get("winner")
     if winner:
         cards.append((f"winner on test tasks, #{winner.get('number', '?')}", number(value_of(winner), percent)))
-    protocol = score.protocol if score is not None else {}
-    rows = [
-        [key, entry if isinstance(entry, str) else json.dumps(entry, default=str)] for key, entry in protocol.items()
-    ]
+    made = {**score.protocol, **score.provenance} if score is not None else {}
+    rows = [[key, entry if isinstance(entry, str) else json.dumps(entry, default=str)] for key, entry in made.items()]
+    summary = "<summary>Protocol of the scores, and where the best was made</summary>"
     return "".join(
         [
             f'<h1>{escape(name)}</h1><div class="soft">A search for a network that learns from few examples</div>',
             '<div class="cards">',
             *(f'<div class="card"><b>{escape(shown)}</b>{escape(title)}</div>' for title, shown in cards),
             "</div>",
-            f"<details><summary>Protocol of the scores</summary>{table(['', ''], rows)}</details>" if rows else "",
+            f"<details>{summary}{table(['', ''], rows)}</details>" if rows else "",
         ]
     )
 
 
 def results(final: Final, percent: bool) -> str:
-    """The winner, the baseline and the control on the test tasks, and the paired difference."""
+    """The winner, the baseline and the control on the test tasks, the paired difference, and what to know of them."""
+    difference = final.get("difference")
+    classes = any("class_interval" in (final.get(part) or {}) for part in TESTED)
     rows = []
     for part in TESTED:
         result = final.get(part)
         if result:
             which = f"#{result['number']}" if result.get("number") is not None else str(result.get("name") or "")
-            rows.append([f"{part} {which}", *measured(result, percent)])
-    difference = final.get("difference")
+            rows.append([f"{part} {which}", *measured(result, percent, classes=classes)])
     if difference:
-        ends = interval(difference.get("interval"), percent, signed=True)
-        rows.append(["difference, paired", number(difference.get("value"), percent, signed=True), ends, "", ""])
+        named = f"difference, paired{probability(difference.get('p_value'))}"
+        rows.append([named, *measured(difference, percent, signed=True, classes=classes)])
     if not rows:
         return '<p class="soft">No test results yet: the run has not come to its finals.</p>'
-    heads = ["", "test accuracy" if percent else "test score", "95 % interval", "parameters", "MFLOPs"]
-    return "<h2>On test tasks</h2>" + table(heads, rows, numbers=4, strong=1 if final.get("winner") else 0)
+    heads = ["", "test accuracy" if percent else "test score", *_intervals(classes), "parameters", "MFLOPs"]
+    notes = [OVER_CLASSES] if classes else []
+    if final.get("warning"):
+        notes.append(f"Warning: {final['warning']}.")
+    shown = table(heads, rows, numbers=len(heads) - 1, strong=1 if final.get("winner") else 0)
+    return "<h2>On test tasks</h2>" + shown + "".join(f'<p class="soft">{escape(note)}</p>' for note in notes)
 
 
 def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) -> str:
@@ -90,17 +98,17 @@ def cell(final: Final, graph: nx.DiGraph | None) -> str:
 
 def finalists(final: Final, percent: bool) -> str:
     """The finalists as re-measured with several seeds."""
-    rows = []
-    for entry in final.get("finalists") or []:
+    rows, entries = [], final.get("finalists") or []
+    classes = any("class_interval" in entry for entry in entries)
+    for entry in entries:
         # Scores are fractions, seeds themselves whole numbers; either may be listed.
         seeds = [
             str(seed) if isinstance(seed, int) else number(seed, percent, bare=True) for seed in entry.get("seeds", [])
         ]
-        rows.append(
-            [f"#{entry.get('number', '?')}", str(entry.get("key", "")), " · ".join(seeds), *measured(entry, percent)]
-        )
-    heads = ["trial", "key", "each seed", "re-measured", "95 % interval", "parameters", "MFLOPs"]
-    return f"<h2>Finalists, on fresh validation tasks</h2>{table(heads, rows, numbers=4)}" if rows else ""
+        told = [f"#{entry.get('number', '?')}", str(entry.get("key", "")), " · ".join(seeds)]
+        rows.append([*told, *measured(entry, percent, classes=classes)])
+    heads = ["trial", "key", "each seed", "re-measured", *_intervals(classes), "parameters", "MFLOPs"]
+    return f"<h2>Finalists, on fresh validation tasks</h2>{table(heads, rows, numbers=len(heads) - 3)}" if rows else ""
 
 
 def trials(trials: Sequence[Trial], percent: bool) -> str:
@@ -122,6 +130,10 @@ def failures(trials: Sequence[Trial]) -> str:
     failed = [trial for trial in trials if trial.state == "failed"]
     rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
     return f"<h2>Failed candidates</h2>{table(['trial', 'key', 'reason'], rows)}" if rows else ""
+
+
+def _intervals(classes: bool) -> list[str]:
+    return ["95 % interval", "over classes"] if classes else ["95 % interval"]
 
 
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:

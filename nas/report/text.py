@@ -25,6 +25,13 @@ def interval(ends: Sequence[float] | None, percent: bool, *, signed: bool = Fals
     return f"{low} – {high}" if percent else f"{low} to {high}"
 
 
+def probability(p_value: float | None) -> str:
+    """', p = 0.012' after what it is of; nothing where there is none."""
+    if p_value is None:
+        return ""
+    return f", p = {p_value:.3f}" if p_value >= 0.001 else ", p < 0.001"
+
+
 def value_of(result: Mapping[str, Any]) -> float | None:
     """A result's score, whichever of its two names it has."""
     value = result.get("value", result.get("accuracy"))
@@ -37,9 +44,11 @@ def sizes(metrics: Mapping[str, Any]) -> list[str]:
     return ["" if parameters is None else f"{parameters:,.0f}", "" if flops is None else f"{flops / 1e6:,.2f}"]
 
 
-def measured(result: Mapping[str, Any], percent: bool) -> list[str]:
-    """The four columns of a result: score, 95 % interval, parameters, MFLOPs."""
-    return [number(value_of(result), percent), interval(result.get("interval"), percent), *sizes(result)]
+def measured(result: Mapping[str, Any], percent: bool, *, signed: bool = False, classes: bool = False) -> list[str]:
+    """The columns of a result: score, 95 % interval, where there are `classes` that over them, parameters, MFLOPs."""
+    names = ("interval", "class_interval") if classes else ("interval",)
+    intervals = [interval(result.get(name), percent, signed=signed) for name in names]
+    return [number(value_of(result), percent, signed=signed), *intervals, *sizes(result)]
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0, strong: int = 0) -> str:

@@ -1,0 +1,43 @@
+"""What a frozen bank of tasks holds, as one short digest: where two scores have the same, the tasks were the same."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Final
+
+import torch
+
+from nas.errors import ConfigError
+from nas.protocols import Bank, TaskFamily
+
+DRAWN_AT_ONCE: Final = 25  # bounds memory; the digest does not depend on it
+
+
+def digest(family: TaskFamily, bank: Bank) -> str:
+    """16 hexadecimal digits of a bank's tasks in their order: examples as drawn, labels, and classes.
+
+    The tasks are drawn on the CPU, whatever the device that scores them, and once a process for equal families.
+    Raises ConfigError for a family that is not a frozen value.
+    """
+    try:
+        hash(family)
+    except TypeError as error:
+        raise ConfigError(
+            f"tasks {family.name!r} are no frozen value ({error}), so their banks cannot be told apart; make the "
+            "family a frozen dataclass, with tuples in place of lists"
+        ) from None
+    return _digest(family, bank)
+
+
+@lru_cache(maxsize=8)
+def _digest(family: TaskFamily, bank: Bank) -> str:
+    sha = hashlib.sha256()
+    for start in range(0, bank.count, DRAWN_AT_ONCE):
+        batch = family.tasks(bank.split, bank.indices[start : start + DRAWN_AT_ONCE], torch.device("cpu"))
+        tensors = {name: x.contiguous() for name, x in vars(batch).items() if x is not None}
+        for task in range(len(batch.support_x)):
+            for name, x in tensors.items():
+                sha.update(f"{name} {x.dtype} {tuple(x.shape[1:])}".encode())
+                sha.update(x[task].numpy())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,310 @@
+"""The fidelity experiment: to the end at toy size, broken off and taken up, and its numbers against slow versions."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from nas import config as configs
+from nas.errors import ConfigError
+from nas.experiments import fidelity
+from nas.experiments.rungs import ranking, report, settings, train
+
+CHANGES = {
+    "count": "3",
+    "again": "2",
+    "ways": "3",
+    "queries": "2",
+    "tasks_per_step": "2",
+    "validation_tasks": "12",
+    "parameters": "[10, 100000]",
+    "flops": "[10, 100000000]",
+    "widths": "[4]",
+}
+"""What makes the experiment end in seconds."""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The shipped settings with smaller numbers, in a file."""
+    text = files("nas.experiments.rungs").joinpath("fidelity.toml").read_text("utf-8")
+    for key, value in CHANGES.items():
+        text, found = re.subn(rf"^{key} = [^#\n]*", f"{key} = {value} ", text, flags=re.MULTILINE)
+        assert found == 1, key
+    text = re.sub(r"^rungs = .*, .*", "rungs = [1, 2]", text, flags=re.MULTILINE).replace("rungs = [54]", "rungs = [1]")
+    path = tmp_path_factory.mktemp("toy") / "toy.toml"
+    path.write_text(text.replace("[tasks]", f'[tasks]\npath = "{few_characters(path.parent)}"'), encoding="utf-8")
+    return path
+
+
+def few_characters(folder):
+    """Omniglot as a packed file: four characters of an alphabet of each split, random images with noise on them."""
+    rng, alphabets = np.random.default_rng(0), ("Latin", "Korean", "Atlantean")
+    names = np.array([f"{alphabet}/character{i:02}" for alphabet in alphabets for i in range(4)])
+    images = rng.integers(0, 150, (12, 1, 28, 28), np.uint8) + rng.integers(0, 106, (12, 4, 28, 28), np.uint8)
+    np.savez(folder / "few.npz", images=images, names=names, evaluation=np.char.startswith(names, "Atlantean"))
+    return folder / "few.npz"
+
+
+class Here:
+    """In place of a pool of processes: calls at once, and counts the calls."""
+
+    calls = 0
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        from concurrent.futures import Future
+
+        Here.calls += 1
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+# --- the shipped settings --------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_rungs_are_the_asked_parts_of_the_full_meta_training():
+    loaded = settings.load(None)
+    full = loaded.series[loaded.reference.series]
+    assert {full.rungs[-1] / rung for rung in full.rungs} == {27, 25, 9, 3, 1}
+    assert loaded.cells.count >= 60
+    assert (loaded.tasks["ways"], loaded.tasks["shots"], loaded.tasks["within_alphabet"]) == (20, 1, True)
+    learners = {configs.build(settings.config(loaded, s, "x")).evaluator.learner.name for s in loaded.series.values()}
+    assert learners == {"anil", "ridge", "protonet", "maml"}
+
+
+def test_every_series_is_scored_on_the_same_tasks():
+    loaded = settings.load(None)
+    evaluators = [configs.build(settings.config(loaded, s, "x")).evaluator for s in loaded.series.values()]
+    assert len({(e.tasks, e.validation_tasks, e.norm, e.head_norm) for e in evaluators}) == 1
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_to_the_end_in_processes_and_again_from_what_is_finished(toy, tmp_path, capsys, monkeypatch):
+    arguments = ["--settings", str(toy), "--work", str(tmp_path / "work")]
+    out, plot = tmp_path / "out.txt", tmp_path / "out.png"
+    fidelity.main([*arguments, "--workers", "1", "--out", str(out), "--plot", str(plot)])
+    shown = capsys.readouterr().out
+    assert out.read_text("utf-8").splitlines()[1:] == shown.splitlines()
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    file = tmp_path / "work" / "trainings.jsonl"
+    lines = file.read_text("utf-8").splitlines()
+    assert len(lines) == 3 * 5 + 2
+
+    # A kill in the middle of a line: that training, and no other, is done again, and all is as before.
+    file.write_text("\n".join([*lines[:-1], lines[-1][:40]]), encoding="utf-8")
+    monkeypatch.setattr(fidelity, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(fidelity, "as_completed", list)
+    fidelity.main([*arguments, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert Here.calls == 1
+    assert set(train.finished(file)) == {json.loads(line)["key"] for line in lines}
+    for row in found["rows"]:
+        assert f"{row['tau']:.2f}" in next(
+            line for line in shown.splitlines() if line.startswith(row["title"].ljust(20) + f"{row['steps']:>6}")
+        )
+    _check(found)
+    fidelity.main([*arguments, "--json"])
+    assert Here.calls == 1
+    assert json.loads(capsys.readouterr().out)["rows"] == found["rows"]
+
+
+def _check(found):
+    assert found["cells"] == 3
+    rows = {(row["series"], row["steps"]): row for row in found["rows"]}
+    assert set(rows) == {*((name, rung) for name in ("anil", "anil-own", "ridge", "protonet") for rung in (1, 2))} | {
+        ("maml", 1)
+    }
+    full = rows["anil", 2]
+    assert full["tau"] == pytest.approx(1)
+    assert (full["cost"], full["steps_fraction"]) == (1, 1)
+    assert full["reached"] == found["reference"]["best"]
+    assert rows["anil", 1]["cost"] < 1
+    # Both are annealed to step 2, so they are the same training.
+    assert rows["anil-own", 2]["mean"] == full["mean"]
+    assert found["reference"]["again"] == 2
+    assert found["reference"]["seeds_tau"] == pytest.approx(round(found["reference"]["seeds_tau"]))
+    assert [row["title"] for row in found["sizes"]] == ["parameters", "FLOPs"]
+    assert all(row["low"] - 1e-9 <= row["tau"] <= row["high"] + 1e-9 for row in found["rows"])
+
+
+def test_a_continued_training_is_the_unbroken_one_and_an_own_one_is_annealed_to_its_rung(toy):
+    loaded = settings.load(toy)
+    series = loaded.series["ridge"].model_copy(update={"rungs": [1, 3]})
+    config = settings.config(loaded, series, "")
+    [cell] = train.draw_cells(config, loaded.cells, 1)
+    evaluator = configs.build(config).evaluator
+    own, continued = (
+        train.train(train.Job("ridge", cell.architecture, 0, config, (1, 3), own))["rungs"] for own in (True, False)
+    )
+    for rung in ("1", "3"):
+        assert own[rung]["value"] == evaluator.evaluate(cell.architecture, int(rung), 0).value
+    assert continued["3"]["value"] == own["3"]["value"]
+    assert continued["3"]["seconds"] > continued["1"]["seconds"] > 0
+
+
+def test_cells_are_different_within_the_limits_and_the_first_ones_stay(toy):
+    loaded = settings.load(toy)
+    config = settings.config(loaded, loaded.series["anil"], "")
+    table = loaded.cells.model_copy(update={"parameters": [600, 1500]})
+    cells = train.draw_cells(config, table, 6)
+    assert train.draw_cells(config, table, 3) == cells[:3]
+    assert len({cell.architecture for cell in cells}) == 6
+    assert all(600 <= cell.parameters <= 1500 for cell in cells)
+    evaluator = configs.build(config).evaluator
+    network = evaluator.network(cells[0].architecture, 0)
+    assert sum(p.numel() for p in network.parameters()) == cells[0].parameters
+
+
+def test_limits_that_leave_nothing_are_explained(toy, monkeypatch):
+    monkeypatch.setattr(train, "MOST_DRAWS", 20)
+    loaded = settings.load(toy)
+    table = loaded.cells.model_copy(update={"flops": [1, 2]})
+    with pytest.raises(ConfigError, match=r"of 20 random cells only 0 have .* \[1, 2\] FLOPs; widen"):
+        train.draw_cells(settings.config(loaded, loaded.series["anil"], ""), table, 1)
+
+
+def test_divergence_counts_as_guessing(toy):
+    loaded = settings.load(toy)
+    series = loaded.series["anil"].model_copy(
+        update={"evaluator": {"learner": {"name": "anil", "inner_lr": 1e30, "outer_lr": 1e30}}}
+    )
+    config = settings.config(loaded, series, "")
+    [cell] = train.draw_cells(config, loaded.cells, 1)
+    line = train.train(train.Job("anil", cell.architecture, 0, config, (1, 2), False))
+    assert line["rungs"]["2"]["value"] is None
+    assert report._value(train.Rung(**line["rungs"]["2"]), 1 / 3) == 1 / 3
+
+
+def test_a_job_is_known_by_all_that_its_result_depends_on(toy):
+    loaded = settings.load(toy)
+    config = settings.config(loaded, loaded.series["anil"], "")
+    one, other = (cell.architecture for cell in train.draw_cells(config, loaded.cells, 2))
+    ridge = settings.config(loaded, loaded.series["ridge"], "")
+    elsewhere = config.model_copy(update={"tasks": config.tasks.model_copy(update={"ways": 4})})
+    variants = [
+        (one, 0, config, (1, 2), False),
+        (other, 0, config, (1, 2), False),
+        (one, 1, config, (1, 2), False),
+        (one, 0, ridge, (1, 2), False),
+        (one, 0, config, (1, 3), False),
+        (one, 0, config, (1, 2), True),
+    ]
+    keys = [train.Job("anil", *variant).key for variant in variants]
+    assert len(set(keys)) == len(keys)
+    assert train.Job("again", *variants[0]).key == keys[0]
+    assert elsewhere != config
+
+
+def test_the_estimate_is_a_number_of_minutes(toy, capsys):
+    fidelity.main(["--settings", str(toy), "--estimate", "--workers", "2"])
+    assert re.fullmatch(r"about \d+ minutes\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ('series = "anil"', 'series = "anli"', "did you mean 'anil'"),
+        ("rungs = [1, 2]", "rungs = [2, 1]", "do not ascend"),
+        ("again =", "agian =", "agian|again"),
+        ("[cells]", "[cells", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_explained(old, new, said, toy, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(toy.read_text("utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        settings.load(path)
+
+
+# --- rank correlation ------------------------------------------------------------------------------------------------
+
+
+def slow_tau(x, y):
+    """Kendall's τ-b by its definition: pairs in order minus pairs in disorder, over those not tied."""
+    pairs = list(itertools.combinations(range(len(x)), 2))
+    signs = [(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in pairs]
+    together = sum(a * b for a, b in signs)
+    return together / math.sqrt(sum(a * a for a, _ in signs) * sum(b * b for _, b in signs))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_tau_is_its_definition(ties):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 15)).round(0 if ties else 5)
+    assert ranking.tau(x, y) == pytest.approx(slow_tau(x, y))
+    assert ranking.tau(x, x) == pytest.approx(1)
+    assert ranking.tau(x, -x) == pytest.approx(-1)
+    assert ranking.tau(x, np.ones(15)) == 0.0
+
+
+def test_partial_tau_is_the_correlation_within_what_the_third_leaves():
+    """As the phi coefficient over pairs: partial correlation of the residuals after regressing on the third's signs."""
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=12)
+    x, y = z + rng.normal(size=12), z + rng.normal(size=12)
+    pairs = list(itertools.combinations(range(12), 2))
+    sx, sy, sz = (np.array([np.sign(v[i] - v[j]) for i, j in pairs]) for v in (x, y, z))
+    rx, ry = sx - (sx @ sz) / (sz @ sz) * sz, sy - (sy @ sz) / (sz @ sz) * sz
+    assert ranking.partial_tau(x, y, z) == pytest.approx(rx @ ry / math.sqrt((rx @ rx) * (ry @ ry)))
+    assert ranking.partial_tau(z, z, z) == 0.0
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_taus_of_samples_are_those_of_the_samples_written_out(ties):
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(2, 9)).round(0 if ties else 5)
+    counts = rng.multinomial(9, np.full(9, 1 / 9), size=20)
+    written = [ranking.tau(np.repeat(x, times), np.repeat(y, times)) for times in counts]
+    assert ranking.resampled_taus(x, y, counts) == pytest.approx(written)
+    assert ranking.resampled_taus(x, np.ones(9), counts).tolist() == [0.0] * 20
+
+
+def test_agreement_knows_a_good_score_from_a_bad_one():
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=40)
+    good, noise = truth + 0.1 * rng.normal(size=40), rng.normal(size=40)
+    found = ranking.agreement(good, truth, noise, draws=200, seed=0)
+    assert 0.8 < found.low < found.tau < found.high <= 1
+    assert found.tau == pytest.approx(slow_tau(good, truth))
+    assert found.over_size == pytest.approx(slow_tau(good, truth) - slow_tau(noise, truth))
+    assert 0 < found.over_low < found.over_size < found.over_high
+    assert found.reached == truth[good.argmax()]
+    assert found == ranking.agreement(good, truth, noise, draws=200, seed=0)
+    bad = ranking.agreement(noise, truth, noise, draws=200, seed=0)
+    assert bad.low < 0 < bad.high
+    assert (bad.over_size, bad.over_low, bad.over_high) == (0, 0, 0)
+
+
+def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
+    """Of pairs of normal numbers with correlation r, τ is 2 / π arcsin r (Kendall, "Rank correlation methods")."""
+    rng, r = np.random.default_rng(4), 0.7
+    truth, covered = 2 / math.pi * math.asin(r), 0
+    for seed in range(40):
+        x, noise = rng.normal(size=(2, 40))
+        found = ranking.agreement(x, r * x + math.sqrt(1 - r * r) * noise, noise, draws=200, seed=seed)
+        covered += found.low <= truth <= found.high
+    assert covered >= 32  # of 40; fewer have a chance under one in a thousand at 95 %
+
+
+def test_noise_is_the_deviation_of_one_measurement():
+    rng = np.random.default_rng(5)
+    first, second = rng.normal(scale=0.3, size=(2, 20_000))
+    assert ranking.noise(first, second) == pytest.approx(0.3, rel=0.03)
