@@ -32,7 +32,7 @@ class MetaEvaluator:
     train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
     validation_tasks  tasks of the bank that scores are from
     anneal            the outer learning rate falls linearly to zero over the budget; else it is constant
-    chunk             most tasks adapted at once in scoring; bounds memory
+    chunk             most tasks taken at once, in meta-training and in scoring; bounds memory. Changes rounding only
     device            'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one
     """
 
@@ -152,6 +152,7 @@ class MetaEvaluator:
         stages: tuple[int, Path] | None = None,
     ) -> Score:
         from .candidate import read_weights, size, write_weights
+        from .chunks import Chunk, Chunked
         from .devices import device_of, provenance, reproducible
         from .scoring import score
 
@@ -159,16 +160,20 @@ class MetaEvaluator:
         started = time.perf_counter()
         network = self.network(architecture, seed)
         metrics = size(network, self.tasks.shape)
+        chunk = Chunk(self.chunk)
+        learner = Chunked(self.learner, chunk)
         with reproducible(network, device):
             label = self._label(architecture, budget, seed)
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)
             else:
-                metrics["outer_steps"] = float(self._train(network, architecture, budget, seed, stages))
+                metrics["outer_steps"] = float(self._train(network, learner, architecture, budget, seed, stages))
                 if weights is not None:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
-            result = score(network, self.tasks, self.learner, bank, chunk=self.chunk)
+            result = score(network, self.tasks, learner, bank, chunk=chunk.size)
+        if chunk.halved:
+            metrics["chunk"] = float(chunk.size)
         metrics["seconds"] = time.perf_counter() - started
         return Score(
             value=result.value,
@@ -182,16 +187,22 @@ class MetaEvaluator:
         )
 
     def _train(
-        self, network: nn.Module, architecture: Architecture, budget: int, seed: int, stages: tuple[int, Path] | None
+        self,
+        network: nn.Module,
+        learner: Learner,
+        architecture: Architecture,
+        budget: int,
+        seed: int,
+        stages: tuple[int, Path] | None,
     ) -> int:
         """Meta-trains the network up to outer step `budget`; returns how many steps were left to take."""
         from .candidate import attach
         from .training import MetaTraining, OuterLoop, advance_from
 
-        attach(network, self.learner.initial(network, self.tasks))
+        attach(network, learner.initial(network, self.tasks))
         schedule = stages[0] if stages else budget
         loop = OuterLoop(schedule, self.tasks_per_step, self.train_queries, self.anneal)
-        training = MetaTraining(network, self.tasks, self.learner, loop, seed)
+        training = MetaTraining(network, self.tasks, learner, loop, seed)
         if stages is None:
             training.advance(budget)
             return budget

@@ -166,7 +166,7 @@ def _differentiated(call: Call) -> None:
 
 def _batched(call: Call) -> None:
     point = {name: torch.stack([value, value]) for name, value in call.point.items()}
-    vjp(vmap(call), point)  # in this order: some operations know how to be batched while they are differentiated only
+    vjp(vmap(call), point)  # vjp also refuses what is recomputed in the backward pass, which takes place outside vmap
 
 
 def _differentiated_twice(call: Call) -> None:

@@ -68,6 +68,9 @@ class TerminalProgress:
             parts.append(f"promoted {self._heard - done}")
         text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
+        if trial.score and "chunk" in trial.score.metrics:
+            tasks = int(trial.score.metrics["chunk"])
+            self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
         if trial.state == "failed":
             self._say(f"#{trial.number} failed: {trial.error}")
         elif self._bar.disable and (self._heard % 10 == 0 or done == self._of):

@@ -6,6 +6,7 @@ from helpers_evaluators import CPU, Blobs, doubled, only, weights_of
 from helpers_learners import same, slow_meta_gradient, slow_predictions
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from nas.errors import SpaceError
 from nas.evaluators.candidate import attach, build
@@ -263,6 +264,19 @@ def written_into(make):
     return function
 
 
+class Scribbles(nn.Module):
+    """Computes in a tensor that it keeps, but not from what it finds there."""
+
+    def __init__(self):
+        super().__init__()
+        self.space = torch.zeros(6, dtype=torch.float64)
+
+    def forward(self, x):
+        self.space.zero_()
+        self.space += x.detach()[0]
+        return x.tanh() + 0 * self.space
+
+
 class Recurrent(nn.Module):
     def __init__(self):
         super().__init__()
@@ -309,6 +323,8 @@ CASES = {
     "written into its like": ([written_into(torch.zeros_like)], [first_four], set(), ""),
     "mask": ([lambda x: x.masked_fill(x < 0, 0)], [nn.ReLU()], set(), ""),
     "boolean index": ([lambda x: x.index_put((x < 0,), x.new_zeros(()))], [nn.ReLU()], BATCHED, HERE + VMAP),
+    "checkpoint": ([lambda x: checkpoint(torch.tanh, x, use_reentrant=False)], [torch.tanh], BATCHED, HERE + VMAP),
+    "scratch space": ([Scribbles()], [nn.Tanh()], BATCHED, rf"layer '2' \(Scribbles\) {VMAP}"),
     "recurrent": ([Recurrent()], [], BATCHED, rf"layer '2\.inner' \(GRU\) {VMAP}"),
 }
 LEARNERS = {

@@ -186,6 +186,16 @@ def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
     assert "a: 1 candidates were done before" in capsys.readouterr().err
 
 
+def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, capsys):
+    with progress.shown():
+        progress.started(run_of("a"), CONFIG, [], workers=1)
+        done = trial(0)
+        progress.trial(replace(done, score=replace(done.score, metrics={"chunk": 12.0})), done)
+        progress.trial(trial(1), done)
+    told = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
+    assert told == ["#0: memory ran out; it went on with 12 tasks at once"]
+
+
 def test_each_bank_of_the_finals_has_its_own_count_also_after_a_resume(progress):
     with progress.shown():
         progress.started(run_of("a"), CONFIG, [trial(n) for n in range(12)], workers=1)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
+from ..normalisation import sees_batch
 from ..refusals import check_gradient
-from .batched import call
+from .batched import call, call_tasks
 from .features import features_of, head_of
 from .heads import check_head, split_head
 from .inner import Descent, check_options, extra, networks_own, task_losses
@@ -64,8 +65,8 @@ class FineTune:
         if kind == "classification":
             value = _classifier_loss(network, leaves, batch)
         else:
-            x, y = (torch.cat(pair, dim=1).flatten(0, 1) for pair in _pairs(batch))
-            value = task_losses(kind, call(network, networks_own(leaves), x)[None], y[None]).mean()
+            x, y = (torch.cat(pair, dim=1) for pair in _pairs(batch))
+            value = task_losses(kind, _of_points(network, networks_own(leaves), x), y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -128,6 +129,13 @@ def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: Ta
     weight = extra(leaves)[CLASSIFIER]
     logits = x @ weight[:, :-1].mT + weight[:, -1]
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.classes.gather(1, y).flatten())
+
+
+def _of_points(network: nn.Module, own: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """The outputs for all points of all tasks; a network that uses batch statistics takes them from one task's."""
+    if sees_batch(network):
+        return call_tasks(network, {name: p.expand(len(x), *p.shape) for name, p in own.items()}, x, {})
+    return call(network, own, x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def _pairs(batch: TaskBatch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -1,0 +1,126 @@
+"""Tasks taken some at a time, so that memory is bounded; and fewer at a time where it runs out all the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import NasError
+from nas.protocols import Kind, Learner, TaskBatch, TaskFamily
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch's errors say where memory ran out, beside those of a class of their own."""
+
+
+@dataclass(eq=False)
+class Chunk:
+    """The most tasks that are taken at once for one candidate: `size`, and half as many once memory has run out."""
+
+    size: int
+    halved: bool = False
+
+    def of(self, batch: TaskBatch, run: Callable[[TaskBatch], T]) -> list[tuple[float, T]]:
+        """What `run` gives for each chunk of a batch, beside the fraction of the batch's tasks that the chunk has.
+
+        Raises NasError where memory runs out a second time.
+        """
+        results: list[tuple[float, T]] = []
+        start, tasks = 0, len(batch.support_x)
+        while start < tasks:
+            stop, full = min(start + self.size, tasks), ""
+            try:
+                results.append(((stop - start) / tasks, run(_tasks(batch, start, stop))))
+                start = stop
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                full = str(error).partition("\n")[0] or type(error).__name__
+            if full:  # not in the `except`: the error's traceback holds on to the memory that is wanted
+                self._halve(stop - start, full)
+        return results
+
+    def _halve(self, tasks: int, why: str) -> None:
+        if self.halved or tasks == 1:
+            again = " once more, after their number was halved" if self.halved else ""
+            raise NasError(
+                f"memory ran out{again}, with tasks taken {tasks} at a time ({why}); set the evaluator's chunk below "
+                f"{tasks}, or where it is 1 choose smaller networks, fewer queries or fewer workers"
+            )
+        self.size, self.halved = tasks // 2, True
+        log.warning("memory ran out with tasks taken %d at a time; going on with %d at a time", tasks, self.size)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class Chunked:
+    """A learner that takes a batch in chunks, and gives what it gives for the whole batch up to rounding.
+
+    Losses and meta-gradients are means over tasks: here of the chunks' means, weighted by their tasks.
+    """
+
+    learner: Learner
+    chunk: Chunk
+
+    @property
+    def name(self) -> str:
+        return self.learner.name
+
+    @property
+    def steps(self) -> int:
+        return self.learner.steps
+
+    @property
+    def outer_optimizer(self) -> Literal["adam", "sgd"]:
+        return self.learner.outer_optimizer
+
+    @property
+    def outer_lr(self) -> float:
+        return self.learner.outer_lr
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        self.learner.check(network, x)
+
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return self.learner.initial(network, family)
+
+    def at(self, progress: float) -> Chunked:
+        return replace(self, learner=self.learner.at(progress))
+
+    def meta_gradient(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = self.chunk.of(batch, lambda part: self.learner.meta_gradient(network, parameters, part, kind))
+        if len(parts) == 1:
+            return parts[0][1]
+        loss = torch.stack([share * value for share, (value, _) in parts]).sum()
+        gradients = {n: torch.stack([share * found[n] for share, (_, found) in parts]).sum(dim=0) for n in parameters}
+        return loss, gradients
+
+    def adapt(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        parts = self.chunk.of(batch, lambda part: self.learner.adapt(network, parameters, part, kind, steps))
+        return torch.cat([predictions for _, predictions in parts], dim=1)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def _tasks(batch: TaskBatch, start: int, stop: int) -> TaskBatch:
+    """The tasks from `start` to before `stop`."""
+    parts: dict[str, Any] = {name: None if x is None else x[start:stop] for name, x in vars(batch).items()}
+    return TaskBatch(**parts)
