@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -63,12 +64,21 @@ def _serve(connection: Connection, make: Callable[..., object], arguments: tuple
 def timed(work: Callable[[], object], seconds: float, device: torch.device) -> tuple[int, float]:
     """Repeats `work` for at least so many seconds, at least once: how often, and the seconds it took."""
     began, times = time.perf_counter(), 0
-    while times == 0 or time.perf_counter() - began < seconds:
-        work()
-        times += 1
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+    with full_float32():
+        while times == 0 or time.perf_counter() - began < seconds:
+            work()
+            times += 1
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
     return times, time.perf_counter() - began
+
+
+def full_float32() -> AbstractContextManager[None]:
+    """Without TensorFloat-32 in a GPU's convolutions, for everyone: as a search runs, so that it can be repeated."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=False, allow_tf32=False
+    )
+    return flags
 
 
 def peak_mib(device: torch.device) -> float:
