@@ -12,7 +12,7 @@ from helpers_project import python
 
 from nas import registry
 from nas.errors import NasError
-from nas.experiments.benchmarks import inner_loop, inner_loop_peers
+from nas.experiments.benchmarks import inner_loop, inner_loop_measure, inner_loop_peers
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
@@ -56,14 +56,14 @@ def test_inner_loop_as_json(tmp_path):
     assert measured["machine"]["matmul_gflops"] > 0
     gradients, score = measured["rows"]
     assert {"work", "ours", "peers", "ratio", "floor_ratio", "peak_mib"} <= gradients.keys() == score.keys()
-    assert "sinusoid" in gradients["work"]
+    assert ("sinusoid" in gradients["work"], gradients["unit"]) == (True, "tasks/s")
     assert gradients["peers"].keys() == gradients["peers_peak_mib"].keys() == {"loop", "loop ×2"}
     assert gradients["ratio"] == gradients["ours"] / gradients["peers"]["loop"]
     assert gradients["ratio_processes"] == gradients["ours"] / gradients["peers"]["loop ×2"]
     floor_s = gradients["gflop"] / measured["machine"]["matmul_gflops"]
     assert gradients["floor_ratio"] == pytest.approx(1 / gradients["ours"] / floor_s, rel=0.01)
     assert gradients["peak_mib"] > gradients["peers_peak_mib"]["loop"] > 20
-    assert "seconds" in score["work"]
+    assert ("seconds" in score["work"], score["unit"]) == (True, "s")
     assert (score["peers"], score["ratio"], score["ratio_processes"]) == ({}, None, None)
     assert min(score["ours"], score["floor_ratio"], score["peak_mib"]) > 0
 
@@ -87,11 +87,11 @@ def test_all_compute_the_same_gradient(number, monkeypatch):
     if not all(map(inner_loop_peers.installed, peers)):
         pytest.skip("a package of the extra 'bench' is not installed")
     cpu = torch.device("cpu")
-    inner_loop.check_same(work, peers, cpu)
+    inner_loop_measure.check_same(work, peers, cpu)
     monkeypatch.setitem(inner_loop_peers.CONTENDERS, "higher", first_order)
     if number != 3:  # where ours is ANIL
         with pytest.raises(NasError, match="higher and loop do not compute the same"):
-            inner_loop.check_same(work, peers, cpu)
+            inner_loop_measure.check_same(work, peers, cpu)
 
 
 def test_the_arithmetic_of_maml_is_counted():
@@ -102,10 +102,43 @@ def test_the_arithmetic_of_maml_is_counted():
     """
     forward, backward, through = 8 + 32 + 8, 8 + 2 * 32 + 2 * 8, 2 * 8 + 6 * 32 + 6 * 8
     expected = 5 * (forward + backward + through) + 10 * (forward + backward)
-    assert inner_loop.gflop_per_task(inner_loop.toy(inner_loop.WORKS[4])) == pytest.approx(expected / 1e9)
+    assert inner_loop_measure.gflop_per_task(inner_loop.toy(inner_loop.WORKS[4])) == pytest.approx(expected / 1e9)
 
 
 def test_a_package_that_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchopt", None)
     assert not inner_loop_peers.installed("torchopt")
     assert inner_loop_peers.installed("loop")
+
+
+def test_inner_loop_for_people():
+    row = inner_loop_measure.Row(
+        work="MAML",
+        unit="tasks/s",
+        ours=10.0,
+        peers={"loop": 5.0},
+        ratio=2.0,
+        ratio_processes=None,
+        floor_ratio=3.0,
+        gflop=1.0,
+        peak_mib=99.0,
+        peers_peak_mib={"loop": 77.0},
+        not_installed=["higher"],
+    )
+    score = replace(row, work="score", unit="s", peers={}, ratio=None, not_installed=[])
+    lines = [" ".join(line.split()) for line in inner_loop.text({"cpu": "fast"}, [row, score]).splitlines()]
+    assert lines == [
+        "cpu fast",
+        "",
+        "MAML",
+        "tasks/s peak MiB",
+        "ours 10.0 99",
+        "loop 5.0 77",
+        "higher not installed",
+        "ours: 2.00× the best peer, 3.0 times the time of the arithmetic alone",
+        "",
+        "score",
+        "s peak MiB",
+        "ours 10.0 99",
+        "ours: 3.0 times the time of the arithmetic alone",
+    ]

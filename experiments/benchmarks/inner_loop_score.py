@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +12,7 @@ import torch
 from nas.config import build, load
 from nas.space import sample
 
+from .inner_loop_measure import Effort, Row
 from .inner_loop_workers import Worker, peak_mib
 
 
@@ -69,33 +69,27 @@ class Scorer:
         return peak_mib(torch.device(self._score.device))
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The median seconds of the candidates, of their arithmetic, and of the first over the second."""
-
-    seconds: float
-    gflop: float
-    floor_ratio: float
-    peak_mib: float
-
-
-def measure(score: Score, *, processes: int, rounds: int, gflops: float) -> Measured:
-    """Scores random candidates, `processes` at once, as often as there are rounds. All share the machine's rate."""
+def measure_score(score: Score, effort: Effort) -> Row:
+    """Scores random candidates, one a process, as often as there are rounds: medians. All share the machine's rate."""
+    count = effort.processes
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(Scorer, score)) for _ in range(processes)]
+        workers = [stack.enter_context(Worker(Scorer, score)) for _ in range(count)]
         runs: list[tuple[float, float]] = []
-        for number in range(rounds):
+        for number in range(effort.rounds):
             for place, worker in enumerate(workers):
-                worker.ask("run", number * processes + place)
+                worker.ask("run", number * count + place)
             runs += [worker.answer() for worker in workers]
-        peak = sum(worker.call("peak_mib") for worker in workers)
-
-    def middle(of: Callable[[float, float], float]) -> float:
-        return median(of(seconds, gflop) for seconds, gflop in runs)
-
-    return Measured(
-        seconds=middle(lambda seconds, _: seconds),
-        gflop=middle(lambda _, gflop: gflop),
-        floor_ratio=middle(lambda seconds, gflop: seconds * gflops / (gflop * processes)),
+        peak = float(sum(worker.call("peak_mib") for worker in workers))
+    return Row(
+        work=score.work,
+        unit="s",
+        ours=median(seconds for seconds, _ in runs),
+        peers={},
+        ratio=None,
+        ratio_processes=None,
+        floor_ratio=median(seconds * effort.gflops / (count * gflop) for seconds, gflop in runs),
+        gflop=median(gflop for _, gflop in runs),
         peak_mib=peak,
+        peers_peak_mib={},
+        not_installed=[],
     )

@@ -32,6 +32,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+        self._process.terminate()
         self._process.join()
 
     def ask(self, method: str, *arguments: object) -> None:
