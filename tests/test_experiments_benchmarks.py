@@ -12,7 +12,7 @@ from helpers_project import python
 
 from nas import registry
 from nas.errors import NasError
-from nas.experiments.benchmarks import inner_loop, inner_loop_measure, inner_loop_peers
+from nas.experiments.benchmarks import inner_loop, inner_loop_measure, inner_loop_peers, inner_loop_workers
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
@@ -109,6 +109,12 @@ def test_a_package_that_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchopt", None)
     assert not inner_loop_peers.installed("torchopt")
     assert inner_loop_peers.installed("loop")
+
+
+def test_a_process_that_ends_early_is_an_error(capfd):
+    with inner_loop_workers.Worker(int, "no number") as worker, pytest.raises(NasError, match="ended early"):
+        worker.call("bit_length")
+    assert "invalid literal for int() with base 10: 'no number'" in capfd.readouterr().err
 
 
 def test_inner_loop_for_people():

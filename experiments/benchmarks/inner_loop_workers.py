@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -37,13 +37,14 @@ class Worker:
 
     def ask(self, method: str, *arguments: object) -> None:
         """Sets the worker to work, and does not wait."""
-        self._connection.send((method, arguments))
+        with suppress(BrokenPipeError):  # it ended early: `answer` says so
+            self._connection.send((method, arguments))
 
     def answer(self) -> Any:
         """What the method that was asked for returned. Raises NasError where the process ended instead."""
         try:
             return self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             raise NasError("a process of the benchmark ended early; what it said stands above") from None
 
     def call(self, method: str, *arguments: object) -> Any:
