@@ -6,13 +6,15 @@ On the CPU ours run as a search runs them, one process of one thread a core; a p
 and, under "×2", as many processes as ours. All gradients are compared before anything is timed. Then contenders take
 turns for some seconds each, round after round, one at a time; a contender's number is the median of its rounds. On a
 GPU each is one process. The last row is a candidate's whole score, in seconds. Run it on a machine that does nothing
-else; `pip install adaptnas[bench]` brings the packages.
+else: two threads that wait for each other lose most to others, and the ratio to the peers then flatters ours.
+`pip install adaptnas[bench]` brings the packages.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -47,6 +49,8 @@ WORKS = {
     ),
 }
 SCORE_ROW = 5
+BUSY = 0.5
+"""The load from which on two threads of a peer may not have a core each."""
 
 
 def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
@@ -69,6 +73,8 @@ def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
 def main() -> None:
     arguments = _parser().parse_args()
     about: dict[str, object] = {**machine()}  # first: later the load is this benchmark's own
+    if os.getloadavg()[0] > BUSY:
+        print(f"the machine is busy (load {about['load']}): the ratios will flatter ours", file=sys.stderr)
     try:
         device = device_of(arguments.device)
         effort = Effort(
