@@ -77,11 +77,29 @@ def _counts(name: str, parameter: nn.Parameter) -> bool:
 
 
 def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
-    """Writes the parameters as safetensors, whole or not at all, with `label` as its metadata."""
+    """Writes the parameters to a file, as `write_tensors` does."""
+    write_tensors(dict(network.named_parameters()), path, label)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
+    """Writes tensors by name as safetensors, whole or not at all, with `label` as its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
-    save_file({n: p.detach().cpu().contiguous() for n, p in network.named_parameters()}, unfinished, dict(label))
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, dict(label))
     unfinished.replace(path)
+
+
+def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU. Raises DataError for a damaged or missing file or one with another label."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
+    if found != dict(label):
+        raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
+    return tensors
 
 
 def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
@@ -89,14 +107,7 @@ def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> No
 
     Raises DataError for a damaged file or one with another label.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
-    if found != dict(label):
-        raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
+    weights = read_tensors(path, label)
     extra = {n.removeprefix(LEARNER): weights.pop(n) for n in list(weights) if n.startswith(LEARNER)}
     own = {n: p for n, p in network.named_parameters() if not n.startswith(LEARNER)}
     if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:

@@ -99,19 +99,31 @@ class MetaEvaluator:
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
         """The score on the validation bank after `budget` outer steps. Raises NasError where meta-training diverges."""
-        score = self._score(architecture, budget, seed, Bank("validation", 0, self.validation_tasks), None)
+        score = self._score(architecture, budget, seed, self._bank)
+        return replace(score, per_class=())
+
+    def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
+        """As `evaluate`, after the first `budget` steps of a schedule of `schedule`: the outer rate is that of a full
+        training then. Goes on from the stage in the file `checkpoint`, and leaves the new one there."""
+        score = self._score(architecture, budget, seed, self._bank, stages=(schedule, checkpoint))
         return replace(score, per_class=())
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         """The score on another bank, from the weights in the file `weights` or, where there is none, newly trained."""
-        return self._score(architecture, budget, seed, bank, weights)
+        return self._score(architecture, budget, seed, bank, weights=weights)
 
-    def protocol(self, budget: int, bank: Bank) -> dict[str, Any]:
-        """What makes a score what it is, as JSON values; the seed is not part of it."""
+    def protocol(self, budget: int, bank: Bank, schedule: int | None = None) -> dict[str, Any]:
+        """What makes a score what it is, as JSON values; the seed is not part of it. A training that ends before its
+        schedule does has its own protocol."""
         from .banks import digest
 
+        training = {**self._training(budget), "schedule": schedule or budget}
         frozen = {**asdict(bank), "hash": digest(self.tasks, bank)}
-        return {**self._training(budget), "bank": frozen, "tasks": self.tasks.describe()}
+        return {**training, "bank": frozen, "tasks": self.tasks.describe()}
+
+    @property
+    def _bank(self) -> Bank:
+        return Bank("validation", 0, self.validation_tasks)
 
     def _training(self, budget: int) -> dict[str, Any]:
         return {
@@ -129,12 +141,20 @@ class MetaEvaluator:
         training = {"tasks": self.tasks.name, **self._training(budget)}
         return {"architecture": architecture.key, "seed": str(seed), "training": json.dumps(training)}
 
-    def _score(self, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path | None) -> Score:
-        from .candidate import attach, read_weights, size, write_weights
+    def _score(
+        self,
+        architecture: Architecture,
+        budget: int,
+        seed: int,
+        bank: Bank,
+        *,
+        weights: Path | None = None,
+        stages: tuple[int, Path] | None = None,
+    ) -> Score:
+        from .candidate import read_weights, size, write_weights
         from .chunks import Chunk, Chunked
         from .devices import device_of, provenance, reproducible
         from .scoring import score
-        from .training import OuterLoop, meta_train
 
         device = device_of(self.device)
         started = time.perf_counter()
@@ -147,9 +167,7 @@ class MetaEvaluator:
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)
             else:
-                attach(network, self.learner.initial(network, self.tasks))
-                loop = OuterLoop(budget, self.tasks_per_step, self.train_queries, self.anneal)
-                meta_train(network, self.tasks, learner, loop, seed)
+                metrics["outer_steps"] = float(self._train(network, learner, architecture, budget, seed, stages))
                 if weights is not None:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
@@ -163,7 +181,30 @@ class MetaEvaluator:
             curve=result.curve,
             per_task=result.per_task,
             metrics=metrics,
-            protocol=self.protocol(budget, bank),
+            protocol=self.protocol(budget, bank, stages[0] if stages else None),
             per_class=result.per_class,
             provenance={"seed": seed, **provenance(device)},
         )
+
+    def _train(
+        self,
+        network: nn.Module,
+        learner: Learner,
+        architecture: Architecture,
+        budget: int,
+        seed: int,
+        stages: tuple[int, Path] | None,
+    ) -> int:
+        """Meta-trains the network up to outer step `budget`; returns how many steps were left to take."""
+        from .candidate import attach
+        from .training import MetaTraining, OuterLoop, advance_from
+
+        attach(network, learner.initial(network, self.tasks))
+        schedule = stages[0] if stages else budget
+        loop = OuterLoop(schedule, self.tasks_per_step, self.train_queries, self.anneal)
+        training = MetaTraining(network, self.tasks, learner, loop, seed)
+        if stages is None:
+            training.advance(budget)
+            return budget
+        label = {**self._label(architecture, schedule, seed), "tasks": json.dumps(self.tasks.describe())}
+        return advance_from(stages[1], training, budget, label)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError
 from nas.protocols import Learner, TaskBatch, TaskFamily
+
+from .candidate import read_tensors, write_tensors
+from .graphs import Recorded
 
 SEEDS_APART = 2**32
 """Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
@@ -41,6 +46,25 @@ def meta_train(network: nn.Module, family: TaskFamily, learner: Learner, loop: O
     MetaTraining(network, family, learner, loop, seed).advance(loop.budget)
 
 
+def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mapping[str, str]) -> int:
+    """Trains a new training on to step `to`, from the stage that a file holds, and returns how many steps that took.
+
+    The new stage is left in the file, unless that holds a later one or the schedule is at its end. A file that is lost,
+    damaged or of another label is no error: the training starts from its beginning. Raises NasError as `advance`.
+    """
+    later = False
+    with suppress(DataError):
+        state = read_tensors(checkpoint, label)
+        later = STEP in state and int(state[STEP]) > to
+        if not later:
+            training.restore(state)
+    begun = training.step
+    training.advance(to)
+    if begun < to < training.loop.budget and not later:
+        write_tensors(training.state(), checkpoint, label)
+    return to - begun
+
+
 class MetaTraining:
     """The meta-training of a network's parameters, in place, on the device where they are.
 
@@ -49,10 +73,12 @@ class MetaTraining:
 
     def __init__(self, network: nn.Module, family: TaskFamily, learner: Learner, loop: OuterLoop, seed: int) -> None:
         self.step = 0
-        self._network, self._family, self._learner, self._loop, self._seed = network, family, learner, loop, seed
+        self.loop = loop
+        self._network, self._family, self._learner, self._seed = network, family, learner, seed
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._device = next(iter(self._parameters.values())).device
         self._optimizer = _optimizer(learner, list(self._parameters.values()))
+        self._rate = self._optimizer.param_groups[0]["lr"]
         # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
         self._sound = torch.ones((), dtype=torch.bool, device=self._device)
         self._sound_steps = torch.zeros((), dtype=torch.int64, device=self._device)
@@ -62,10 +88,11 @@ class MetaTraining:
 
         Raises NasError, with the first such step, when the outer loss or a parameter stops being finite.
         """
+        apply = Recorded(self._apply, self._device)
         for step in range(self.step, to):
-            if self._loop.anneal:
-                self._optimizer.param_groups[0]["lr"] = self._learner.outer_lr * (1 - step / self._loop.budget)
-            self._apply(self._draw(step), self._learner.at(step / self._loop.budget))
+            if self.loop.anneal:
+                self._rate.fill_(self._learner.outer_lr * (1 - step / self.loop.budget))
+            apply(self._draw(step), self._learner.at(step / self.loop.budget))
             self.step = step + 1
             if self.step % STEPS_PER_CHECK == 0 or self.step == to:
                 self._check_finite()
@@ -97,10 +124,10 @@ class MetaTraining:
         self._sound_steps.fill_(self.step)
 
     def _draw(self, step: int) -> TaskBatch:
-        first = self._seed * SEEDS_APART + step * self._loop.tasks_per_step
-        batch = self._family.tasks("train", range(first, first + self._loop.tasks_per_step), self._device)
+        first = self._seed * SEEDS_APART + step * self.loop.tasks_per_step
+        batch = self._family.tasks("train", range(first, first + self.loop.tasks_per_step), self._device)
         shape = self._family.shape
-        return fewer_queries(batch, shape.num_outputs, self._loop.train_queries, shape.kind == "classification")
+        return fewer_queries(batch, shape.num_outputs, self.loop.train_queries, shape.kind == "classification")
 
     def _apply(self, batch: TaskBatch, learner: Learner) -> None:
         """One outer step on a batch. It asks the device for no number, so that nothing waits."""
@@ -134,9 +161,14 @@ def fewer_queries(batch: TaskBatch, ways: int, queries: int, by_class: bool) -> 
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """With a rate that can be changed in place, and a state that stays on the device, so that steps can be recorded."""
+    device = parameters[0].device
+    # On a GPU torch's fused optimizers read the rate as a float32.
+    precision = torch.float32 if device.type == "cuda" else torch.float64
+    rate = torch.tensor(learner.outer_lr, dtype=precision, device=device)
     if learner.outer_optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=learner.outer_lr)
-    return torch.optim.Adam(parameters, lr=learner.outer_lr, fused=True)
+        return torch.optim.SGD(parameters, lr=rate, fused=True)
+    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=device.type == "cuda")
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -75,8 +75,7 @@ def show(name: Name, as_json: Json = False) -> None:
     if as_json:
         _print_json(summary)
         return
-    finished = sum(trial["state"] != "pending" for trial in summary["trials"])
-    typer.echo(f"{name}: {summary['state']}, {finished} of {summary['config']['search']['trials']} candidates")
+    typer.echo(f"{name}: {summary['state']}, {console.progress_text(summary)}")
     typer.echo(console.trials_text(summary["trials"]))
     if summary["final"]:
         typer.echo(console.final_text(summary["final"]))

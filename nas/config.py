@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import registry
 from .errors import ConfigError, nearest, shown
+from .fidelity import ONE_RUNG, Fidelity
 from .protocols import Controller, Measurer, SearchSpace
 
 QUICK_START = "quickstart"
@@ -50,9 +51,21 @@ class EvaluatorTable(Component):
     budget: Annotated[int, Field(ge=1, le=10**9)] = 200
 
 
+class FidelityTable(Table):
+    """Asynchronous successive halving (`nas.fidelity`), on where the table is given.
+
+    rungs  budgets, each 1 / eta of the one above; the highest is the evaluator's
+    eta    of the candidates of a rung the best 1 / eta are trained on to the next
+    """
+
+    rungs: Annotated[int, Field(ge=1, le=30)] = 3
+    eta: Annotated[int, Field(ge=2, le=1000)] = 3
+
+
 class SearchTable(Table):
     """How much is searched and where.
 
+    trials      candidates asked for; promotions come on top
     workers     worker processes; 'auto' is one per processor, or one per GPU
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
     """
@@ -62,6 +75,7 @@ class SearchTable(Table):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
+    fidelity: FidelityTable | None = None
 
 
 class FinalTable(Table):
@@ -99,6 +113,16 @@ class Config(Table):
     @property
     def final_budget(self) -> int:
         return self.final.budget or self.evaluator.budget
+
+    @property
+    def fidelity(self) -> Fidelity:
+        table = self.search.fidelity
+        return ONE_RUNG if table is None else Fidelity(table.rungs, table.eta)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Outer steps of the candidates' rungs, rising to the evaluator's budget."""
+        return self.fidelity.budgets(self.evaluator.budget)
 
 
 @dataclass(frozen=True)
@@ -149,6 +173,7 @@ def from_json(data: object) -> Config:
 def build(config: Config) -> Parts:
     """Makes the components. Raises ConfigError for an unknown name or option, or a value that is refused."""
     final, search, evaluator = config.final, config.search, config.evaluator
+    _check_rungs(config)
     space = _made("space", config.space, "space")
     baseline = _made("space", final.baseline, "final", "baseline")
     if baseline.name == space.name and _name_and_options(final.baseline) != _name_and_options(config.space):
@@ -175,6 +200,13 @@ def shipped() -> list[str]:
     """The names of the experiments that come with the package."""
     folder = files("nas.experiments")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _check_rungs(config: Config) -> None:
+    try:
+        config.fidelity.budgets(config.evaluator.budget)
+    except ConfigError as error:
+        raise KeyFault(f"search.fidelity {error}", ("search", "fidelity", "rungs")) from error
 
 
 def _made(room: registry.Room, table: str | Component, *path: str, **given: Any) -> Any:
@@ -289,16 +321,27 @@ def _explained(error: ValidationError) -> KeyFault:
     about = [detail for detail in details if detail["loc"][:2] == details[0]["loc"][:2]]
     deepest = max(about, key=lambda detail: len(detail["loc"]))
     location = deepest["loc"]
-    path = [str(part) for part in (*location[:2], *location[3:])]  # the third is pydantic's name for the type tried
+    # The third is pydantic's name for the type tried, but in a table in a table, which is tried as nothing else.
+    tried = 0 if _table(location[:2]) else 1
+    path = [str(part) for part in (*location[:2], *location[2 + tried :])]
     key = shown(".".join(path)) if path else "the config"
     if deepest["type"] == "extra_forbidden":
-        table = Config if len(path) == 1 else Config.model_fields[path[0]].annotation
-        known = list(getattr(table, "model_fields", {}))
-        return KeyFault(f"key {key} is not known: {nearest(path[-1], known)}", path)
+        table = _table(path[:-1])
+        return KeyFault(f"key {key} is not known: {nearest(path[-1], table.model_fields if table else ())}", path)
     if deepest["type"] == "missing":
         return KeyFault(f"key {key} is missing; give it", path)
     reasons = dict.fromkeys(_reason(detail) for detail in about if len(detail["loc"]) == len(location))
     return KeyFault(f"key {key} is {shown(deepest['input'])}: {'; '.join(reasons)}", path)
+
+
+def _table(path: Sequence[int | str]) -> type[Table] | None:
+    """The kind of table with fixed keys that stands at a path, whose parts are keys; None for anything else."""
+    table: type[Table] | None = Config
+    for name in path:
+        field = table.model_fields.get(str(name)) if table else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        table = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
+    return table
 
 
 def _reason(detail: Any) -> str:

@@ -37,6 +37,8 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._measuring: TaskID | None = None
         self._of = 0
+        self._lowest = 0
+        self._heard = 0
         self._failed = 0
 
     @contextmanager
@@ -47,31 +49,41 @@ class TerminalProgress:
     def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
         self._say(header(config, workers))
         self._of = config.search.trials
+        self._lowest = config.budgets[0]
+        self._heard = len(done)
         self._failed = sum(trial.state == "failed" for trial in done)
-        self._task = self._bar.add_task(f"{len(done)}/{self._of}", total=self._of, completed=len(done))
+        candidates = sum(map(self._is_candidate, done))
+        self._task = self._bar.add_task(f"{candidates}/{self._of}", total=self._of, completed=candidates)
         if done:
-            self._say(f"{run.name}: {len(done)} candidates were done before")
+            self._say(f"{run.name}: {candidates} candidates were done before")
 
     def trial(self, trial: Trial, best: Trial) -> None:
+        self._heard += 1
         self._failed += trial.state == "failed"
         assert self._task is not None
-        self._bar.advance(self._task)
+        self._bar.advance(self._task, self._is_candidate(trial))
         done = int(self._bar.tasks[self._task].completed)
-        best_text = f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"
-        text = f"{done}/{self._of}   {best_text}   failed {self._failed}"
+        parts = [f"{done}/{self._of}", f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"]
+        if self._heard > done:
+            parts.append(f"promoted {self._heard - done}")
+        text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
         if trial.score and "chunk" in trial.score.metrics:
             tasks = int(trial.score.metrics["chunk"])
             self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
         if trial.state == "failed":
             self._say(f"#{trial.number} failed: {trial.error}")
-        elif self._bar.disable and (done % 10 == 0 or done == self._of):
+        elif self._bar.disable and (self._heard % 10 == 0 or done == self._of):
             self._say(text)
 
     def measured(self, done: int, of: int) -> None:
         if self._measuring is None or self._bar.tasks[self._measuring].finished:
             self._measuring = self._bar.add_task("", total=of)
         self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
+
+    def _is_candidate(self, trial: Trial) -> bool:
+        """Not a promotion: the bar counts candidates, for how many will be promoted is not known."""
+        return trial.budget <= self._lowest
 
     def stopping(self) -> None:
         self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
@@ -86,12 +98,13 @@ def header(config: Config, workers: int) -> str:
     shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
     ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
     kind = f",{ways}{shots}" if ways or shots else ""
+    rungs = f", rungs of {' → '.join(map(str, config.budgets))} outer steps" if len(config.budgets) > 1 else ""
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
             f"{config.space.name} on {config.tasks.name}{kind}",
             config.controller.name,
-            f"{config.search.trials} candidates",
+            f"{config.search.trials} candidates{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
         ]
     )
@@ -167,15 +180,28 @@ def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False, 
     return f"{low} – {high}" if percent or signed else f"{low} to {high}"
 
 
+def progress_text(summary: Mapping[str, Any]) -> str:
+    """How far a run's summary says that its search has come, and what it cost."""
+    config, finished = summary["config"], [t for t in summary["trials"] if t["state"] != "pending"]
+    lowest = min((t["budget"] for t in summary["trials"]), default=0)
+    candidates = sum(t["budget"] == lowest for t in finished)
+    text = f"{candidates} of {config['search']['trials']} candidates"
+    if config["search"]["fidelity"] is None:
+        return text
+    full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
+    steps = f"{summary['outer_steps']:,} outer steps, {full:,} without rungs"
+    return f"{text}, {len(finished) - candidates} promotions; {steps}"
+
+
 def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
-    """The best trials of a run's summary as a table, the failures by their reasons."""
-    done = sorted((t for t in trials if t["score"]), key=lambda t: -t["score"]["value"])
-    lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
+    """The best trials of a run's summary as a table, those of higher budgets first, the failures by their reasons."""
+    done = sorted((t for t in trials if t["score"]), key=lambda t: (-t["budget"], -t["score"]["value"]))
+    lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>8}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
     for trial in done[:most]:
         score = trial["score"]
         size = score["metrics"]
         lines.append(
-            f"{'#' + str(trial['number']):>6}{score['value']:>9.4f}{Z95 * score['stderr']:>9.4f}"
+            f"{'#' + str(trial['number']):>6}{score['value']:>9.4f}{Z95 * score['stderr']:>9.4f}{trial['budget']:>8}"
             f"{size.get('parameters', 0):>12,.0f}{size.get('flops', 0) / 1e6:>9.2f}{trial['seconds']:>9.1f}"
             f"  {trial['key']}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
+from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
-from .protocols import Measurer, SearchSpace, Split
+from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
@@ -101,33 +103,43 @@ def _search(
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> None:
-    told = store.told()
-    progress.started(run, config, told, executor.workers)
-    log = TensorBoardLog(run.folder / "tensorboard", told)
-    leader = next(iter(runs.best(told)), None)
+    done = [trial for trial in store.trials() if trial.state != "pending"]
+    progress.started(run, config, done, executor.workers)
+    log = TensorBoardLog(run.folder / "tensorboard", done)
+    leader = next(iter(runs.best(done)), None)
 
     def on_trial(trial: Trial) -> None:
         nonlocal leader
-        leader = trial if leader is None or trial.value > leader.value else leader
+        leader = next(iter(runs.best([trial] if leader is None else [leader, trial])), trial)
         log.add(trial)
         progress.trial(trial, leader)
 
     try:
-        search(
+        end = search(
             space=parts.space,
             controller=parts.controller,
-            evaluator=parts.evaluator,
+            evaluator=_evaluator(run, config, parts),
             store=store,
             executor=executor,
             trials=config.search.trials,
             budget=config.evaluator.budget,
             seed=config.search.seed,
             workers=executor.workers,
+            fidelity=config.fidelity,
             on_trial=on_trial,
             stop=stopped,
         )
     finally:
         log.close()
+    if end != "interrupted":
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def _evaluator(run: Run, config: Config, parts: Parts) -> Evaluator:
+    """The evaluator of a search's candidates: with rungs, and where it can, it goes on from where it left them."""
+    if len(config.budgets) > 1 and isinstance(parts.evaluator, Resumable):
+        return Checkpointed(parts.evaluator, config.evaluator.budget, run.checkpoints)
+    return parts.evaluator
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -87,6 +87,23 @@ class Evaluator(Protocol):
     """Who judges. Must be picklable (it travels to worker processes) and may raise: that is a failed trial."""
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score: ...
+
+
+@runtime_checkable
+class Resumable(Evaluator, Protocol):
+    """An evaluator that can leave a candidate after a few outer steps and go on later.
+
+    A search with `search.fidelity` then pays for each step once; with any other evaluator a promoted candidate is
+    trained from the start again."""
+
+    def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
+        """The score after the first `budget` outer steps of a training of `schedule` steps. After all of them it is
+        what `evaluate` gives for that budget.
+
+        Goes on from the file `checkpoint` where it holds an earlier stage of this very training, and leaves this stage
+        there. A file that is lost, damaged or of something else costs time and changes no number. The score's metric
+        'outer_steps' says how many steps this call took."""
+        ...
 
 
 class Measurer(Evaluator, Protocol):

@@ -14,6 +14,7 @@ from . import config as configs
 from .architecture import Architecture, Trial
 from .config import Config
 from .errors import ConfigError, NasError, RunError, StoreError
+from .fidelity import steps_spent
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -29,6 +30,11 @@ class Run:
     @property
     def store_path(self) -> Path:
         return self.folder / "trials.sqlite"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where candidates of a search by rungs are left until they are promoted."""
+        return self.folder / "checkpoints"
 
     def weights(self, architecture: Architecture, seed: int) -> Path:
         """Where meta-trained weights of a final measurement are kept."""
@@ -108,8 +114,11 @@ def config_of(store: Store) -> Config:
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
-    """The done trials with the highest scores, one an architecture; earlier ones first among equals."""
-    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (-t.value, t.number))
+    """The done trials with the highest scores, one an architecture; earlier ones first among equals.
+
+    Scores of different budgets are not compared: what was promoted to a higher one is better than what was not.
+    """
+    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number))
     leaders: dict[str, Trial] = {}
     for trial in ranked:
         leaders.setdefault(trial.architecture.key, trial)
@@ -117,22 +126,26 @@ def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
 
 
 def median(trials: Sequence[Trial]) -> Trial:
-    """The done trial with the median score; of an even number, the lower one in the middle."""
-    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (t.value, t.number))
+    """The done trial with the median score of the lowest budget, which all candidates had; of an even number, the
+    lower one in the middle."""
+    done = [trial for trial in trials if trial.state == "done"]
+    lowest = min(trial.budget for trial in done)
+    ranked = sorted((t for t in done if t.budget == lowest), key=lambda t: (t.value, t.number))
     return ranked[(len(ranked) - 1) // 2]
 
 
 def summary(run: Run) -> dict[str, Any]:
     """All there is to know of a run, as JSON values."""
     with Store.open(run.store_path, readonly=True) as store:
-        trials = store.trials()
+        trials, config = store.trials(), config_of(store)
         leader = best(trials)
         return {
             "name": run.name,
             "state": state(store, run),
-            "config": config_of(store).to_json(),
+            "config": config.to_json(),
             "trials": [trial.to_json() for trial in trials],
             "best": leader[0].number if leader else None,
+            "outer_steps": steps_spent(trials),
             "final": store.get("final"),
         }
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .architecture import Architecture, Score, Trial
 from .errors import NasError, Rejected, SearchError
 from .executors.attempt import attempt, reason
+from .fidelity import ONE_RUNG, Fidelity
 from .protocols import Controller, Evaluator, SearchSpace
 from .space import replay
 from .store import Store
@@ -35,12 +36,13 @@ def search(
     budget: int,
     seed: int,
     workers: int,
+    fidelity: Fidelity = ONE_RUNG,
     on_trial: Callable[[Trial], None] = lambda _trial: None,
     stop: Callable[[], bool] = lambda: False,
     max_failures_in_a_row: int = 20,
     clock: Callable[[], float] = time.monotonic,
 ) -> End:
-    """Fills a store with `trials` finished trials; a store that has some is continued.
+    """Fills a store with `trials` finished candidates; a store that has some is continued.
 
     `controller` is a fresh one: it is brought to where the store's was. `workers` candidates are evaluated at a time,
     all with the same `seed`, so that they are compared on the same tasks and draws (common random numbers). A result is
@@ -48,44 +50,97 @@ def search(
     last. A candidate that raises, dies, or has a score with a number that is not finite, is a failed trial with its
     reason. After `stop()` nothing more is begun; what is running is finished and stored.
 
+    With `fidelity` candidates begin at the lowest of its rungs below `budget`. A free worker first promotes: that is a
+    trial of its own, beyond `trials`, of which the controller is not told, for it would not be comparable with what it
+    was told of the others.
+
     Raises SearchError after `max_failures_in_a_row` since this call (all are stored), or for a proposal that its space
     does not allow; SpaceError for one that is not of the space; StoreError where the store cannot be continued or
     written.
     """
     store.replay(controller)
-    waiting = deque(store.pending())
-    missing = trials - len(store.trials())
+    plan = _Plan(space, controller, store, fidelity, trials, budget, seed)
     running = _Running(executor, evaluator, clock)
     failures: list[Trial] = []
-    stopped = dry = False
+    stopped = False
     while True:
         stopped = stopped or stop()
-        halted = stopped or len(failures) >= max_failures_in_a_row
-        room = min(workers - len(running) - len(waiting), missing)
-        if room > 0 and not halted and not dry:
-            proposed = store.propose(_ask(controller, space, room), budget, seed)
-            waiting.extend(proposed)
-            missing -= len(proposed)
-            dry = len(proposed) < room  # until a result comes in
-        while waiting and len(running) < workers and not halted:
-            running.submit(waiting.popleft())
+        if not stopped and len(failures) < max_failures_in_a_row:
+            for trial in plan.take(workers - len(running)):
+                running.submit(trial)
         if len(running) == 0:
             break
         for trial in running.ended():
             if trial.state == "pending":
                 stopped = True
-                waiting.append(trial)
+                plan.put_back(trial)
                 continue
-            store.finish(trial)
-            controller.tell([trial])
-            dry = False
+            plan.finish(trial)
             failures = [*failures, trial] if trial.state == "failed" else []
             on_trial(trial)
     if len(failures) >= max_failures_in_a_row:
         raise _too_many(failures)
-    if waiting or (stopped and missing > 0):
-        return "interrupted"
-    return "exhausted" if missing > 0 else "done"
+    return plan.end(stopped)
+
+
+class _Plan:
+    """What is to be evaluated next; through it store and controller hear of every trial, in this order."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        controller: Controller,
+        store: Store,
+        fidelity: Fidelity,
+        trials: int,
+        budget: int,
+        seed: int,
+    ) -> None:
+        self._space, self._controller, self._store = space, controller, store
+        self._fidelity, self._budget, self._seed = fidelity, budget, seed
+        self._known = {trial.number: trial for trial in store.trials()}
+        self._promoted = store.promoted()
+        self._waiting = deque(store.pending())
+        self._missing = trials - (len(self._known) - len(self._promoted))
+        self._dry = False
+
+    def take(self, room: int) -> list[Trial]:
+        """At most `room` pending trials: those that waited, else promotions, else what the controller is asked for."""
+        taken = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        while len(taken) < room and (found := self._promotion()):
+            promoted = self._store.promote(*found)
+            self._promoted.add(promoted.number)
+            taken += self._noted([promoted])
+        wanted = min(room - len(taken), self._missing)
+        if wanted > 0 and not self._dry:
+            asked = _ask(self._controller, self._space, wanted)
+            lowest = self._fidelity.budgets(self._budget)[0]
+            taken += self._noted(self._store.propose(asked, lowest, self._seed))
+            self._missing -= len(asked)
+            self._dry = len(asked) < wanted  # until a result comes in
+        return taken
+
+    def put_back(self, trial: Trial) -> None:
+        self._waiting.append(trial)
+
+    def finish(self, trial: Trial) -> None:
+        self._store.finish(trial)
+        if trial.number not in self._promoted:
+            self._controller.tell([trial])
+        self._noted([trial])
+        self._dry = False
+
+    def end(self, stopped: bool) -> End:
+        if self._waiting or (stopped and (self._missing > 0 or self._promotion())):
+            return "interrupted"
+        return "exhausted" if self._missing > 0 else "done"
+
+    def _promotion(self) -> tuple[Trial, int] | None:
+        return self._fidelity.promotion(self._known.values(), self._budget)
+
+    def _noted(self, trials: list[Trial]) -> list[Trial]:
+        self._known |= {trial.number: trial for trial in trials}
+        return trials
 
 
 def _too_many(failures: Sequence[Trial]) -> SearchError:

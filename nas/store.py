@@ -17,6 +17,8 @@ from .errors import StoreError
 from .protocols import Controller
 
 SCHEMA = 1
+PROMOTED = -1
+"""In place of how much the controller had been told, for a trial that it was not asked for."""
 TABLES = (
     """CREATE TABLE trials (
         number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, budget INTEGER NOT NULL, seed INTEGER NOT NULL,
@@ -31,8 +33,9 @@ class Store:
     """The trials of one run by number, which is their order of proposal, and the order in which they were told.
 
     A proposal is stored with how many trials the controller had been told when it was asked: that is the controller's
-    place, and enough for `replay` to rebuild it. Every write is one transaction, on the disk when the method returns;
-    one that fails leaves nothing behind. Rows carry a checksum, so damage is never read as a result.
+    place, and enough for `replay` to rebuild it. Promotions are not its doing, and it is not told of them. Every write
+    is one transaction, on the disk when the method returns; one that fails leaves nothing behind. Rows carry a
+    checksum, so damage is never read as a result.
 
     Made by `create` or `open`. Any method may raise StoreError.
     """
@@ -107,8 +110,15 @@ class Store:
                 _write_trial(connection, _Row(trial, told_before, None))
         return trials
 
+    def promote(self, trial: Trial, budget: int) -> Trial:
+        """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
+        with self._file.writing() as connection:
+            promoted = Trial(_next(connection, "number"), trial.architecture, budget, trial.seed)
+            _write_trial(connection, _Row(promoted, PROMOTED, None))
+        return promoted
+
     def finish(self, trial: Trial) -> bool:
-        """Stores a pending trial's result ('done' or 'failed'), the next to be told, and returns True.
+        """Stores a pending trial's result ('done' or 'failed'), the next to be told if it was asked for; returns True.
 
         Where the trial was finished before, the first result stands and False is returned. Raises StoreError for a
         trial that was never proposed, is still pending, or whose score holds NaN or an infinity.
@@ -123,7 +133,8 @@ class Store:
             state, told_before = stored
             if state == "pending":
                 connection.execute("DELETE FROM trials WHERE number = ?", (trial.number,))
-                _write_trial(connection, _Row(trial, told_before, _next(connection, "told")))
+                told = None if told_before == PROMOTED else _next(connection, "told")
+                _write_trial(connection, _Row(trial, told_before, told))
         return bool(state == "pending")
 
     def trials(self) -> list[Trial]:
@@ -131,8 +142,12 @@ class Store:
         return [row.trial for row in self._rows()]
 
     def told(self) -> list[Trial]:
-        """The finished trials, in the order in which the controller was told of them."""
+        """The finished trials that the controller was told of, in that order."""
         return _in_told_order(self._rows())
+
+    def promoted(self) -> set[int]:
+        """The numbers of the trials that are promotions."""
+        return {row.trial.number for row in self._rows() if row.told_before == PROMOTED}
 
     def pending(self) -> list[Trial]:
         """The trials without a result, by number."""
@@ -146,7 +161,7 @@ class Store:
         rows = self._rows()
         told = _in_told_order(rows)
         sent = 0
-        for row in rows:
+        for row in (row for row in rows if row.told_before != PROMOTED):
             if row.told_before > sent:
                 controller.tell(told[sent : row.told_before])
                 sent = row.told_before
@@ -191,7 +206,8 @@ class Store:
 
 @dataclass(frozen=True)
 class _Row:
-    """A trial as stored: `told_before` trials had been told when it was asked for; `told` is its own place there."""
+    """A trial as stored: `told_before` trials had been told when it was asked for, or PROMOTED; `told` is its own place
+    among those told."""
 
     trial: Trial
     told_before: int

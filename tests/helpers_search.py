@@ -16,11 +16,14 @@ from typing import Any
 
 from nas.architecture import Architecture, Score, Trial
 from nas.executors import InlineExecutor, ProcessExecutor
+from nas.fidelity import Fidelity
 from nas.search import search
 from nas.space import enumerate_all, sample
 from nas.store import Store
 
 TRIALS = 8
+HALVES: dict[str, Any] = {"fidelity": Fidelity(rungs=3, eta=2), "budget": 8, "trials": 14}
+"""Options of a search by rungs of 2, 4 and 8 outer steps."""
 
 
 class Bits:
@@ -143,7 +146,7 @@ def main(path: Path, how: str, extra: str) -> None:
     """Searches, or resumes, and writes the number of each acknowledged trial to standard output.
 
     how: 'inline' or 'processes'; 'stuck': with evaluators that never end, and say so in the named pipe `extra`;
-    'statement': inline, killed by itself when SQLite is about to run its statement number `extra`.
+    'statement': inline, by rungs, killed by itself when SQLite is about to run its statement number `extra`.
     """
     store = Store.open(path) if path.exists() else Store.create(path, {})
     if how == "statement":
@@ -155,7 +158,8 @@ def main(path: Path, how: str, extra: str) -> None:
     evaluator = Stuck(extra) if how == "stuck" else Toy()
     with store, executor:
         acknowledge = lambda trial: os.write(1, f"{trial.number}\n".encode())  # noqa: E731
-        run_toy(store, executor=executor, evaluator=evaluator, workers=workers, on_trial=acknowledge)
+        rungs = HALVES if how == "statement" else {}
+        run_toy(store, executor=executor, evaluator=evaluator, workers=workers, on_trial=acknowledge, **rungs)
 
 
 if __name__ == "__main__":

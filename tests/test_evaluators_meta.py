@@ -20,8 +20,9 @@ from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Rep
 from nas.evaluators.scoring import task_values
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.evaluators.training import OuterLoop, meta_train
+from nas.fidelity import Checkpointed
 from nas.machine import versions
-from nas.protocols import Bank
+from nas.protocols import Bank, Resumable
 from nas.search_spaces import Conv4, FewShotCell, Mlp
 from nas.space import sample
 from nas.testing import ToySpace, check_evaluator
@@ -98,7 +99,7 @@ def test_all_learners_train_networks_of_images(learner, space, norm):
     architecture = sample(space, random.Random(4))
     score = evaluator(space=space, learner=learner, norm=norm).evaluate(architecture, 2, 0)
     assert 0 <= score.value <= 1
-    assert {"parameters", "flops", "train_seconds", "seconds"} == set(score.metrics)
+    assert {"parameters", "flops", "outer_steps", "train_seconds", "seconds"} == set(score.metrics)
     assert score.metrics["train_seconds"] < score.metrics["seconds"]
 
 
@@ -254,6 +255,83 @@ def test_bookkeeping_that_does_not_change_training_does_not_spoil_a_file(tmp_pat
     first = evaluator().measure(NARROW, 3, 1, bank=TEST, weights=weights)
     again = evaluator(chunk=50, validation_tasks=7).measure(NARROW, 3, 1, bank=TEST, weights=weights)
     assert again.per_task == pytest.approx(first.per_task, abs=0.01)
+
+
+# --- in stages, with a checkpoint between them -----------------------------------------------------------------------
+
+
+def same_but_for_steps(score):
+    return replace(score, metrics={name: v for name, v in numbers(score).metrics.items() if name != "outer_steps"})
+
+
+def in_stages(chosen, checkpoint, *budgets, schedule=9, seed=1):
+    return [chosen.advance(NARROW, b, seed, schedule=schedule, checkpoint=checkpoint) for b in budgets]
+
+
+@pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
+def test_advanced_in_stages_a_candidate_gets_the_score_of_one_full_training(tmp_path, learner):
+    chosen, checkpoint = evaluator(learner=learner), tmp_path / "new" / "checkpoint"
+    assert isinstance(chosen, Resumable)
+    stages = in_stages(chosen, checkpoint, 1, 3, 9)
+    assert [score.metrics["outer_steps"] for score in stages] == [1, 2, 6]
+    assert same_but_for_steps(stages[-1]) == same_but_for_steps(chosen.evaluate(NARROW, 9, 1))
+    [alone] = in_stages(chosen, tmp_path / "other", 3)
+    assert same_but_for_steps(alone) == same_but_for_steps(stages[1])
+    assert alone.metrics["outer_steps"] == 3
+
+
+def test_a_stage_is_the_beginning_of_the_full_schedule_and_its_protocol_says_so(tmp_path):
+    learner = Anil(inner_lr=0.1, steps=2, outer_lr=0.1)
+    [stage] = in_stages(evaluator(learner=learner), tmp_path / "a", 3)
+    whole = evaluator(learner=learner).evaluate(NARROW, 3, 1)
+    assert (stage.protocol["budget"], stage.protocol["schedule"]) == (3, 9)
+    assert stage.protocol != whole.protocol
+    assert stage.per_task != whole.per_task, "the outer rate of a whole training of three steps falls faster"
+    constant = evaluator(learner=learner, anneal=False)
+    [stage] = in_stages(constant, tmp_path / "b", 3)
+    assert stage.per_task == constant.evaluate(NARROW, 3, 1).per_task
+
+
+SPOILED = {
+    "lost": lambda path: path.unlink(),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "something else": lambda path: path.write_bytes(b"PK\x03\x04"),
+    "of another seed": lambda path: in_stages(evaluator(), path, 4, seed=2),
+    "of another schedule": lambda path: in_stages(evaluator(), path, 4, schedule=8),
+    "of another learner": lambda path: in_stages(evaluator(learner=Maml()), path, 4),
+    "of other tasks": lambda path: in_stages(evaluator(tasks=Blobs(seed=1)), path, 4),
+    "of another architecture": lambda path: evaluator().advance(WIDE, 4, 1, schedule=9, checkpoint=path),
+    "only weights": lambda path: (path.unlink(), evaluator().measure(NARROW, 9, 1, bank=TEST, weights=path)),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_checkpoint_that_is_lost_or_of_something_else_costs_time_and_changes_no_number(tmp_path, spoil):
+    chosen, kept, spoiled = evaluator(), tmp_path / "kept", tmp_path / "spoiled"
+    for path in (kept, spoiled):
+        in_stages(chosen, path, 3)
+    spoil(spoiled)
+    (expected,), (found,) = in_stages(chosen, kept, 6), in_stages(chosen, spoiled, 6)
+    assert [score.metrics["outer_steps"] for score in (expected, found)] == [3, 6]
+    assert same_but_for_steps(found) == same_but_for_steps(expected)
+    [again] = in_stages(chosen, spoiled, 9)
+    assert again.metrics["outer_steps"] == 3, "the checkpoint was written anew"
+
+
+def test_an_earlier_stage_asked_for_again_does_not_undo_a_later_one(tmp_path):
+    """As when an architecture is proposed again that has climbed."""
+    chosen, checkpoint = evaluator(), tmp_path / "checkpoint"
+    first, later = in_stages(chosen, checkpoint, 3, 6)
+    content = checkpoint.read_bytes()
+    again, same, top = in_stages(chosen, checkpoint, 3, 6, 9)
+    assert (same_but_for_steps(again), same_but_for_steps(same)) == tuple(map(same_but_for_steps, (first, later)))
+    assert [score.metrics["outer_steps"] for score in (again, same, top)] == [3, 0, 3]
+    assert checkpoint.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_by_rungs_it_keeps_the_laws_of_evaluators(tmp_path):
+    check_evaluator(Checkpointed(evaluator(), 9, tmp_path), NARROW, 3, seed=1, inner_steps=2, num_tasks=12)
 
 
 # --- failures --------------------------------------------------------------------------------------------------------

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
+import pytest
+import torch
 from helpers_project import python
 
 from nas import registry
+from nas.errors import NasError
+from nas.experiments.benchmarks import inner_loop, inner_loop_measure, inner_loop_peers, inner_loop_workers
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
@@ -36,3 +42,109 @@ def test_search_overhead_for_people(tmp_path):
     lines = python(SCRIPT, tmp_path).splitlines()
     for beginning in ("cpu ", "import nas", "nas --help", *registry.names("controller")):
         assert sum(line.startswith(beginning) for line in lines) == 1, beginning
+
+
+INNER_LOOP = ["-m", "nas.experiments.benchmarks.inner_loop", "--toy", "--rounds", "1", "--seconds", "0"]
+
+
+def test_inner_loop_as_json(tmp_path):
+    """The real processes, with the cheapest peer; the others are in `test_all_compute_the_same_gradient`."""
+    out = tmp_path / "out.json"
+    printed = python([*INNER_LOOP, "--rows", "4,5", "--peers", "loop", "--json", "--out", out], tmp_path)
+    assert out.read_text("utf-8") == printed
+    measured = json.loads(printed)
+    assert measured["machine"]["matmul_gflops"] > 0
+    gradients, score = measured["rows"]
+    assert {"work", "ours", "peers", "ratio", "floor_ratio", "peak_mib"} <= gradients.keys() == score.keys()
+    assert ("sinusoid" in gradients["work"], gradients["unit"]) == (True, "tasks/s")
+    assert gradients["peers"].keys() == gradients["peers_peak_mib"].keys() == {"loop", "loop ×2"}
+    assert gradients["ratio"] == gradients["ours"] / gradients["peers"]["loop"]
+    assert gradients["ratio_processes"] == gradients["ours"] / gradients["peers"]["loop ×2"]
+    floor_s = gradients["gflop"] / measured["machine"]["matmul_gflops"]
+    assert gradients["floor_ratio"] == pytest.approx(1 / gradients["ours"] / floor_s, rel=0.01)
+    assert gradients["peak_mib"] > gradients["peers_peak_mib"]["loop"] > 20
+    assert ("seconds" in score["work"], score["unit"]) == (True, "s")
+    assert (score["peers"], score["ratio"], score["ratio_processes"]) == ({}, None, None)
+    assert min(score["ours"], score["floor_ratio"], score["peak_mib"]) > 0
+
+
+@pytest.mark.parametrize("option, value", [("--rows", "1,6"), ("--peers", "lop")])
+def test_inner_loop_says_what_is_not_known(option, value, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["inner_loop", option, value])
+    with pytest.raises(SystemExit, match="2"):
+        inner_loop.main()
+    assert f"{value.split(',')[-1]!r} is not known; choose from" in capsys.readouterr().err
+
+
+def first_order(problem):
+    """MAML that forgets how the adapted weights depend on the initial ones."""
+    return inner_loop_peers.ours(replace(problem, learner=replace(problem.learner, order=1)))
+
+
+@pytest.mark.parametrize("number", inner_loop.WORKS)
+def test_all_compute_the_same_gradient(number, monkeypatch):
+    work, peers = inner_loop.toy(inner_loop.WORKS[number]), [*inner_loop_peers.PEERS]
+    if not all(map(inner_loop_peers.installed, peers)):
+        pytest.skip("a package of the extra 'bench' is not installed")
+    cpu = torch.device("cpu")
+    inner_loop_measure.check_same(work, peers, cpu)
+    monkeypatch.setitem(inner_loop_peers.CONTENDERS, "higher", first_order)
+    if number != 3:  # where ours is ANIL
+        with pytest.raises(NasError, match="higher and loop do not compute the same"):
+            inner_loop_measure.check_same(work, peers, cpu)
+
+
+def test_the_arithmetic_of_maml_is_counted():
+    """A 1-4-4-1 perceptron, 5 examples to adapt to, 10 to judge by. Its layers' products take 8, 32 and 8 an example.
+
+    A backward pass takes each twice, but for the first layer, whose input needs no gradient. Backwards through the
+    inner step, those of the first layer are met twice more, those of the others six times.
+    """
+    forward, backward, through = 8 + 32 + 8, 8 + 2 * 32 + 2 * 8, 2 * 8 + 6 * 32 + 6 * 8
+    expected = 5 * (forward + backward + through) + 10 * (forward + backward)
+    assert inner_loop_measure.gflop_per_task(inner_loop.toy(inner_loop.WORKS[4])) == pytest.approx(expected / 1e9)
+
+
+def test_a_package_that_is_missing_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchopt", None)
+    assert not inner_loop_peers.installed("torchopt")
+    assert inner_loop_peers.installed("loop")
+
+
+def test_a_process_that_ends_early_is_an_error(capfd):
+    with inner_loop_workers.Worker(int, "no number") as worker, pytest.raises(NasError, match="ended early"):
+        worker.call("bit_length")
+    assert "invalid literal for int() with base 10: 'no number'" in capfd.readouterr().err
+
+
+def test_inner_loop_for_people():
+    row = inner_loop_measure.Row(
+        work="MAML",
+        unit="tasks/s",
+        ours=10.0,
+        peers={"loop": 5.0},
+        ratio=2.0,
+        ratio_processes=None,
+        floor_ratio=3.0,
+        gflop=1.0,
+        peak_mib=99.0,
+        peers_peak_mib={"loop": 77.0},
+        not_installed=["higher"],
+    )
+    score = replace(row, work="score", unit="s", peers={}, ratio=None, not_installed=[])
+    lines = [" ".join(line.split()) for line in inner_loop.text({"cpu": "fast"}, [row, score]).splitlines()]
+    assert lines == [
+        "cpu fast",
+        "",
+        "MAML",
+        "tasks/s peak MiB",
+        "ours 10.0 99",
+        "loop 5.0 77",
+        "higher not installed",
+        "ours: 2.00× the best peer, 3.0 times the time of the arithmetic alone",
+        "",
+        "score",
+        "s peak MiB",
+        "ours 10.0 99",
+        "ours: 3.0 times the time of the arithmetic alone",
+    ]

@@ -28,7 +28,14 @@ TOY: dict[str, Any] = {
         "anneal": True,
         "chunk": 5,
     },
-    "search": {"trials": 3, "workers": 1, "device": "cpu", "seed": 0, "deadline_s": 0.0},
+    "search": {
+        "trials": 3,
+        "workers": 1,
+        "device": "cpu",
+        "seed": 0,
+        "deadline_s": 0.0,
+        "fidelity": {"rungs": 2, "eta": 2},
+    },
     "final": {
         "top": 1,
         "seeds": 2,
@@ -150,6 +157,7 @@ def test_an_unknown_key_is_refused_at_every_level_with_the_nearest(tmp_path):
     for key, near in {
         "serach.trials": "search",
         "search.trails": "trials",
+        "search.fidelity.rung": "rungs",
         "final.topp": "top",
         "space.width": "widths",
         "tasks.shot": "shots",
@@ -255,6 +263,12 @@ def test_what_is_not_a_file_is_refused(tmp_path):
         ("space.widths={" + ".".join("a" * 100_000) + "=1}", "Input should be a valid array"),
         ("search.device=meta", "'auto', 'cpu', 'cuda' or 'cuda:N'"),
         ("search.device=cuda:x", "'auto', 'cpu', 'cuda' or 'cuda:N'"),
+        ("search.fidelity=3", "key 'search.fidelity' is 3: Input should be a table"),
+        ("search.fidelity.eta=1", "key 'search.fidelity.eta' is 1: Input should be greater than or equal to 2"),
+        (
+            "search.fidelity.rungs=3",
+            "--set search.fidelity.rungs: search.fidelity rungs = 3 with eta = 2 need a budget",
+        ),
         ("search.workers=0", "greater than or equal to 1; Input should be 'auto'"),
     ],
 )
@@ -292,6 +306,28 @@ def test_nothing_is_coerced(tmp_path):
     }.items():
         assert f"study.toml:{LEAVES.index(key) + 1}: " in refusal(write(tmp_path, toml({key: value})))
     assert "Input should be a valid integer" in refusal(write(tmp_path, toml()), "evaluator.learner.order=1.0")
+
+
+def test_rungs_are_off_unless_the_table_or_one_of_its_keys_is_given(tmp_path):
+    text = '[space]\nname="mlp"\n[tasks]\nname="sinusoid"\n[evaluator]\nbudget=100\nlearner="maml"\n'
+    for added, overrides, budgets in (
+        ("", (), (100,)),
+        ("[search.fidelity]\n", (), (11, 33, 100)),
+        ("", ("search.fidelity.eta=3",), (11, 33, 100)),
+        ("", ("search.fidelity.eta=10",), (1, 10, 100)),
+        ("[search.fidelity]\nrungs=2\neta=4\n", (), (25, 100)),
+        ("[search.fidelity]\nrungs=4\n", ("search.fidelity.rungs=1",), (100,)),
+    ):
+        config = configs.load(write(tmp_path, text + added), overrides)
+        assert config.budgets == budgets
+        assert configs.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_rungs_that_the_budget_cannot_feed_are_refused_at_their_key(tmp_path):
+    text = '[space]\nname="mlp"\n[tasks]\nname="sinusoid"\n[evaluator]\nbudget=8\n[search.fidelity]\neta=3\n'
+    source = write(tmp_path, text)
+    assert refusal(source).startswith(f"{source}:7: search.fidelity rungs = 3 with eta = 3 need a budget of at least 9")
+    configs.load(source, ["evaluator.budget=9", "evaluator.learner=maml"])
 
 
 def test_a_baseline_of_the_searched_space_with_other_options_is_refused(tmp_path):

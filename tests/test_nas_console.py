@@ -10,7 +10,7 @@ import pytest
 
 from nas.architecture import Architecture, Score, Trial
 from nas.config import from_json
-from nas.console import TerminalProgress, final_text, header, score_text, trials_text
+from nas.console import TerminalProgress, final_text, header, progress_text, score_text, trials_text
 from nas.runs import run_of
 
 CONFIG = from_json(
@@ -60,6 +60,12 @@ def test_the_header_says_what_is_searched_on_what_by_whom_and_where():
     assert (
         header(CONFIG, 2) == "few-shot-cell on glyphs, 7-way 2-shot · reinforce · 12 candidates · 2 workers on the CPU"
     )
+
+
+def test_the_header_says_the_rungs():
+    data = CONFIG.to_json()
+    data["search"]["fidelity"] = {"rungs": 3, "eta": 4}
+    assert " · 12 candidates, rungs of 12 → 50 → 200 outer steps · " in header(from_json(data), 2)
 
 
 def test_a_score_has_the_half_width_of_its_95_percent_interval():
@@ -122,6 +128,28 @@ def test_the_table_of_trials_is_sorted_cut_and_names_the_failures():
     assert lines[-1] == "#25 failed: ValueError: no"
 
 
+def by_rungs() -> list[Trial]:
+    """Of a search with rungs of 22, 66 and 200: four candidates of which one failed, and two promotions."""
+    low = [replace(trial(n, value), budget=22) for n, value in enumerate([0.9, 0.7, 0.6, None])]
+    return [*low, replace(trial(4, 0.5), budget=66), replace(trial(5, 0.4), budget=200)]
+
+
+def test_the_table_of_trials_has_higher_budgets_first():
+    lines = trials_text([t.to_json() for t in by_rungs()]).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["#5", "#4", "#0", "#1", "#2", "#3"]
+    assert [line.split()[3] for line in lines[1:4]] == ["200", "66", "22"]
+
+
+def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
+    data = CONFIG.to_json()
+    summary = {"config": data, "trials": [trial(n).to_json() for n in range(3)], "outer_steps": 600}
+    assert progress_text(summary) == "3 of 12 candidates"
+    assert progress_text({**summary, "trials": []}) == "0 of 12 candidates"
+    data["search"]["fidelity"] = {"rungs": 3, "eta": 3}
+    summary = {"config": data, "trials": [t.to_json() for t in by_rungs()], "outer_steps": 1244}
+    assert progress_text(summary) == "4 of 12 candidates, 2 promotions; 1,244 outer steps, 600 without rungs"
+
+
 @pytest.fixture
 def progress() -> TerminalProgress:
     return TerminalProgress()
@@ -142,6 +170,20 @@ def test_without_a_terminal_there_is_a_line_now_and_then_on_standard_error(progr
     assert "10/12   best 0.500 ± .010 (#0)   failed 2" in lines
     assert "12/12   best 0.500 ± .010 (#0)   failed 2" in lines
     assert "press Ctrl-C again" in " ".join(lines[-2:])
+
+
+def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
+    data = CONFIG.to_json()
+    data["search"] |= {"trials": 4, "fidelity": {"rungs": 3, "eta": 3}}
+    first, second, third, fourth, *promoted = by_rungs()
+    with progress.shown():
+        progress.started(run_of("a"), from_json(data), [first, promoted[0]], workers=1)
+        for last in (second, third, promoted[1], fourth):
+            progress.trial(last, promoted[0])
+        [task] = progress._bar.tasks
+        assert (task.completed, task.total) == (4, 4)
+        assert task.description == "4/4   best 0.500 ± .010 (#4)   promoted 2   failed 1"
+    assert "a: 1 candidates were done before" in capsys.readouterr().err
 
 
 def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -165,6 +166,17 @@ def test_the_page_says_where_the_best_score_comes_from(tmp_path: Path) -> None:
     rows = written(tmp_path, trials=made).rows
     assert ["seed", "3"] in rows
     assert ["device", json.dumps({"kind": "cpu", "name": EVIL})] in rows
+
+
+def test_promotions_are_counted_apart_and_the_best_is_of_the_highest_budget(tmp_path: Path) -> None:
+    low = trials()
+    above = [replace(low[5], number=7, budget=4500), replace(low[4], number=8, budget=4500)]
+    page = written(tmp_path, trials=[*low, *above], final=None)
+    named = {name: shown for shown, name in itertools.pairwise(page.words)}
+    cards = {name: named[name] for name in ("candidates", "promoted", "outer steps")}
+    assert cards == {"candidates": "5", "promoted": "2", "outer steps": f"{5 * 1500 + 2 * 4500:,}"}
+    assert "best in the search, #7" in page.words
+    assert not any(word.startswith("promoted") for word in written(tmp_path).words)
 
 
 def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:

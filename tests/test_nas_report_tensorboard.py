@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,19 @@ def test_every_scalar_reads_back(tmp_path: Path) -> None:
         "cost/seconds": [(0, 2.0), (1, 2.0), (2, 0.5), (3, 2.0)],
         "search/failures": [(0, 0.0), (1, 0.0), (2, 1.0), (3, 1.0)],
     }
+
+
+def test_the_best_is_the_best_of_the_highest_budget_reached(tmp_path: Path) -> None:
+    log = TensorBoardLog(tmp_path, [trial(0, 0.5)])
+    for entry in (
+        trial(1, 0.75),
+        replace(trial(2, None), budget=90),
+        replace(trial(3, 0.25), budget=30),
+        trial(4, 1.0),
+    ):
+        log.add(entry)
+    log.close()
+    assert logged(tmp_path)["score/best"] == [(1, 0.75), (2, 0.75), (3, 0.25), (4, 0.25)]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import string
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,19 @@ def test_the_median_is_the_lower_middle_of_the_scored():
     scores = [0.3, 0.1, None, 0.2, 0.4]
     assert runs.median([trial(i, value, i) for i, value in enumerate(scores)]).value == 0.2
     assert runs.median([trial(i, value, i) for i, value in enumerate([0.3, 0.1, 0.2])]).value == 0.2
+
+
+def test_scores_of_different_budgets_are_not_compared():
+    """What was promoted comes before what was not; the median is of the lowest budget, which all candidates had."""
+    low = [trial(0, 0.9, 0), trial(1, 0.8, 1), trial(2, 0.7, 2), trial(3, 0.2, 3), trial(4, 0.1, 4)]
+    above = [
+        replace(trial(5, 0.5, 1), budget=3),
+        replace(trial(6, 0.6, 2), budget=3),
+        replace(trial(7, None, 0), budget=3),
+    ]
+    top = replace(trial(8, 0.3, 1), budget=9)
+    assert [t.number for t in runs.best([*low, *above, top], 10)] == [8, 6, 0, 3, 4]
+    assert runs.median([*low, *above, top]).number == 2
 
 
 def test_a_run_is_running_only_while_a_process_has_it(config):

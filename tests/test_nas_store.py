@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,36 @@ def test_a_trial_is_finished_once(path: Path) -> None:
             store.finish(trial)
         with pytest.raises(StoreError, match="no trial 1"):
             store.finish(done(replace(trial, number=1)))
+
+
+def test_a_promotion_is_a_trial_that_the_controller_neither_asked_for_nor_hears_of(path: Path) -> None:
+    told: list[Trial] = []
+
+    class Listener(Chain):
+        def tell(self, trials: Sequence[Trial]) -> None:
+            super().tell(trials)
+            told.extend(trials)
+
+    controller = Listener()
+    with Store.create(path, {}) as store:
+        (first,) = store.propose(controller.ask(1), 2, 7)
+        store.finish(done(first))
+        controller.tell([done(first)])
+        above = store.promote(done(first), 6)
+        assert above == Trial(1, first.architecture, 6, 7)
+        assert store.pending() == [above]
+        (second,) = store.propose(controller.ask(1), 2, 7)
+        assert store.finish(done(above))
+        assert not store.finish(replace(above, state="failed", error="late"))
+        store.finish(done(second))
+        controller.tell([done(second)])
+    with Store.open(path) as store:
+        assert store.trials() == [done(first), done(above), done(second)]
+        assert store.told() == told == [done(first), done(second)]
+        assert store.promoted() == {1}
+        again = Chain()
+        store.replay(again)
+        assert again.ask(3) == controller.ask(3)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

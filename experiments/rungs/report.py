@@ -26,25 +26,23 @@ def document(settings: Settings, cells: Sequence[Cell], found: Found, *, draws: 
     reference = [_value(rung, guess) for rung in full]
     parameters = [cell.parameters for cell in cells]
     whole_seconds = sum(rung.seconds for rung in full)
-    rows = []
-    for key, series in settings.series.items():
-        for steps in series.rungs:
-            rungs = [found[key, 0, cell.architecture.key][str(steps)] for cell in cells]
-            values = [_value(rung, guess) for rung in rungs]
-            rows.append(
-                {
-                    "series": key,
-                    "title": series.title,
-                    "steps": steps,
-                    "steps_fraction": steps / last,
-                    "seconds": sum(rung.seconds for rung in rungs) / len(cells),
-                    "cost": sum(rung.seconds for rung in rungs) / whole_seconds,
-                    "mean": float(np.mean(values)),
-                    "spread": float(np.std(values, ddof=1)),
-                    "diverged": sum(rung.value is None for rung in rungs),
-                    **asdict(agreement(values, reference, parameters, draws=draws, seed=0)),
-                }
-            )
+
+    def row(key: str, title: str, steps: int) -> dict[str, Any]:
+        rungs = [found[key, 0, cell.architecture.key][str(steps)] for cell in cells]
+        values = [_value(rung, guess) for rung in rungs]
+        return {
+            "series": key,
+            "title": title,
+            "steps": steps,
+            "steps_fraction": steps / last,
+            "seconds": sum(rung.seconds for rung in rungs) / len(cells),
+            "cost": sum(rung.seconds for rung in rungs) / whole_seconds,
+            "mean": float(np.mean(values)),
+            "spread": float(np.std(values, ddof=1)),
+            "diverged": sum(rung.value is None for rung in rungs),
+            **asdict(agreement(values, reference, parameters, draws=draws, seed=0)),
+        }
+
     sizes = {"parameters": parameters, "FLOPs": [cell.flops for cell in cells]}
     return {
         "cells": len(cells),
@@ -58,7 +56,7 @@ def document(settings: Settings, cells: Sequence[Cell], found: Found, *, draws: 
             "spread": float(np.std(reference, ddof=1)),
             **_reliability(settings, cells, found, full, guess),
         },
-        "rows": rows,
+        "rows": [row(key, series.title, steps) for key, series in settings.series.items() for steps in series.rungs],
         "sizes": [
             {"title": title, **asdict(agreement(values, reference, parameters, draws=draws, seed=0))}
             for title, values in sizes.items()

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import runs
 from ..architecture import Trial
 from ..errors import ConfigError
 from . import sections
@@ -85,7 +86,7 @@ def _page(
 ) -> str:
     percent = final.get("kind") == "classification"
     label = "accuracy" if percent else "score"
-    best = max((trial for trial in trials if trial.score is not None), key=lambda trial: trial.value, default=None)
+    best = next(iter(runs.best(trials)), None)
     parts = [
         sections.header(name, trials, best, final, percent),
         sections.results(final, percent),

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .. import runs
 from ..architecture import Trial
+from ..fidelity import steps_spent
 from . import figures
 from .text import measured, number, probability, sizes, table, value_of
 
@@ -25,7 +27,10 @@ OVER_CLASSES = (
 def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool) -> str:
     """The run's name, what came of it in figures, and the protocol and provenance of its scores."""
     count = {state: sum(trial.state == state for trial in trials) for state in ("done", "failed", "pending")}
-    cards = [("candidates", f"{count['done']:,}"), ("failed", f"{count['failed']:,}")]
+    candidates = sum(trial.state == "done" for trial in _comparable(trials))
+    cards = [("candidates", f"{candidates:,}"), ("failed", f"{count['failed']:,}")]
+    if count["done"] > candidates:
+        cards += [("promoted", f"{count['done'] - candidates:,}"), ("outer steps", f"{steps_spent(trials):,}")]
     if count["pending"]:
         cards.append(("unfinished", f"{count['pending']:,}"))
     score = best.score if best is not None else None
@@ -80,8 +85,8 @@ def results(final: Final, percent: bool) -> str:
 def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) -> str:
     """Score over trials, score against parameters, and how the finalists adapt."""
     drawn = [
-        ("Score over trials", figures.scores(trials, label=label, percent=percent)),
-        ("Score against parameters", figures.costs(trials, label=label, percent=percent)),
+        ("Score over trials", figures.scores(_comparable(trials), label=label, percent=percent)),
+        ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=percent)),
         ("How they adapt", figures.curves(_curves(trials, final), label=label, percent=percent)),
     ]
     shown = [f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in drawn if svg]
@@ -136,14 +141,19 @@ def _intervals(classes: bool) -> list[str]:
     return ["95 % interval", "over classes"] if classes else ["95 % interval"]
 
 
+def _comparable(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials of the lowest budget, which all candidates had."""
+    lowest = min((trial.budget for trial in trials), default=0)
+    return [trial for trial in trials if trial.budget == lowest]
+
+
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:
     """Curves on the test tasks first, then the finalists' own or from the search; without finalists, the best three."""
     tested = {f"{part}, test": (final.get(part) or {}).get("curve") or () for part in TESTED}
     searched = {trial.number: trial.score.curve for trial in trials if trial.score is not None}
     entries = final.get("finalists")
     if entries is None:
-        ranked = sorted(trials, key=lambda trial: trial.value, reverse=True)[:3]
-        return {**tested, **{f"#{trial.number}": searched.get(trial.number, ()) for trial in ranked}}
+        return {**tested, **{f"#{trial.number}": searched[trial.number] for trial in runs.best(trials, 3)}}
     own = {
         f"#{entry.get('number', '?')}": entry.get("curve") or searched.get(entry.get("number"), ()) for entry in entries
     }

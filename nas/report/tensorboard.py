@@ -27,7 +27,7 @@ class TensorBoardLog:
     def __init__(self, folder: Path, told: Sequence[Trial] = ()) -> None:
         self._folder = Path(folder)
         self._failures = sum(trial.state == "failed" for trial in told)
-        self._best = max((trial.value for trial in told), default=-math.inf)
+        self._best = max((_rank(trial) for trial in told), default=(0, -math.inf))
         self._writer: EventFileWriter | None = None
 
     def add(self, trial: Trial) -> None:
@@ -37,10 +37,10 @@ class TensorBoardLog:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         self._failures += trial.state == "failed"
-        self._best = max(self._best, trial.value)
+        self._best = max(self._best, _rank(trial))
         values = {"search/failures": float(self._failures)}
-        if math.isfinite(self._best):
-            values["score/best"] = self._best
+        if math.isfinite(self._best[1]):
+            values["score/best"] = self._best[1]
         if trial.score is not None:
             values["score/value"] = trial.score.value
             values |= {f"cost/{name}": v for name, v in trial.score.metrics.items() if name in ("parameters", "flops")}
@@ -66,3 +66,8 @@ class TensorBoardLog:
                     f"{self._folder} cannot be written: {error.strerror}; choose another folder"
                 ) from error
         return self._writer
+
+
+def _rank(trial: Trial) -> tuple[int, float]:
+    """By score, but what was promoted to a higher budget comes before what was not."""
+    return (trial.budget if trial.score is not None else 0, trial.value)

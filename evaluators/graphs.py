@@ -1,0 +1,67 @@
+"""On a GPU an outer step is hundreds of small kernels, and launching them takes longer than they do: they are recorded
+once as a CUDA graph and then launched together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import torch
+
+from nas.protocols import Learner, TaskBatch
+
+WARM_STEPS = 3
+"""Outer steps taken before recording: libraries choose algorithms and the optimizer makes its state in the first."""
+
+Step = Callable[[TaskBatch, Learner], None]
+
+
+class Recorded:
+    """A step that does what `step` does, recorded for each learner at its `WARM_STEPS`th call on CUDA.
+
+    `step` reads and writes tensors that stay where they are, and asks the device for no number. Batches must have equal
+    shapes. A step that cannot be recorded is run as it is.
+    """
+
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self._step = step
+        self._graphs: dict[Learner, tuple[torch.cuda.CUDAGraph, TaskBatch] | None] = {}
+        self._calls = 0
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def __call__(self, batch: TaskBatch, learner: Learner) -> None:
+        if self._stream is None:
+            self._step(batch, learner)
+            return
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            self._run(batch, learner)
+        torch.cuda.current_stream().wait_stream(self._stream)
+
+    def _run(self, batch: TaskBatch, learner: Learner) -> None:
+        self._calls += 1
+        if self._calls > WARM_STEPS and learner not in self._graphs:
+            self._graphs[learner] = self._record(batch, learner)
+        recorded = self._graphs.get(learner)
+        if recorded is None:
+            self._step(batch, learner)
+            return
+        graph, inputs = recorded
+        for field in fields(batch):
+            source, target = getattr(batch, field.name), getattr(inputs, field.name)
+            if source is not None:
+                target.copy_(source)
+        graph.replay()
+
+    def _record(self, batch: TaskBatch, learner: Learner) -> tuple[torch.cuda.CUDAGraph, TaskBatch] | None:
+        """Nothing is computed while recording, so a step that fails to be recorded has done nothing."""
+        tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        inputs = replace(batch, **{name: x.clone() for name, x in tensors.items() if x is not None})
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self._stream):
+                self._step(inputs, learner)
+        except RuntimeError:  # an operation that waits for the device, as some factorisations do
+            torch.cuda.synchronize()
+            return None
+        return graph, inputs
