@@ -23,7 +23,7 @@ OUT_OF_MEMORY = (
 """What torch's errors say where memory ran out, beside those of a class of their own."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False)  # by identity: a learner that holds it can be a key
 class Chunk:
     """The most tasks that are taken at once for one candidate: `size`, and half as many once memory has run out."""
 
@@ -43,7 +43,7 @@ class Chunk:
                 results.append(((stop - start) / tasks, run(_tasks(batch, start, stop))))
                 start = stop
             except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+                if not out_of_memory(error) or _recording():
                     raise
                 full = str(error).partition("\n")[0] or type(error).__name__
             if full:  # not in the `except`: the error's traceback holds on to the memory that is wanted
@@ -118,6 +118,11 @@ class Chunked:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def _recording() -> bool:
+    """Whether a CUDA graph is being recorded. That takes memory of its own; without it there may be enough."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _tasks(batch: TaskBatch, start: int, stop: int) -> TaskBatch:

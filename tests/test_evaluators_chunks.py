@@ -90,6 +90,8 @@ def test_the_learner_may_change_in_the_course_of_training_and_the_chunk_stays_th
     for progress, order in ((0.4, 1), (0.5, 2)):
         assert chunked.at(progress).learner.order == order
         assert chunked.at(progress).chunk is chunked.chunk
+    assert chunked.at(0.1) == chunked.at(0.4)
+    assert len({chunked.at(progress) for progress in (0.0, 0.1, 0.4, 0.5, 0.9)}) == 2  # steps are recorded by learner
     names = ("name", "steps", "outer_lr", "outer_optimizer")
     assert [getattr(chunked, name) for name in names] == [getattr(Maml(), name) for name in names]
 
@@ -161,6 +163,16 @@ def test_other_errors_are_not_memorys():
     error = RuntimeError("shapes do not match")
     with pytest.raises(RuntimeError, match="shapes do not match"):
         Chunk(8).of(numbered(8), Roomy(4, error))
+
+
+def test_what_records_a_step_hears_that_memory_ran_out(monkeypatch):
+    """It takes the step unrecorded instead, which needs less."""
+    chunk = Chunk(8)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_current_stream_capturing", lambda: True)
+    with pytest.raises(torch.OutOfMemoryError):
+        chunk.of(numbered(8), Roomy(4))
+    assert (chunk.size, chunk.halved) == (8, False)
 
 
 def test_memory_that_ran_out_is_recognised():
