@@ -19,13 +19,14 @@ GROUP_SIZE = 8
 class Affine(nn.Module):
     """Scale and shift of each channel: what a normalisation layer does besides normalising."""
 
-    def __init__(self, weight: nn.Parameter, bias: nn.Parameter) -> None:
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         super().__init__()
         self.weight, self.bias = weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, channels, …) in and out."""
-        return (x.movedim(1, -1) * self.weight + self.bias).movedim(-1, 1)
+        scaled = x.movedim(1, -1) * self.weight
+        return (scaled if self.bias is None else scaled + self.bias).movedim(-1, 1)
 
 
 class SupportNorm(nn.Module):

@@ -88,6 +88,11 @@ def test_scale_and_shift_have_the_derivatives_of_finite_differences():
     assert gradgradcheck(Affine.apply, inputs)
 
 
+def without_shift(layer):
+    layer.bias = None
+    return layer
+
+
 LAYERS = {
     "conv": lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1),
     "conv without bias": lambda: nn.Conv2d(4, 4, 1, bias=False),
@@ -97,6 +102,8 @@ LAYERS = {
     "batch norm": lambda: nn.BatchNorm2d(4, track_running_stats=False),
     "batch norm without scale": lambda: nn.BatchNorm2d(4, affine=False, track_running_stats=False),
     "group norm": lambda: nn.GroupNorm(2, 4),
+    "batch norm without shift": lambda: without_shift(nn.BatchNorm2d(4, track_running_stats=False)),
+    "group norm without shift": lambda: without_shift(nn.GroupNorm(2, 4)),
     "layer norm": lambda: nn.LayerNorm([6, 6]),
     "layer norm without scale": lambda: nn.LayerNorm(6, elementwise_affine=False),
     "instance norm": lambda: nn.InstanceNorm2d(4, affine=True),

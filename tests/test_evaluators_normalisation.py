@@ -153,6 +153,18 @@ def test_a_layer_without_scale_gets_none(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_layer_without_shift_gets_none(mode):
+    layer = nn.BatchNorm2d(16)
+    layer.bias = None
+    made = set_normalisation(nn.Sequential(layer), mode)
+    assert [p is layer.weight for p in made.parameters()] == [True]
+    x = torch.rand(2, 16, 4, 4)
+    plain = made(x)
+    nn.init.constant_(layer.weight, 3)
+    assert torch.allclose(made(x), 3 * plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_layer_in_two_places_stays_one(mode):
     shared = nn.BatchNorm2d(2)
     made = set_normalisation(nn.ModuleDict({"a": shared, "deep": nn.Sequential(nn.ReLU(), shared)}), mode)

@@ -108,10 +108,12 @@ def _adaptive_avg_pool2d(x: Tensor, size: Any) -> Tensor | None:
 
 
 def _affine(z: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    if weight is None or bias is None:
-        return z
-    scaled: Tensor = _Affine.apply(z, weight, bias)
-    return scaled
+    if weight is not None and bias is not None:
+        both: Tensor = _Affine.apply(z, weight, bias)
+        return both
+    shape = (-1, *[1] * (z.dim() - 2))
+    z = z if weight is None else z * weight.reshape(shape)
+    return z if bias is None else z + bias.reshape(shape)
 
 
 _OURS: Mapping[Callable[..., Any], Callable[..., Tensor | None]] = {
