@@ -3,6 +3,7 @@ once as a CUDA graph and then launched together."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -11,13 +12,14 @@ import torch
 from nas.protocols import Learner, TaskBatch
 
 WARM_STEPS = 3
-"""Outer steps taken before recording: libraries choose algorithms and the optimizer makes its state in the first."""
+"""Outer steps of a learner before recording: libraries choose algorithms and the optimizer makes its state in the
+first. A learner that follows another has operations of its own, of which a first call may not be recorded."""
 
 Step = Callable[[TaskBatch, Learner], None]
 
 
 class Recorded:
-    """A step that does what `step` does, recorded for each learner at its `WARM_STEPS`th call on CUDA.
+    """A step that does what `step` does, recorded for each learner after its first `WARM_STEPS` calls on CUDA.
 
     `step` reads and writes tensors that stay where they are, and asks the device for no number. Batches must have equal
     shapes. A step that cannot be recorded is run as it is.
@@ -26,21 +28,23 @@ class Recorded:
     def __init__(self, step: Step, device: torch.device) -> None:
         self._step = step
         self._graphs: dict[Learner, tuple[torch.cuda.CUDAGraph, TaskBatch] | None] = {}
-        self._calls = 0
+        self._calls: Counter[Learner] = Counter()
+        self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: TaskBatch, learner: Learner) -> None:
         if self._stream is None:
             self._step(batch, learner)
             return
-        self._stream.wait_stream(torch.cuda.current_stream())
+        outside = torch.cuda.current_stream(self._device)  # not of the current device, which may be another
+        self._stream.wait_stream(outside)
         with torch.cuda.stream(self._stream):
             self._run(batch, learner)
-        torch.cuda.current_stream().wait_stream(self._stream)
+        outside.wait_stream(self._stream)
 
     def _run(self, batch: TaskBatch, learner: Learner) -> None:
-        self._calls += 1
-        if self._calls > WARM_STEPS and learner not in self._graphs:
+        self._calls[learner] += 1
+        if self._calls[learner] > WARM_STEPS and learner not in self._graphs:
             self._graphs[learner] = self._record(batch, learner)
         recorded = self._graphs.get(learner)
         if recorded is None:

@@ -1,5 +1,7 @@
 """Outer steps that are recorded as CUDA graphs. Shown without a GPU: that a step never waits for a number."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from helpers_evaluators import Blobs, TinyConv, only
@@ -28,10 +30,10 @@ def network_for(learner):
 
 def gradient_of_shapes(learner):
     """The meta-gradient with tensors that have a shape and no numbers."""
-    network, batch = network_for(learner), Blobs().tasks("train", range(3), CPU)
-    with FakeTensorMode() as mode:
-        weights = {name: mode.from_tensor(p.detach()) for name, p in network.named_parameters()}
-        tensors = {name: None if x is None else mode.from_tensor(x) for name, x in vars(batch).items()}
+    network, batch, mode = network_for(learner), Blobs().tasks("train", range(3), CPU), FakeTensorMode()
+    weights = {name: mode.from_tensor(p.detach()) for name, p in network.named_parameters()}
+    tensors = {name: None if x is None else mode.from_tensor(x) for name, x in vars(batch).items()}
+    with mode:
         return learner.meta_gradient(network, weights, TaskBatch(**tensors), "classification"), weights
 
 
@@ -55,6 +57,48 @@ def test_without_a_gpu_every_call_runs_the_step_itself():
     for _ in range(WARM_STEPS + 3):
         step(batch, Anil())
     assert calls == [(batch, Anil())] * (WARM_STEPS + 3)
+
+
+class Stream:
+    """Stands in for a CUDA stream: writes down for what it waits."""
+
+    def __init__(self, device):
+        self.device, self.waits = device, []
+
+    def wait_stream(self, other):
+        self.waits.append(other)
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A step on a pretended second GPU: (the step, what happened, the streams that were current by their devices)."""
+    happened, current = [], {}
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: current.setdefault(device, Stream(device)))
+    monkeypatch.setattr(Recorded, "_record", lambda self, batch, learner: happened.append(("recorded", learner)))
+    second = torch.device("cuda:1")
+    step = Recorded(lambda _batch, learner: happened.append(("run", learner)), second)
+    return step, happened, current
+
+
+def test_a_learner_is_recorded_only_when_it_has_been_run_itself(pretended):
+    step, happened, _ = pretended
+    batch = Blobs().tasks("train", range(3), CPU)
+    for learner in [Anil(steps=1)] * (WARM_STEPS + 2) + [Anil(steps=2)] * (WARM_STEPS + 2):
+        step(batch, learner)
+    for learner in (Anil(steps=1), Anil(steps=2)):
+        own = [what for what, which in happened if which == learner]
+        assert own == ["run"] * WARM_STEPS + ["recorded"] + ["run"] * 2
+
+
+def test_steps_wait_for_what_is_done_on_their_own_device(pretended):
+    step, _, current = pretended
+    step(Blobs().tasks("train", range(3), CPU), Anil())
+    [(device, outside)] = current.items()
+    assert device == torch.device("cuda:1")
+    [inside] = outside.waits
+    assert inside.waits == [outside]
 
 
 @pytest.mark.gpu
