@@ -20,8 +20,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError
+from nas import config as configs
 
+from .arguments import explained, output, whole
 from .benchmarks.search_overhead import machine
 from .rungs.report import document, plot, text
 from .rungs.settings import Settings, config, load
@@ -93,26 +94,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     one_thread()
-    try:
+    goes_on = f"interrupted; the same command goes on from what is in {options.work}"
+    with explained(parser.prog, interrupted=goes_on):
         found = _found(options)
-    except NasError as error:
-        raise SystemExit(f"{parser.prog}: {error}") from None
-    except KeyboardInterrupt:
-        raise SystemExit(f"interrupted; the same command goes on from what is in {options.work}") from None
-    if found is None:
-        return
-    if options.out:
-        command = shlex.join(["python", "-m", "nas.experiments.fidelity", *arguments])
-        options.out.write_text(f"$ {command}\n{text(found)}\n", encoding="utf-8")
-    if options.plot:
-        plot(found, options.plot)
-    print(json.dumps(found) if options.json else text(found))
+        if found is None:
+            return
+        print(json.dumps(found) if options.json else text(found))
+        if options.out:
+            command = shlex.join(["python", "-m", "nas.experiments.fidelity", *arguments])
+            options.out.write_text(f"$ {command}\n{text(found)}\n", encoding="utf-8")
+        if options.plot:
+            plot(found, options.plot)
 
 
 def _found(options: argparse.Namespace) -> dict[str, Any] | None:
     settings = load(options.settings)
     series = settings.series[settings.reference.series]
-    cells = draw_cells(config(settings, series, options.path), settings.cells, options.cells or settings.cells.count)
+    about = config(settings, series, options.path)
+    configs.build(about).evaluator.tasks.check()
+    cells = draw_cells(about, settings.cells, options.cells or settings.cells.count)
     every = jobs(settings, cells, options.path)
     _tell(f"{len(every)} trainings of {len(cells)} cells on {options.workers} processes")
     if options.estimate:
@@ -129,13 +129,13 @@ def _found(options: argparse.Namespace) -> dict[str, Any] | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m nas.experiments.fidelity", description=__doc__.splitlines()[0])
     parser.add_argument("--path", default="", help="where Omniglot is, as `tasks.path` of a config")
-    parser.add_argument("--cells", type=int, help="how many; else as the settings say")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes of one thread each")
+    parser.add_argument("--cells", type=whole(3), help="how many; else as the settings say")
+    parser.add_argument("--workers", type=whole(1), default=os.cpu_count() or 1, help="processes of one thread each")
     parser.add_argument("--work", type=Path, default=Path("work-fidelity"), help="folder of finished trainings")
     parser.add_argument("--settings", type=Path, help="a TOML file in place of the one that comes with the package")
     parser.add_argument("--estimate", action="store_true", help="only say about how long it takes")
-    parser.add_argument("--out", type=Path, help="also write the table to this file")
-    parser.add_argument("--plot", type=Path, help="write the plot to this .png file")
+    parser.add_argument("--out", type=output, help="also write the table to this file")
+    parser.add_argument("--plot", type=output, help="write the plot to this .png file")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 

@@ -76,6 +76,17 @@ def test_inner_loop_says_what_is_not_known(option, value, monkeypatch, capsys):
     assert f"{value.split(',')[-1]!r} is not known; choose from" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "0"], ["--tasks", "-1"], ["--out", "no/such/folder/out.txt"], ["--device", "gpu"]]
+)
+def test_inner_loop_refuses_what_it_could_not_measure(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["inner_loop", "--toy", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        inner_loop.main()
+    assert ended.value.code == 2
+    assert repr(arguments[1]) in capsys.readouterr().err.splitlines()[-1]
+
+
 def first_order(problem):
     """MAML that forgets how the adapted weights depend on the initial ones."""
     return inner_loop_peers.ours(replace(problem, learner=replace(problem.learner, order=1)))

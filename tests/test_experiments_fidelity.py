@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nas import config as configs
-from nas.errors import ConfigError
+from nas.errors import ConfigError, DataError
 from nas.experiments import fidelity
 from nas.experiments.rungs import ranking, report, settings, train
 
@@ -37,7 +37,7 @@ def toy(tmp_path_factory):
     for key, value in CHANGES.items():
         text, found = re.subn(rf"^{key} = [^#\n]*", f"{key} = {value} ", text, flags=re.MULTILINE)
         assert found == 1, key
-    text = re.sub(r"^rungs = .*, .*", "rungs = [1, 2]", text, flags=re.MULTILINE).replace("rungs = [54]", "rungs = [1]")
+    text = re.sub(r"^rungs = .*, .*", "rungs = [1, 2]", text, flags=re.MULTILINE).replace("rungs = [27]", "rungs = [1]")
     path = tmp_path_factory.mktemp("toy") / "toy.toml"
     path.write_text(text.replace("[tasks]", f'[tasks]\npath = "{few_characters(path.parent)}"'), encoding="utf-8")
     return path
@@ -50,6 +50,15 @@ def few_characters(folder):
     images = rng.integers(0, 150, (12, 1, 28, 28), np.uint8) + rng.integers(0, 106, (12, 4, 28, 28), np.uint8)
     np.savez(folder / "few.npz", images=images, names=names, evaluation=np.char.startswith(names, "Atlantean"))
     return folder / "few.npz"
+
+
+def raising(error):
+    """A function that raises it, whatever it is called with."""
+
+    def call(*_, **__):
+        raise error
+
+    return call
 
 
 class Here:
@@ -219,12 +228,41 @@ def test_the_estimate_is_a_number_of_minutes(toy, capsys):
 
 
 @pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--cells", "2"], "'2' cannot be used; give a whole number from 3"),
+        (["--workers", "0"], "'0' cannot be used; give a whole number from 1"),
+        (["--plot", "no/such/folder/out.png"], "'no/such/folder/out.png' cannot be written"),
+        (["--settings", "nowhere.toml"], "cannot be read"),
+        (["--path", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_explained_and_nothing_begun(arguments, said, tmp_path, capsys):
+    work = tmp_path / "work"
+    with pytest.raises(SystemExit) as ended:
+        fidelity.main(["--work", str(work), *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not work.exists()
+
+
+def test_data_that_is_lost_on_the_way_is_no_result_of_a_cell(toy, monkeypatch):
+    loaded = settings.load(toy)
+    found = settings.config(loaded, loaded.series["anil"], "")
+    [cell] = train.draw_cells(found, loaded.cells, 1)
+    monkeypatch.setattr(train.MetaTraining, "advance", raising(DataError("gone")))
+    with pytest.raises(DataError, match="gone"):
+        train.train(train.Job("anil", cell.architecture, 0, found, (1, 2), False))
+
+
+@pytest.mark.parametrize(
     "old, new, said",
     [
         ('series = "anil"', 'series = "anli"', "did you mean 'anil'"),
         ("rungs = [1, 2]", "rungs = [2, 1]", "do not ascend"),
         ("again =", "agian =", "agian|again"),
         ("[cells]", "[cells", "cannot be read"),
+        ("ways =", "# ways =", "tasks.ways"),
     ],
 )
 def test_a_mistake_in_the_settings_is_explained(old, new, said, toy, tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from nas import config as configs
 from nas.errors import ConfigError
@@ -35,6 +37,15 @@ def toy(name, folder):
     path = folder / f"{name}-toy.toml"
     path.write_text(re.sub(r"^seeds = .*", "seeds = [0, 1]", text, flags=re.MULTILINE), encoding="utf-8")
     return path
+
+
+def raising(error):
+    """A function that raises it, whatever it is called with."""
+
+    def call(*_, **__):
+        raise error
+
+    return call
 
 
 def parts_of(name, schedule, **given):
@@ -220,11 +231,42 @@ def test_a_line_is_the_mean_with_its_interval_in_the_tables_unit(tmp_path):
         (["--methods", "mmal"], "did you mean 'maml'"),
         (["--schedule", "fulll"], "did you mean 'full'"),
         (["--settings", "nowhere.toml"], "cannot be read"),
+        (["--only-seed", "-1"], "'-1' cannot be used; give a whole number from 0"),
+        (["--out", "no/such/folder/out.txt"], "'no/such/folder/out.txt' cannot be written"),
     ],
 )
-def test_a_mistake_is_explained(arguments, said, tmp_path):
-    with pytest.raises(SystemExit, match=said):
-        table.main("sinusoid", "Sines", ["--work", str(tmp_path), *arguments])
+def test_a_mistake_is_explained_and_nothing_begun(arguments, said, tmp_path, capsys):
+    work = tmp_path / "work"
+    with pytest.raises(SystemExit) as ended:
+        table.main("sinusoid", "Sines", ["--work", str(work), *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not work.exists()
+
+
+def test_data_that_is_missing_is_said_before_anything_is_begun(tmp_path, capsys):
+    work = tmp_path / "work"
+    with pytest.raises(SystemExit) as ended:
+        table.main("omniglot", "Omniglot", ["--work", str(work), "--path", str(tmp_path / "nowhere")], data=True)
+    assert ended.value.code == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert not work.exists()
+
+
+@pytest.mark.parametrize("error, status", [(KeyboardInterrupt(), 130), (OSError(28, "No space left"), 1)])
+def test_an_end_without_a_table_is_one_line(error, status, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(table, "measured", raising(error))
+    with pytest.raises(SystemExit) as ended:
+        table.main("sinusoid", "Sines", ["--work", str(tmp_path)])
+    assert ended.value.code == status
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["schedules", "rows"])
+def test_settings_without_rows_or_schedules_are_refused(name, tmp_path):
+    tables = tomllib.loads(toy("sinusoid", tmp_path).read_text("utf-8")) | {name: {}}
+    with pytest.raises(ValidationError, match=name):
+        settings.Settings.model_validate(tables)
 
 
 def test_an_unknown_key_is_refused(tmp_path):

@@ -22,6 +22,7 @@ MAY_EXECUTE = {
 MAY_PRINT = (
     "nas/cli.py",
     "nas/console.py",
+    "experiments/arguments.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",
     "experiments/fidelity.py",

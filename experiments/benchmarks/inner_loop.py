@@ -18,14 +18,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 
-from nas.errors import NasError
 from nas.evaluators.devices import device_of
 from nas.evaluators.learners import Anil, Maml
 
+from ..arguments import explained, output, whole
 from .inner_loop_measure import CORES, Effort, Row, matmul_gflops, measure
 from .inner_loop_peers import PEERS
 from .inner_loop_score import Score, measure_score
@@ -75,7 +74,7 @@ def main() -> None:
     about: dict[str, object] = {**machine()}  # first: later the load is this benchmark's own
     if os.getloadavg()[0] > BUSY:
         print(f"the machine is busy (load {about['load']}): the ratios will flatter ours", file=sys.stderr)
-    try:
+    with explained("inner_loop", interrupted="interrupted; nothing was kept"):
         device = device_of(arguments.device)
         effort = Effort(
             device,
@@ -87,8 +86,6 @@ def main() -> None:
             gflops=matmul_gflops(device, 0.0 if arguments.toy else 0.3),
         )
         rows = [_row(number, arguments, effort) for number in arguments.rows]
-    except NasError as error:
-        sys.exit(str(error))
     about |= {"device": _device_name(device), "matmul_gflops": round(effort.gflops, 1)}
     shown = text(about, rows)
     if arguments.json:
@@ -122,12 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=_rows, default=[*WORKS, SCORE_ROW], help="which of 1 to 5, as in 1,4")
     parser.add_argument("--peers", type=_peers, default=tuple(PEERS), help=f"which of {','.join(PEERS)}")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each contender in each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tasks", type=int, help="tasks in a batch")
+    parser.add_argument("--rounds", type=whole(1), default=5)
+    parser.add_argument("--tasks", type=whole(1), help="tasks in a batch")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto is a GPU where there is one")
     parser.add_argument("--toy", action="store_true", help="a fraction of the work, to see that all runs")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--out", type=Path, help="a file for what is printed")
+    parser.add_argument("--out", type=output, help="a file for what is printed")
     return parser
 
 

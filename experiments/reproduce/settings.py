@@ -70,8 +70,8 @@ class Settings(Table):
     tasks: Options
     evaluator: Options
     test: TestTable
-    schedules: dict[str, ScheduleTable]
-    rows: dict[str, RowTable]
+    schedules: Annotated[dict[str, ScheduleTable], Field(min_length=1)]
+    rows: Annotated[dict[str, RowTable], Field(min_length=1)]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from nas.errors import NasError
+from nas import config as configs
 from nas.evaluators.devices import device_of
 from nas.statistics import estimate
 
+from ..arguments import explained, output, whole
 from ..benchmarks.search_overhead import machine
 from .measure import Result, measured
 from .settings import Row, load, rows
@@ -92,26 +93,25 @@ def main(name: str, title: str, arguments: Sequence[str] | None = None, *, data:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser(name, title, data)
     options = parser.parse_args(arguments)
-    try:
+    goes_on = f"interrupted; the same command goes on from what is in {options.work}"
+    with explained(parser.prog, interrupted=goes_on):
         document = _run(name, title, options)
-    except NasError as error:
-        raise SystemExit(f"{parser.prog}: {error}") from None
-    shown = text(document)
-    if options.out:
-        command = shlex.join(["python", "-m", f"nas.experiments.reproduce.{name}", *arguments])
-        options.out.write_text(f"$ {command}\n{shown}\n", encoding="utf-8")
-    print(json.dumps(document) if options.json else shown)
+        shown = text(document)
+        print(json.dumps(document) if options.json else shown)
+        if options.out:
+            command = shlex.join(["python", "-m", f"nas.experiments.reproduce.{name}", *arguments])
+            options.out.write_text(f"$ {command}\n{shown}\n", encoding="utf-8")
 
 
 def _parser(name: str, title: str, data: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m nas.experiments.reproduce.{name}", description=title)
     parser.add_argument("--schedule", help="of the settings; the first one when not given")
     parser.add_argument("--methods", default="", help="rows to measure, with commas between them; all when not given")
-    parser.add_argument("--only-seed", type=int, help="instead of all seeds of the settings")
+    parser.add_argument("--only-seed", type=whole(0), help="instead of all seeds of the settings")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--work", type=Path, default=Path(f"work-{name}"), help="folder of finished results")
     parser.add_argument("--settings", type=Path, help="a TOML file in place of the one that comes with the package")
-    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    parser.add_argument("--out", type=output, help="also write the table to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     if data:
         parser.add_argument("--path", required=True, help="where the data is, as `tasks.path` of a config")
@@ -125,6 +125,8 @@ def _run(name: str, title: str, options: argparse.Namespace) -> dict[str, Any]:
     given = {"path": options.path} if "path" in options else {}
     methods = [method for method in options.methods.split(",") if method]
     chosen = rows(settings, schedule, methods=methods, device=options.device, given=given)
+    for row in chosen:
+        configs.build(row.config).evaluator.tasks.check()
     options.work.mkdir(parents=True, exist_ok=True)
     found: list[Line] = []
     notes = []

@@ -71,6 +71,8 @@ def load(path: Path | None) -> Settings:
         raise ConfigError(f"key {'.'.join(map(str, found['loc']))!r}: {found['msg']}; correct it") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"the settings cannot be read: {error}") from None
+    if "ways" not in settings.tasks:
+        raise ConfigError("key 'tasks.ways' is missing; give it: a cell that diverges counts as guessing")
     if settings.reference.series not in settings.series:
         name = settings.reference.series
         raise ConfigError(f"reference series {name!r} is not known: {nearest(name, list(settings.series))}")

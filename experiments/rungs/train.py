@@ -16,7 +16,7 @@ import torch
 from nas import config as configs
 from nas.architecture import Architecture
 from nas.config import Config
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, DataError, NasError
 from nas.evaluators.candidate import attach, size
 from nas.evaluators.devices import device_of, reproducible
 from nas.evaluators.scoring import score
@@ -154,6 +154,8 @@ def _through(job: Job, rungs: Sequence[int]) -> Mapping[int, Rung]:
                 training.advance(rung)
                 trained = time.process_time()
                 result = score(network, evaluator.tasks, evaluator.learner, bank, chunk=evaluator.chunk)
+            except (ConfigError, DataError):  # not the cell's doing, and not to be kept as its result
+                raise
             except NasError:
                 lost = Rung(None, (), spent + time.process_time() - began)
                 return {**found, **dict.fromkeys([step for step in rungs if step not in found], lost)}
