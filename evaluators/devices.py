@@ -33,8 +33,17 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 @contextmanager
-def reproducible(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Moves the network to the device, with settings there that give the same numbers for the same seed."""
+def reproducible(network: nn.Module, device: torch.device, *, tf32: bool = False) -> Iterator[None]:
+    """Moves the network to the device, with settings there that give the same numbers for the same seed.
+
+    tf32  products on a GPU take 10 bits of mantissa, and sums all of float32's; a CPU knows no such thing
+    """
     network.to(device)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+    before = torch.get_float32_matmul_precision()
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)

@@ -2,10 +2,15 @@
 
 import pytest
 import torch
+from helpers_evaluators import only
 from torch import nn
 
 from nas.errors import ConfigError
 from nas.evaluators.devices import device_of, reproducible
+from nas.evaluators.learners import Maml
+from nas.evaluators.meta import MetaEvaluator
+from nas.evaluators.tasks.glyphs import Glyphs
+from nas.search_spaces import Conv4
 
 CPU = torch.device("cpu")
 
@@ -34,8 +39,8 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
 
 
 def settings():
-    cudnn = torch.backends.cudnn
-    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    cudnn, products = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, products
 
 
 def fail_inside():
@@ -54,7 +59,7 @@ def test_settings_are_put_back_whatever_happens():
 
 
 def test_the_cpu_leaves_weights_as_they_are():
-    """Layouts are the learners' affair: under vmap torch refuses channels-last weights."""
+    """Layouts are the learners' affair."""
     network = nn.Conv2d(3, 4, 3)
     with reproducible(network, CPU):
         assert network.weight.is_contiguous()
@@ -67,5 +72,20 @@ def test_a_gpu_computes_with_full_precision_and_the_same_algorithms():
     network = nn.Conv2d(3, 4, 3)
     with reproducible(network, torch.device("cuda")):
         assert network.weight.is_cuda
-        assert settings() == (True, False, True, False)
+        assert settings() == (True, False, True, False, "highest")
+    with reproducible(network, torch.device("cuda"), tf32=True):
+        assert settings() == (True, False, True, True, "high")
     assert settings() == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_shorter_mantissas_leave_a_score_within_its_error():
+    space = Conv4(16)
+    full, short = (
+        MetaEvaluator(
+            space=space, tasks=Glyphs(), learner=Maml(), validation_tasks=600, device="cuda", tf32=tf32
+        ).evaluate(only(space), 300, 0)
+        for tf32 in (False, True)
+    )
+    assert abs(full.value - short.value) < full.stderr

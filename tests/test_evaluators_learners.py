@@ -158,6 +158,13 @@ def test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, cell
     check_meta_gradient(method, network, batch, "classification")
 
 
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_queries_taken_task_by_task_give_the_same(method, norm, monkeypatch):
+    """As they are on a CPU when there are many of them for a large network."""
+    monkeypatch.setattr("nas.evaluators.learners.inner.ONE_BY_ONE", 1)
+    test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, CELLS[0])
+
+
 class Tokens(nn.Module):
     """Images as rows of numbers, for layers that normalise other things than channels."""
 

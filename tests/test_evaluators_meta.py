@@ -220,6 +220,7 @@ OTHERS = {
     "tasks_per_step": ({"tasks_per_step": 6}, (3, 1)),
     "train_queries": ({"train_queries": 2}, (3, 1)),
     "anneal": ({"anneal": False}, (3, 1)),
+    "tf32": ({"tf32": True}, (3, 1)),
 }
 
 
@@ -376,6 +377,7 @@ CHANGED = {
     "tasks_per_step": 6,
     "train_queries": 2,
     "anneal": False,
+    "tf32": True,
 }
 NOT_IN_THE_PROTOCOL = {"space", "device", "chunk"}  # of the candidate; of how it is computed
 

@@ -16,14 +16,14 @@ from .batched import Parameters, call_tasks
 from .plain import call_examples
 
 Rates = Mapping[str, Tensor | float]
-ONE_BY_ONE = 2**20
-"""From this many examples of a task times parameters on, a CPU is faster with the tasks one after the other."""
+ONE_BY_ONE = 2**16
+"""From this many queries of a task times parameters on, a CPU is faster with one task's images after the other's."""
 
 
 def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
     """Each task's mean cross-entropy, or mean squared error: (tasks, examples, outputs) -> (tasks,)."""
     if kind == "regression":
-        return (predictions - targets).square().mean(dim=(1, 2))
+        return nn.functional.mse_loss(predictions, targets, reduction="none").mean(dim=(1, 2))
     each = nn.functional.cross_entropy(predictions.flatten(0, 1), targets.flatten(), reduction="none")
     return each.reshape(targets.shape).mean(dim=1)
 
@@ -83,7 +83,7 @@ class Descent:
 def _moved(p: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
     if isinstance(rate, Tensor):
         return p - rate * gradient
-    return torch.sub(p, gradient, alpha=rate)
+    return torch.add(p, gradient, alpha=-rate)
 
 
 def for_each_task(parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]:
@@ -97,6 +97,9 @@ def call_queries(network: nn.Module, parameters: Parameters, batch: TaskBatch) -
 
     A network that normalises queries by the support set is given that too.
     """
+    if _one_by_one(network, parameters, batch):
+        tasks = [call_examples(network, _of_task(parameters, task), x) for task, x in enumerate(batch.query_x)]
+        return torch.stack(tasks)
     told = queries_told(network, batch.query_x.shape[1])
     if not told:
         return call_tasks(network, parameters, batch.query_x, {})
@@ -104,33 +107,51 @@ def call_queries(network: nn.Module, parameters: Parameters, batch: TaskBatch) -
     return call_tasks(network, parameters, both, told)[:, batch.support_x.shape[1] :]
 
 
-def query_gradient(
-    network: nn.Module, kind: Kind, adapted: Parameters, batch: TaskBatch
+def outer_gradient(
+    descent: Descent, parameters: Parameters, rates: Callable[[Parameters], Rates], batch: TaskBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean over tasks of the loss on the queries, and its gradient by the adapted parameters (tasks, *shape).
+    """The mean of the tasks' losses on their queries after the inner steps: its value and gradient.
 
-    Large networks and batches are taken one task at a time on the CPU, where a task's images then stay in the cache and
-    its convolutions are ordinary ones.
+    Where queries are taken task by task, so are their gradients: no more than one task's activations are kept.
+
+    parameters  all that is meta-learned, (*shape); `rates` makes the inner rates of it
     """
-    queries = batch.query_x.shape[1]
-    size = sum(p[0].numel() for p in adapted.values())
-    told = queries_told(network, queries)
-    if batch.query_x.device.type == "cpu" and queries * size >= ONE_BY_ONE and not told:
-        return _one_by_one(network, kind, adapted, batch)
-    leaves = {name: p.detach().requires_grad_() for name, p in adapted.items()}
-    value = task_losses(kind, call_queries(network, leaves, batch), batch.query_y).mean()
-    gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+    network, kind = descent.network, descent.kind
+    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    adapted = descent.adapted(for_each_task(networks_own(leaves), batch), rates(leaves), batch)
+    if _one_by_one(network, adapted, batch):
+        value, by_adapted = _query_gradient(network, kind, adapted, batch)
+        ends, given = list(adapted.values()), list(by_adapted.values())
+    else:
+        value = task_losses(kind, call_queries(network, adapted, batch), batch.query_y).mean()
+        ends, given = [value], None
+    gradients = torch.autograd.grad(ends, list(leaves.values()), given, materialize_grads=True)
     return value.detach(), dict(zip(leaves, gradients, strict=True))
 
 
-def _one_by_one(
+def _one_by_one(network: nn.Module, parameters: Parameters, batch: TaskBatch) -> bool:
+    """Whether to take the queries task by task: images on a CPU, when a task has enough of them to keep it busy. They
+    then stay in the cache, and convolutions are ordinary ones."""
+    x = batch.query_x
+    if x.device.type != "cpu" or x.dim() != 5:
+        return False
+    size = x.shape[1] * sum(p[0].numel() for p in parameters.values())
+    return size >= ONE_BY_ONE and not queries_told(network, x.shape[1])
+
+
+def _of_task(parameters: Parameters, task: int) -> dict[str, Tensor]:
+    return {name: p[task] for name, p in parameters.items()}
+
+
+def _query_gradient(
     network: nn.Module, kind: Kind, adapted: Parameters, batch: TaskBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean of the tasks' losses on their queries, and its gradient by the adapted parameters (tasks, *shape)."""
     tasks = len(batch.query_x)
     gradients = {name: torch.empty_like(p, memory_format=torch.contiguous_format) for name, p in adapted.items()}
     values = []
     for task in range(tasks):
-        leaves = {name: p[task].detach().requires_grad_() for name, p in adapted.items()}
+        leaves = {name: p.detach().requires_grad_() for name, p in _of_task(adapted, task).items()}
         predictions = call_examples(network, leaves, batch.query_x[task])
         value = task_losses(kind, predictions[None], batch.query_y[task][None]).mean()
         values.append(value.detach())
@@ -138,22 +159,6 @@ def _one_by_one(
         for gradient, part in zip(gradients.values(), parts, strict=True):
             gradient[task] = part
     return torch.stack(values).mean(), gradients
-
-
-def outer_gradient(
-    descent: Descent, parameters: Parameters, rates: Callable[[Parameters], Rates], batch: TaskBatch
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of the tasks' losses on their queries after the inner steps: its value and gradient.
-
-    parameters  all that is meta-learned, (*shape); `rates` makes the inner rates of it
-    """
-    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-    adapted = descent.adapted(for_each_task(networks_own(leaves), batch), rates(leaves), batch)
-    value, by_adapted = query_gradient(descent.network, descent.kind, adapted, batch)
-    gradients = torch.autograd.grad(
-        list(adapted.values()), list(leaves.values()), list(by_adapted.values()), materialize_grads=True
-    )
-    return value, dict(zip(leaves, gradients, strict=True))
 
 
 def networks_own(parameters: Parameters) -> dict[str, Tensor]:

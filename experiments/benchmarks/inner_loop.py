@@ -31,14 +31,14 @@ from .inner_loop_score import Score, measure_score
 from .inner_loop_work import Work
 from .search_overhead import machine
 
-GPU_TASKS = 32
-"""Tasks of a batch of images on a GPU: what MAML is published with."""
+TASKS = 32
+"""Tasks of a batch of images: what MAML is published with."""
 IMAGES = "28×28, 5-way 1-shot, 5 steps, 15 queries"
 MAML = Maml(inner_lr=0.1, steps=5)
 WORKS = {
-    1: Work(f"second-order MAML, conv4-64 stride 2, {IMAGES}", (64,), 8, MAML),
-    2: Work(f"second-order MAML, conv4-16 stride 2, {IMAGES}", (16,), 8, MAML),
-    3: Work(f"ANIL (peers: MAML), conv4-64 stride 2, {IMAGES}", (64,), 8, Anil(inner_lr=0.1, steps=5)),
+    1: Work(f"second-order MAML, conv4-64 stride 2, {IMAGES}", (64,), TASKS, MAML),
+    2: Work(f"second-order MAML, conv4-16 stride 2, {IMAGES}", (16,), TASKS, MAML),
+    3: Work(f"ANIL (peers: MAML), conv4-64 stride 2, {IMAGES}", (64,), TASKS, Anil(inner_lr=0.1, steps=5)),
     4: Work(
         "second-order MAML, sinusoid, 25 tasks, 1-40-40-1, 1 step, 5 shots, 10 queries",
         (40, 40),
@@ -103,8 +103,6 @@ def _row(number: int, arguments: argparse.Namespace, effort: Effort) -> Row:
         print(score.work, file=sys.stderr)
         return measure_score(score, effort)
     work = toy(WORKS[number]) if arguments.toy else WORKS[number]
-    if effort.device.type == "cuda" and work.kind == "classification":
-        work = replace(work, tasks=GPU_TASKS)
     print(work.name, file=sys.stderr)
     return measure(replace(work, tasks=arguments.tasks or work.tasks), effort)
 
