@@ -85,8 +85,11 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str,
     """Writes tensors by name as safetensors, whole or not at all, with `label` as its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, dict(label))
-    unfinished.replace(path)
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, dict(label))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:

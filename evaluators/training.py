@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError
@@ -17,6 +19,7 @@ from nas.protocols import Learner, TaskBatch, TaskFamily
 from .candidate import read_tensors, write_tensors
 from .graphs import Recorded
 
+log = logging.getLogger(__name__)
 SEEDS_APART = 2**32
 """Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
 STEPS_PER_CHECK = 10
@@ -50,7 +53,8 @@ def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mappi
     """Trains a new training on to step `to`, from the stage that a file holds, and returns how many steps that took.
 
     The new stage is left in the file, unless that holds a later one or the schedule is at its end. A file that is lost,
-    damaged or of another label is no error: the training starts from its beginning. Raises NasError as `advance`.
+    damaged or of another label is no error: the training starts from its beginning. Nor is one that cannot be written.
+    Raises NasError as `advance`.
     """
     later = False
     with suppress(DataError):
@@ -61,7 +65,10 @@ def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mappi
     begun = training.step
     training.advance(to)
     if begun < to < training.loop.budget and not later:
-        write_tensors(training.state(), checkpoint, label)
+        try:
+            write_tensors(training.state(), checkpoint, label)
+        except (OSError, SafetensorError) as error:  # as of a full disk: no fault of the candidate's
+            log.warning("the stage after outer step %d cannot be kept, and will be computed again: %s", to, error)
     return to - begun
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers_evaluators import CPU, NARROW, WIDE, Blobs, TinyConv, only
 from helpers_learners import PRESETS
+from safetensors import SafetensorError
 
 from nas import registry
 from nas.errors import ConfigError, DataError, NasError, SpaceError
@@ -313,6 +314,24 @@ def test_a_checkpoint_that_is_lost_or_of_something_else_costs_time_and_changes_n
     assert numbers(found) == numbers(expected)
     [again] = in_stages(chosen, spoiled, 9)
     assert again.metrics["outer_steps"] == 3, "the checkpoint was written anew"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_no_failure_of_the_candidate(tmp_path, monkeypatch, caplog):
+    def full(_tensors, path, _label):
+        path.write_bytes(b"some")
+        raise SafetensorError("No space left on device")
+
+    chosen = evaluator()
+    expected = in_stages(chosen, tmp_path / "kept", 3, 6)
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = in_stages(chosen, tmp_path / "file" / "checkpoint", 3, 6)
+    monkeypatch.setattr("nas.evaluators.candidate.save_file", full)
+    lost = in_stages(chosen, tmp_path / "full", 3, 6)
+    for found in (nowhere, lost):
+        assert list(map(numbers, found)) == list(map(numbers, expected))
+        assert [score.metrics["outer_steps"] for score in found] == [3, 6]
+    assert "after outer step 3 cannot be kept, and will be computed again: No space left" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
 
 
 def test_an_earlier_stage_asked_for_again_does_not_undo_a_later_one(tmp_path):
