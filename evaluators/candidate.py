@@ -39,7 +39,12 @@ def build(
     spec = replay(space, architecture)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw their weights from the global generator
         torch.default_generator.manual_seed(seed)
-        network = set_normalisation(space.build(spec, shape), norm)
+        network = space.build(spec, shape)
+        if not isinstance(network, nn.Module):
+            raise SpaceError(
+                f"build of space {space.name!r} gave a {type(network).__name__}; it must give a torch.nn.Module"
+            )
+        network = set_normalisation(network, norm)
         if head_norm:
             network = normalise_head_input(network)
         x = torch.rand(2, *shape.input_shape)

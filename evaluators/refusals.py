@@ -43,7 +43,7 @@ def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> No
         _check_unchanged(network, before, what)
         if given._version:
             given = x.clone()
-            layer = _named(first(network, given, lambda call: given._version > 0))
+            layer = _named(first(network, given, lambda call: call.changed and given._version > 0))
             raise SpaceError(f"{what} changes its inputs in place, in {layer}; use inplace=False there, or a clone")
         _check_output(network, x, output, outputs, what)
         beside = x if sees_batch(network) else x[[0, 0]]

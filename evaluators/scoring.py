@@ -31,7 +31,7 @@ class Result:
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
     """Adapts to every task of the bank, at most `chunk` at once, with the learner's own number of steps.
 
-    Raises NasError where labels leak (`check_no_leak`).
+    Raises NasError where labels leak (`check_no_leak`) or adaptation diverges (`check_finite`).
     """
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
@@ -40,6 +40,7 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
     for start in range(0, bank.count, chunk):
         batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
         predictions = learner.adapt(network, parameters, batch, kind, learner.steps)
+        check_finite(predictions, start)
         parts.append(task_values(predictions, batch.query_y, kind).double().cpu())
         queries.append(query_classes(predictions[-1], batch).cpu())
     values = torch.cat(parts, dim=1)
@@ -54,6 +55,20 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
         per_task=tuple(last.tolist()),
         per_class=_by_class(torch.cat(queries)),
     )
+
+
+def check_finite(predictions: Tensor, first: int) -> None:
+    """Raises NasError where predictions (steps, tasks, queries, outputs) are not finite, with the first such step.
+
+    In classification they would count as a guess. `first` is the place in the bank of the first of the tasks.
+    """
+    diverged = ~predictions.isfinite().flatten(2).all(dim=2)
+    if bool(diverged.any()):
+        step, task = diverged.nonzero()[0].tolist()
+        raise NasError(
+            f"adaptation diverged: a prediction for task {first + task} of the bank is not finite after inner step "
+            f"{step}; take a smaller inner rate"
+        )
 
 
 def check_no_leak(before: Tensor, ways: int) -> None:

@@ -72,6 +72,11 @@ def test_outputs_of_another_size_are_refused():
         built(space)
 
 
+def test_what_is_no_network_is_refused():
+    with pytest.raises(SpaceError, match=r"build of space 'makes' gave a NoneType; it must give a torch\.nn\.Module"):
+        built(Makes(lambda task: None))
+
+
 def test_a_network_for_other_inputs_is_refused():
     space = Makes(lambda task: nn.Sequential(nn.Flatten(), nn.Linear(5, 3)))
     with pytest.raises(SpaceError, match=r"space 'makes' does not take this task's inputs \(1, 4, 4\): .*\w"):

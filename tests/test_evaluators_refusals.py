@@ -129,6 +129,15 @@ def test_a_layer_that_changes_the_inputs_is_named(made):
     assert torch.equal(X, before)
 
 
+def test_a_change_of_the_inputs_before_a_layer_is_not_that_layers():
+    class Halves(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.mul_(0.5))
+
+    made = nn.Sequential(Halves(nn.Flatten(), nn.Tanh()), nn.Linear(16, 3))
+    assert "changes its inputs in place, in layer '0' (Halves)" in refused(made)
+
+
 def test_a_network_may_change_in_place_what_it_made_itself():
     check_forward(nn.Sequential(Does(torch.clone), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(16, 3)), X, 3, "s")
     check_forward(network(nn.ReLU(inplace=True)), X, 3, "s")

@@ -65,6 +65,22 @@ class Numbered:
         return TaskBatch(x, y, x, y)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_predictions_that_are_not_finite_end_a_score_and_the_first_such_step_is_named(bad):
+    """A guess is what they would count as."""
+
+    class Diverges(Written):
+        def adapt(self, network, parameters, batch, kind, steps):
+            predictions = super().adapt(network, parameters, batch, kind, steps)
+            predictions[1:, batch.query_x[:, 0, 0] == 5, 3] = bad
+            return predictions
+
+    network, bank = nn.Linear(1, 2), Bank("test", 2, 6)
+    score(network, Numbered(), Diverges(), Bank("test", 0, 5), chunk=2)
+    with pytest.raises(NasError, match="for task 3 of the bank is not finite after inner step 1;"):
+        score(network, Numbered(), Diverges(), bank, chunk=2)
+
+
 @pytest.mark.parametrize("chunk, chunks", [(1, (1,) * 4), (3, (3, 1)), (4, (4,)), (100, (4,))])
 def test_a_score_by_hand(chunk, chunks):
     learner = Written()
