@@ -190,7 +190,8 @@ def progress_text(summary: Mapping[str, Any]) -> str:
         return text
     full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
     steps = f"{summary['outer_steps']:,} outer steps, {full:,} without rungs"
-    return f"{text}, {len(finished) - candidates} promotions; {steps}"
+    promoted = len(finished) - candidates
+    return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
 def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:

@@ -148,6 +148,8 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
     data["search"]["fidelity"] = {"rungs": 3, "eta": 3}
     summary = {"config": data, "trials": [t.to_json() for t in by_rungs()], "outer_steps": 1244}
     assert progress_text(summary) == "4 of 12 candidates, 2 promotions; 1,244 outer steps, 600 without rungs"
+    summary["trials"].pop()
+    assert progress_text(summary).startswith("4 of 12 candidates, 1 promotion; ")
 
 
 @pytest.fixture
