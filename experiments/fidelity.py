@@ -85,6 +85,8 @@ def run(every: Sequence[Job], file: Path, workers: int) -> dict[str, dict[str, R
                 _tell(f"{count}/{len(left)} trainings, about {minutes:.0f} min left")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # or they would finish what was handed out to them
+                process.terminate()
             raise
     return finished(file)
 

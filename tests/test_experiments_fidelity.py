@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import multiprocessing
 import re
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -133,6 +137,34 @@ def test_it_runs_to_the_end_in_processes_and_again_from_what_is_finished(toy, tm
     fidelity.main([*arguments, "--json"])
     assert Here.calls == 1
     assert json.loads(capsys.readouterr().out)["rows"] == found["rows"]
+
+
+@dataclass(frozen=True)
+class Long:
+    """A job that is done at once, or that takes long and then leaves its mark."""
+
+    key: str
+    mark: Path | None
+    steps: int = 1
+
+
+def take(job):
+    if job.mark:
+        Event().wait(20)
+        job.mark.touch()
+    return {"key": job.key, "rungs": {}}
+
+
+def test_broken_off_it_does_not_wait_for_what_is_being_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(fidelity, "train", take)
+    monkeypatch.setattr(fidelity, "_tell", raising(KeyboardInterrupt()))
+    mark, file = tmp_path / "mark", tmp_path / "lines"
+    with pytest.raises(KeyboardInterrupt):
+        fidelity.run([Long("first", None), Long("second", mark), Long("third", mark)], file, 1)
+    for process in multiprocessing.active_children():
+        process.join()
+    assert not mark.exists()
+    assert list(train.finished(file)) == ["first"]
 
 
 def _check(found):
