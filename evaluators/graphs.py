@@ -3,6 +3,7 @@ once as a CUDA graph and then launched together."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -11,6 +12,7 @@ import torch
 
 from nas.protocols import Learner, TaskBatch
 
+log = logging.getLogger(__name__)
 WARM_STEPS = 3
 """Outer steps of a learner before recording: libraries choose algorithms and the optimizer makes its state in the
 first. A learner that follows another has operations of its own, of which a first call may not be recorded."""
@@ -65,7 +67,8 @@ class Recorded:
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 self._step(inputs, learner)
-        except RuntimeError:  # an operation that waits for the device, as some factorisations do
+        except RuntimeError as error:  # an operation that waits for the device, say
             torch.cuda.synchronize()
+            log.warning("%s: outer steps cannot be recorded, and so take longer: %s", learner.name, error)
             return None
         return graph, inputs

@@ -120,7 +120,9 @@ def _ridge(features: TaskBatch, learned: Mapping[str, Tensor], outputs: int) -> 
     )
     gram = support @ support.mT
     system = gram + learned[LOG_LAMBDA].exp() * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    predicted: Tensor = query @ support.mT @ torch.linalg.solve(system, targets.to(gram.dtype))
+    # Not `solve`, which asks the device whether the system was singular; this one is not, by its diagonal.
+    solution, _ = torch.linalg.solve_ex(system, targets.to(gram.dtype))
+    predicted: Tensor = query @ support.mT @ solution
     return learned[SCALE] * predicted + learned[SHIFT] if classes else predicted
 
 
