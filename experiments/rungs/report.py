@@ -141,7 +141,7 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
     if about["seeds_tau"] is not None:
         axes.axhline(about["seeds_tau"], color="black", linewidth=0.8, label="full, another seed")
     axes.set(xscale="log", xlabel="cost, as a part of the full meta-training", ylabel="Kendall's τ with the full score")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.savefig(path, dpi=150)
 
 
