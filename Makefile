@@ -15,6 +15,8 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
+# One thread: the networks in tests are tiny, and threads that wait for each other are slow on a busy machine.
+unit: export OMP_NUM_THREADS = 1
 unit: .venv/ready
 	$(BIN)/python -m pytest
 
