@@ -82,6 +82,10 @@ def test_a_third_derivative_of_standardisation_is_refused_not_wrong():
         second.sum().backward()
 
 
+def test_numbers_too_large_to_standardise_do_not_become_zeros():
+    assert Standardise.apply(torch.tensor([[1e30, -1e30]]), (1,), 1e-5).isnan().all()
+
+
 def test_scale_and_shift_have_the_derivatives_of_finite_differences():
     inputs = leaf(randn(2, 3, 2, 2)), leaf(randn(2, 1, 2, 1, seed=1)), leaf(randn(2, 1, 2, 1, seed=2))
     assert gradcheck(Affine.apply, inputs)

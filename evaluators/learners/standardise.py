@@ -20,7 +20,8 @@ class Standardise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: Dims, eps: float) -> Tensor:
         centred = x - x.mean(dims, keepdim=True)
-        scale = (_mean(centred, centred, dims) + eps).rsqrt_()
+        variance = _mean(centred, centred, dims)
+        scale = (variance + eps).rsqrt_() + variance * 0  # too large a variance is not to end as a scale of zero
         z = centred.mul_(scale)
         ctx.save_for_backward(x, z, scale)
         ctx.dims = dims
