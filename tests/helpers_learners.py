@@ -111,27 +111,42 @@ def curve_of(learner, network, weights, task, steps, order=2):
     if learner.name in ("protonet", "ridge"):
         return closed_form(learner, network, weights, task, steps)
     if learner.name == "reptile":
-        path = slow_adam(network, weights, [(sx, sy)] * steps, learner.inner_lr)[0]
+        path = slow_training(learner, network, weights, [(sx, sy)] * steps)[0]
         return torch.stack([met(network, w, sx)(qx) for w in path])
     weights = {name: w if w.requires_grad else w.clone().requires_grad_() for name, w in weights.items()}
     if learner.name == "finetune" and not sy.is_floating_point():
         head = {name: torch.zeros_like(weights[name]).requires_grad_() for name in head_names(network, weights)}
         weights = {**weights, **head}
     rates = {name: rate_of(learner, name, weights) for name in adapted_by(learner, network, weights, sy)}
-    path = slow_descent(network, weights, sx, sy, rates=rates, steps=steps, order=order)
+    options = {name: getattr(learner, name, default) for name, default in PLAIN.items()}
+    path = slow_descent(network, weights, sx, sy, rates=rates, steps=steps, order=order, **options)
     return torch.stack([met(network, w, sx)(qx) for w in path])
 
 
-def slow_descent(network, weights, x, y, *, rates, steps, order=2):
-    """The weights before and after each step of gradient descent on those that have a rate."""
-    path = [weights]
+PLAIN = {"inner_optimizer": "sgd", "reduction": "mean"}
+
+
+def slow_descent(network, weights, x, y, *, rates, steps, order=2, inner_optimizer="sgd", reduction="mean"):
+    """The weights before and after each step of gradient descent, or of Adam with β1 = 0, on those that have a rate."""
+    path, gradients = [weights], {name: [] for name in rates}
     for _ in range(steps):
-        loss = slow_loss(with_weights(network, path[-1])(x), y)
+        loss = slow_loss(with_weights(network, path[-1])(x), y) * (y.numel() if reduction == "sum" else 1)
         adapted = [path[-1][name] for name in rates]
         found = torch.autograd.grad(loss, adapted, create_graph=order == 2, allow_unused=True)
-        moves = {name: g for name, g in zip(rates, found, strict=True) if g is not None}
-        path.append({**path[-1], **{name: path[-1][name] - rates[name] * g for name, g in moves.items()}})
+        moves = {}
+        for name, gradient in zip(rates, found, strict=True):
+            if gradient is not None:
+                gradients[name].append(gradient)
+                moves[name] = gradient if inner_optimizer == "sgd" else adam_of(gradients[name])
+        path.append({**path[-1], **{name: path[-1][name] - rates[name] * move for name, move in moves.items()}})
     return path
+
+
+def adam_of(gradients):
+    """What Adam with β1 = 0, β2 = 0.999 makes of all gradients so far (Kingma & Ba, section 3: the sum written out)."""
+    steps = len(gradients)
+    mean = sum(0.001 * 0.999 ** (steps - 1 - i) * g**2 for i, g in enumerate(gradients)) / (1 - 0.999**steps)
+    return gradients[-1] / ((mean + 1e-300) ** 0.5 + 1e-8)
 
 
 def own_names(weights):
@@ -217,17 +232,20 @@ def slow_pretraining(network, weights, batch):
 # --- Reptile ---------------------------------------------------------------------------------------------------------
 
 
-def slow_adam(network, weights, batches, lr):
-    """The weights before and after each step of torch's own Adam on one batch, and the losses before the steps."""
+def slow_training(learner, network, weights, batches):
+    """The weights before and after each step of torch's own optimizer on one batch, and the mean losses before."""
     network = with_weights(copy.deepcopy(network), {})
     network.load_state_dict(weights, strict=False)
     learned = [p for name, p in network.named_parameters() if name in weights]
-    optimizer = torch.optim.Adam(learned, lr=lr, betas=(0.0, 0.999))
+    if learner.inner_optimizer == "adam":
+        optimizer = torch.optim.Adam(learned, lr=learner.inner_lr, betas=(0.0, 0.999))
+    else:
+        optimizer = torch.optim.SGD(learned, lr=learner.inner_lr)
     path, losses = [weights_of(network)], []
     for x, y in batches:
         optimizer.zero_grad()
         loss = slow_loss(network(x), y)
-        loss.backward()
+        (loss * (y.numel() if learner.reduction == "sum" else 1)).backward()
         optimizer.step()
         path.append(weights_of(network))
         losses.append(loss.detach())
@@ -242,7 +260,7 @@ def slow_reptile(learner, network, weights, batch):
         wanted = learner.train_steps * learner.batch
         rows = (rows * (wanted // len(rows) + 1))[:wanted]
         parts = [rows[i : i + learner.batch] for i in range(0, wanted, learner.batch)]
-        path, values = slow_adam(network, weights, [(x[part], y[part]) for part in parts], learner.inner_lr)
+        path, values = slow_training(learner, network, weights, [(x[part], y[part]) for part in parts])
         moves.append({name: weights[name] - path[-1][name] for name in weights})
         losses += values
     return sum(losses) / len(losses), {n: sum(move[n] for move in moves) / len(moves) for n in weights}

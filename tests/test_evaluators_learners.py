@@ -30,15 +30,22 @@ VARIANTS = {
     "maml, order 1, learned rate": Maml(order=1, inner_lr=0.3, steps=3, learn_lr=True),
     "maml, head": Maml(inner_lr=0.3, steps=3, adapted="head"),
     "maml, fewer steps in training": Maml(inner_lr=0.3, steps=3, train_steps=2),
+    "maml, inner Adam": Maml(inner_lr=0.03, steps=3, inner_optimizer="adam"),
+    "maml, sum": Maml(inner_lr=0.05, steps=3, reduction="sum"),
     "meta-sgd": MetaSgd(inner_lr=0.3, steps=3),
+    "meta-sgd, sum": MetaSgd(inner_lr=0.05, steps=3, reduction="sum"),
     "anil": Anil(inner_lr=0.3, steps=3),
     "anil, learned rate": Anil(inner_lr=0.3, steps=3, learn_lr=True),
+    "anil, inner Adam, sum": Anil(inner_lr=0.03, steps=3, inner_optimizer="adam", reduction="sum"),
     "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
+    "reptile, inner SGD, sum": Reptile(0.02, train_steps=4, batch=7, steps=6, inner_optimizer="sgd", reduction="sum"),
     "protonet": ProtoNet(),
     "protonet, by dimension": ProtoNet(temperature=0),
     "ridge": Ridge(penalty=0.5),
     "finetune": FineTune(inner_lr=0.3, steps=3),
+    "finetune, inner Adam, sum": FineTune(inner_lr=0.03, steps=3, inner_optimizer="adam", reduction="sum"),
     "scratch": Scratch(inner_lr=0.3, steps=3),
+    "scratch, inner Adam, sum": Scratch(inner_lr=0.03, steps=3, inner_optimizer="adam", reduction="sum"),
 }
 METHODS = set(registry.names("learner")) - set(PRESETS)
 NORMS = ["group", "batch", "support", "none"]
@@ -207,7 +214,10 @@ def test_a_network_may_normalise_its_inputs_first(learner):
 
 @pytest.mark.parametrize(
     "variant",
-    ["maml, order 2", "maml, learned rate", "meta-sgd", "anil", "anil, learned rate", "protonet", "ridge"],
+    [
+        *("maml, order 2", "maml, learned rate", "maml, inner Adam", "maml, sum", "meta-sgd", "meta-sgd, sum"),
+        *("anil", "anil, learned rate", "anil, inner Adam, sum", "protonet", "ridge"),
+    ],
 )
 def test_second_order_meta_gradients_are_finite_differences(variant):
     """Of the outer loss as `adapt` gives it, which takes no outer gradient at all."""

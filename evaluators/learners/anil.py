@@ -13,7 +13,7 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, Rates, call_queries, check_options, extra, for_each_task, task_losses
+from .inner import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, extra, task_losses
 from .maml import LOG_RATE
 
 
@@ -24,13 +24,16 @@ class Anil:
     The head is the network's last linear layer (see `heads`). The body's features are taken once per example; the
     inner steps, differentiated to second order, act on features and head alone.
 
-    learn_lr  the step size is meta-learned too, from `inner_lr` on
+    learn_lr                    the step size is meta-learned too, from `inner_lr` on
+    inner_optimizer, reduction  as MAML's
     """
 
     inner_lr: float = 0.4
     steps: int = 5
     outer_lr: float = 1e-3
     learn_lr: bool = False
+    inner_optimizer: InnerOptimizer = "sgd"
+    reduction: Reduction = "mean"
     name = "anil"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -53,8 +56,8 @@ class Anil:
         leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
         features = features_of(split, leaves, batch)
         head = head_of(split, leaves)
-        descent = Descent(split.head, kind, self.steps, first_order=False)
-        adapted = descent.adapted(for_each_task(head, batch), self._rates(head, leaves), features)
+        descent = Descent(split.head, kind, self.steps, False, self.inner_optimizer, self.reduction)
+        adapted = descent.adapted(head, self._rates(head, leaves), features)
         value = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
         gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return value.detach(), dict(zip(leaves, gradients, strict=True))
@@ -66,7 +69,7 @@ class Anil:
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = head_of(split, parameters)
-        descent = Descent(split.head, kind, steps, first_order=True)
+        descent = Descent(split.head, kind, steps, True, self.inner_optimizer, self.reduction)
         return descent.predictions(head, self._rates(head, parameters), features)
 
     def _rates(self, head: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Rates:

@@ -17,7 +17,7 @@ from ..refusals import check_gradient
 from .batched import call, call_tasks
 from .features import features_of, head_of
 from .heads import check_head, split_head
-from .inner import Descent, check_options, extra, networks_own, task_losses
+from .inner import Descent, InnerOptimizer, Reduction, check_options, extra, networks_own, task_losses
 
 CLASSIFIER = "classifier"
 
@@ -30,11 +30,15 @@ class FineTune:
     classifier of all training classes is trained with the body; then the body stays, and a new linear head that starts
     from zero is fitted to the support set. Regression as in MAML's sinusoid experiments: one network is trained on the
     points of all tasks together, then all of it takes gradient steps.
+
+    inner_optimizer, reduction  of the fine-tuning, as MAML's
     """
 
     inner_lr: float = 0.01
     steps: int = 100
     outer_lr: float = 1e-3
+    inner_optimizer: InnerOptimizer = "sgd"
+    reduction: Reduction = "mean"
     name = "finetune"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -74,21 +78,26 @@ class FineTune:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         if kind == "regression":
-            return _descend_all(network, parameters, batch, kind, steps, self.inner_lr)
+            return _descend_all(self, network, parameters, batch, kind, steps)
         split = split_head(network)
         with torch.no_grad():
             features = features_of(split, parameters, batch)
         head = {name: torch.zeros_like(p) for name, p in head_of(split, parameters).items()}
-        descent = Descent(split.head, kind, steps, first_order=True)
+        descent = Descent(split.head, kind, steps, True, self.inner_optimizer, self.reduction)
         return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """No meta-training at all: the network's random initial weights take gradient steps on the support set."""
+    """No meta-training at all: the network's random initial weights take gradient steps on the support set.
+
+    inner_optimizer, reduction  of these steps, as MAML's
+    """
 
     inner_lr: float = 0.1
     steps: int = 20
+    inner_optimizer: InnerOptimizer = "sgd"
+    reduction: Reduction = "mean"
     name = "scratch"
     outer_lr: ClassVar[float] = 1e-3
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "sgd"
@@ -116,7 +125,7 @@ class Scratch:
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        return _descend_all(network, parameters, batch, kind, steps, self.inner_lr)
+        return _descend_all(self, network, parameters, batch, kind, steps)
 
 
 def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: TaskBatch) -> Tensor:
@@ -143,7 +152,13 @@ def _pairs(batch: TaskBatch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
 
 
 def _descend_all(
-    network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int, lr: float
+    learner: FineTune | Scratch,
+    network: nn.Module,
+    parameters: Mapping[str, Tensor],
+    batch: TaskBatch,
+    kind: Kind,
+    steps: int,
 ) -> Tensor:
     own = networks_own(parameters)
-    return Descent(network, kind, steps, first_order=True).predictions(own, dict.fromkeys(own, lr), batch)
+    descent = Descent(network, kind, steps, True, learner.inner_optimizer, learner.reduction)
+    return descent.predictions(own, dict.fromkeys(own, learner.inner_lr), batch)

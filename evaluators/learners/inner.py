@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from .batched import Parameters, call_tasks
 from .plain import call_examples
 
 Rates = Mapping[str, Tensor | float]
+InnerOptimizer = Literal["sgd", "adam"]
+Reduction = Literal["mean", "sum"]
+BETA2, EPSILON, SMALLEST_SQUARE = 0.999, 1e-8, 1e-30
 ONE_BY_ONE = 2**16
 """From this many queries of a task times parameters on, a CPU is faster with one task's images after the other's."""
 
@@ -28,6 +32,19 @@ def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
     return each.reshape(targets.shape).mean(dim=1)
 
 
+class Adapted(NamedTuple):
+    """Where each task is after some inner steps.
+
+    parameters  by name (tasks, *shape)
+    squares     Adam's running means of the squared gradients of those that move; none before the first step, or in SGD
+    taken       the steps taken
+    """
+
+    parameters: Parameters
+    squares: Parameters
+    taken: int
+
+
 @dataclass(frozen=True)
 class Descent:
     """Gradient descent on each task: how the inner loop of MAML and its kin goes.
@@ -37,47 +54,73 @@ class Descent:
     steps        how many
     first_order  the gradient is detached: the outer gradient then takes each step as a constant shift (Finn et al.,
                  arXiv 1703.03400, section 5.2)
+    optimizer    sgd: plain gradient descent; adam: Adam (Kingma & Ba, arXiv 1412.6980) without momentum (β1 = 0), as in
+                 Reptile's experiments, started afresh for each task
+    reduction    the loss is the mean over a task's support set, or its sum
     """
 
     network: nn.Module
     kind: Kind
     steps: int
     first_order: bool
+    optimizer: InnerOptimizer = "sgd"
+    reduction: Reduction = "mean"
 
-    def step(self, parameters: Parameters, rates: Rates, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The parameters after one step on the examples; those that have no rate stay as they are."""
+    def start(self, parameters: Parameters, batch: TaskBatch) -> Adapted:
+        """All tasks at the same parameters (*shape)."""
+        return Adapted(for_each_task(parameters, batch), {}, 0)
+
+    def step(self, at: Adapted, rates: Rates, x: Tensor, y: Tensor) -> tuple[Adapted, Tensor]:
+        """After one step on the examples, and each task's mean loss before it (tasks,).
+
+        Parameters that have no rate stay as they are.
+        """
         with torch.enable_grad():
-            moving = {name: parameters[name] for name in rates}
+            moving = {name: at.parameters[name] for name in rates}
             if self.first_order:
                 moving = {name: p.detach().requires_grad_() for name, p in moving.items()}
-            predictions = call_tasks(self.network, {**parameters, **moving}, x, {})
-            loss = task_losses(self.kind, predictions, y).sum()
+            predictions = call_tasks(self.network, {**at.parameters, **moving}, x, {})
+            losses = task_losses(self.kind, predictions, y)
+            loss = losses.sum() * (y[0].numel() if self.reduction == "sum" else 1)
             gradients = torch.autograd.grad(
                 loss, list(moving.values()), create_graph=not self.first_order, materialize_grads=True
             )
-        moved = {
-            name: _moved(parameters[name], rates[name], gradient)
-            for name, gradient in zip(moving, gradients, strict=True)
-        }
-        return {**parameters, **moved}
+        by_name = dict(zip(moving, gradients, strict=True))
+        squares: Parameters = {}
+        if self.optimizer == "adam":
+            squares = {name: _running(at.squares.get(name), gradient) for name, gradient in by_name.items()}
+            by_name = {name: _scaled(by_name[name], squares[name], at.taken + 1) for name in by_name}
+        moved = {name: _moved(at.parameters[name], rates[name], gradient) for name, gradient in by_name.items()}
+        return Adapted({**at.parameters, **moved}, squares, at.taken + 1), losses.detach()
 
-    def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> dict[str, Tensor]:
-        """The parameters after all steps on the support sets."""
-        adapted = dict(parameters)
+    def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Parameters:
+        """From parameters (*shape) each task's (tasks, *shape) after all steps on its support set."""
+        at = self.start(parameters, batch)
         for _ in range(self.steps):
-            adapted = self.step(adapted, rates, batch.support_x, batch.support_y)
-        return adapted
+            at, _ = self.step(at, rates, batch.support_x, batch.support_y)
+        return at.parameters
 
     def predictions(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Tensor:
         """From parameters of shape (*shape) predictions for the queries after 0, 1, …, `steps` steps:
         (steps + 1, tasks, queries, outputs)."""
         with torch.no_grad():
-            adapted = for_each_task(parameters, batch)
-            curve = [call_queries(self.network, adapted, batch)]
+            at = self.start(parameters, batch)
+            curve = [call_queries(self.network, at.parameters, batch)]
             for _ in range(self.steps):
-                adapted = self.step(adapted, rates, batch.support_x, batch.support_y)
-                curve.append(call_queries(self.network, adapted, batch))
+                at, _ = self.step(at, rates, batch.support_x, batch.support_y)
+                curve.append(call_queries(self.network, at.parameters, batch))
             return torch.stack(curve)
+
+
+def _running(squares: Tensor | None, gradient: Tensor) -> Tensor:
+    new = (1 - BETA2) * gradient * gradient
+    return new if squares is None else BETA2 * squares + new
+
+
+def _scaled(gradient: Tensor, squares: Tensor, taken: int) -> Tensor:
+    # The bound changes no value, but the root of zero has no derivative, and zero times that is not a number.
+    root = (squares / (1 - BETA2**taken)).clamp(min=SMALLEST_SQUARE).sqrt()
+    return gradient / (root + EPSILON)
 
 
 def _moved(p: Tensor, rate: Tensor | float, gradient: Tensor) -> Tensor:
@@ -118,7 +161,7 @@ def outer_gradient(
     """
     network, kind = descent.network, descent.kind
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-    adapted = descent.adapted(for_each_task(networks_own(leaves), batch), rates(leaves), batch)
+    adapted = descent.adapted(networks_own(leaves), rates(leaves), batch)
     if _one_by_one(network, adapted, batch):
         value, by_adapted = _query_gradient(network, kind, adapted, batch)
         ends, given = list(adapted.values()), list(by_adapted.values())

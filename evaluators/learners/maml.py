@@ -14,7 +14,16 @@ from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..normalisation import last_linear, norm_parameters
 from ..refusals import check_gradient
-from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
+from .inner import (
+    Descent,
+    InnerOptimizer,
+    Rates,
+    Reduction,
+    check_options,
+    extra,
+    networks_own,
+    outer_gradient,
+)
 
 LOG_RATE = "log_rate"
 
@@ -24,7 +33,9 @@ class Maml:
     """Model-agnostic meta-learning (Finn et al., arXiv 1703.03400, algorithms 1 and 2).
 
     order        2 differentiates through the inner steps; 1 takes them as constant shifts (first-order MAML)
-    inner_lr     step size on the mean loss of the support set
+    inner_lr     step size on the loss of the support set
+    reduction    that loss: the mean over the support set's examples, or their sum (over all numbers in regression)
+    inner_optimizer  sgd, or adam: Adam without momentum, started afresh for each task
     steps        inner steps of adaptation
     train_steps  inner steps of meta-training; 0 for as many as in adaptation
     first_order  of order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order gradients,
@@ -41,6 +52,8 @@ class Maml:
     adapted: Literal["all", "head", "norm"] = "all"
     train_steps: int = 0
     first_order: float = 0.0
+    inner_optimizer: InnerOptimizer = "sgd"
+    reduction: Reduction = "mean"
     name = "maml"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -68,14 +81,17 @@ class Maml:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        descent = Descent(network, kind, self.train_steps or self.steps, self.order == 1)
+        descent = self._descent(network, kind, self.train_steps or self.steps, first_order=self.order == 1)
         return outer_gradient(descent, parameters, lambda p: self._rates(network, p), batch)
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        descent = Descent(network, kind, steps, first_order=True)
+        descent = self._descent(network, kind, steps, first_order=True)
         return descent.predictions(networks_own(parameters), self._rates(network, parameters), batch)
+
+    def _descent(self, network: nn.Module, kind: Kind, steps: int, *, first_order: bool) -> Descent:
+        return Descent(network, kind, steps, first_order, self.inner_optimizer, self.reduction)
 
     def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> Rates:
         rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr

@@ -12,19 +12,21 @@ from torch import Tensor, nn
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..refusals import check_gradient
-from .inner import Descent, Rates, check_options, extra, networks_own, outer_gradient
+from .inner import Descent, Rates, Reduction, check_options, extra, networks_own, outer_gradient
 
 
 @dataclass(frozen=True)
 class MetaSgd:
     """Meta-SGD (Li et al., arXiv 1707.09835): one meta-learned rate for each single parameter, of either sign.
 
-    inner_lr  what all rates start from
+    inner_lr   what all rates start from
+    reduction  as MAML's
     """
 
     inner_lr: float = 0.4
     steps: int = 1
     outer_lr: float = 1e-3
+    reduction: Reduction = "mean"
     name = "meta-sgd"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -48,13 +50,13 @@ class MetaSgd:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        descent = Descent(network, kind, self.steps, first_order=False)
+        descent = Descent(network, kind, self.steps, first_order=False, reduction=self.reduction)
         return outer_gradient(descent, parameters, _rates, batch)
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        descent = Descent(network, kind, steps, first_order=True)
+        descent = Descent(network, kind, steps, first_order=True, reduction=self.reduction)
         return descent.predictions(networks_own(parameters), _rates(parameters), batch)
 
 

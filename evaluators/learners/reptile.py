@@ -13,8 +13,7 @@ from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..refusals import check_gradient
-from .batched import call_tasks
-from .inner import call_queries, check_options, task_losses
+from .inner import Descent, InnerOptimizer, Reduction, check_options
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,11 @@ class Reptile:
     """Reptile (Nichol et al., arXiv 1803.02999, algorithm 2): the outer gradient is initial minus adapted weights.
 
     In meta-training a task's support and query examples are one training set, taken in batches that go through the
-    classes in turn; there is no split between them in Reptile. The inner optimizer is Adam without momentum (β1 = 0),
-    as in the paper's Omniglot experiments, started afresh for each task.
+    classes in turn; there is no split between them in Reptile.
 
-    train_steps, batch  inner steps of meta-training, and the examples of each
-    steps               inner steps of adaptation, each on the whole support set (the paper: 50)
+    train_steps, batch          inner steps of meta-training, and the examples of each
+    steps                       inner steps of adaptation, each on the whole support set (the paper: 50)
+    inner_optimizer, reduction  as MAML's; the paper's Omniglot experiments have Adam without momentum
     """
 
     inner_lr: float = 1e-3
@@ -34,6 +33,8 @@ class Reptile:
     batch: int = 10
     steps: int = 50
     outer_lr: float = 1.0
+    inner_optimizer: InnerOptimizer = "adam"
+    reduction: Reduction = "mean"
     name = "reptile"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "sgd"
 
@@ -60,71 +61,32 @@ class Reptile:
         x = torch.cat([batch.support_x, batch.query_x], dim=1)
         y = torch.cat([batch.support_y, batch.query_y], dim=1)
         order = _in_turn(y, kind)
-        inner = _Adam(network, kind, self.inner_lr)
-        state = inner.start(parameters, len(x))
+        descent = self._descent(network, kind, self.train_steps)
+        rates = dict.fromkeys(parameters, self.inner_lr)
+        at = descent.start(parameters, batch)
         tasks = torch.arange(len(x), device=x.device)[:, None]
         losses = []
         for step in range(self.train_steps):
             chosen = self._rows(step, order)
-            state, loss = inner.step(state, x[tasks, chosen], y[tasks, chosen])
+            at, loss = descent.step(at, rates, x[tasks, chosen], y[tasks, chosen])
             losses.append(loss)
-        gradients = {name: p - state[0][name].mean(dim=0) for name, p in parameters.items()}
+        gradients = {name: (p - at.parameters[name].mean(dim=0)).detach() for name, p in parameters.items()}
         return torch.stack(losses).mean(), gradients
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        inner = _Adam(network, kind, self.inner_lr)
-        with torch.no_grad():
-            state = inner.start(parameters, len(batch.support_x))
-            curve = [call_queries(network, state[0], batch)]
-            for _ in range(steps):
-                state, _ = inner.step(state, batch.support_x, batch.support_y)
-                curve.append(call_queries(network, state[0], batch))
-            return torch.stack(curve)
+        rates = dict.fromkeys(parameters, self.inner_lr)
+        return self._descent(network, kind, steps).predictions(parameters, rates, batch)
+
+    def _descent(self, network: nn.Module, kind: Kind, steps: int) -> Descent:
+        return Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
 
     def _rows(self, step: int, order: Tensor) -> Tensor:
         """The examples of one inner step: (tasks, batch) positions, going round and round through `order`."""
         examples = order.shape[1]
         places = torch.arange(step * self.batch, (step + 1) * self.batch, device=order.device) % examples
         return order[:, places]
-
-
-State = tuple[dict[str, Tensor], dict[str, Tensor], int]
-
-
-@dataclass(frozen=True)
-class _Adam:
-    """Adam with β1 = 0 on each task (Kingma & Ba, arXiv 1412.6980), as a function of its state."""
-
-    network: nn.Module
-    kind: Kind
-    lr: float
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-
-    def start(self, parameters: Mapping[str, Tensor], tasks: int) -> State:
-        own = {name: p.detach().expand(tasks, *p.shape) for name, p in parameters.items()}
-        return own, {name: torch.zeros_like(p) for name, p in own.items()}, 0
-
-    def step(self, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
-        """The next state, and each task's loss before it (tasks,)."""
-        parameters, squares, count = state
-        gradients, losses = self._gradients(parameters, x, y)
-        squares = {n: self.beta2 * squares[n] + (1 - self.beta2) * g * g for n, g in gradients.items()}
-        correction = 1 - self.beta2 ** (count + 1)
-        moved = {
-            n: parameters[n] - self.lr * g / ((squares[n] / correction).sqrt() + self.epsilon)
-            for n, g in gradients.items()
-        }
-        return (moved, squares, count + 1), losses
-
-    def _gradients(self, parameters: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        with torch.enable_grad():
-            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-            losses = task_losses(self.kind, call_tasks(self.network, leaves, x, {}), y)
-            gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        return dict(zip(leaves, gradients, strict=True)), losses.detach()
 
 
 def _in_turn(y: Tensor, kind: Kind) -> Tensor:
