@@ -1,6 +1,6 @@
 """How early a candidate's score can be trusted: Kendall's τ of cheap scores with the full meta-training, and the cost.
 
-    python -m nas.experiments.fidelity --path OMNIGLOT [--cells 60] [--out FILE.txt] [--plot FILE.png] [--json]
+    python -m nas.experiments.fidelity --path OMNIGLOT [--cells 60] [--any-size] [--out TXT] [--plot PNG] [--json]
 
 Under an hour on two otherwise idle processor cores. Finished trainings are lines of a file in the work folder, so it
 can be interrupted. The settings are in rungs/fidelity.toml.
@@ -114,6 +114,9 @@ def _found(options: argparse.Namespace) -> dict[str, Any] | None:
     series = settings.series[settings.reference.series]
     about = config(settings, series, options.path)
     configs.build(about).evaluator.tasks.check()
+    if options.any_size:
+        sizeless = settings.cells.model_copy(update={"parameters": None, "flops": None})
+        settings = settings.model_copy(update={"cells": sizeless})
     cells = draw_cells(about, settings.cells, options.cells or settings.cells.count)
     every = jobs(settings, cells, options.path)
     _tell(f"{len(every)} trainings of {len(cells)} cells on {options.workers} processes")
@@ -132,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m nas.experiments.fidelity", description=__doc__.splitlines()[0])
     parser.add_argument("--path", default="", help="where Omniglot is, as `tasks.path` of a config")
     parser.add_argument("--cells", type=whole(3), help="how many; else as the settings say")
+    parser.add_argument("--any-size", action="store_true", help="cells of all sizes, whatever the settings' limits")
     parser.add_argument("--workers", type=whole(1), default=os.cpu_count() or 1, help="processes of one thread each")
     parser.add_argument("--work", type=Path, default=Path("work-fidelity"), help="folder of finished trainings")
     parser.add_argument("--settings", type=Path, help="a TOML file in place of the one that comes with the package")

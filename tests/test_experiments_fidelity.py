@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import random
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +20,7 @@ from nas import config as configs
 from nas.errors import ConfigError, DataError
 from nas.experiments import fidelity
 from nas.experiments.rungs import ranking, report, settings, train
+from nas.space import sample
 
 CHANGES = {
     "count": "3",
@@ -214,11 +216,29 @@ def test_cells_are_different_within_the_limits_and_the_first_ones_stay(toy):
     assert sum(p.numel() for p in network.parameters()) == cells[0].parameters
 
 
+def test_cells_of_any_size_are_the_first_random_ones(toy):
+    loaded = settings.load(toy)
+    config = settings.config(loaded, loaded.series["anil"], "")
+    table = loaded.cells.model_copy(update={"parameters": None, "flops": None})
+    rng, space = random.Random(table.seed), configs.build(config).space
+    assert [cell.architecture for cell in train.draw_cells(config, table, 4)] == [sample(space, rng) for _ in range(4)]
+
+
+def test_any_size_sets_the_limits_aside(toy, tmp_path, capsys, monkeypatch):
+    narrow = tmp_path / "narrow.toml"
+    narrow.write_text(re.sub(r"parameters = .*", "parameters = [1, 2]", toy.read_text("utf-8")), "utf-8")
+    monkeypatch.setattr(train, "MOST_DRAWS", 20)
+    fidelity.main(["--settings", str(narrow), "--estimate", "--any-size"])
+    assert "minutes" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        fidelity.main(["--settings", str(narrow), "--estimate"])
+
+
 def test_limits_that_leave_nothing_are_explained(toy, monkeypatch):
     monkeypatch.setattr(train, "MOST_DRAWS", 20)
     loaded = settings.load(toy)
     table = loaded.cells.model_copy(update={"flops": [1, 2]})
-    with pytest.raises(ConfigError, match=r"of 20 random cells only 0 have .* \[1, 2\] FLOPs; widen"):
+    with pytest.raises(ConfigError, match=r"of 20 random cells only 0 are different and have .* \[1, 2\] FLOPs; widen"):
         train.draw_cells(settings.config(loaded, loaded.series["anil"], ""), table, 1)
 
 

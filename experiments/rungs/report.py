@@ -46,6 +46,7 @@ def document(settings: Settings, cells: Sequence[Cell], found: Found, *, draws: 
     sizes = {"parameters": parameters, "FLOPs": [cell.flops for cell in cells]}
     return {
         "cells": len(cells),
+        "cells_parameters": [min(parameters), max(parameters)],
         "reference": {
             "series": name,
             "steps": last,
@@ -84,10 +85,11 @@ def _reliability(
 
 def text(found: Mapping[str, Any]) -> str:
     """The table for people."""
-    about = found["reference"]
+    about, (smallest, largest) = found["reference"], found["cells_parameters"]
     lines = [
         f"Kendall's τ of cheap scores with the full meta-training ({about['series']}, {about['steps']:,} outer steps, "
-        f"{about['seconds']:.0f} s a cell), over {found['cells']} random cells. 95 % intervals over cells.",
+        f"{about['seconds']:.0f} s a cell), over {found['cells']} random cells of {smallest:,.0f} to {largest:,.0f} "
+        "parameters. 95 % intervals over cells.",
         f"Full accuracy: {_percent(about['lowest'])} to {_percent(about['best'])} %, median "
         f"{_percent(about['median'])}, standard deviation {_percent(about['spread'])} points; standard error over "
         f"tasks {_percent(about['tasks_stderr'])}.",

@@ -19,12 +19,15 @@ Limits = Annotated[list[Whole], Field(min_length=2, max_length=2)]
 
 
 class CellsTable(Table):
-    """Which cells: the first `count` random ones, drawn with `seed`, whose parameters and FLOPs are in the limits."""
+    """Which cells: the first `count` random ones, drawn with `seed`, whose parameters and FLOPs are in the limits.
+
+    Without limits cells of any size are taken.
+    """
 
     count: Annotated[int, Field(ge=3, le=10_000)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    parameters: Limits
-    flops: Limits
+    parameters: Limits | None = None
+    flops: Limits | None = None
 
 
 class ReferenceTable(Table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -93,8 +94,8 @@ def draw_cells(config: Config, table: CellsTable, count: int) -> list[Cell]:
         if _within(cell.parameters, table.parameters) and _within(cell.flops, table.flops):
             found.append(cell)
     raise ConfigError(
-        f"of {MOST_DRAWS} random cells only {len(found)} have {table.parameters} parameters and {table.flops} FLOPs; "
-        "widen these limits"
+        f"of {MOST_DRAWS} random cells only {len(found)} are different and have {table.parameters or 'any'} parameters "
+        f"and {table.flops or 'any'} FLOPs; widen these limits, or ask for fewer cells"
     )
 
 
@@ -172,6 +173,6 @@ def _rung(data: Mapping[str, Any]) -> Rung:
     return Rung(data["value"], tuple(data["per_task"]), data["seconds"])
 
 
-def _within(value: float, limits: Iterable[float]) -> bool:
-    low, high = limits
+def _within(value: float, limits: Iterable[float] | None) -> bool:
+    low, high = limits or (0, math.inf)
     return low <= value <= high
