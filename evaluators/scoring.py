@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,14 +34,10 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
 
     Raises NasError where labels leak (`check_no_leak`) or adaptation diverges (`check_finite`).
     """
-    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    device = next(iter(parameters.values())).device
     kind = family.shape.kind
-    parts, queries = [], []
-    for start in range(0, bank.count, chunk):
-        batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
-        predictions = learner.adapt(network, parameters, batch, kind, learner.steps)
-        check_finite(predictions, start)
+    parts, queries = list[Tensor](), list[Tensor]()
+    for predictions, batch in adaptations(network, family, learner, bank, steps=learner.steps, chunk=chunk):
+        check_finite(predictions, sum(part.shape[1] for part in parts))
         parts.append(task_values(predictions, batch.query_y, kind).double().cpu())
         queries.append(query_classes(predictions[-1], batch).cpu())
     values = torch.cat(parts, dim=1)
@@ -55,6 +52,18 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
         per_task=tuple(last.tolist()),
         per_class=_by_class(torch.cat(queries)),
     )
+
+
+def adaptations(
+    network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, steps: int, chunk: int
+) -> Iterator[tuple[Tensor, TaskBatch]]:
+    """Predictions (steps + 1, tasks, queries, outputs) after each inner step, and the batch, of at most `chunk` tasks
+    of the bank at once."""
+    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    device = next(iter(parameters.values())).device
+    for start in range(0, bank.count, chunk):
+        batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
+        yield learner.adapt(network, parameters, batch, family.shape.kind, steps), batch
 
 
 def check_finite(predictions: Tensor, first: int) -> None:

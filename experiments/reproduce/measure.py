@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nas import config as configs
 from nas.architecture import Architecture
 from nas.evaluators.devices import device_of, reproducible
-from nas.evaluators.scoring import check_no_leak, task_values
+from nas.evaluators.scoring import adaptations, check_no_leak, task_values
 from nas.protocols import Bank, Learner, Measurer, TaskFamily
 from nas.space import sample
 
@@ -114,14 +114,11 @@ def curves(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank,
 
     Raises NasError where labels leak.
     """
-    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    device = next(iter(parameters.values())).device
     kind = family.shape.kind
-    parts = []
-    for start in range(0, bank.count, chunk):
-        batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
-        predictions = learner.adapt(network, parameters, batch, kind, steps)
-        parts.append(task_values(predictions, batch.query_y, kind).double().cpu())
+    parts = [
+        task_values(predictions, batch.query_y, kind).double().cpu()
+        for predictions, batch in adaptations(network, family, learner, bank, steps=steps, chunk=chunk)
+    ]
     values = torch.cat(parts, dim=1)
     if kind == "classification":
         check_no_leak(values[0], family.shape.num_outputs)
