@@ -49,7 +49,7 @@ def check(target: str, task: TaskShape) -> str:
     _, error = attempt(check_space, space, task=task, samples=SAMPLES, builds=BUILDS)
     number = None
     if error is None:
-        number, error = attempt(_size, space)
+        number, error = attempt(count, space)
     if error is not None:
         text = str(error) if isinstance(error, AssertionError) else reason(error)
         raise SpaceError(f"space {space.name!r} is not sound: {text}")
@@ -57,11 +57,3 @@ def check(target: str, task: TaskShape) -> str:
         f"{space.name}: sound. {SAMPLES} architectures decided, replayed and mutated, {BUILDS} built and "
         f"differentiated on inputs {task.input_shape}; {number} architectures in all."
     )
-
-
-def _size(space: SearchSpace) -> str:
-    try:
-        size = count(space)
-    except OverflowError:
-        return "more than 1e308"
-    return f"{size.value:,.0f}" if size.exact else f"about {size.value:.3g} ± {1.96 * size.stderr:.1g}"
