@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import registry
+from . import own, registry
 from .errors import ConfigError, nearest, shown
 from .fidelity import ONE_RUNG, Fidelity
 from .protocols import Controller, Measurer, SearchSpace
@@ -111,6 +111,11 @@ class Config(Table):
         return self.model_dump(mode="json")
 
     @property
+    def files(self) -> dict[str, str]:
+        """The texts of the files of a person's own that the config names, by path. Raises ConfigError as they do."""
+        return own.texts(_name_and_options(table)[0] for table in (self.space, self.final.baseline))
+
+    @property
     def final_budget(self) -> int:
         return self.final.budget or self.evaluator.budget
 
@@ -144,20 +149,25 @@ class KeyFault(ConfigError):
         self.path = tuple(path)
 
 
-def load(source: str | None, overrides: Sequence[str] = ()) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, and applies `KEY=VALUE` overrides.
+def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None = None) -> Config:
+    """Reads a TOML file, or a shipped experiment by its name, puts `space`, with its default options, in place of its
+    space, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
     where, text = _read(QUICK_START if source is None else source)
     data = _parse(where, text)
+    if space is not None:
+        data["space"] = {"name": space}
     for override in overrides:
         _override(data, override)
     try:
-        config = from_json(data)
+        config = _with_paths(from_json(data))
         build(config)
     except KeyFault as error:
-        raise ConfigError(f"{_place(where, text, error.path, overrides)}: {error}") from None
+        place = _place(where, text, error.path, overrides)
+        by_option = space is not None and error.path[:1] == ("space",) and not place.startswith("--set")
+        raise ConfigError(f"{'--space' if by_option else place}: {error}") from None
     return config
 
 
@@ -220,6 +230,18 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
         named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
         places = [(found.start(), option) for option, found in named.items() if found]
         raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
+
+
+def _with_paths(config: Config) -> Config:
+    """The config with absolute paths of a person's own spaces, for it is read again in whatever folder."""
+    space = config.space.model_copy(update={"name": own.absolute(config.space.name)})
+    baseline = config.final.baseline
+    if isinstance(baseline, str):
+        baseline = own.absolute(baseline)
+    else:
+        baseline = baseline.model_copy(update={"name": own.absolute(baseline.name)})
+    final = config.final.model_copy(update={"baseline": baseline})
+    return config.model_copy(update={"space": space, "final": final})
 
 
 def _name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from . import own
 from .errors import ConfigError, NasError, nearest, shown
 from .executors.attempt import attempt, reason
 
@@ -67,9 +68,10 @@ def names(room: Room) -> list[str]:
 
 
 def find(room: Room, name: str) -> type[Any]:
-    """The class of a name; built-in names come before entry points.
+    """The class of a name; built-in names come before entry points. A space may be a person's own, FILE.py:NAME.
 
-    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point that cannot be loaded.
+    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point or a file that cannot be
+    loaded.
     """
     if name in BUILT_IN[room]:
         module, _, attribute = BUILT_IN[room][name].partition(":")
@@ -78,7 +80,10 @@ def find(room: Room, name: str) -> type[Any]:
     for point in _points(room):
         if point.name == name:
             return _load(point)
-    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}")
+    if room == "space" and own.is_own(name):
+        return own.find(name)
+    or_own = ", or a class of yours as FILE.py:NAME" if room == "space" else ""
+    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{or_own}")
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
@@ -102,6 +107,8 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     made, error = attempt(cls, **given, **checked)
     if error is not None:
         raise error if isinstance(error, NasError) else ConfigError(f"{room} {name!r} cannot be made: {reason(error)}")
+    if room == "space" and not isinstance(attempt(getattr, made, "name")[0], str):
+        raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made
 
 
