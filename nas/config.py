@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from . import own, registry
+from .constraints import Constrained
 from .errors import ConfigError, nearest, shown
 from .fidelity import ONE_RUNG, Fidelity
-from .protocols import Controller, Measurer, SearchSpace
+from .protocols import Controller, Cost, Costed, Measurer, SearchSpace
 from .toml_text import DEEPEST, override, parse, place
 
 QUICK_START = "quickstart"
@@ -60,6 +63,40 @@ class FidelityTable(Table):
     eta: Annotated[int, Field(ge=2, le=1000)] = 3
 
 
+def _limits(given: Any) -> float | list[float]:
+    limits = [0, given] if isinstance(given, int | float) else given
+    numbers = isinstance(limits, list) and [n for n in limits if type(n) in (int, float) and 0 <= n < math.inf]
+    if isinstance(given, bool) or not numbers or len(limits) != 2 or numbers != limits or limits[0] > limits[1]:
+        raise PydanticCustomError("limits", "Input should be the most, or [least, most]: numbers from 0")
+    return [float(n) for n in limits] if given is limits else float(given)
+
+
+Limits = Annotated[float | list[float], PlainValidator(_limits)]
+
+
+class ConstraintsTable(Table):
+    """What a candidate's network may cost: the most, or [least, most]. What lies outside is never proposed.
+
+    parameters  learned numbers
+    flops       of one input's forward pass
+    latency_ms  milliseconds of it on this machine's device, which makes a search one that only its own resume repeats
+    """
+
+    parameters: Limits | None = None
+    flops: Limits | None = None
+    latency_ms: Limits | None = None
+
+    @property
+    def limits(self) -> dict[Cost, tuple[float, float]]:
+        given = {"parameters": self.parameters, "flops": self.flops, "latency_ms": self.latency_ms}
+        limits: dict[Cost, tuple[float, float]] = {}
+        for cost in get_args(Cost):
+            value = given[cost]
+            if value is not None:
+                limits[cost] = (value[0], value[1]) if isinstance(value, list) else (0.0, value)
+        return limits
+
+
 class SearchTable(Table):
     """How much is searched and where.
 
@@ -74,6 +111,7 @@ class SearchTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
     fidelity: FidelityTable | None = None
+    constraints: ConstraintsTable | None = None
 
 
 class FinalTable(Table):
@@ -130,9 +168,11 @@ class Config(Table):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a config stands for. The baseline's evaluator is the evaluator with another space."""
+    """What a config stands for. The baseline's evaluator is the evaluator with another space. `limited` is the space
+    within search.constraints, which the controller proposes from; without constraints it is the space."""
 
     space: SearchSpace
+    limited: SearchSpace
     controller: Controller
     evaluator: Measurer
     baseline: SearchSpace
@@ -178,8 +218,9 @@ def from_json(data: object) -> Config:
         raise _explained(error) from None
 
 
-def build(config: Config) -> Parts:
-    """Makes the components. Raises ConfigError for an unknown name or option, or a value that is refused."""
+def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Parts:
+    """Makes the components; `costs` is where those of search.constraints are kept (`nas.constraints`). Raises
+    ConfigError for an unknown name or option, or a value that is refused."""
     final, search, evaluator = config.final, config.search, config.evaluator
     _check_rungs(config)
     space = _made("space", config.space, "space")
@@ -195,10 +236,13 @@ def build(config: Config) -> Parts:
         "learner": _made("learner", evaluator.learner, "evaluator", "learner"),
         "device": search.device,
     }
+    measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
+    limited = _limited(config, space, measurer, costs)
     return Parts(
         space=space,
-        controller=_made("controller", config.controller, "controller", space=space, seed=search.seed),
-        evaluator=_made("evaluator", evaluator, "evaluator", space=space, **given),
+        limited=limited,
+        controller=_made("controller", config.controller, "controller", space=limited, seed=search.seed),
+        evaluator=measurer,
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
     )
@@ -208,6 +252,21 @@ def shipped() -> list[str]:
     """The names of the experiments that come with the package."""
     folder = files("nas.experiments")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _limited(
+    config: Config, space: SearchSpace, evaluator: Any, costs: MutableMapping[str, float] | None
+) -> SearchSpace:
+    table = config.search.constraints
+    if table is None or not table.limits:
+        return space
+    if not isinstance(evaluator, Costed):
+        raise KeyFault(
+            f"evaluator {config.evaluator.name!r} does not tell what a network costs (nas.protocols.Costed), as "
+            "search.constraints need; leave them out",
+            ("search", "constraints"),
+        )
+    return Constrained(space, table.limits, evaluator, costs)
 
 
 def _check_rungs(config: Config) -> None:

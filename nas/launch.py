@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from . import own, runs
 from .architecture import Architecture, Trial
 from .config import QUICK_START, Config, Parts, build, load
+from .constraints import StoredCosts
 from .deliver import write_report
 from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
@@ -95,13 +96,15 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     with _executor(config) as executor:
         _try_out(parts, executor)
         with runs.create(run, config) as store:
-            return _carry_out(run, store, config, parts, executor, progress)
+            return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
 
 def resume(run: Run, progress: Progress) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is. Raises NasError as `start` does."""
     with Store.open(run.store_path) as store:
-        config, parts = runs.config_of(store), runs.parts_of(store)
+        runs.check_files(store)
+        config = runs.config_of(store)
+        parts = build(config, StoredCosts(store))
         with _executor(config) as executor:
             if store.get("final") is None:
                 # Else data that is missing today would be stored as candidates that failed.
@@ -192,7 +195,7 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 
 def _try_out(parts: Parts, executor: Executor) -> None:
     """Has a worker check device and data, draw tasks and build a network of each space. Raises NasError."""
-    for space, evaluator in ((parts.space, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
+    for space, evaluator in ((parts.limited, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
         error = _trouble(space, evaluator, executor)
         if isinstance(error, NasError):
             raise error

@@ -114,9 +114,14 @@ def config_of(store: Store) -> Config:
         raise StoreError(f"{store.path} holds no config of this version of adaptnas: {error}") from error
 
 
-def parts_of(store: Store) -> Parts:
-    """What a run's config stands for. Raises ConfigError where a file of a person's own is gone or has changed."""
+def check_files(store: Store) -> None:
+    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed."""
     own.check_unchanged(store.meta.get("files", {}))
+
+
+def parts_of(store: Store) -> Parts:
+    """What a run's config stands for, to look at its results. Raises ConfigError as `check_files` does."""
+    check_files(store)
     return configs.build(config_of(store))
 
 

@@ -89,7 +89,7 @@ def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
 
 def sample(space: SearchSpace, rng: random.Random) -> Architecture:
     """A random architecture, each choice uniform over its options; rejected ones are drawn again."""
-    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1], "sample")
+    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1])
 
 
 def replay(space: SearchSpace, architecture: Architecture) -> Any:
@@ -309,14 +309,17 @@ def _kept_or(kept: Mapping[str, int], otherwise: Pick) -> Pick:
     return pick
 
 
-def _first_allowed(space: SearchSpace, draw: Callable[[], Architecture], what: str) -> Architecture:
+def _first_allowed(space: SearchSpace, draw: Callable[[], Architecture]) -> Architecture:
     reason = ""
     for _ in range(MAX_TRIES):
         try:
             return draw()
         except Rejected as error:
             reason = str(error)
-    raise SpaceError(f"space {space.name!r} rejected {MAX_TRIES} in a row ({what}); the last reason: {reason}")
+    raise SpaceError(
+        f"no allowed architecture found in {MAX_TRIES} draws: space {space.name!r} rejected {MAX_TRIES} in a row; "
+        f"the last reason: {reason}"
+    )
 
 
 def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]:

@@ -407,8 +407,8 @@ def test_numbers_of_a_toy_run_are_finite(finished):
 def main(folder: Path) -> None:
     """The command `nas`, with candidates that wait at the gate in a folder."""
 
-    def gated_parts(config: Config) -> Parts:
-        parts = build(config)
+    def gated_parts(config: Config, *costs: Any) -> Parts:
+        parts = build(config, *costs)
         waits: Any = Gated(folder, parts.evaluator.tasks, parts.evaluator.learner)
         return replace(parts, evaluator=waits, baseline_evaluator=waits)
 
