@@ -286,7 +286,7 @@ def test_a_search_of_an_unsound_space_refuses_to_start(place, nas, monkeypatch, 
     status, out, err = nas("search", "toy.toml", "--space", "unsound.py:Mine", "--name", "unsound")
     assert (status, out) == (2, "")
     assert part in err
-    assert "unsound.py:1" in err
+    assert "unsound.py:" in err
     assert "Traceback" not in err
     assert [path for path in sorted(place.rglob("*")) if "__pycache__" not in path.parts] == [
         path for path in before if "__pycache__" not in path.parts
