@@ -210,13 +210,14 @@ def _contracted(cell: _Plain, order: Sequence[int]) -> tuple[list[list[str]], li
     identity = {node for node in order if ops[node] in IDENTITY and joins[node] == "add"}
     terms: dict[int, dict[int, int]] = {}
     for node in order:
-        terms[node] = own = {}
+        own: dict[int, int] = {}
         for before, count in cell.inputs[node].items():
             if before not in terms:  # dead
                 continue
             through = before in identity and (joins[node] == "add" or sum(terms[before].values()) == 1)
             for term, times in terms[before].items() if through else ((before, 1),):
                 own[term] = own.get(term, 0) + times * count
+        terms[node] = own
     used = {term for node in order if node not in identity for term in terms[node]}
     kept = [node for node in order if node not in identity or node in used]
     index = {node: i for i, node in enumerate(kept)}
