@@ -34,8 +34,8 @@ class NasBench201:
 
     Dong & Yang, arXiv 2001.00326. The skeleton: a 3×3 convolution; three stages of cells with `width`, 2 · `width` and
     4 · `width` channels; a residual block of stride 2 between stages; a spatial mean and a linear head. The published
-    networks have 5 cells a stage; with one they are small enough to be meta-trained. Sides that are odd are halved
-    upwards (the paper's are even).
+    networks have a width of 16 and 5 cells a stage; the defaults are small enough to be meta-trained. Sides that are
+    odd are halved upwards (the paper's are even).
 
     width      channels of the first stage
     cells      cells a stage
@@ -43,7 +43,7 @@ class NasBench201:
                input does not reach their output are rejected, and operations without an effect are left out
     """
 
-    width: int = 16
+    width: int = 8
     cells: int = 1
     published: bool = False
     name = "nas-bench-201"
