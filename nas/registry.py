@@ -21,6 +21,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
         "mlp": "nas.search_spaces.mlp:Mlp",
+        "nas-bench-101": "nas.search_spaces.nas_bench_101:NasBench101",
         "nas-bench-201": "nas.search_spaces.nas_bench_201:NasBench201",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",
