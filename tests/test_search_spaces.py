@@ -66,7 +66,7 @@ def test_no_running_statistics(name):
     assert list(network.buffers()) == []
 
 
-@pytest.mark.parametrize("name", ["few-shot-cell", "conv4", "nas-bench-201"])
+@pytest.mark.parametrize("name", ["few-shot-cell", "conv4", "nas-bench-101", "nas-bench-201"])
 @pytest.mark.parametrize("shape", [(5,), (28, 28), (1, 2, 28, 28)])
 def test_inputs_that_are_not_images_are_refused(name, shape):
     space = registry.create("space", name, {})
