@@ -72,6 +72,9 @@ class Quiet:
             self._heard()
         self.measuring = done < of
 
+    def exhausted(self) -> None:
+        self._heard()
+
     def stopping(self) -> None:
         self.stops += 1
 
