@@ -98,9 +98,7 @@ class TerminalProgress:
         assert self._task is not None
         found = int(self._bar.tasks[self._task].completed)
         repeats = f", {_repeats(self._repeats)}" if self._repeats else ""
-        self._say(
-            f"the controller proposes nothing new: the search ends with {found} of {self._of} candidates{repeats}"
-        )
+        self._say(f"the controller proposes nothing new: {found} of {self._of} candidates{repeats}")
 
     def stopping(self) -> None:
         self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
@@ -200,12 +198,13 @@ def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False, 
 def progress_text(summary: Mapping[str, Any]) -> str:
     """How far a run's summary says that its search has come, and what it cost."""
     config = summary["config"]
-    finished = [t for t in summary["trials"] if t["state"] != "pending" and t["repeats"] is None]
+    new = [t for t in summary["trials"] if t["repeats"] is None]
+    finished = [t for t in new if t["state"] != "pending"]
     lowest = min((t["budget"] for t in summary["trials"]), default=0)
     candidates = sum(t["budget"] == lowest for t in finished)
     text = f"{candidates} of {config['search']['trials']} candidates"
-    if summary["repeats"]:
-        text += f", {_repeats(summary['repeats'])}"
+    if len(new) < len(summary["trials"]):
+        text += f", {_repeats(len(summary['trials']) - len(new))}"
     if config["search"]["fidelity"] is None:
         return text
     full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
