@@ -76,13 +76,12 @@ def live(graph: nx.DiGraph) -> nx.DiGraph:
 def canonical(graph: nx.DiGraph) -> str:
     """A text that two cells have in common exactly when they are the same labelled graph up to the names of nodes and
     weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed,
-    and their attributes as a whole are equal. Raises SpaceError for attributes that JSON does not have."""
+    and the attributes of the graphs themselves (`graph.graph`, JSON values) are equal."""
     labels, feeds = _contracted(live(graph))
-    form = [*_Labelling(labels, feeds).least(), *([graph.graph] if graph.graph else [])]
-    try:
-        return json.dumps(form, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    except TypeError as error:
-        raise SpaceError(f"the attributes of a graph, {graph.graph}, are no JSON values: {error}") from error
+    form: list[object] = [*_Labelling(labels, feeds).least()]
+    if graph.graph:
+        form.append(sorted(graph.graph.items()))
+    return json.dumps(form, separators=(",", ":"), ensure_ascii=False)
 
 
 def to_dot(graph: nx.DiGraph) -> str:

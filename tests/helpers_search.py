@@ -166,7 +166,8 @@ def main(path: Path, how: str, extra: str) -> None:
     """Searches, or resumes, and writes the number of each acknowledged trial to standard output.
 
     how: 'inline' or 'processes'; 'stuck': with evaluators that never end, and say so in the named pipe `extra`;
-    'statement': inline, by rungs, with repeats, killed by itself when SQLite is about to run its statement number `extra`.
+    'statement': inline, by rungs, with repeats, killed by itself when SQLite is about to run its statement number
+    `extra`.
     """
     store = Store.open(path) if path.exists() else Store.create(path, {})
     if how == "statement":

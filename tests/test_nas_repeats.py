@@ -121,7 +121,7 @@ def test_equal_cells_of_another_width_depth_or_reduction_are_other_networks():
     )
 
 
-def test_attributes_of_a_graph_belong_to_its_canonical_form_and_must_be_json():
+def test_attributes_of_a_graph_belong_to_its_canonical_form():
     def cell(**attributes: Any) -> nx.DiGraph:
         graph = nx.DiGraph(**attributes)
         graph.add_node(0, op="input")
@@ -132,8 +132,6 @@ def test_attributes_of_a_graph_belong_to_its_canonical_form_and_must_be_json():
     forms = [canonical(cell(**a)) for a in ({}, {"width": 8}, {"width": 16}, {"depth": 8}, {"width": 8, "depth": 2})]
     assert len(set(forms)) == 5
     assert canonical(cell(width=8, depth=(1, 2))) == canonical(cell(depth=[1, 2], width=8))
-    with pytest.raises(SpaceError, match=r"attributes of a graph, \{'width': \{8\}\}, are no JSON values"):
-        canonical(cell(width={8}))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +140,7 @@ def test_attributes_of_a_graph_belong_to_its_canonical_form_and_must_be_json():
         (lambda self, spec: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda self, spec: None, "AttributeError"),
         (lambda self, spec: nx.DiGraph([(0, 1), (1, 0)]), "SpaceError: the graph of a cell has a cycle"),
-        (lambda self, spec: nx.DiGraph(spec=object()), "no JSON values"),
+        (lambda self, spec: nx.DiGraph(spec=object()), "not JSON serializable"),
         (None, "not callable"),
     ],
 )
@@ -299,8 +297,9 @@ def test_scores_of_another_budget_or_seed_are_not_this_searchs(store: Store):
 
 @pytest.mark.parametrize("make", [Chain, lambda: Chain(batch=3)])
 def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], Any], tmp_path: Path):
+    options = {**HALVES, **FEW, "trials": 7}
     with Store.create(tmp_path / "unbroken.sqlite", {}) as store:
-        assert run_toy(store, controller=make(), **HALVES, **FEW) == "done"
+        assert run_toy(store, controller=make(), **options) == "done"
         expected, told, promoted = store.trials(), store.told(), store.promoted()
     check_repeats(expected, promoted)
     assert len(evaluated(expected)) < len(expected)
@@ -309,10 +308,10 @@ def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: C
         path = tmp_path / f"{count}.sqlite"
         stopping = {"on_trial": seen.append, "stop": lambda seen=seen, count=count: len(seen) >= count}
         with Store.create(path, {}) as store:
-            assert run_toy(store, controller=make(), **stopping, **HALVES, **FEW) == "interrupted"
+            assert run_toy(store, controller=make(), **stopping, **options) == "interrupted"
             assert len(store.trials()) == count
         with Store.open(path) as store:
-            assert run_toy(store, controller=make(), **HALVES, **FEW) == "done"
+            assert run_toy(store, controller=make(), **options) == "done"
             assert store.trials() == expected
             assert store.told() == told
 

@@ -228,11 +228,12 @@ def test_refuses_other_programs_and_versions(path: Path) -> None:
     assert path.read_bytes() == data
     path.unlink()
     filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
-    connection.close()
-    with pytest.raises(StoreError, match=rf"schema version {SCHEMA + 1}, but this program reads version {SCHEMA}; use"):
-        Store.open(path)
+    for other in (SCHEMA - 1, SCHEMA + 1):
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {other}")
+        connection.close()
+        with pytest.raises(StoreError, match=rf"schema version {other}, but this program reads version {SCHEMA}; use"):
+            Store.open(path)
 
 
 def test_a_cut_file_is_refused(path: Path, tmp_path: Path) -> None:
