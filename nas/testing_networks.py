@@ -38,11 +38,12 @@ def check_networks(space: SearchSpace, task: TaskShape, *, samples: int = 300, b
             # One pair for each choice: most are of dead parts, and what the graph forgets must not hide among them.
             changed = sorted(name for name in one.picks.keys() & other.picks if one.picks[name] != other.picks[name])
             pairs.setdefault(tuple(changed), (one, other))
-    for changed, (one, other) in rng.sample(sorted(pairs.items(), key=lambda pair: pair[0]), min(builds, len(pairs))):
+    chosen = rng.sample(sorted(pairs), min(builds, len(pairs)))
+    for names, (one, other) in ((names, pairs[names]) for names in chosen):
         difference = _difference(space, one, other, task, seed)
         if difference:
             raise AssertionError(
-                f"the graph does not change with {' and '.join(map(repr, changed))}, but the network does: "
+                f"the graph does not change with {' and '.join(map(repr, names))}, but the network does: "
                 f"{difference}; tell them apart in `graph`, if need be by an attribute of the whole, "
                 f"nx.DiGraph(width=16). Seen at {dict(one.picks)}"
             )

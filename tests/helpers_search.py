@@ -56,6 +56,8 @@ class FewNetworks(Bits):
 
 FEW: dict[str, Any] = {"space": FewNetworks()}
 """Options of a search in which many proposals are repeats."""
+AT_ONCE = 38
+"""A seed of `Chain` whose second proposal there repeats the first."""
 
 
 class Chain:
@@ -179,7 +181,7 @@ def main(path: Path, how: str, extra: str) -> None:
     evaluator = Stuck(extra) if how == "stuck" else Toy()
     with store, executor:
         acknowledge = lambda trial: os.write(1, f"{trial.number}\n".encode())  # noqa: E731
-        rungs = {**HALVES, **FEW} if how == "statement" else {}
+        rungs = {**HALVES, **FEW, "controller": Chain(AT_ONCE)} if how == "statement" else {}
         run_toy(store, executor=executor, evaluator=evaluator, workers=workers, on_trial=acknowledge, **rungs)
 
 

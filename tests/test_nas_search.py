@@ -18,7 +18,7 @@ from typing import Any
 
 import helpers_search
 import pytest
-from helpers_search import FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
+from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
 
 from nas.architecture import Architecture, Score, Trial
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
@@ -176,14 +176,14 @@ def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path, store: Store) 
     assert store.trials() == expected
 
 
-@pytest.mark.parametrize("where", ["propose", "promote", "finish", "tell", "on_trial"])
+@pytest.mark.parametrize("where", ["propose", "repeat", "promote", "finish", "tell", "on_trial"])
 @pytest.mark.parametrize("count", range(4))
 def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tmp_path: Path, store: Store) -> None:
     """The step is done, then the process 'dies': a fresh controller and the store continue."""
     with Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
-        run_toy(whole, **HALVES)
+        run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
         expected = whole.trials()
-    controller, left = Chain(), iter(range(count))
+    controller, left = Chain(AT_ONCE), iter(range(count))
 
     class Died(BaseException):
         pass
@@ -202,10 +202,10 @@ def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tm
         target: Any = controller if where == "tell" else store
         setattr(target, where, then_die(getattr(target, where)))
     with pytest.raises(Died):
-        run_toy(store, controller=controller, on_trial=on_trial, **HALVES)
+        run_toy(store, controller=controller, on_trial=on_trial, **HALVES, **FEW)
     store.close()
     with Store.open(store.path) as again:
-        run_toy(again, **HALVES)
+        run_toy(again, **HALVES, **FEW, controller=Chain(AT_ONCE))
         assert again.trials() == expected
 
 
@@ -459,8 +459,8 @@ def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
     with Store.open(path) as store, Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
         assert store.promoted()
         assert len(evaluated(store.trials())) < len(store.trials())
-        run_toy(store, **HALVES, **FEW)
-        run_toy(whole, **HALVES, **FEW)
+        run_toy(store, **HALVES, **FEW, controller=Chain(AT_ONCE))
+        run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
         assert store.trials() == whole.trials()
         assert store.told() == whole.told()
 
