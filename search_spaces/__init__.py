@@ -4,5 +4,6 @@ from .baselines import Conv4, Mlp40
 from .darts import Darts
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
+from .nasnet import NasNet
 
-__all__ = ["Conv4", "Darts", "FewShotCell", "Mlp", "Mlp40"]
+__all__ = ["Conv4", "Darts", "FewShotCell", "Mlp", "Mlp40", "NasNet"]
