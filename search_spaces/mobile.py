@@ -46,7 +46,7 @@ class Mobile:
     """Inverted bottlenecks as in MobileNetV3 (Howard et al., arXiv 1905.02244, sections 3 and 5), ProxylessNAS (Cai et
     al., arXiv 1812.00332) and Once-for-All (Cai et al., arXiv 1908.09791).
 
-    With kernels 3, 5, 7, expansions 3, 4, 6, depths 2 to 4 and five stages it is the space that section 3.1 of
+    With kernels 3, 5, 7, expansions 3, 4, 6, depths 2 to 4 and five stages it is the space that section 3.2 of
     Once-for-All counts: ((3·3)² + (3·3)³ + (3·3)⁴)^5 = 7371^5 ≈ 2 · 10^19; resolutions are not searched. In general
     each stage has the sum over its depths of (kernels · expansions · gates)^depth ways, and their product is taken
     times the width multipliers. Beside the paper's, widths are multiples of 4, and the pool before the head is to 3×3.

@@ -49,7 +49,7 @@ def closed_form(space):
 
 
 def test_with_the_options_of_once_for_all_it_has_the_published_number_of_architectures():
-    """Section 3.1: ((3·3)² + (3·3)³ + (3·3)⁴)^5 ≈ 2 · 10^19."""
+    """Section 3.2: ((3·3)² + (3·3)³ + (3·3)⁴)^5 ≈ 2 · 10^19."""
     assert closed_form(ONCE_FOR_ALL) == ((3 * 3) ** 2 + (3 * 3) ** 3 + (3 * 3) ** 4) ** 5 == 7371**5
     assert pytest.approx(2e19, rel=0.1) == 7371**5
 
