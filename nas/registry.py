@@ -20,7 +20,10 @@ Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
+        "darts": "nas.search_spaces.darts:Darts",
         "mlp": "nas.search_spaces.mlp:Mlp",
+        "mobile": "nas.search_spaces.mobile:Mobile",
+        "nasnet": "nas.search_spaces.nasnet:NasNet",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",
     },
