@@ -20,6 +20,7 @@ Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
+        "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
         "mlp": "nas.search_spaces.mlp:Mlp",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",

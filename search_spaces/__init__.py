@@ -1,7 +1,8 @@
 """What can be searched. One module a space; `nas.registry` finds them by name."""
 
 from .baselines import Conv4, Mlp40
+from .conv_chain import ConvChain
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
 
-__all__ = ["Conv4", "FewShotCell", "Mlp", "Mlp40"]
+__all__ = ["Conv4", "ConvChain", "FewShotCell", "Mlp", "Mlp40"]
