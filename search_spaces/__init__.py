@@ -4,5 +4,6 @@ from .baselines import Conv4, Mlp40
 from .conv_chain import ConvChain
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
+from .recurrent_cell import RecurrentCell
 
-__all__ = ["Conv4", "ConvChain", "FewShotCell", "Mlp", "Mlp40"]
+__all__ = ["Conv4", "ConvChain", "FewShotCell", "Mlp", "Mlp40", "RecurrentCell"]
