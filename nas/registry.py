@@ -22,6 +22,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
         "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
         "recurrent-cell": "nas.search_spaces.recurrent_cell:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer:Transformer",
         "mlp": "nas.search_spaces.mlp:Mlp",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",

@@ -5,5 +5,6 @@ from .conv_chain import ConvChain
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
 from .recurrent_cell import RecurrentCell
+from .transformer import Transformer
 
-__all__ = ["Conv4", "ConvChain", "FewShotCell", "Mlp", "Mlp40", "RecurrentCell"]
+__all__ = ["Conv4", "ConvChain", "FewShotCell", "Mlp", "Mlp40", "RecurrentCell", "Transformer"]

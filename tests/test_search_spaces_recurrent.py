@@ -255,8 +255,9 @@ def test_long_series_have_longer_steps(length, steps, per_step):
 def test_the_diagram_of_the_example():
     diagram = RecurrentCell(base=2).graph(EXAMPLE)
     assert set(live(diagram)) == set(diagram)
-    ops = "input:x input:h input:c add tanh elem_mult relu add relu elem_mult sigmoid output:h output:c".split()
-    assert sorted(op for _, op in diagram.nodes(data="op")) == sorted([*ops, *["linear 5"] * 4])
+    ends = ["input:x", "input:h", "input:c", "output:h", "output:c"]
+    merging = ["add", "tanh", "elem_mult", "relu", "add", "relu", "elem_mult", "sigmoid"]
+    assert sorted(op for _, op in diagram.nodes(data="op")) == sorted(ends + merging + ["linear 5"] * 4)
     assert list(diagram.predecessors("new c")) == ["node1.before"]
     assert list(diagram.predecessors("new h")) == ["node2"]
     assert set(diagram.predecessors("inject.before")) == {"node0", "c"}
