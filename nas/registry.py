@@ -21,6 +21,9 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
         "darts": "nas.search_spaces.darts:Darts",
+        "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
+        "recurrent-cell": "nas.search_spaces.recurrent_cell:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer:Transformer",
         "mlp": "nas.search_spaces.mlp:Mlp",
         "mobile": "nas.search_spaces.mobile:Mobile",
         "nasnet": "nas.search_spaces.nasnet:NasNet",

@@ -1,10 +1,24 @@
 """What can be searched. One module a space; `nas.registry` finds them by name."""
 
 from .baselines import Conv4, Mlp40
+from .conv_chain import ConvChain
 from .darts import Darts
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
 from .mobile import Mobile
 from .nasnet import NasNet
+from .recurrent_cell import RecurrentCell
+from .transformer import Transformer
 
-__all__ = ["Conv4", "Darts", "FewShotCell", "Mlp", "Mlp40", "Mobile", "NasNet"]
+__all__ = [
+    "Conv4",
+    "ConvChain",
+    "Darts",
+    "FewShotCell",
+    "Mlp",
+    "Mlp40",
+    "Mobile",
+    "NasNet",
+    "RecurrentCell",
+    "Transformer",
+]

@@ -25,11 +25,12 @@ from nas.testing_networks import check_networks
 
 IMAGES = TaskShape((1, 28, 28), 5)
 NUMBERS = TaskShape((1,), 1, "regression")
+SERIES = TaskShape((2, 16), 3)
 SMALL = TaskShape((2, 8, 8), 3)
 
 
 def fitting(name):
-    return NUMBERS if name.startswith("mlp") else IMAGES
+    return {"mlp": NUMBERS, "mlp40": NUMBERS, "recurrent-cell": SERIES}.get(name, IMAGES)
 
 
 @pytest.fixture(autouse=True)
