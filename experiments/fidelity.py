@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from nas import config as configs
+from nas.errors import NasError
 
 from .arguments import explained, output, whole
 from .benchmarks.search_overhead import machine
@@ -83,6 +85,8 @@ def run(every: Sequence[Job], file: Path, workers: int) -> dict[str, dict[str, R
                 done = sum(job.steps for future, job in waiting.items() if future.done())
                 minutes = (time.perf_counter() - began) * (steps / done - 1) / 60
                 _tell(f"{count}/{len(left)} trainings, about {minutes:.0f} min left")
+        except BrokenProcessPool:
+            raise NasError("a worker process was ended, as when memory runs out; the same command goes on") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():  # or they would finish what was handed out to them

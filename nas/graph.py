@@ -7,6 +7,8 @@ node `join`     how inputs are put together instead of added, such as 'concat' (
 node `weights`  an id; nodes of the same id share their parameters
 edge `count`    how often the value goes in (x + x is not x), 1 where absent; a MultiDiGraph's parallel edges count too
 edge `op`       an operation on the edge, as in NAS-Bench-201 (arXiv 2001.00326); `edges_to_nodes` gives it a node
+
+Attributes of the graph as a whole say what else makes the network, such as DiGraph(width=16, num_cells=3).
 """
 
 from __future__ import annotations
@@ -67,11 +69,8 @@ def live(graph: nx.DiGraph) -> nx.DiGraph:
 
 def canonical(graph: nx.DiGraph) -> str:
     """A text that two cells have in common exactly when they are the same labelled graph up to the names of nodes and
-    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed.
-
-    What tells networks of one cell apart, such as their width, are attributes of the graph itself (`graph.graph`).
-    They are part of the text; their values are plain JSON.
-    """
+    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed,
+    and the attributes of the graphs themselves (`graph.graph`, JSON values) are equal."""
     cell = _plain(graph)
     labels, feeds = _contracted(cell, _live(cell))
     form: list[object] = [*Labelling(labels, feeds).least()]

@@ -61,7 +61,13 @@ class Bank:
 
 
 class SearchSpace(Protocol):
-    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network."""
+    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network.
+
+    A space may also draw: `graph(spec)` returns a networkx.DiGraph as `nas.graph` describes it. Then it must tell apart
+    all that `build` makes apart, for a search evaluates architectures of equal `nas.graph.canonical` once. What is not
+    in the cell are attributes of the graph as a whole, JSON values: `DiGraph(width=16, num_cells=3)`. Without `graph`
+    only equal picks are the same network.
+    """
 
     @property
     def name(self) -> str: ...

@@ -20,9 +20,15 @@ Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
-        "mlp": "nas.search_spaces.mlp:Mlp",
         "nas-bench-101": "nas.search_spaces.nas_bench_101:NasBench101",
         "nas-bench-201": "nas.search_spaces.nas_bench_201:NasBench201",
+        "darts": "nas.search_spaces.darts:Darts",
+        "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
+        "recurrent-cell": "nas.search_spaces.recurrent_cell:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer:Transformer",
+        "mlp": "nas.search_spaces.mlp:Mlp",
+        "mobile": "nas.search_spaces.mobile:Mobile",
+        "nasnet": "nas.search_spaces.nasnet:NasNet",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",
     },

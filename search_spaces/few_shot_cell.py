@@ -82,9 +82,9 @@ class FewShotCell:
         return CellNetwork(spec, EDGES, task)
 
     def graph(self, spec: CellStack) -> nx.DiGraph:
-        """The cell as a diagram: operations are nodes; sums are where several arrows meet."""
-        # What a picture of the cell does not show, and yet makes another network.
-        diagram = nx.DiGraph(width=spec.width, cells=spec.num_cells, reductions=list(spec.reductions))
+        """The cell as a diagram: operations are nodes; sums are where several arrows meet. The graph's attributes are
+        the rest of the network."""
+        diagram = nx.DiGraph(width=spec.width, num_cells=spec.num_cells, reductions=spec.reductions)
         diagram.add_node("input", op="input")
         for target in range(1, NUM_NODES):
             diagram.add_node(f"node{target}", op="output" if target == NUM_NODES - 1 else "sum")

@@ -36,6 +36,9 @@ class Silent:
     def measured(self, done, of):
         self.measurements.append((done, of))
 
+    def exhausted(self):
+        raise AssertionError("there are more networks than trials")
+
     def stopping(self):
         raise AssertionError("nobody asked it to stop")
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import os
 import random
 import re
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from nas import config as configs
-from nas.errors import ConfigError, DataError
+from nas.errors import ConfigError, DataError, NasError
 from nas.experiments import fidelity
 from nas.experiments.rungs import ranking, report, settings, train
 from nas.space import sample
@@ -167,6 +168,27 @@ def test_broken_off_it_does_not_wait_for_what_is_being_trained(tmp_path, monkeyp
         process.join()
     assert not mark.exists()
     assert list(train.finished(file)) == ["first"]
+
+
+def die(job):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_explained_and_what_is_finished_stays(tmp_path, monkeypatch):
+    file = tmp_path / "lines"
+    monkeypatch.setattr(fidelity, "train", take)
+    fidelity.run([Long("first", None)], file, 1)
+    monkeypatch.setattr(fidelity, "train", die)
+    with pytest.raises(NasError, match=r"a worker process was ended, .*; the same command goes on"):
+        fidelity.run([Long("first", None), Long("second", None)], file, 1)
+    assert list(train.finished(file)) == ["first"]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"key": "b"}', '{"key": "b", "rungs": {"1": {}}}', "\xff"])
+def test_damaged_lines_do_not_count(line, tmp_path):
+    file = tmp_path / "lines"
+    file.write_bytes(b'{"key": "a", "rungs": {}}\n' + line.encode("latin-1") + b'\n{"key": "c", "rungs": {}}\n')
+    assert list(train.finished(file)) == ["a", "c"]
 
 
 def _check(found):

@@ -117,6 +117,9 @@ def test_other_settings_are_measured_anew(tmp_path):
     assert list(measure.measured(longer, 0, tmp_path).values) == ["0", "2"]
     assert measure.measured(longer, 0, tmp_path).train_seconds == 0.0  # its weights were there
     assert measure.measured(row, 1, tmp_path).values != one.values
+    for damaged in ("{", "[]", '{"settings": 1}'):
+        (tmp_path / "maml-0.json").write_text(damaged, "utf-8")
+        assert measure.measured(row, 0, tmp_path).values == one.values
 
 
 # --- Omniglot --------------------------------------------------------------------------------------------------------

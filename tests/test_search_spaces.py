@@ -22,14 +22,16 @@ from nas.search_spaces.few_shot_cell import EDGES, OPERATIONS, CellStack
 from nas.search_spaces.mlp import ACTIVATIONS, MlpSpec
 from nas.space import count, decide, enumerate_all, replay, sample
 from nas.testing import check_space
+from nas.testing_networks import check_networks
 
 IMAGES = TaskShape((1, 28, 28), 5)
 NUMBERS = TaskShape((1,), 1, "regression")
+SERIES = TaskShape((2, 16), 3)
 SMALL = TaskShape((2, 8, 8), 3)
 
 
 def fitting(name):
-    return NUMBERS if name.startswith("mlp") else IMAGES
+    return {"mlp": NUMBERS, "mlp40": NUMBERS, "recurrent-cell": SERIES}.get(name, IMAGES)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,7 @@ def seeded():
 @pytest.mark.parametrize("name", registry.names("space"))
 def test_it_keeps_the_laws_of_spaces(name):
     check_space(registry.create("space", name, {}), task=fitting(name))
+    check_networks(registry.create("space", name, {}), fitting(name), builds=5)
 
 
 @pytest.mark.parametrize("name", registry.names("space"))

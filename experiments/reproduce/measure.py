@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,10 @@ def measured(row: Row, seed: int, work: Path) -> Result:
     }
     settings = json.loads(json.dumps(settings))
     path = work / f"{row.name}-{seed}.json"
-    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if kept.get("settings") == settings:
-        return Result(**kept["result"])
+    with suppress(OSError, ValueError, TypeError, KeyError):  # lost or damaged: measured again
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["settings"] == settings:
+            return Result(**kept["result"])
     weights = work / f"weights-{_digest([settings[key] for key in ('seed', 'space', 'training')])}.safetensors"
     result = _measure(row, evaluator, test, architecture, seed, weights)
     part = path.with_suffix(".part")

@@ -8,6 +8,7 @@ import math
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,14 +113,12 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def finished(path: Path) -> dict[str, dict[str, Rung]]:
-    """The lines of a file by their jobs' keys. A last line that a kill left unfinished does not count."""
+    """The lines of a file by their jobs' keys. A line that is damaged, as the last by a kill, does not count."""
     found = {}
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        try:
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
             data = json.loads(line)
-        except ValueError:
-            continue
-        found[data["key"]] = {steps: _rung(rung) for steps, rung in data["rungs"].items()}
+            found[data["key"]] = {steps: _rung(rung) for steps, rung in data["rungs"].items()}
     return found
 
 
