@@ -27,6 +27,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "mlp": "nas.search_spaces.mlp:Mlp",
         "mobile": "nas.search_spaces.mobile:Mobile",
         "nasnet": "nas.search_spaces.nasnet:NasNet",
+        "nas-bench-101": "nas.search_spaces.nas_bench_101:NasBench101",
+        "nas-bench-201": "nas.search_spaces.nas_bench_201:NasBench201",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",
     },

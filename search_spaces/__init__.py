@@ -6,6 +6,8 @@ from .darts import Darts
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
 from .mobile import Mobile
+from .nas_bench_101 import NasBench101
+from .nas_bench_201 import NasBench201
 from .nasnet import NasNet
 from .recurrent_cell import RecurrentCell
 from .transformer import Transformer
@@ -18,6 +20,8 @@ __all__ = [
     "Mlp",
     "Mlp40",
     "Mobile",
+    "NasBench101",
+    "NasBench201",
     "NasNet",
     "RecurrentCell",
     "Transformer",

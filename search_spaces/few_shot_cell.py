@@ -59,7 +59,7 @@ class FewShotCell:
 
     def decide(self, choose: Choose) -> CellStack:
         cell = tuple(choose(f"edge{source}-{target}", OPERATIONS) for source, target in EDGES)
-        if not _connected(cell):
+        if not connected(cell):
             choose.reject("no path leads from the cell's input to its output")
         width = choose("width", self.widths)
         num_cells = choose("cells", self.depths)
@@ -97,7 +97,8 @@ class FewShotCell:
         return diagram
 
 
-def _connected(cell: tuple[str, ...]) -> bool:
+def connected(cell: tuple[str, ...]) -> bool:
+    """Whether a path of operations other than 'none' leads from node 0 to the last."""
     reached = {0}
     for (source, target), operation in zip(EDGES, cell, strict=True):
         if operation != "none" and source in reached:

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -68,7 +69,7 @@ def test_no_running_statistics(name):
     assert list(network.buffers()) == []
 
 
-@pytest.mark.parametrize("name", ["few-shot-cell", "conv4"])
+@pytest.mark.parametrize("name", ["few-shot-cell", "conv4", "nas-bench-101", "nas-bench-201"])
 @pytest.mark.parametrize("shape", [(5,), (28, 28), (1, 2, 28, 28)])
 def test_inputs_that_are_not_images_are_refused(name, shape):
     space = registry.create("space", name, {})
@@ -376,3 +377,5 @@ def test_equal_cells_written_differently_are_recognised():
     different = CellStack(("sep3", "conv3", "none", "none", "skip", "dil3"), 8, 2, (0,))
     forms = [canonical(space.graph(spec)) for spec in (one, other, different)]
     assert forms[0] == forms[1] != forms[2]
+    others = [replace(one, width=16), replace(one, num_cells=3), replace(one, reductions=(1,))]
+    assert len({canonical(space.graph(spec)) for spec in (one, *others)}) == 4
