@@ -33,6 +33,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
+        "sequences": "nas.evaluators.tasks.sequences:Sequences",
         "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
     },
     "learner": {

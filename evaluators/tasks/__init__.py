@@ -2,6 +2,7 @@
 
 from .glyphs import Glyphs
 from .omniglot import Omniglot
+from .sequences import Sequences
 from .sinusoid import Sinusoid
 
-__all__ = ["Glyphs", "Omniglot", "Sinusoid"]
+__all__ = ["Glyphs", "Omniglot", "Sequences", "Sinusoid"]

