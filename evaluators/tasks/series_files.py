@@ -83,8 +83,9 @@ def _packed(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 
 def _text(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    for line in file.read_text("utf-8").splitlines():
-        label, *values = line.replace(",", " ").split() or [""]
+    for line in file.read_text("utf-8-sig").splitlines():
+        separator = next((mark for mark in ",\t" if mark in line), None)
+        label, *values = [cell.strip() or "nan" for cell in line.split(separator)] or [""]
         if label:
             yield label, np.array([values], dtype=np.float64)
 
@@ -92,7 +93,7 @@ def _text(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
 def _ts(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """After lines of '@key value' and '@data': channels, and last the label, parted by colons."""
     keys: dict[str, str] = {}
-    for line in file.read_text("utf-8").splitlines():
+    for line in file.read_text("utf-8-sig").splitlines():
         if line.startswith("@"):
             key, _, value = line[1:].lower().partition(" ")
             keys[key] = value
