@@ -212,7 +212,7 @@ def test_shape_needs_no_data_and_channels_come_first(tmp_path):
     assert family.shape == TaskShape((3, 10), 3, "classification")
     path = write_npz(tmp_path / "a.npz", *series_of(channels=3))
     check_task_family(small(path, channels=3))
-    with pytest.raises(DataError, match="have 3 channels, not 1; set channels"):
+    with pytest.raises(DataError, match="have 3 channels; the option channels is 1"):
         small(path).check()
 
 

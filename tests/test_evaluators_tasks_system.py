@@ -155,7 +155,8 @@ def test_the_output_is_the_saturated_linear_one():
     gains = []
     for outputs, linears in zip(y.double()[..., 0], v.double()[..., 0], strict=True):
         far = linears.abs().argmax()
-        gains.append(optimize.brentq(lambda g, v, y: math.tanh(g * v) / g - y, 0.4, 2.1, (linears[far], outputs[far])))
+        ends = linears[far].item(), outputs[far].item()
+        gains.append(optimize.brentq(lambda g, v, y: math.tanh(g * v) / g - y, 0.4, 2.1, ends))
         assert torch.allclose(torch.tanh(gains[-1] * linears) / gains[-1], outputs, atol=1e-5)
     assert stats.kstest(gains, "uniform", (GAINS[0], GAINS[1] - GAINS[0])).pvalue > 0.001
 

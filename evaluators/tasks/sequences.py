@@ -57,6 +57,11 @@ class Sequences(ClassFamily):
         """Reads the files, once a process. Raises DataError for missing or damaged ones, and other channels."""
         return _data(_file(self.path), self.length, self.channels)
 
+    def read(self, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
+        """A person's own series (series, channels, length) with their labels. Raises what `load` does."""
+        series = _with_channels(path, self.channels)
+        return _inputs(series.values, self.length), series.labels
+
 
 def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     """(channels, values) to (channels, length): means of equal parts where that is shorter, else linear interpolation.
@@ -97,12 +102,7 @@ def _file(path: Path | None) -> Path:
 
 @lru_cache(maxsize=4)
 def _data(path: Path, length: int, channels: int) -> ClassData:
-    series = _read(path)
-    found = len(series.values[0])
-    if found != channels:
-        raise DataError(
-            f"sequences: the series in {path} have {found} channels, not {channels}; set channels = {found}"
-        )
+    series = _with_channels(path, channels)
     names = sorted(set(series.labels))
     if len(names) < LEAST_CLASSES:
         raise DataError(
@@ -112,15 +112,23 @@ def _data(path: Path, length: int, channels: int) -> ClassData:
     examples = torch.zeros(len(names), int(counts.max()), channels, length)
     for row, name in enumerate(names):
         own = [values for values, label in zip(series.values, series.labels, strict=True) if label == name]
-        examples[row, : len(own)] = torch.from_numpy(np.stack([standardised(resampled(x, length)) for x in own]))
+        examples[row, : len(own)] = _inputs(own, length)
     pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
     return ClassData(examples, pools, counts)
 
 
-@lru_cache(maxsize=1)
-def _read(path: Path) -> Series:
-    """One reading for all families of the same files, whatever their length."""
-    return read_series(path)
+def _inputs(series: Sequence[NDArray[np.float64]], length: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack([standardised(resampled(x, length)) for x in series]))
+
+
+def _with_channels(path: Path, channels: int) -> Series:
+    series = read_series(path)
+    found = len(series.values[0])
+    if found != channels:
+        raise DataError(
+            f"sequences: the series in {path} have {found} channels, not {channels} as the option channels says"
+        )
+    return series
 
 
 def _split(names: Sequence[str]) -> list[tuple[Split, list[int]]]:
