@@ -125,9 +125,7 @@ def _with_channels(path: Path, channels: int) -> Series:
     series = read_series(path)
     found = len(series.values[0])
     if found != channels:
-        raise DataError(
-            f"sequences: the series in {path} have {found} channels, not {channels} as the option channels says"
-        )
+        raise DataError(f"sequences: the series in {path} have {found} channels; the option channels is {channels}")
     return series
 
 
