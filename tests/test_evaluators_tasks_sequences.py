@@ -193,6 +193,19 @@ def test_channels_are_standardised_each_by_itself_and_constant_ones_are_zero():
     assert np.allclose(standardised(series * 4 - 7), found, atol=1e-5)
 
 
+def test_with_a_scale_level_and_amplitude_stay(packed):
+    family, (values, labels) = small(packed, length=LENGTH, scale=5.0), series_of()
+    x, names = family.read(packed)
+    assert torch.equal(x, torch.from_numpy((values / 5).astype(np.float32)))
+    assert names == tuple(map(str, labels))
+    check_task_family(family)
+    example = family.tasks("train", [0], CPU).support_x[0, 0]
+    assert (x == example).all(dim=(1, 2)).sum() == 1
+    for scale in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=r"sequences: scale is .*; it must be 0"):
+            Sequences(scale=scale)
+
+
 # --- tasks -----------------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +305,7 @@ def test_a_family_is_a_small_value_and_its_description_has_no_path(packed):
     family = small(packed)
     assert pickle.loads(pickle.dumps(family)) == family
     assert hash(family) == hash(small(packed))
-    options = {"name", "ways", "shots", "queries", "seed", "length", "channels", "digest"}
+    options = {"name", "ways", "shots", "queries", "seed", "length", "channels", "scale", "digest"}
     assert family.describe().keys() == options
     assert family.describe()["digest"] != small(packed, length=9).describe()["digest"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import DataError
+from nas.errors import ConfigError, DataError
 from nas.protocols import Split, TaskShape
 
 from .classes import ClassData, ClassFamily, ClassPool, at_least
@@ -26,7 +27,7 @@ _SHIPPED: Final = Path("datasets", "cached_datasets", "UCR", "PigCVP")
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences(ClassFamily):
-    """Time series, resampled to one length; each channel of each is then brought to mean 0 and deviation 1.
+    """Time series, resampled to one length; by default each channel of each is brought to mean 0 and deviation 1.
 
     Without `path`: PigCVP of the UCR archive (Dau et al., arXiv 1810.07758), the central venous pressure of 52 pigs
     before and after an injury, from Guillame-Bert & Dubrawski, "Classification of time sequences using graphs of
@@ -36,6 +37,7 @@ class Sequences(ClassFamily):
     path      a file or folder of series (`series_files`)
     length    values a series after resampling, at least 2
     channels  that the series have
+    scale     above 0: values are divided by this instead, so that level and amplitude still tell classes apart
     """
 
     name: ClassVar[str] = "sequences"
@@ -43,11 +45,14 @@ class Sequences(ClassFamily):
     path: Path | None = None
     length: int = 64
     channels: int = 1
+    scale: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self.name, "length", self.length, 2)
         at_least(self.name, "channels", self.channels, 1)
+        if not 0 <= self.scale < math.inf:
+            raise ConfigError(f"{self.name}: scale is {self.scale}; it must be 0 (each series has its own) or more")
 
     @property
     def shape(self) -> TaskShape:
@@ -55,12 +60,12 @@ class Sequences(ClassFamily):
 
     def load(self) -> ClassData:
         """Reads the files, once a process. Raises DataError for missing or damaged ones, and other channels."""
-        return _data(_file(self.path), self.length, self.channels)
+        return _data(_file(self.path), self.length, self.channels, self.scale)
 
     def read(self, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
         """A person's own series (series, channels, length) with their labels. Raises what `load` does."""
         series = _with_channels(path, self.channels)
-        return _inputs(series.values, self.length), series.labels
+        return _inputs(series.values, self.length, self.scale), series.labels
 
 
 def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
@@ -80,11 +85,11 @@ def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 def standardised(series: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Each channel with mean 0 and deviation 1; a constant one is 0."""
-    centred = series - series.mean(axis=1, keepdims=True)
-    deviation = centred.std(axis=1, keepdims=True)
+    """(…, values) with mean 0 and deviation 1 over the values; what is constant is 0."""
+    centred = series - series.mean(axis=-1, keepdims=True)
+    deviation = centred.std(axis=-1, keepdims=True)
     # Of a constant channel, rounding may leave a deviation that is not quite 0.
-    flat = deviation <= 1e-9 * np.abs(series).max(axis=1, keepdims=True)
+    flat = deviation <= 1e-9 * np.abs(series).max(axis=-1, keepdims=True)
     return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
 
 
@@ -101,7 +106,7 @@ def _file(path: Path | None) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _data(path: Path, length: int, channels: int) -> ClassData:
+def _data(path: Path, length: int, channels: int, scale: float) -> ClassData:
     series = _with_channels(path, channels)
     names = sorted(set(series.labels))
     if len(names) < LEAST_CLASSES:
@@ -112,13 +117,14 @@ def _data(path: Path, length: int, channels: int) -> ClassData:
     examples = torch.zeros(len(names), int(counts.max()), channels, length)
     for row, name in enumerate(names):
         own = [values for values, label in zip(series.values, series.labels, strict=True) if label == name]
-        examples[row, : len(own)] = _inputs(own, length)
+        examples[row, : len(own)] = _inputs(own, length, scale)
     pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
     return ClassData(examples, pools, counts)
 
 
-def _inputs(series: Sequence[NDArray[np.float64]], length: int) -> torch.Tensor:
-    return torch.from_numpy(np.stack([standardised(resampled(x, length)) for x in series]))
+def _inputs(series: Sequence[NDArray[np.float64]], length: int, scale: float) -> torch.Tensor:
+    x = np.stack([resampled(values, length) for values in series])
+    return torch.from_numpy((x / scale).astype(np.float32) if scale else standardised(x))
 
 
 def _with_channels(path: Path, channels: int) -> Series:
