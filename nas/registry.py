@@ -41,7 +41,9 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
+        "sequences": "nas.evaluators.tasks.sequences:Sequences",
         "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
+        "system-identification": "nas.evaluators.tasks.system_identification:SystemIdentification",
     },
     "learner": {
         "maml": "nas.evaluators.learners.maml:Maml",
