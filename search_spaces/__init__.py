@@ -3,5 +3,6 @@
 from .baselines import Conv4, Mlp40
 from .few_shot_cell import FewShotCell
 from .mlp import Mlp
+from .nni_space import NniSpace
 
-__all__ = ["Conv4", "FewShotCell", "Mlp", "Mlp40"]
+__all__ = ["Conv4", "FewShotCell", "Mlp", "Mlp40", "NniSpace"]
