@@ -113,7 +113,7 @@ def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
     """A component's options: the parameters of its constructor with their types."""
     # Of a dataclass, each annotation is read where it was written: a base's may name what the module of cls does not.
     whole = is_dataclass(cls) or not isinstance(cls, type)
-    hints = get_type_hints(cls if whole else cls.__init__)  # type: ignore[misc]  # of this class, whichever it is
+    hints = get_type_hints(cls if whole else cls.__init__)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 

@@ -128,7 +128,7 @@ def steps_of(space: ModelSpace) -> tuple[Step, ...]:
 
 
 def first_values(space: ModelSpace) -> Sample:
-    """A value for every label. Parts that are not chosen are made as well, before they are thrown away, and need one."""
+    """A value for every label: NNI also makes what is not chosen, before it throws that away, and looks them up."""
     return {
         label: list(leaf.values[: leaf.n_chosen]) if isinstance(leaf, CategoricalMultiple) else leaf.values[0]
         for label, leaf in space.simplify().items()
@@ -162,9 +162,7 @@ def _makes_itself(module: MutableModule) -> bool:
     return not isinstance(module, ready_made) and bool(type(module).should_invoke_fixed_module())
 
 
-def _mutables(
-    mutables: Iterable[Mutable], known: set[str], met: set[str], *, lazily: bool = False
-) -> Iterator[Step]:
+def _mutables(mutables: Iterable[Mutable], known: set[str], met: set[str], *, lazily: bool = False) -> Iterator[Step]:
     for mutable in mutables:
         leaves = mutable.simplify()
         symbols = {label: leaf for label, leaf in leaves.items() if isinstance(leaf, MutableSymbol)}
@@ -182,4 +180,5 @@ def _asked(leaf: MutableSymbol) -> Step:
         return Some(leaf.label, tuple(leaf.values), leaf.n_chosen)
     if isinstance(leaf, Categorical):
         return One(leaf.label, tuple(leaf.values))
-    raise SpaceError(f"label {leaf.label!r} is {leaf}, not a choice among values that can be listed; use nni.choice")
+    kind = type(leaf).__name__
+    raise SpaceError(f"label {leaf.label!r} is a {kind}, not a choice among values that can be listed; use nni.choice")

@@ -6,26 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from nni.nas.nn.pytorch import ModelSpace
+from nni.nas.nn.pytorch import ModelSpace, ParametrizedModule
 from nni.nas.space import model_context
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nas.errors import SpaceError
 from nas.executors.attempt import attempt
 from nas.protocols import TaskShape
 
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-DROP_PATHS = {"DropPath", "StochasticDepth"}
-"""What layers are called that leave out paths at random; NNI, timm and torchvision have one each."""
-
-
-class HardSigmoid(nn.Module):
-    """torch's Hardsigmoid, which can be differentiated once, made of operations that can be twice."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape, in and out; values in [0, 1]."""
-        return functional.relu6(x + 3) / 6
+from .nni_layers import stand_in
 
 
 class Repeated(nn.Module):
@@ -42,36 +31,33 @@ class Repeated(nn.Module):
 
 
 def network_of(
-    model: type[ModelSpace], options: Mapping[str, Any], sample: Mapping[str, Any], task: TaskShape
+    model: type[ModelSpace], options: Mapping[str, Any], sample: dict[str, Any], task: TaskShape
 ) -> nn.Module:
     """The network of a complete sample, for inputs and outputs of the task.
 
-    Changed in it are: the last linear layer, where it has another number of outputs; layers that drop at random, which
-    become identities; and activations, which do not work in place any more. Weights without an effect on the output, as
-    NNI leaves some in its cells, keep their names and are not learned. Raises SpaceError where the network takes another
-    number of channels, and the task's images have more than one.
+    Changed in it are the last linear layer, where it has another number of outputs; what `nni_layers` stands in for;
+    and activations, which no longer work in place. Weights without an effect on the output, as NNI leaves some in its
+    cells, keep their names and are not learned. Raises SpaceError where the network takes another number of channels,
+    and the task's images have more than one.
     """
-    with model_context(dict(sample)):  # a copy: constraints write into it
+    with model_context(sample):
         network: nn.Module = model(**options)
-    _smooth(network)
+    _tidy(network)
     _set_outputs(network, task.num_outputs)
     network = _for_channels(network, task)
     attempt(_fix_unused, network, torch.zeros(2, *task.input_shape))  # where it fails, the evaluator says why
     return network
 
 
-def _smooth(network: nn.Module) -> None:
-    """Replaces what has no place in few-shot learning: see `network_of`."""
+def _tidy(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
-        if isinstance(module, DROPOUTS) or type(module).__name__ in DROP_PATHS:
-            network.set_submodule(name, nn.Identity())
-        elif isinstance(module, nn.Hardsigmoid):
-            network.set_submodule(name, HardSigmoid())
+        replacement = stand_in(module)
+        if replacement is not None:
+            network.set_submodule(name, replacement)
         elif isinstance(getattr(module, "inplace", None), bool):
-            module.inplace = False  # type: ignore[assignment]  # a plain attribute of torch's activations
-        elif isinstance(getattr(module, "hidden_features", None), list):
-            # NasBench101Cell has numpy's integers there, which tracing for the export does not take.
-            module.hidden_features = [int(size) for size in module.hidden_features]  # type: ignore[assignment]
+            module.inplace = False
+        elif isinstance(module, ParametrizedModule) and not hasattr(module, "trace_args"):
+            module.save_init_arguments()  # NNI forgets to in a frozen network, of which then no repr can be made
 
 
 def _set_outputs(network: nn.Module, outputs: int) -> None:
@@ -87,8 +73,8 @@ def _for_channels(network: nn.Module, task: TaskShape) -> nn.Module:
         return network
     if channels != 1:
         raise SpaceError(
-            f"{type(network).__name__} takes images of {convolution.in_channels} channels, this task's have {channels}; "
-            "it can be searched on images of that many channels, or of one, which is then repeated"
+            f"{type(network).__name__} takes images of {convolution.in_channels} channels, not of {channels}; "
+            "take tasks with as many, or with one, which is then repeated"
         )
     return Repeated(network, convolution.in_channels)
 

@@ -111,12 +111,14 @@ class NniSpace:
     def _choices(self) -> tuple[Any, dict[str, Any]]:
         """The steps that settle a sample, and a value for each label."""
         model = self._class
-        _nni()
+        nni_hub()
         from .nni_choices import first_values, steps_of
 
         made, error = attempt(lambda: model(**self.options))
         if error is not None:
-            raise SpaceError(f"space {self.name!r} cannot be made with {dict(self.options)}: {reason(error)}") from error
+            raise SpaceError(
+                f"space {self.name!r} cannot be made with {dict(self.options)}: {reason(error)}"
+            ) from error
         return steps_of(made), first_values(made)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -173,11 +175,11 @@ def _constructor_of(cls: type[Any]) -> Callable[..., Any]:
 
 
 def _hub_class(name: str) -> type[Any]:
-    found: type[Any] = getattr(_nni(), name)
+    found: type[Any] = getattr(nni_hub(), name)
     return found
 
 
-def _nni() -> Any:
+def nni_hub() -> Any:
     """The module of NNI's hub. Raises ConfigError where NNI is not there or cannot work."""
     too_new = [f"{name} {found}" for name, least in TOO_NEW.items() if _numbers(found := _version(name)) >= least]
     if too_new:
