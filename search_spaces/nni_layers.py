@@ -84,4 +84,5 @@ class RelativePositions(nn.Module):
     def forward(self, queries: int, keys: int) -> Tensor:
         """(tokens, tokens, features of a head)."""
         rows: Tensor = self.embeddings_table_v[self.rows]
-        return rows + self.embeddings_table_h[self.columns]
+        columns: Tensor = self.embeddings_table_h[self.columns]
+        return rows + columns

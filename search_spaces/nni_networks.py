@@ -45,8 +45,9 @@ def network_of(
     _tidy(network)
     _set_outputs(network, task.num_outputs)
     network = _for_channels(network, task)
+    network.eval()  # running statistics stay as they are
     attempt(_fix_unused, network, torch.zeros(2, *task.input_shape))  # where it fails, the evaluator says why
-    return network
+    return network.train()
 
 
 def _tidy(network: nn.Module) -> None:

@@ -100,8 +100,10 @@ class NniSpace:
         return {**self._choices[1], **spec}
 
     def files(self, spec: Mapping[str, Any]) -> dict[str, str]:
-        """What an export holds besides, by file name: the sample as JSON."""
-        return {SAMPLE_FILE: json.dumps(self.sample(spec), indent=2) + "\n"}
+        """What an export holds besides, by file name: the sample as JSON, unless it has values that JSON has not."""
+        sample = self.sample(spec)
+        text, error = attempt(json.dumps, sample, indent=2)
+        return {SAMPLE_FILE: text + "\n"} if error is None and json.loads(text) == sample else {}
 
     @property
     def _class(self) -> type[Any]:
@@ -133,7 +135,9 @@ def hub(name: str) -> Callable[..., NniSpace]:
     """
     if name not in HUB:
         raise ConfigError(f"space {f'nni:{name}'!r} is not known: {nearest(name, HUB)}")
-    return _constructor(name, _hub_class(name), HUB[name])
+    cls = _hub_class(name)
+    parameters = {option: p for option, p in _parameters(cls).items() if option != ONE_OUTPUT}
+    return _constructor(name, cls, parameters, HUB[name])
 
 
 def as_space(found: Any) -> Any:
@@ -146,18 +150,24 @@ def as_space(found: Any) -> Any:
         given = inspect.signature(_constructor_of(type(found))).bind(found, *found.trace_args, **found.trace_kwargs)
         return NniSpace(type(found), dict(list(given.arguments.items())[1:]))
     if isinstance(found, type) and issubclass(found, nn_of_nni.ModelSpace):
-        return _constructor(found, found, {})
+        return _constructor(found, found, _parameters(found), {})
     return found
 
 
-def _constructor(model: type[Any] | str, cls: type[Any], defaults: Mapping[str, Any]) -> Callable[..., NniSpace]:
-    parameters = {name: p for name, p in _parameters(cls).items() if name != ONE_OUTPUT}
+def _constructor(
+    model: type[Any] | str,
+    cls: type[Any],
+    parameters: Mapping[str, inspect.Parameter],
+    defaults: Mapping[str, Any],
+) -> Callable[..., NniSpace]:
+    """A function that makes a space of `model`, with these of the parameters of cls, whose types are checked."""
 
     def make(**options: Any) -> NniSpace:
         return NniSpace(model, {**defaults, **options})
 
+    hints, _ = attempt(get_type_hints, _constructor_of(cls))  # None where they name what is not there
     make.__doc__ = cls.__doc__
-    make.__annotations__ = {k: v for k, v in get_type_hints(_constructor_of(cls)).items() if k in parameters}
+    make.__annotations__ = {name: hint for name, hint in (hints or {}).items() if name in parameters}
     make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # inspect looks for it
         [p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(name, p.default)) for name, p in parameters.items()]
     )
@@ -165,7 +175,9 @@ def _constructor(model: type[Any] | str, cls: type[Any], defaults: Mapping[str, 
 
 
 def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
-    return dict(list(inspect.signature(_constructor_of(cls)).parameters.items())[1:])
+    """Those of the constructor that can be given by name, without self."""
+    parameters = list(inspect.signature(_constructor_of(cls)).parameters.items())[1:]
+    return {name: p for name, p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _constructor_of(cls: type[Any]) -> Callable[..., Any]:

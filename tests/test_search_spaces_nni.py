@@ -234,6 +234,18 @@ def test_what_a_constraint_forbids_is_rejected():
     assert {tuple(spec["join"]) for spec in specs} == {(0, 1), (0, 2), (1, 2)}
 
 
+def test_a_sample_that_json_cannot_hold_is_left_out():
+    """Read again, (1, 2) is [1, 2], which NNI does not find among the values."""
+
+    class Odd(ModelSpace):
+        def __init__(self, value: Any) -> None:
+            super().__init__()
+            self.add_mutable(nni.choice("odd", [value]))
+
+    files = [NniSpace(Odd, {"value": value}).files({"odd": value}) for value in ((1, 2), nn.ReLU, 3)]
+    assert files == [{}, {}, {SAMPLE_FILE: '{\n  "odd": 3\n}\n'}]
+
+
 def test_classes_and_instances_stand_for_spaces():
     """With the options that the class has, whatever NNI puts in place of its constructor."""
     options = registry.options_of(as_space(Nested))
