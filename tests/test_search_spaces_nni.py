@@ -15,14 +15,13 @@ import pytest
 import torch
 from test_nas_launch import Quiet
 
-from nas import registry, runs
+from nas import launch, registry, runs
 from nas.architecture import Architecture
 from nas.config import build, from_json
 from nas.deliver import export_winner, winner_of
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators import candidate
 from nas.export import source as exported
-from nas.launch import start
 from nas.protocols import TaskShape
 from nas.search_spaces import NniSpace, nni_space
 from nas.search_spaces.nni_space import HUB, SAMPLE_FILE, as_space
@@ -321,6 +320,7 @@ def test_nni_prints_nothing():
 def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """In a worker process, as `nas search` does it; the exported sample makes the winner's network in plain NNI."""
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(launch, "write_report", lambda *_: None)  # drawing the figures would take most of the time
     config = from_json(
         {
             "space": {"name": "nni:NasBench201", "stem_out_channels": 4},
@@ -332,7 +332,7 @@ def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, mo
         }
     )
     run = runs.new_run("nni", "nni")
-    assert start(config, run, Quiet()).state == "done"
+    assert launch.start(config, run, Quiet()).state == "done"
     with Store.open(run.store_path) as store:
         assert [trial.state for trial in store.trials()] == ["done"] * 2
         parts = build(config)
