@@ -58,13 +58,13 @@ class Some:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is inside the candidate that a LayerChoice chose."""
+    """What is inside the candidate that a LayerChoice chose, if it was asked: a constraint may have passed it over."""
 
     label: str
     inside: Mapping[Any, tuple[Step, ...]]
 
     def __call__(self, choose: Choose, sample: Sample) -> None:
-        settle(self.inside.get(sample[self.label], ()), choose, sample)
+        settle(self.inside.get(sample.get(self.label), ()), choose, sample)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _mutables(mutables: Iterable[Mutable], known: set[str], met: set[str], *, la
         leaves = mutable.simplify()
         symbols = {label: leaf for label, leaf in leaves.items() if isinstance(leaf, MutableSymbol)}
         asked = {label: _asked(leaf) for label, leaf in symbols.items() if label not in known}
-        constraints = [leaf for leaf in leaves.values() if isinstance(leaf, Constraint)]
+        constraints = [leaf for label, leaf in leaves.items() if isinstance(leaf, Constraint) and label not in known]
         if not (lazily and constraints):
             yield from asked.values()
         yield from (Kept(constraint, asked) for constraint in constraints)
