@@ -69,8 +69,11 @@ def live(graph: nx.DiGraph) -> nx.DiGraph:
 
 def canonical(graph: nx.DiGraph) -> str:
     """A text that two cells have in common exactly when they are the same labelled graph up to the names of nodes and
-    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed,
-    and the attributes of the graphs themselves (`graph.graph`, JSON values) are equal."""
+    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed.
+
+    What tells networks of one cell apart, such as their width, are attributes of the graph itself (`graph.graph`).
+    They are part of the text; their values are plain JSON.
+    """
     cell = _plain(graph)
     labels, feeds = _contracted(cell, _live(cell))
     form: list[object] = [*Labelling(labels, feeds).least()]

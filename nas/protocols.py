@@ -22,8 +22,8 @@ LEARNER = "learner:"
 
 @dataclass(frozen=True)
 class TaskShape:
-    """What a network must fit: `input_shape` is (channels, height, width) or (features,); `num_outputs` the ways of a
-    classification task, or the size of a regression target."""
+    """What a network must fit: `input_shape` is (channels, height, width), (channels, length) or (features,);
+    `num_outputs` the ways of a classification task, or the size of a regression target."""
 
     input_shape: tuple[int, ...]
     num_outputs: int
@@ -160,6 +160,17 @@ class TaskFamily(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What identifies the tasks, as JSON values: name, options, and a digest of the data."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A task family that reads a person's own examples for `nas adapt`, where those are neither images nor numbers."""
+
+    def read(self, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+        """Examples (examples, *input_shape) float32 as the tasks have them, and the class of each, '?' if not known.
+
+        Raises DataError."""
         ...
 
 

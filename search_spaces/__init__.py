@@ -9,6 +9,7 @@ from .mobile import Mobile
 from .nas_bench_101 import NasBench101
 from .nas_bench_201 import NasBench201
 from .nasnet import NasNet
+from .nni_space import NniSpace, as_space
 from .recurrent_cell import RecurrentCell
 from .transformer import Transformer
 
@@ -23,6 +24,8 @@ __all__ = [
     "NasBench101",
     "NasBench201",
     "NasNet",
+    "NniSpace",
     "RecurrentCell",
     "Transformer",
+    "as_space",
 ]
