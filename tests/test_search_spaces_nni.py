@@ -21,6 +21,7 @@ from nas.config import build, from_json
 from nas.deliver import export_winner, winner_of
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators import candidate
+from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
 from nas.protocols import TaskShape
 from nas.search_spaces import NniSpace, nni_space
@@ -345,3 +346,38 @@ def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, mo
     assert shapes(ours) == shapes(theirs)
     frozen = nni_hub.NasBench201(**{**parts.space.options, "num_labels": 3}).freeze(values)
     assert shapes(ours) == shapes(frozen)
+
+
+MINE = """
+from nni.nas.nn.pytorch import LayerChoice, ModelSpace
+from torch import nn
+
+
+class Mine(ModelSpace):
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.conv = LayerChoice([nn.Conv2d(1, width, 3), nn.Conv2d(1, width, 5)], label="conv")
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x):
+        return self.head(self.pool(self.conv(x)).flatten(1))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*is found to be not a nn.Module")
+def test_a_persons_own_model_space_is_one_of_theirs_by_file_and_name(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE, encoding="utf-8")
+    name = f"{tmp_path / 'mine.py'}:Mine"
+    space = registry.create("space", name, {"width": 4})
+    assert (space.name, space.model, [a.picks for a in enumerate_all(space)]) == (
+        "Mine",
+        name,
+        [{"conv": 0}, {"conv": 1}],
+    )
+    again = pickle.loads(pickle.dumps(space))
+    assert again == space
+    architecture = Architecture("Mine", {"conv": 1})
+    assert again.build(replay(again, architecture), Glyphs().shape).conv.kernel_size == (5, 5)
+    with pytest.raises(ConfigError, match=r"mine.py:Mine' has no option 'wide'; did you mean 'width'"):
+        registry.create("space", name, {"wide": 4})
