@@ -17,8 +17,10 @@ from .errors import NasError, Rejected, SpaceError
 from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .protocols import Costed, SearchSpace, TaskShape
+from .repeats import network_key
 from .space import MAX_TRIES, Count, count, replay
 from .testing import check_space
+from .testing_networks import check_networks
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +33,17 @@ BATCH = 10
 BARS, WIDTH = 8, 30
 
 
+class Unfit(SpaceError):
+    """The space refuses the task's shape, in words of its own, which is no fault."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the suite found in a sound space.
 
     rejected         share of the draws
     same_choices     share of the samples with the choices of an earlier one
-    same_cell        share with the cell of an earlier one, by `graph.canonical`; None where the space draws none
+    same_network     share that is the network of an earlier one, by `nas.repeats.network_key`
     parameters       of the networks that were sized, and `flops` of one input
     decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
                      inputs on one thread of the CPU
@@ -51,7 +57,7 @@ class Verdict:
     size: Count
     rejected: float
     same_choices: float
-    same_cell: float | None
+    same_network: float
     parameters: tuple[int, ...]
     flops: tuple[int, ...]
     decide_s: float
@@ -60,11 +66,11 @@ class Verdict:
     kept_bytes: tuple[int, ...]
 
     def __str__(self) -> str:
-        cell = "" if self.same_cell is None else f", {self.same_cell:.1%} the same cell as another"
         rows = {
             "architectures": str(self.size),
             "rejected": f"{self.rejected:.1%} of draws",
-            "duplicates": f"{self.same_choices:.1%} of samples made the same choices as another{cell}",
+            "duplicates": f"{self.same_choices:.1%} of samples make the choices of another, "
+            f"{self.same_network:.1%} are its network",
             "time": f"decide {_time(self.decide_s)} · build {_time(self.build_s)} · forward and backward of {BATCH} "
             f"inputs {_time(self.step_s)} (one thread)",
             "memory": f"{_range(self.kept_bytes, 1e-6)} MB kept for the gradient of one input",
@@ -100,6 +106,8 @@ def check(target: str, task: TaskShape) -> str:
     if error is None:
         verdict, elsewhere = examined
         _, error = attempt(check_fingerprint, space, elsewhere)
+    if isinstance(error, Unfit):
+        raise error
     if error is not None:
         text = str(error) if isinstance(error, NasError) else reason(error)
         raise SpaceError(f"space {space.name!r} is not sound: {text}")
@@ -110,11 +118,16 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
     """The verdict on a sound space, and its fingerprint. Raises SpaceError for another."""
     watched, rng = Watched(space), random.Random(0)
     drawn, rejected = _drawn(watched, samples, rng)
-    _keep_laws(watched, samples=samples)
+    _keep(check_space, watched, watched, samples=samples)
     size = count(watched)
-    _keep_laws(watched, task=task, samples=builds, builds=builds)
+    _, error = attempt(watched.build, replay(watched, drawn[0]), task)
+    if error is not None and isinstance(error.__cause__, SpaceError):
+        raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
+    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds)
     for architecture in drawn[:3]:
         _check_follows(watched, architecture, task)
+    watched.running = "graph"
+    _keep(check_networks, watched, space, task, samples=samples, builds=builds)
     evaluator = _evaluator(space, task)
     networks = [evaluator.network(architecture, 0) for architecture in drawn[:builds]]
     steps = [_step(network, task) for network in networks]
@@ -127,7 +140,7 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
         size=size,
         rejected=rejected / (rejected + samples),
         same_choices=1 - len(set(drawn)) / samples,
-        same_cell=_same_cell(watched, drawn),
+        same_network=1 - len({network_key(space, architecture) for architecture in drawn}) / samples,
         parameters=parameters,
         flops=flops,
         decide_s=_seconds(lambda a: replay(space, a), drawn),
@@ -165,13 +178,13 @@ def _drawn(watched: Watched, samples: int, rng: random.Random) -> tuple[list[Arc
     return drawn, rejected
 
 
-def _keep_laws(watched: Watched, **options: Any) -> None:
-    _, error = attempt(check_space, watched, **options)
+def _keep(law: Callable[..., None], watched: Watched, *args: Any, **options: Any) -> None:
+    _, error = attempt(law, *args, **options)
     if isinstance(error, SpaceError):
         raise error
     if error is not None:
-        law = str(error) if isinstance(error, AssertionError) else f"its network fails with {reason(error)}"
-        raise SpaceError(f"{law} ({watched.place(error)})") from error
+        text = str(error) if isinstance(error, AssertionError) else f"its network fails with {reason(error)}"
+        raise SpaceError(f"{text} ({watched.place(error)})") from error
 
 
 def _check_follows(watched: Watched, architecture: Architecture, task: TaskShape) -> None:
@@ -241,15 +254,6 @@ def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
         output = network(x)
     output.square().sum().backward()
     return time.perf_counter() - started, sum(kept.values()) // BATCH
-
-
-def _same_cell(watched: Watched, drawn: Sequence[Architecture]) -> float | None:
-    draw = getattr(watched.space, "graph", None)
-    if draw is None:
-        return None
-    from .graph import canonical
-
-    return 1 - len({canonical(draw(replay(watched, architecture))) for architecture in drawn}) / len(drawn)
 
 
 def _seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:

@@ -71,7 +71,7 @@ class Watched:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self.running: Literal["decide", "build"] = "decide"
+        self.running: Literal["decide", "build", "graph"] = "decide"
 
     @property
     def name(self) -> str:
@@ -189,12 +189,15 @@ def quick(space: SearchSpace) -> str:
     choice at fault."""
     watched, rng = Watched(space), random.Random(0)
     end = time.monotonic() + QUICK_S
-    sample(watched, rng)
+    drawn = [sample(watched, rng)]
     for _ in range(QUICK):
         with suppress(Rejected):
-            mutate(watched, check_steady(watched, rng), rng)
+            drawn.append(check_steady(watched, rng))
         if time.monotonic() > end:
             break
+    for architecture in drawn[-5:]:
+        with suppress(Rejected):
+            mutate(watched, architecture, rng)
     return fingerprint(watched)
 
 

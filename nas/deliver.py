@@ -58,6 +58,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
             "config": config.to_json(),
             **({"files": files} if files else {}),
         },
+        extra=_files_of(parts, architecture),
     )
 
 
@@ -65,6 +66,12 @@ def graph_of(parts: Parts, architecture: Architecture) -> Any:
     """The diagram of an architecture, where its space draws one; else None."""
     draw = getattr(parts.space, "graph", None)
     return None if draw is None else draw(replay(parts.space, architecture))
+
+
+def _files_of(parts: Parts, architecture: Architecture) -> dict[str, str]:
+    """What a space adds to the folder of an architecture, as texts by file name; most add nothing."""
+    files = getattr(parts.space, "files", None)
+    return {} if files is None else files(replay(parts.space, architecture))
 
 
 def winner_of(final: dict[str, Any] | None) -> Architecture | None:

@@ -24,6 +24,7 @@ from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
 from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split
+from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
@@ -39,6 +40,8 @@ class Progress(Protocol):
     def trial(self, trial: Trial, best: Trial) -> None: ...
 
     def measured(self, done: int, of: int) -> None: ...
+
+    def exhausted(self) -> None: ...
 
     def stopping(self) -> None: ...
 
@@ -60,6 +63,8 @@ class Silence:
     def trial(self, trial: Trial, best: Trial) -> None: ...
 
     def measured(self, done: int, of: int) -> None: ...
+
+    def exhausted(self) -> None: ...
 
     def stopping(self) -> None: ...
 
@@ -169,6 +174,8 @@ def _search(
         )
     finally:
         log.close()
+    if end == "exhausted":
+        progress.exhausted()
     if end != "interrupted":
         shutil.rmtree(run.checkpoints, ignore_errors=True)
 
@@ -215,6 +222,7 @@ def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, exec
         _, error = attempt(check_fingerprint, space, elsewhere)
     if error is None:
         architecture, error = attempt(sample, limited, random.Random(0))
+    error = error or attempt(network_key, space, architecture)[1]
     return error or executor.submit(_check, space, evaluator, architecture).exception()
 
 

@@ -17,6 +17,8 @@ from .errors import ConfigError, shown
 from .executors.attempt import attempt, reason
 
 SUFFIX = ".py"
+MODULES = "nas_own_"
+"""What the names of the modules begin with that a person's files become."""
 
 
 def is_own(name: str) -> bool:
@@ -53,12 +55,22 @@ def find(name: str) -> type[Any]:
     found: Any = getattr(module, attribute, None)
     if not isinstance(found, type):
         raise ConfigError(f"{file} has no class {attribute!r}; {_classes(module)}")
-    for method in ("decide", "build"):
-        if not callable(getattr(found, method, None)):
-            raise ConfigError(f"{attribute} of {file} is no search space: it has no method {method!r}")
     if found.__module__ == module.__name__:
         copyreg.pickle(found, _reduced)
     return found
+
+
+def check_space(cls: type[Any], name: str) -> None:
+    """Raises ConfigError where a class, found by its name, is no search space."""
+    for method in ("decide", "build"):
+        if not callable(getattr(cls, method, None)):
+            file, _, attribute = name.rpartition(":")
+            raise ConfigError(f"{attribute} of {file} is no search space: it has no method {method!r}")
+
+
+def is_found(cls: type[Any]) -> bool:
+    """Whether a class is one that `find` gave: another process finds it by its name alone."""
+    return cls.__module__.startswith(MODULES)
 
 
 def texts(names: Iterable[str]) -> dict[str, str]:
@@ -92,7 +104,7 @@ def check_digests(files: Mapping[str, str]) -> None:
 
 def _module(path: Path) -> ModuleType:
     """The file as a module, under a name that no other module has and that changes with its text."""
-    name = f"nas_own_{_digest(f'{path}:{_text(path)}')[:16]}_{path.stem}"
+    name = f"{MODULES}{_digest(f'{path}:{_text(path)}')[:16]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -75,7 +75,7 @@ def test_a_sound_space_is_said_to_be_sound_with_its_measures(tmp_path):
     rows = {line[:15].strip(): line[15:] for line in lines[1:8]}
     assert rows["architectures"] == "6"
     assert rows["rejected"] == "0.0% of draws"
-    assert rows["duplicates"] == "90.0% of samples made the same choices as another"
+    assert rows["duplicates"] == "90.0% of samples make the choices of another, 90.0% are its network"
     assert re.fullmatch(r"decide \d+ µs · build .* · forward and backward of 10 inputs .* \(one thread\)", rows["time"])
     assert rows["parameters"].startswith("83 – 399, median ")
     assert sum(int(line.split()[-1]) for line in lines[8:16]) == 60
@@ -184,6 +184,11 @@ def test_a_build_may_refuse_other_inputs_in_words_of_its_own(tmp_path):
     )
     verdict, _ = checks.examine(made(tmp_path, build=refuses), SHAPE, 60, 4)
     assert verdict.name == "mine"
+
+
+def test_a_space_for_other_tasks_is_not_called_unsound():
+    with pytest.raises(SpaceError, match=r"^conv4 needs images.*this task's inputs are \(7,\).*by --inputs and"):
+        checks.check("conv4", TaskShape((7,), 3))
 
 
 def test_a_space_that_breaks_on_a_rare_path_only_is_unsound(tmp_path):
