@@ -100,13 +100,13 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
         network = space.build(replay(space, architecture), task)
         torch.manual_seed(seed)
         again = space.build(replay(space, architecture), task)
+        first, second = network.state_dict(), again.state_dict()
+        _hold(  # before the first run, which changes running statistics
+            first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first),
+            f"{what} starts from other weights when built again; draw them from torch's generator only",
+        )
         inputs = torch.randn(4, *task.input_shape)
         outputs = network(inputs)
-    first, second = network.state_dict(), again.state_dict()
-    _hold(
-        first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first),
-        f"{what} starts from other weights when built again; draw them from torch's generator only",
-    )
     _hold(
         tuple(outputs.shape) == (4, task.num_outputs),
         f"{what} maps {tuple(inputs.shape)} to {tuple(outputs.shape)}; it must be {(4, task.num_outputs)}",

@@ -112,7 +112,10 @@ def test_a_wrong_command_is_seen(line, wrong):
 
 
 @pytest.mark.parametrize("block", of("toml"))
-def test_toml_is_valid(block):
+def test_toml_is_valid(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    write_files(block.document, tmp_path)
     data = tomllib.loads(block.text)
     if {"space", "tasks"} <= data.keys():
         configs.build(configs.from_json(data))

@@ -115,6 +115,13 @@ def test_options_that_depend_on_luck_do_not_pass():
         check_space(OptionsByLuck())
 
 
+def test_a_network_may_normalise_by_the_batch_which_its_evaluator_replaces():
+    made = Built(
+        lambda task: nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.Linear(4, task.num_outputs))
+    )
+    check_space(made, task=TaskShape((1, 4, 4), 3))
+
+
 def test_checking_a_space_leaves_the_global_generators_alone():
     before = random.getstate(), torch.get_rng_state()
     check_space(ToySpace(), task=IMAGES)
