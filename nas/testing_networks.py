@@ -56,7 +56,10 @@ def _difference(space: SearchSpace, one: Architecture, other: Architecture, task
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = torch.randn(INPUTS, *task.input_shape, dtype=torch.float64)
-        networks = [_built(space, architecture, task, seed) for architecture in (one, other)]
+        networks = []
+        for architecture in (one, other):
+            torch.manual_seed(seed)  # the same network then has the same weights, and the same dead by chance
+            networks.append(space.build(replay(space, architecture), task).double())
         shapes = [_trained(network, inputs) for network in networks]
         first, second = (_of_equal_weights(network, inputs) for network in networks)
     if shapes[0] != shapes[1]:
@@ -65,14 +68,6 @@ def _difference(space: SearchSpace, one: Architecture, other: Architecture, task
     if not torch.allclose(first, second, rtol=1e-6, atol=1e-9, equal_nan=True):
         return "its outputs are others, of weights and inputs that are the same"
     return ""
-
-
-def _built(space: SearchSpace, architecture: Architecture, task: TaskShape, seed: int) -> nn.Module:
-    import torch
-
-    # From the same seed each, so that the same network has the same weights, and the same dead by chance.
-    torch.manual_seed(seed)
-    return space.build(replay(space, architecture), task).double()
 
 
 def _trained(network: nn.Module, inputs: Tensor) -> list[tuple[int, ...]]:
