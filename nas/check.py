@@ -1,32 +1,272 @@
-"""`nas check FILE.py:NAME`: the conformance suite run on a person's own search space."""
+"""`nas check`: the conformance suite on a search space, and a verdict that a person can act on."""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
 from . import registry
-from .errors import SpaceError
+from .architecture import Architecture
+from .conformance import Watched, check_fingerprint, check_steady, fingerprint
+from .errors import NasError, Rejected, SpaceError
 from .executors.attempt import attempt, reason
-from .protocols import SearchSpace, TaskShape
-from .space import count
+from .executors.processes import ProcessExecutor
+from .protocols import Costed, SearchSpace, TaskShape
+from .repeats import network_key
+from .space import MAX_TRIES, Count, count, replay
 from .testing import check_space
 from .testing_networks import check_networks
 
-SAMPLES = 1000
-BUILDS = 20
+if TYPE_CHECKING:
+    import torch
+
+SAMPLES, BUILDS = 1000, 20
+SIZED, SIZED_S = 200, 20.0
+"""Networks that are sized for the histogram, and seconds after which those sized must do."""
+LIMIT_S = 1800.0
+BATCH = 10
+BARS, WIDTH = 8, 30
+
+
+class Unfit(SpaceError):
+    """The space refuses the task's shape, in words of its own, which is no fault."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the suite found in a sound space.
+
+    rejected         share of the draws
+    same_choices     share of the samples with the choices of an earlier one
+    same_network     share that is the network of an earlier one, by `nas.repeats.network_key`
+    parameters       of the networks that were sized, and `flops` of one input
+    decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
+                     inputs on one thread of the CPU
+    kept_bytes       kept for the gradient of one input, by network
+    """
+
+    name: str
+    shape: TaskShape
+    samples: int
+    builds: int
+    size: Count
+    rejected: float
+    same_choices: float
+    same_network: float
+    parameters: tuple[int, ...]
+    flops: tuple[int, ...]
+    decide_s: float
+    build_s: float
+    step_s: float
+    kept_bytes: tuple[int, ...]
+
+    def __str__(self) -> str:
+        rows = {
+            "architectures": str(self.size),
+            "rejected": f"{self.rejected:.1%} of draws",
+            "duplicates": f"{self.same_choices:.1%} of samples make the choices of another, "
+            f"{self.same_network:.1%} are its network",
+            "time": f"decide {_time(self.decide_s)} · build {_time(self.build_s)} · forward and backward of {BATCH} "
+            f"inputs {_time(self.step_s)} (one thread)",
+            "memory": f"{_range(self.kept_bytes, 1e-6)} MB kept for the gradient of one input",
+            "FLOPs": f"{_range(self.flops, 1e-6)} million for one input",
+            "parameters": f"{_range(self.parameters)}, median {median(self.parameters):,.0f}",
+        }
+        return "\n".join(
+            [
+                f"{self.name}: sound. {self.samples:,} architectures decided, replayed, mutated and crossed, "
+                f"{self.builds} built and differentiated twice on inputs {self.shape.input_shape}.",
+                *(f"{name:<15}{text}" for name, text in rows.items()),
+                *histogram(self.parameters),
+                *(f"Consider: {advice}" for advice in self.advice()),
+            ]
+        )
+
+    def advice(self) -> Iterator[str]:
+        """What a person could do about what is sound, but not well."""
+        if self.rejected > 0.5:
+            yield "most draws are rejected, which slows every search; let early choices decide which later ones open"
+        if self.size.exact and 1 < self.size.value <= 50:
+            yield f"with {self.size.value} architectures, a search is hardly worth more than trying them all"
+        if max(self.parameters) > 100 * min(self.parameters):
+            yield "sizes differ a hundredfold; search.constraints keep a search within what you can use"
 
 
 def check(target: str, task: TaskShape) -> str:
-    """A verdict in a few lines. Raises SpaceError, with the law that is broken, for a space that is not sound."""
+    """The verdict on a space: FILE.py:NAME or a known name. Raises SpaceError, with the law that is broken, and the
+    line and choice at fault, for one that is not sound; ConfigError where there is none."""
     space: SearchSpace = registry.create("space", target, {})
-    _, error = attempt(check_space, space, task=task, samples=SAMPLES, builds=BUILDS)
-    number = None
+    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # a space that ends its process must not end this one
+        examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS).result)
     if error is None:
-        _, error = attempt(check_networks, space, task, samples=SAMPLES, builds=BUILDS)
-    if error is None:
-        number, error = attempt(count, space)
+        verdict, elsewhere = examined
+        _, error = attempt(check_fingerprint, space, elsewhere)
+    if isinstance(error, Unfit):
+        raise error
     if error is not None:
-        text = str(error) if isinstance(error, AssertionError) else reason(error)
+        text = str(error) if isinstance(error, NasError) else reason(error)
         raise SpaceError(f"space {space.name!r} is not sound: {text}")
-    return (
-        f"{space.name}: sound. {SAMPLES} architectures decided, replayed and mutated, {BUILDS} built and "
-        f"differentiated on inputs {task.input_shape}; {number} architectures in all."
+    return str(verdict)
+
+
+def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> tuple[Verdict, str]:
+    """The verdict on a sound space, and its fingerprint. Raises SpaceError for another."""
+    watched, rng = Watched(space), random.Random(0)
+    drawn, rejected = _drawn(watched, samples, rng)
+    _keep(check_space, watched, watched, samples=samples)
+    size = count(watched)
+    _, error = attempt(watched.build, replay(watched, drawn[0]), task)
+    if error is not None and isinstance(error.__cause__, SpaceError):
+        raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
+    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds)
+    for architecture in drawn[:3]:
+        _check_follows(watched, architecture, task)
+    watched.running = "graph"
+    _keep(check_networks, watched, space, task, samples=samples, builds=builds)
+    evaluator = _evaluator(space, task)
+    networks = [evaluator.network(architecture, 0) for architecture in drawn[:builds]]
+    steps = [_step(network, task) for network in networks]
+    parameters, flops = _sizes(evaluator, drawn)
+    verdict = Verdict(
+        name=space.name,
+        shape=task,
+        samples=samples,
+        builds=builds,
+        size=size,
+        rejected=rejected / (rejected + samples),
+        same_choices=1 - len(set(drawn)) / samples,
+        same_network=1 - len({network_key(space, architecture) for architecture in drawn}) / samples,
+        parameters=parameters,
+        flops=flops,
+        decide_s=_seconds(lambda a: replay(space, a), drawn),
+        build_s=_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
+        step_s=fmean(step for step, _ in steps),
+        kept_bytes=tuple(kept for _, kept in steps),
     )
+    return verdict, fingerprint(watched)
+
+
+def histogram(sizes: Sequence[int]) -> list[str]:
+    """Lines of text, each a range of sizes with a bar; the ranges grow by the same factor."""
+    low, high = min(sizes), max(sizes) + 1
+    bars = min(BARS, high - low)
+    ends = [round(low * (high / low) ** (bar / bars)) for bar in range(bars + 1)] if low else [0, high]
+    counts = [sum(first <= size < last for size in sizes) for first, last in pairwise(ends)]
+    return [
+        f"{first:>14,} – {last - 1:<12,} {'█' * -(-WIDTH * count // max(counts))} {count}"
+        for (first, last), count in zip(pairwise(ends), counts, strict=True)
+    ]
+
+
+def _drawn(watched: Watched, samples: int, rng: random.Random) -> tuple[list[Architecture], int]:
+    """Random architectures, each decided twice, and how many draws were rejected."""
+    drawn: list[Architecture] = []
+    rejected = in_a_row = 0
+    while len(drawn) < samples:
+        try:
+            drawn.append(check_steady(watched, rng))
+            in_a_row = 0
+        except Rejected as error:
+            rejected, in_a_row = rejected + 1, in_a_row + 1
+            if in_a_row == MAX_TRIES:
+                raise SpaceError(f"it rejected {MAX_TRIES} in a row; the last reason: {error}") from error
+    return drawn, rejected
+
+
+def _keep(law: Callable[..., None], watched: Watched, *args: Any, **options: Any) -> None:
+    _, error = attempt(law, *args, **options)
+    if isinstance(error, SpaceError):
+        raise error
+    if error is not None:
+        text = str(error) if isinstance(error, AssertionError) else f"its network fails with {reason(error)}"
+        raise SpaceError(f"{text} ({watched.place(error)})") from error
+
+
+def _check_follows(watched: Watched, architecture: Architecture, task: TaskShape) -> None:
+    """Raises SpaceError where the network of another task is not one for it. A space may refuse its inputs, with a
+    SpaceError of its own, but not its number of outputs."""
+    import torch
+
+    channels, *rest = task.input_shape
+    for other in (replace(task, num_outputs=task.num_outputs + 2), replace(task, input_shape=(channels + 1, *rest))):
+        network, error = attempt(watched.build, replay(watched, architecture), other)
+        if error is not None and isinstance(error.__cause__, SpaceError) and other.num_outputs == task.num_outputs:
+            continue
+        wanted = f"for inputs {other.input_shape} and {other.num_outputs} outputs"
+        if error is None:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output, error = attempt(network, torch.randn(2, *other.input_shape))
+            if error is None and tuple(output.shape) == (2, other.num_outputs):
+                continue
+        gives = f"gives {tuple(output.shape)} for 2 inputs" if error is None else f"fails with {reason(error)}"
+        raise SpaceError(
+            f"build ignores the task's shape: {wanted} its network {gives}; use task.input_shape and task.num_outputs "
+            f"({watched.place()})"
+        )
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """As much of a task family as a network needs."""
+
+    shape: TaskShape
+    name: str = "check"
+
+
+def _evaluator(space: SearchSpace, task: TaskShape) -> Any:
+    """The usual evaluator with a learner of second order: what it refuses, a search would."""
+    learner = registry.create("learner", "maml", {})
+    given = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
+    return registry.create("evaluator", "meta", {}, **given)
+
+
+def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    parameters, flops = [], []
+    end = time.monotonic() + SIZED_S
+    for architecture in drawn[:SIZED]:
+        parameters.append(int(evaluator.cost(architecture, "parameters")))
+        flops.append(int(evaluator.cost(architecture, "flops")))
+        if time.monotonic() > end:
+            break
+    return tuple(parameters), tuple(flops)
+
+
+def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
+    """Seconds of a forward and backward pass of BATCH inputs, and bytes kept in between for each of them."""
+    import torch
+
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x = torch.zeros(BATCH, *task.input_shape)
+    started = time.perf_counter()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(x)
+    output.square().sum().backward()
+    return time.perf_counter() - started, sum(kept.values()) // BATCH
+
+
+def _seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:
+    started = time.perf_counter()
+    for architecture in drawn:
+        fn(architecture)
+    return (time.perf_counter() - started) / len(drawn)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
+
+
+def _range(values: Sequence[int], scale: float = 1.0) -> str:
+    low, high = min(values) * scale, max(values) * scale
+    return f"{low:,.0f} – {high:,.0f}" if scale == 1 else f"{low:.3g} – {high:.3g}"

@@ -164,11 +164,11 @@ def list_(
 
 @app.command()
 def check(
-    target: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="Your space.")],
+    target: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="Your space, or the name of another.")],
     inputs: Annotated[str, typer.Option(help="Input shape of the task it is tried on.")] = "1,28,28",
     outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
 ) -> None:
-    """Run the conformance suite on a search space of your own."""
+    """Run the conformance suite on a search space: is it sound, how large, how quick?"""
     from .check import check as check_target
     from .protocols import TaskShape
 

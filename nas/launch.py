@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from . import own, runs
 from .architecture import Architecture, Trial
 from .config import QUICK_START, Config, Parts, build, load
+from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
 from .errors import NasError, SpaceError
@@ -27,7 +28,7 @@ from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
-from .space import sample
+from .space import replay, sample
 from .store import Store
 
 
@@ -201,9 +202,11 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 
 
 def _try_out(parts: Parts, executor: Executor) -> None:
-    """Has a worker check device and data, draw tasks and build a network of each space. Raises NasError."""
-    for space, evaluator in ((parts.limited, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
-        error = _trouble(space, evaluator, executor)
+    """Has a worker see whether each space is sound, check device and data, draw tasks and build a network. Raises
+    NasError."""
+    searched = (parts.space, parts.limited, parts.evaluator)
+    for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_evaluator)):
+        error = _trouble(space, limited, evaluator, executor)
         if isinstance(error, NasError):
             raise error
         if error is not None:
@@ -213,15 +216,24 @@ def _try_out(parts: Parts, executor: Executor) -> None:
             ) from error
 
 
-def _trouble(space: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
-    architecture, error = attempt(sample, space, random.Random(0))
+def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
+    elsewhere, error = attempt(executor.submit(quick, space).result)  # first there, where an endless `decide` is ended
+    if error is None:
+        _, error = attempt(check_fingerprint, space, elsewhere)
+    if error is None:
+        architecture, error = attempt(sample, limited, random.Random(0))
     error = error or attempt(network_key, space, architecture)[1]
-    return error or executor.submit(_check, evaluator, architecture).exception()
+    return error or executor.submit(_check, space, evaluator, architecture).exception()
 
 
-def _check(evaluator: Measurer, architecture: Architecture) -> None:
+def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) -> None:
     import torch
 
+    watched, shape = Watched(space), evaluator.tasks.shape
+    with torch.random.fork_rng(devices=[]):
+        _, error = attempt(watched.build, replay(space, architecture), shape)
+    if isinstance(error, Endless):
+        raise error  # the evaluator would wait for ever; of anything else it says more
     evaluator.check(architecture)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     for split in splits:

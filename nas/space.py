@@ -89,7 +89,7 @@ def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
 
 def sample(space: SearchSpace, rng: random.Random) -> Architecture:
     """A random architecture, each choice uniform over its options; rejected ones are drawn again."""
-    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1])
+    return _first_allowed(space, lambda: decide(space, at_random(rng))[1])
 
 
 def replay(space: SearchSpace, architecture: Architecture) -> Any:
@@ -119,7 +119,7 @@ def mutate(space: SearchSpace, architecture: Architecture, rng: random.Random) -
         shifted = (architecture.picks[name] + 1 + int(rng.random() * (size - 1))) % size
         kept = {**architecture.picks, name: shifted}
         try:
-            return decide(space, _kept_or(kept, _at_random(rng)))[1]
+            return decide(space, _kept_or(kept, at_random(rng)))[1]
         except Rejected:
             continue
     raise Rejected(f"none of {MAX_TRIES} mutations of an architecture of {space.name!r} is allowed")
@@ -130,7 +130,7 @@ def crossover(space: SearchSpace, first: Architecture, second: Architecture, rng
 
     Raises Rejected when none of many children is allowed.
     """
-    draw = _at_random(rng)
+    draw = at_random(rng)
 
     def pick(name: str, options: int) -> int:
         parents = (first, second) if rng.random() < 0.5 else (second, first)
@@ -234,7 +234,7 @@ def _listed(space: SearchSpace, limit: int) -> int | None:
 
 def _products(space: SearchSpace, samples: int, rng: random.Random) -> list[int]:
     """For each of at most `samples` random descents the product of its numbers of options; 0 for one rejected."""
-    draw = _at_random(rng)
+    draw = at_random(rng)
     products: list[int] = []
     work = 0
     while len(products) < samples and (work < WORK or len(products) < FEWEST):
@@ -295,7 +295,8 @@ def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict
     return spec, sizes
 
 
-def _at_random(rng: random.Random) -> Pick:
+def at_random(rng: random.Random) -> Pick:
+    """Picks each option alike."""
     return lambda _name, options: int(rng.random() * options)
 
 

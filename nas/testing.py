@@ -20,6 +20,7 @@ from .architecture import Architecture, Score, Trial
 from .errors import Rejected
 from .protocols import Controller, Evaluator, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
 from .space import Choose, crossover, mutate, num_options, replay, sample
+from .toy import ToySpace as ToySpace  # for those who import it from here
 
 if TYPE_CHECKING:
     import torch
@@ -27,33 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MakeController = Callable[[SearchSpace, int], Controller]
-
-
-class ToySpace:
-    """A small conditional space for tests: one to three layers, each a dense one of some width or nothing at all.
-
-    36 architectures: 3 + 9 + 27 less the three in which no layer does anything, which are rejected.
-    """
-
-    name = "toy"
-
-    def decide(self, choose: Choose) -> tuple[int, ...]:
-        widths = []
-        for layer in range(choose("layers", (1, 2, 3))):
-            if choose(f"{layer}.op", ("dense", "nothing")) == "dense":
-                widths.append(choose(f"{layer}.width", (4, 8)))
-        if not widths:
-            choose.reject("no layer does anything")
-        return tuple(widths)
-
-    def build(self, spec: tuple[int, ...], task: TaskShape) -> torch.nn.Module:
-        from torch import nn
-
-        sizes = (math.prod(task.input_shape), *spec)
-        layers: list[nn.Module] = [nn.Flatten()]
-        for size, width in itertools.pairwise(sizes):
-            layers += [nn.Linear(size, width), nn.Tanh()]
-        return nn.Sequential(*layers, nn.Linear(sizes[-1], task.num_outputs))
 
 
 # --- search spaces ---------------------------------------------------------------------------------------------------
@@ -65,7 +39,8 @@ def check_space(
     """Checks `samples` random architectures; with a `task`, also that the networks of `builds` of them fit it.
 
     `decide` must be a function of its choices alone, with a spec that compares equal when they are (tuples, lists,
-    dataclasses), and every network must return (inputs, num_outputs) finite numbers that it can be trained by.
+    dataclasses), and every network must return (inputs, num_outputs) finite numbers, differentiable twice, that it can
+    be trained by.
     """
     rng = random.Random(seed)
     _hold(isinstance(space.name, str) and space.name != "", "a space's name must be a text that is not empty")
@@ -139,9 +114,13 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
     _hold(bool(outputs.isfinite().all()), f"{what} gives numbers that are not finite")
     trained = [p for p in network.parameters() if p.requires_grad]
     _hold(len(trained) > 0, f"{what} has no parameter to train")
-    gradients = [g for g in torch.autograd.grad(outputs.square().sum(), trained, allow_unused=True) if g is not None]
-    _hold(all(bool(g.isfinite().all()) for g in gradients), f"{what} has gradients that are not finite")
-    _hold(any(bool(g.any()) for g in gradients), f"no gradient reaches a parameter of {what}")
+    loss = outputs.square().sum()
+    for order in ("gradients", "second derivatives"):
+        found = torch.autograd.grad(loss, trained, allow_unused=True, create_graph=True)
+        gradients = [g for g in found if g is not None]
+        _hold(all(bool(g.isfinite().all()) for g in gradients), f"{what} has {order} that are not finite")
+        _hold(any(bool(g.any()) for g in gradients), f"no gradient reaches a parameter of {what}")
+        loss = torch.stack([g.square().sum() for g in gradients]).sum()
 
 
 # --- controllers -----------------------------------------------------------------------------------------------------

@@ -1,16 +1,22 @@
-"""`nas check` tells a sound space from the kinds of unsound ones, in one line each, whatever the file does."""
+"""`nas check` and the launch tell a sound space from an unsound one, naming line and choice, whatever the file does."""
 
 from __future__ import annotations
 
+import os
+import random
+import re
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nas import check as checks
+from nas import conformance, registry
+from nas.conformance import Watched, check_fingerprint, fingerprint, quick
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import TaskShape
+from nas.space import Count
 
 SHAPE = TaskShape((1, 4, 4), 3)
 GOOD = """
@@ -42,9 +48,10 @@ class Space:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "SAMPLES", 60)
     monkeypatch.setattr(checks, "BUILDS", 4)
+    monkeypatch.setattr(conformance, "DECIDE_S", 1.0)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
@@ -57,57 +64,195 @@ def space(init: str = "", decide: str = "pass", build: str = "pass") -> str:
     return GOOD.format(init=init, decide=decide, build=build)
 
 
-def test_a_sound_space_is_said_to_be_sound_with_its_size(tmp_path):
-    verdict = checks.check(target(tmp_path, space()), SHAPE)
-    assert verdict.startswith("mine: sound. 60 architectures")
-    assert verdict.endswith("; 6 architectures in all.")
+def made(folder: Path, **options: str):
+    return registry.create("space", target(folder, space(**options)), {})
+
+
+def test_a_sound_space_is_said_to_be_sound_with_its_measures(tmp_path):
+    text = checks.check(target(tmp_path, space()), SHAPE)
+    lines = text.splitlines()
+    assert lines[0].startswith("mine: sound. 60 architectures decided, replayed, mutated and crossed, 4 built")
+    rows = {line[:15].strip(): line[15:] for line in lines[1:8]}
+    assert rows["architectures"] == "6"
+    assert rows["rejected"] == "0.0% of draws"
+    assert rows["duplicates"] == "90.0% of samples make the choices of another, 90.0% are its network"
+    assert re.fullmatch(r"decide \d+ µs · build .* · forward and backward of 10 inputs .* \(one thread\)", rows["time"])
+    assert rows["parameters"].startswith("83 – 399, median ")
+    assert sum(int(line.split()[-1]) for line in lines[8:16]) == 60
+    assert "Consider: with 6 architectures" in lines[-1]
+
+
+def test_measures_are_those_of_a_slow_count(tmp_path):
+    mine = made(tmp_path)
+    verdict, _ = checks.examine(mine, SHAPE, 60, 6)
+    sizes = {w * 17 + 3 * (w + 1) + deep * w * (w + 1) for w in (4, 8, 12) for deep in (0, 1)}
+    assert set(verdict.parameters) == sizes
+    assert set(verdict.flops) == {2 * (16 * w + 3 * w + deep * w * w) for w in (4, 8, 12) for deep in (0, 1)}
+    # Kept of each input, in float32: itself, the output of each hidden layer, that of the last one normed, and the two
+    # numbers that it was normed by.
+    picks = [architecture.picks for architecture in checks._drawn(Watched(mine), 6, random.Random(0))[0]]
+    assert verdict.kept_bytes == tuple(4 * (16 + (4, 8, 12)[p["width"]] * (2 + p["deep"]) + 2) for p in picks)
+    assert verdict.size == Count(6, (6, 6), True)
+
+
+UNSOUND = [
+    # What decide does, what is said of it, and the line and choice that are named.
+    ("raise ValueError('bad\\nluck')", "decide raised ValueError: bad luck", "my_space.py:15)"),
+    ("choose('none', [])", "choice 'none' has no options", "my_space.py:15)"),
+    ("choose('width', [1])", "choice 'width' is made twice", "my_space.py:16, after choice 'width')"),
+    ("[choose(f'{i}', [1]) for i in range(10**6)]", "more than 10000 choices", "my_space.py:15, after choice '9999')"),
+    ("choose.reject('never')", "rejected 1000 in a row", "never"),
+    ("return object()", "gave two results for the same picks", "my_space.py:14)"),
+    ("return __import__('random').random()", "gave two results for the same picks", "my_space.py:14)"),
+    (
+        "choose(str(__import__('random').random()), [1, 2])",
+        "after the same choices there came choice '0.",
+        "my_space.py:15)",
+    ),
+    (
+        "choose('rate', [0, __import__('random').random()])",
+        "after the same choices there came choice 'rate' of [0, 0.",
+        "my_space.py:15); decide may depend on nothing but its choices",
+    ),
+    (
+        "choose('a', [1, 2]) if __import__('random').random() < 0.5 else 0",
+        "after the same choices there came choice ",
+        "my_space.py:1",
+    ),
+    (
+        "self.__dict__['n'] = self.__dict__.get('n', 0) + 1; choose(f'{self.n}', [1])",
+        "after the same choices there came choice ",
+        "my_space.py:15)",
+    ),
+    ("raise SystemExit(3)", "decide raised SystemExit: 3", "my_space.py:15)"),
+    ("self.decide(choose)", "RecursionError", "my_space.py:15)"),
+    ("choose('x', 7)", "TypeError", "my_space.py:15)"),
+    ("choose('x', [1, 2]); 1 / 0", "ZeroDivisionError", "my_space.py:15, after choice 'x')"),
+    (
+        "choose('x', [1, 2])\n        while True: pass",
+        "decide has not ended after 1 s",
+        "my_space.py:16, after choice 'x'",
+    ),
+    (
+        "while True:\n            try: choose('x', [1, 2])\n            except Exception: pass",
+        "decide has not ended after 1 s",
+        "after choice 'x'); does a loop end?",
+    ),
+]
+
+
+@pytest.mark.parametrize("by", ["check", "launch"])
+@pytest.mark.parametrize(("decide", "part", "place"), UNSOUND)
+def test_a_decide_that_breaks_a_rule_is_named_with_line_and_choice(tmp_path, by, decide, part, place):
+    mine = made(tmp_path, decide=decide)
+    with pytest.raises(SpaceError) as caught:
+        quick(mine) if by == "launch" else checks.examine(mine, SHAPE, 60, 4)
+    assert part in str(caught.value)
+    assert place in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "options, part",
+    ("build", "part", "place"),
     [
-        ({"decide": "raise ValueError('bad\\nluck')"}, "ValueError: bad luck"),
-        ({"decide": "choose('none', [])"}, "choice 'none' has no options"),
-        ({"decide": "choose('width', [1])"}, "choice 'width' is made twice"),
-        ({"decide": "[choose(f'{i}', [1]) for i in range(10**6)]"}, "more than 10000 choices"),
-        ({"decide": "choose.reject('never')"}, "rejected 1000 in a row"),
-        ({"decide": "return object()"}, "spec must compare by value"),
-        ({"decide": "return __import__('random').random()"}, "nothing but its choices"),
-        ({"decide": "return choose(str(__import__('random').random()), [1, 2])"}, "is missing"),
-        ({"decide": "raise SystemExit(3)"}, "SystemExit: 3"),
-        ({"decide": "self.decide(choose)"}, "RecursionError"),
-        ({"build": "return None"}, "TypeError"),
-        ({"build": "raise KeyError('w')"}, "KeyError: 'w'"),
-        ({"build": "return torch.nn.Flatten()"}, "16"),
-        ({"build": "return torch.nn.Linear(7, 3)"}, "RuntimeError"),
-        ({"init": "name = property(lambda self: 1 / 0)"}, "needs a `name`, a text"),
-        ({"init": "def __init__(self, size): ..."}, "cannot be made: TypeError"),
-        ({"init": "def __init__(self): raise SystemExit"}, "cannot be made: SystemExit"),
-        ({"init": "1 / 0"}, "cannot be imported: ZeroDivisionError"),
-        ({"init": ")"}, "cannot be imported: SyntaxError"),
-        ({"init": "import no_such_module_here"}, "cannot be imported: ModuleNotFoundError"),
+        ("return None", "TypeError", "(my_space.py:17)"),
+        ("raise KeyError('w')", "build raised KeyError: 'w'", "(my_space.py:18)"),
+        ("1 / (task.num_outputs - 5)", "fails with SpaceError: build raised ZeroDivisionError", "(my_space.py:18)"),
+        ("return torch.nn.Flatten()", "(4, 16); it must be (4, 3)", "(my_space.py:17)"),
+        ("return torch.nn.Linear(7, 3)", "mat1 and mat2 shapes cannot be multiplied", "(my_space.py:17)"),
+        ("task = type(task)(task.input_shape, 3)", "gives (2, 3) for 2 inputs", "task.num_outputs (my_space.py:17)"),
+        ("task = type(task)((1, 4, 4), task.num_outputs)", "for inputs (2, 4, 4) and 3 outputs", "(my_space.py:17)"),
+        ("while True: pass", "build has not ended after 1 s", "(my_space.py:18)"),
+        (
+            "return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3), torch.nn.Dropout())",
+            "finite|two outputs|it must be|ignores",
+            "",
+        ),
     ],
 )
-def test_an_unsound_space_is_refused_with_the_law_it_breaks(tmp_path, options, part):
-    with pytest.raises((SpaceError, ConfigError)) as caught:
-        checks.check(target(tmp_path, space(**options)), SHAPE)
-    message = str(caught.value)
-    assert part in message
-    assert caught.value.exit_status == 2
-    assert len(message) < 700
+def test_a_build_that_breaks_a_rule_is_named_with_its_line(tmp_path, monkeypatch, build, part, place):
+    monkeypatch.setattr(conformance, "BUILD_S", 1.0)
+    with pytest.raises(SpaceError) as caught:
+        checks.examine(made(tmp_path, build=build), SHAPE, 60, 4)
+    assert re.search("|".join(map(re.escape, part.split("|"))), str(caught.value))
+    assert place in str(caught.value)
+
+
+def test_a_build_may_refuse_other_inputs_in_words_of_its_own(tmp_path):
+    refuses = (
+        "from nas.errors import SpaceError\n"
+        "        if task.input_shape != (1, 4, 4): raise SpaceError('images of 4 by 4 only')"
+    )
+    verdict, _ = checks.examine(made(tmp_path, build=refuses), SHAPE, 60, 4)
+    assert verdict.name == "mine"
+
+
+def test_a_space_for_other_tasks_is_not_called_unsound():
+    with pytest.raises(SpaceError, match=r"^conv4 needs images.*this task's inputs are \(7,\).*by --inputs and"):
+        checks.check("conv4", TaskShape((7,), 3))
 
 
 def test_a_space_that_breaks_on_a_rare_path_only_is_unsound(tmp_path):
     """One architecture of 4,096: random ones miss it, counting does not."""
     rare = "bits = [choose(f'b{i}', [0, 1]) for i in range(12)]\n        assert not all(bits), 'all of them'"
-    with pytest.raises(SpaceError, match="'mine' is not sound: all of them"):
-        checks.check(target(tmp_path, space(decide=rare)), SHAPE)
+    with pytest.raises(SpaceError, match=r"all of them \(my_space.py:16, after choice 'b11'\)"):
+        checks.examine(made(tmp_path, decide=rare), SHAPE, 60, 4)
 
 
-def test_a_space_too_large_to_count_is_sound(tmp_path, monkeypatch):
-    few: Any = checks.count
-    monkeypatch.setattr(checks, "count", lambda space: few(space, limit=100, samples=200))
-    large = "[choose(f'c{i}', list(range(10))) for i in range(20)]"
-    assert "about 6.00E+20" in checks.check(target(tmp_path, space(decide=large)), SHAPE)
-    huge = "[choose(f'c{i}', list(range(10))) for i in range(400)]"
-    assert "about 6.00E+400" in checks.check(target(tmp_path, space(decide=huge)), SHAPE)
+def test_a_space_too_large_to_count_is_sound(tmp_path):
+    for choices, size in ((20, "6.00E+20"), (400, "6.00E+400")):
+        large = f"[choose(f'c{{i}}', list(range(10))) for i in range({choices})]"
+        verdict, _ = checks.examine(made(tmp_path, decide=large), SHAPE, 10, 2)
+        assert f"about {size} (95 % interval {size} – {size})" in str(verdict)
+
+
+@pytest.mark.parametrize("what", ["", "my_space.py", "my_space.py:", "my_space.txt:Space", "nas.space:Space"])
+def test_a_target_that_is_no_space_is_refused(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    target(tmp_path, space())
+    with pytest.raises(ConfigError, match=r"is not known.*, or a class of yours as FILE\.py:NAME"):
+        checks.check(what, SHAPE)
+
+
+def test_a_space_that_ends_its_process_is_unsound(tmp_path):
+    dies = "__import__('os')._exit(3)"
+    with pytest.raises(SpaceError, match="space 'mine' is not sound: worker ended with exit status 3"):
+        checks.check(target(tmp_path, space(build=dies)), SHAPE)
+
+
+def test_choices_in_the_order_of_a_set_differ_between_processes(tmp_path):
+    mine = made(tmp_path, decide="choose('letter', list({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}))")
+    assert fingerprint(Watched(mine)) == quick(mine)
+    check_fingerprint(mine, fingerprint(Watched(mine)))
+    script = (
+        "import sys; from nas import registry; from nas.conformance import quick\n"
+        "print(quick(registry.create('space', sys.argv[1], {})))"
+    )
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", script, f"{tmp_path}/my_space.py:Space"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert len(prints) == 2
+    with pytest.raises(SpaceError, match=r"makes other choices in another process \(my_space.py:14\)"):
+        check_fingerprint(mine, "another")
+
+
+def test_functions_and_objects_without_a_name_of_their_own_may_be_options(tmp_path):
+    quick(made(tmp_path, decide="choose('f', [lambda x: x, object(), torch.nn.ReLU()]); choose.subset('s', [1, 2])"))
+
+
+@pytest.mark.parametrize("name", registry.names("space"))
+def test_the_built_in_spaces_pass_before_a_launch(name):
+    assert quick(registry.create("space", name, {})) == quick(registry.create("space", name, {}))
+
+
+def test_the_histogram_has_every_size_once():
+    for sizes in ([5], [1, 2, 3], [0, 4], list(range(100, 1000)), [10, 10**6]):
+        lines = checks.histogram(sizes)
+        assert sum(int(line.split()[-1]) for line in lines) == len(sizes)
+        assert len(lines) <= checks.BARS

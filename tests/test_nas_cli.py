@@ -277,10 +277,10 @@ def test_a_space_of_ones_own_is_checked(nas, tmp_path):
 def test_ctrl_c_in_a_check_ends_with_130_and_is_no_verdict(nas, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "import signal\nclass Space:\n    name = 'x'\n    build = print\n"
-        "    def decide(self, choose):\n        signal.raise_signal(signal.SIGINT)\n"
+        "import signal\nclass Space:\n    name, decide, build = 'x', print, print\n"
+        "    def __getstate__(self):\n        signal.raise_signal(signal.SIGINT)\n"
     )
-    assert nas("check", f"{path}:Space") == Said(130, "", "")
+    assert nas("check", f"{path}:Space") == Said(130, "", "")  # as it is sent to the worker
 
 
 def test_help_is_light():

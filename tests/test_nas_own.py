@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers_project import TOY, TOY_OPTIONS
 
-from nas import cli, own, registry
+from nas import cli, conformance, launch, own, registry
 from nas import config as configs
 from nas.errors import ConfigError
-from nas.executors import ProcessExecutor
+from nas.executors import InlineExecutor, ProcessExecutor
 from nas.space import sample
 
 MINE = """
@@ -260,6 +261,36 @@ def test_a_changed_or_moved_file_is_named_before_anything_is_done(place, nas):
     finally:
         path.write_text(MINE)
     assert nas("resume", "first")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        (
+            "return Spec(choose",
+            "choose('width', [1]); return Spec(choose",
+            "'width' is made twice in one architecture; ",
+        ),
+        ("from torch import nn", "while True: pass", "build has not ended after 1 s (unsound.py:20); does a loop end?"),
+    ],
+)
+def test_a_search_of_an_unsound_space_refuses_to_start(place, nas, monkeypatch, old, new, part):
+    @contextmanager
+    def inline(_config: Any) -> Iterator[Any]:
+        yield InlineExecutor()
+
+    monkeypatch.setattr(launch, "_executor", inline)
+    monkeypatch.setattr(conformance, "BUILD_S", 1.0)
+    (place / "unsound.py").write_text(MINE.replace(old, new))
+    before = sorted(place.rglob("*"))
+    status, out, err = nas("search", "toy.toml", "--space", "unsound.py:Mine", "--name", "unsound")
+    assert (status, out) == (2, "")
+    assert part in err
+    assert "unsound.py:" in err
+    assert "Traceback" not in err
+    assert [path for path in sorted(place.rglob("*")) if "__pycache__" not in path.parts] == [
+        path for path in before if "__pycache__" not in path.parts
+    ]
 
 
 def test_a_script_searches_a_class_of_its_own_module(folder):
