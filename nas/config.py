@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
-from pydantic_core import PydanticCustomError
 
 from . import own, registry
 from .constraints import Constrained
@@ -67,7 +66,7 @@ def _limits(given: Any) -> float | list[float]:
     limits = [0, given] if isinstance(given, int | float) else given
     numbers = isinstance(limits, list) and [n for n in limits if type(n) in (int, float) and 0 <= n < math.inf]
     if isinstance(given, bool) or not numbers or len(limits) != 2 or numbers != limits or limits[0] > limits[1]:
-        raise PydanticCustomError("limits", "Input should be the most, or [least, most]: numbers from 0")
+        raise ValueError("Input should be the most, or [least, most]: numbers from 0")
     return [float(n) for n in limits] if given is limits else float(given)
 
 
@@ -377,4 +376,4 @@ def _reason(detail: Any) -> str:
         return "Input should be a table"
     if detail["type"] == "string_pattern_mismatch":
         return "Input should be 'auto', 'cpu', 'cuda' or 'cuda:N'"
-    return str(detail["msg"])
+    return str(detail["msg"]).removeprefix("Value error, ")

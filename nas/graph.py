@@ -135,8 +135,9 @@ class _Plain(NamedTuple):
 
 
 def _plain(graph: nx.DiGraph) -> _Plain:
-    index = {node: i for i, node in enumerate(graph)}
-    data = [attributes for _, attributes in graph.nodes(data=True)]
+    nodes = list(graph.nodes(data=True))
+    index = {node: i for i, (node, _) in enumerate(nodes)}
+    data = [attributes for _, attributes in nodes]
     inputs: list[dict[int, int]] = [{} for _ in data]
     for tail, head, attributes in graph.edges(data=True):
         op, source = attributes.get("op"), index[tail]

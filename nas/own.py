@@ -160,5 +160,12 @@ def _difference(before: str, now: str) -> str:
     pairs = zip_longest(before.splitlines(), now.splitlines(), fillvalue="")
     for number, (old, new) in enumerate(pairs, start=1):
         if old != new:
-            return f"line {number} was {shown(old.strip())} and is {shown(new.strip())}"
+            same = next(i for i in range(len(old) + 1) if old[: i + 1] != new[: i + 1])
+            start = max(0, same - 30) if max(len(old), len(new)) > 75 else 0
+            return f"line {number} was {_from(start, old)} and is {_from(start, new)}"
     return "the ends of its lines differ"
+
+
+def _from(start: int, line: str) -> str:
+    """A line as a message quotes it, from a place on."""
+    return shown(f"…{line[start:]}" if start else line.strip())

@@ -56,7 +56,10 @@ def _difference(space: SearchSpace, one: Architecture, other: Architecture, task
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = torch.randn(INPUTS, *task.input_shape, dtype=torch.float64)
-        networks = [space.build(replay(space, architecture), task).double() for architecture in (one, other)]
+        networks = []
+        for architecture in (one, other):
+            torch.manual_seed(seed)  # the same network then has the same weights, and the same dead by chance
+            networks.append(space.build(replay(space, architecture), task).double())
         shapes = [_trained(network, inputs) for network in networks]
         first, second = (_of_equal_weights(network, inputs) for network in networks)
     if shapes[0] != shapes[1]:

@@ -96,7 +96,7 @@ class Study:
         given = {"quality": changes.pop("quality", quality), "per_class": changes.pop("per_class", ())}
         many, one = Space("many", 8), Space("one", 1)
         ours, theirs = Fake("ours", self.calls, **given), Fake("baseline", self.calls, **given)
-        parts = Parts(many, None, ours, one, theirs)  # type: ignore  # the fakes do what the finals ask of them
+        parts = Parts(many, many, None, ours, one, theirs)  # type: ignore  # the fakes do what the finals ask of them
         usual: dict[str, Any] = {"stop": lambda: False, "on_done": lambda done, of: None}
         return Finals(self.run, self.store, self.config, parts, InlineExecutor(), **{**usual, **changes})
 

@@ -56,10 +56,13 @@ def test_every_parameter_has_a_use(name):
     space, shape = registry.create("space", name, {}), fitting(name)
     rng = random.Random(1)
     for architecture in {sample(space, rng) for _ in range(12)}:
-        network = space.build(replay(space, architecture), shape)
-        network(torch.rand(16, *shape.input_shape)).square().sum().backward()
-        idle = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-        assert idle == [], replay(space, architecture)
+        idle: set[str] | None = None
+        for _ in range(3):  # a ReLU of few channels may be dead by chance
+            network = space.build(replay(space, architecture), shape)
+            network(torch.rand(16, *shape.input_shape)).square().sum().backward()
+            dead = {key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()}
+            idle = dead if idle is None else idle & dead
+        assert not idle, replay(space, architecture)
 
 
 @pytest.mark.parametrize("name", registry.names("space"))

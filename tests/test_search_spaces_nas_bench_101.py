@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import networkx as nx
 import pytest
 import torch
+from helpers_spaces import check_export, check_second_order
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, Rejected, SpaceError
@@ -20,6 +21,7 @@ from nas.space import decide, replay, sample
 SPACE = NasBench101()
 SKELETON = NasBench101(width=128, cells=3)
 CIFAR = TaskShape((3, 32, 32), 10)
+GLYPHS = TaskShape((1, 28, 28), 5)
 CHAIN = tuple((vertex, vertex + 1) for vertex in range(6))
 
 
@@ -309,6 +311,17 @@ def test_networks_compute_the_graph_that_their_spec_says():
             p.data += 0.1 * torch.randn_like(p)
         x = torch.rand(3, *shape.input_shape, dtype=torch.float64)
         assert torch.allclose(network(x), slow_network(spec, 2, network, x), rtol=1e-7, atol=1e-9), spec
+
+
+def test_source_of_the_networks_computes_the_same(tmp_path):
+    rng = random.Random(4)
+    for _ in range(3):
+        network = SPACE.build(replay(SPACE, sample(SPACE, rng)), GLYPHS)
+        check_export(network, GLYPHS, tmp_path)
+
+
+def test_second_order_meta_gradients_are_those_of_a_plain_loop():
+    check_second_order(NasBench101(width=5, max_vertices=6))
 
 
 def test_images_too_small_to_be_halved_twice_are_refused():

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers_spaces import check_export, check_second_order
 from torch.nn import functional as F
 
 from nas.architecture import Architecture
@@ -22,6 +23,7 @@ TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nas_bench_201
 ALL = NasBench201(published=True)
 SKELETON = NasBench201(width=16, cells=5, published=True)
 CIFAR = TaskShape((3, 32, 32), 10)
+GLYPHS = TaskShape((1, 28, 28), 5)
 TEXT = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
 needs_table = pytest.mark.skipif(not TABLE.exists(), reason=f"{TABLE} is not there")
 
@@ -309,6 +311,17 @@ def test_networks_compute_the_graph_that_their_spec_says(published):
             p.data += 0.1 * torch.randn_like(p)
         x = torch.rand(3, *shape.input_shape, dtype=torch.float64)
         assert torch.allclose(network(x), slow_network(spec, 2, network, x), rtol=1e-7, atol=1e-9), spec
+
+
+def test_source_of_the_networks_computes_the_same(tmp_path):
+    rng, space = random.Random(4), NasBench201()
+    for _ in range(3):
+        network = space.build(replay(space, sample(space, rng)), GLYPHS)
+        check_export(network, GLYPHS, tmp_path)
+
+
+def test_second_order_meta_gradients_are_those_of_a_plain_loop():
+    check_second_order(NasBench201(width=4))
 
 
 def test_images_too_small_to_be_halved_twice_are_refused():
