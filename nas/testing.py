@@ -98,6 +98,8 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = space.build(replay(space, architecture), task)
+        kind = type(network).__name__
+        _hold(isinstance(network, torch.nn.Module), f"build gave a {kind}; it must give a torch.nn.Module")
         torch.manual_seed(seed)
         again = space.build(replay(space, architecture), task)
         first, second = network.state_dict(), again.state_dict()

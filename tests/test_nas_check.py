@@ -154,7 +154,7 @@ def test_a_decide_that_breaks_a_rule_is_named_with_line_and_choice(tmp_path, by,
 @pytest.mark.parametrize(
     ("build", "part", "place"),
     [
-        ("return None", "TypeError", "(my_space.py:17)"),
+        ("return None", "build gave a NoneType; it must give a torch.nn.Module", "(my_space.py:17)"),
         ("raise KeyError('w')", "build raised KeyError: 'w'", "(my_space.py:18)"),
         ("1 / (task.num_outputs - 5)", "fails with SpaceError: build raised ZeroDivisionError", "(my_space.py:18)"),
         ("return torch.nn.Flatten()", "(4, 16); it must be (4, 3)", "(my_space.py:17)"),
