@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from . import config as configs
 from .config import Parts
 from .errors import DataError, NasError
 from .executors.attempt import attempt, reason
-from .protocols import TaskBatch, TaskShape
+from .protocols import Reader, TaskBatch, TaskShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from .export import Exported
 
+UNKNOWN = "?"
+"""In a file of labelled examples, the class of one that is not known."""
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -57,10 +60,10 @@ class _Examples:
 def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     """Adapts an exported network to the examples in `support` and predicts those in `query`.
 
-    Images: one folder a class, named as the class; a query folder may also hold images alone. Regression: CSV files of
-    numbers, inputs first, targets last; a query file may leave the targets out. Without `query` the support examples
-    themselves are predicted. Raises DataError or ConfigError for a folder or file that cannot be used, saying which and
-    why.
+    Images: one folder a class, named as the class; a query folder may also hold images alone. Series: files as their
+    tasks read them; in a query file a class may be '?'. Regression: CSV files of numbers, inputs first, targets last; a
+    query file may leave the targets out. Without `query` the support examples themselves are predicted. Raises
+    DataError or ConfigError for a folder or file that cannot be used, saying which and why.
     """
     import torch
 
@@ -69,8 +72,15 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     exported = load(folder)
     parts, network = _made(exported, folder)
     shape, learner = exported.shape, parts.evaluator.learner
-    names = _classes(support, shape) if shape.kind == "classification" else ()
-    if names:
+    names: tuple[str, ...] = ()
+    if shape.kind == "classification" and isinstance(parts.evaluator.tasks, Reader):
+        own, others = (parts.evaluator.tasks.read(path) for path in (support, query or support))
+        if UNKNOWN in own[1]:
+            raise DataError(f"{support} has an example of class {UNKNOWN!r}, which is for queries; say what it is")
+        names = _classes(tuple(sorted(set(own[1]))), support, shape)
+        given, asked = _read(own, support, names), _read(others, query or support, names)
+    elif shape.kind == "classification":
+        names = _classes(_class_names(support), support, shape)
         given, asked = (_images(path, shape, names) for path in (support, query or support))
     else:
         given = _numbers(support, shape)
@@ -119,13 +129,28 @@ def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
     return parts, network
 
 
-def _classes(support: Path, shape: TaskShape) -> tuple[str, ...]:
-    names = _class_names(support)
+def _classes(names: tuple[str, ...], support: Path, shape: TaskShape) -> tuple[str, ...]:
     if not 2 <= len(names) <= shape.num_outputs:
         raise DataError(
             f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
         )
     return names
+
+
+def _known(classes: Iterable[str], names: Sequence[str], where: Path) -> None:
+    unknown = sorted(set(classes) - set(names))
+    if unknown:
+        raise DataError(f"{where} has class {unknown[0]!r}, which the support set does not: {', '.join(names)}")
+
+
+def _read(found: tuple[Tensor, tuple[str, ...]], path: Path, names: Sequence[str]) -> _Examples:
+    """What a family read in a file, sorted by class where all are known."""
+    x, labels = found
+    _known(set(labels) - {UNKNOWN}, names, path)
+    labelled = UNKNOWN not in labels
+    order = sorted(range(len(labels)), key=lambda i: labels[i] if labelled else "")
+    y = [names.index(labels[i]) if labelled else 0 for i in order]
+    return _Examples(x.numpy()[order], y, tuple(f"{path}:{i + 1}" for i in order), labelled)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -142,10 +167,10 @@ def _images(folder: Path, shape: TaskShape, names: Sequence[str]) -> _Examples:
     """The images of a folder, by class where it has a sub-folder a class."""
     import numpy as np
 
+    if len(shape.input_shape) != 3:
+        raise DataError(f"this network's inputs are {shape.input_shape}, not images; its tasks must read {folder}")
     classes = _class_names(folder)
-    unknown = sorted(set(classes) - set(names))
-    if unknown:
-        raise DataError(f"{folder} has class {unknown[0]!r}, which the support set does not: {', '.join(names)}")
+    _known(classes, names, folder)
     files = [(path, names.index(name)) for name in classes for path in _image_files(folder / name)]
     labelled = bool(files)
     files = files or [(path, 0) for path in _image_files(folder)]
@@ -196,7 +221,7 @@ def _numbers(path: Path, shape: TaskShape, *, labelled: bool = True) -> _Example
     """The rows of a CSV file; unless `labelled` is asked for, it may lack the targets."""
     import numpy as np
 
-    inputs, targets = shape.input_shape[0], shape.num_outputs
+    inputs, targets = math.prod(shape.input_shape), shape.num_outputs
     try:
         with warnings.catch_warnings(action="ignore"):  # of a file without rows
             table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
@@ -212,7 +237,7 @@ def _numbers(path: Path, shape: TaskShape, *, labelled: bool = True) -> _Example
         raise DataError(f"{path} holds a number that is not finite; leave its row out")
     sources = tuple(f"{path}:{row + 1}" for row in range(len(table)))
     y = table[:, inputs:] if known else np.zeros((len(table), targets), dtype=np.float32)
-    return _Examples(table[:, :inputs], y, sources, known)
+    return _Examples(table[:, :inputs].reshape(-1, *shape.input_shape), y, sources, known)
 
 
 def _text(numbers: Sequence[float]) -> str:

@@ -120,10 +120,12 @@ class Score:
 class Trial:
     """One candidate of a search, from proposal to result.
 
-    number  its place in the order of proposal, from 0
-    state   'pending', 'done' (then `score` is set) or 'failed' (then `error` says why)
-    budget  outer steps of meta-training
-    seed    the seed its evaluation used
+    number   its place in the order of proposal, from 0
+    state    'pending', 'done' (then `score` is set) or 'failed' (then `error` says why)
+    budget   outer steps of meta-training
+    seed     the seed its evaluation used
+    repeats  the number of the earlier trial of the same network, whose result this one has without an evaluation; None
+             for the first of its network
     """
 
     number: int
@@ -134,6 +136,7 @@ class Trial:
     score: Score | None = None
     error: str | None = None
     seconds: float | None = None
+    repeats: int | None = None
 
     @property
     def value(self) -> float:
@@ -151,4 +154,5 @@ class Trial:
             "score": None if self.score is None else self.score.to_json(),
             "seconds": self.seconds,
             "error": self.error,
+            "repeats": self.repeats,
         }

@@ -11,6 +11,7 @@ from .executors.attempt import attempt, reason
 from .protocols import SearchSpace, TaskShape
 from .space import count
 from .testing import check_space
+from .testing_networks import check_networks
 
 SAMPLES = 1000
 BUILDS = 20
@@ -48,6 +49,8 @@ def check(target: str, task: TaskShape) -> str:
     space = load_space(target)
     _, error = attempt(check_space, space, task=task, samples=SAMPLES, builds=BUILDS)
     number = None
+    if error is None:
+        _, error = attempt(check_networks, space, task, samples=SAMPLES, builds=BUILDS)
     if error is None:
         number, error = attempt(_size, space)
     if error is not None:

@@ -113,7 +113,9 @@ def export(
 @app.command()
 def adapt(
     folder: Annotated[Path, typer.Argument(help="What `nas export` wrote.")],
-    support: Annotated[Path, typer.Option(help="Labelled examples: a folder a class, or a CSV file.")],
+    support: Annotated[
+        Path, typer.Option(help="Labelled examples: a folder a class, a CSV file, or a file of series.")
+    ],
     query: Annotated[Path | None, typer.Option(help="Examples to predict; by default the support's own.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from . import registry
 from .architecture import Trial
 from .config import Config
+from .repeats import evaluated
 from .report.text import probability
 from .runs import Run
 
@@ -40,6 +41,7 @@ class TerminalProgress:
         self._lowest = 0
         self._heard = 0
         self._failed = 0
+        self._repeats = 0
 
     @contextmanager
     def shown(self) -> Iterator[TerminalProgress]:
@@ -50,24 +52,31 @@ class TerminalProgress:
         self._say(header(config, workers))
         self._of = config.search.trials
         self._lowest = config.budgets[0]
-        self._heard = len(done)
-        self._failed = sum(trial.state == "failed" for trial in done)
-        candidates = sum(map(self._is_candidate, done))
+        new = evaluated(done)
+        self._heard, self._repeats = len(new), len(done) - len(new)
+        self._failed = sum(trial.state == "failed" for trial in new)
+        candidates = sum(map(self._is_candidate, new))
         self._task = self._bar.add_task(f"{candidates}/{self._of}", total=self._of, completed=candidates)
         if done:
             self._say(f"{run.name}: {candidates} candidates were done before")
 
     def trial(self, trial: Trial, best: Trial) -> None:
-        self._heard += 1
-        self._failed += trial.state == "failed"
         assert self._task is not None
-        self._bar.advance(self._task, self._is_candidate(trial))
+        if trial.repeats is None:
+            self._heard += 1
+            self._failed += trial.state == "failed"
+            self._bar.advance(self._task, self._is_candidate(trial))
+        else:
+            self._repeats += 1
         done = int(self._bar.tasks[self._task].completed)
         parts = [f"{done}/{self._of}", f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"]
         if self._heard > done:
             parts.append(f"promoted {self._heard - done}")
+        parts += [_repeats(self._repeats)] if self._repeats else []
         text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
+        if trial.repeats is not None:
+            return
         if trial.score and "chunk" in trial.score.metrics:
             tasks = int(trial.score.metrics["chunk"])
             self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
@@ -84,6 +93,12 @@ class TerminalProgress:
     def _is_candidate(self, trial: Trial) -> bool:
         """Not a promotion: the bar counts candidates, for how many will be promoted is not known."""
         return trial.budget <= self._lowest
+
+    def exhausted(self) -> None:
+        assert self._task is not None
+        found = int(self._bar.tasks[self._task].completed)
+        repeats = f", {_repeats(self._repeats)}" if self._repeats else ""
+        self._say(f"the controller proposes nothing new: {found} of {self._of} candidates{repeats}")
 
     def stopping(self) -> None:
         self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
@@ -182,10 +197,14 @@ def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False, 
 
 def progress_text(summary: Mapping[str, Any]) -> str:
     """How far a run's summary says that its search has come, and what it cost."""
-    config, finished = summary["config"], [t for t in summary["trials"] if t["state"] != "pending"]
+    config = summary["config"]
+    new = [t for t in summary["trials"] if t["repeats"] is None]
+    finished = [t for t in new if t["state"] != "pending"]
     lowest = min((t["budget"] for t in summary["trials"]), default=0)
     candidates = sum(t["budget"] == lowest for t in finished)
     text = f"{candidates} of {config['search']['trials']} candidates"
+    if len(new) < len(summary["trials"]):
+        text += f", {_repeats(len(summary['trials']) - len(new))}"
     if config["search"]["fidelity"] is None:
         return text
     full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
@@ -194,8 +213,14 @@ def progress_text(summary: Mapping[str, Any]) -> str:
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
+def _repeats(count: int) -> str:
+    return f"{count} repeat{'' if count == 1 else 's'}"
+
+
 def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
-    """The best trials of a run's summary as a table, those of higher budgets first, the failures by their reasons."""
+    """The best trials of a run's summary as a table, those of higher budgets first, the failures by their reasons;
+    without repeats."""
+    trials = [t for t in trials if t["repeats"] is None]
     done = sorted((t for t in trials if t["score"]), key=lambda t: (-t["budget"], -t["score"]["value"]))
     lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>8}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
     for trial in done[:most]:

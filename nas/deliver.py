@@ -51,6 +51,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         graph=graph_of(parts, architecture),
         shape=parts.evaluator.tasks.shape,
         recipe={"run": run.name, "seed": seed, "test": result, "config": config.to_json()},
+        extra=_files_of(parts, architecture),
     )
 
 
@@ -58,6 +59,12 @@ def graph_of(parts: Parts, architecture: Architecture) -> Any:
     """The diagram of an architecture, where its space draws one; else None."""
     draw = getattr(parts.space, "graph", None)
     return None if draw is None else draw(replay(parts.space, architecture))
+
+
+def _files_of(parts: Parts, architecture: Architecture) -> dict[str, str]:
+    """What a space adds to the folder of an architecture, as texts by file name; most add nothing."""
+    files = getattr(parts.space, "files", None)
+    return {} if files is None else files(replay(parts.space, architecture))
 
 
 def winner_of(final: dict[str, Any] | None) -> Architecture | None:

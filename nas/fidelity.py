@@ -10,6 +10,7 @@ from pathlib import Path
 from .architecture import Architecture, Score, Trial
 from .errors import ConfigError
 from .protocols import Resumable
+from .repeats import evaluated
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Fidelity:
         """The trial to promote next and the budget for it, or None where no trial may climb yet.
 
         From the highest rung down, the best trial, the earliest among equals, that is of the best 1 / eta of its rung's
-        scored trials and whose architecture is not on the next rung: waiting there, scored or failed. An architecture
-        proposed twice climbs once; the paper, with its continuous spaces, has no such case.
+        scored trials and whose architecture is not on the next rung: waiting there, scored or failed. A network
+        proposed twice is on its rung once; the paper, with its continuous spaces, has no such case.
         """
-        known = list(trials)
+        known = evaluated(trials)
         for lower, upper in reversed(list(pairwise(self.budgets(full)))):
             there = {trial.architecture for trial in known if trial.budget == upper}
             scored = (trial for trial in known if trial.budget == lower and trial.state == "done")
@@ -77,6 +78,7 @@ class Checkpointed:
 
 
 def steps_spent(trials: Iterable[Trial]) -> int:
-    """Outer steps that the scored trials took: what a score says under 'outer_steps', else the whole budget."""
-    scores = [(trial.score, trial.budget) for trial in trials if trial.score is not None]
+    """Outer steps that the scored trials took: what a score says under 'outer_steps', else the whole budget. A repeat
+    took none."""
+    scores = [(t.score, t.budget) for t in evaluated(trials) if t.score is not None]
     return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))

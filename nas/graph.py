@@ -7,6 +7,8 @@ node `join`     how inputs are put together instead of added, such as 'concat' (
 node `weights`  an id; nodes of the same id share their parameters
 edge `count`    how often the value goes in (x + x is not x), 1 where absent; a MultiDiGraph's parallel edges count too
 edge `op`       an operation on the edge, as in NAS-Bench-201 (arXiv 2001.00326); `edges_to_nodes` gives it a node
+
+Attributes of the graph as a whole say what else makes the network, such as DiGraph(width=16, num_cells=3).
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import networkx as nx
 
 from .errors import SpaceError
+from .labelling import Labelling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +39,7 @@ GAP, ROW, BOX = 0.55, 0.75, 0.42  # inches: between columns, between rows, a box
 def edges_to_nodes(graph: nx.DiGraph) -> nx.DiGraph:
     """The same cell with every operation on a node: an edge's op becomes a node between its ends, an edge with the op
     'none' goes, and a node without an op becomes 'add'. Parallel edges become one with their `count`."""
-    result = nx.DiGraph()
+    result = nx.DiGraph(**graph.graph)
     for node, data in graph.nodes(data=True):
         result.add_node(node, **{"op": "add", **data})
     for tail, head, data in graph.edges(data=True):
@@ -60,22 +63,23 @@ def live(graph: nx.DiGraph) -> nx.DiGraph:
     """What has an effect: the nodes on a path from an input to an output, without 'none', ops on nodes. Empty where no
     path is left. Raises SpaceError when there is a cycle, or nodes but no input or output among them."""
     result = edges_to_nodes(graph)
-    if not nx.is_directed_acyclic_graph(result):
-        raise SpaceError("the graph of a cell has a cycle; data must flow one way, from 'input' to 'output'")
-    for end in ("input", "output"):
-        if result and not any(_is_end(data["op"], end) for _, data in result.nodes(data=True)):
-            raise SpaceError(f"the graph of a cell has no {end}; give one node the op {end!r}")
-    result.remove_nodes_from([node for node, data in result.nodes(data=True) if data["op"] == NONE])
-    fed = _reached(result, "input")
-    used = _reached(result.reverse(copy=False), "output")
-    return result.subgraph(fed & used).copy()
+    names = list(result)
+    return result.subgraph([names[node] for node in _live(_plain(result))]).copy()
 
 
 def canonical(graph: nx.DiGraph) -> str:
     """A text that two cells have in common exactly when they are the same labelled graph up to the names of nodes and
-    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed."""
-    labels, feeds = _contracted(live(graph))
-    return json.dumps(_Labelling(labels, feeds).least(), separators=(",", ":"), ensure_ascii=False)
+    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed.
+
+    What tells networks of one cell apart, such as their width, are attributes of the graph itself (`graph.graph`).
+    They are part of the text; their values are plain JSON.
+    """
+    cell = _plain(graph)
+    labels, feeds = _contracted(cell, _live(cell))
+    form: list[object] = [*Labelling(labels, feeds).least()]
+    if graph.graph:
+        form.append(sorted(graph.graph.items()))
+    return json.dumps(form, separators=(",", ":"), ensure_ascii=False)
 
 
 def to_dot(graph: nx.DiGraph) -> str:
@@ -118,148 +122,124 @@ def draw(graph: nx.DiGraph, path: Path | BinaryIO) -> None:
 # Pruning and contraction
 
 
+class _Plain(NamedTuple):
+    """A cell in lists with an entry a node, those of ops on edges last. With networkx a key took twice the time.
+
+    inputs  for each node, which nodes go in and how often
+    """
+
+    ops: list[str]
+    joins: list[str]
+    weights: list[object]
+    inputs: list[dict[int, int]]
+
+
+def _plain(graph: nx.DiGraph) -> _Plain:
+    index = {node: i for i, node in enumerate(graph)}
+    data = [attributes for _, attributes in graph.nodes(data=True)]
+    inputs: list[dict[int, int]] = [{} for _ in data]
+    for tail, head, attributes in graph.edges(data=True):
+        op, source = attributes.get("op"), index[tail]
+        if op == NONE:
+            continue
+        if op is not None:
+            inputs.append({source: 1})
+            source = len(data)
+            data.append(attributes)
+        into = inputs[index[head]]
+        into[source] = into.get(source, 0) + attributes.get("count", 1)
+    ops = [str(attributes.get("op", "add")) for attributes in data]
+    joins = [
+        str(attributes.get("join", "concat" if op == "concat" else "add"))
+        for op, attributes in zip(ops, data, strict=True)
+    ]
+    return _Plain(ops, joins, [attributes.get("weights") for attributes in data], inputs)
+
+
+def _live(cell: _Plain) -> list[int]:
+    """The nodes on a path from an input to an output, each after what it takes in. Raises as `live`."""
+    order = _sorted(cell.inputs)
+    for end in ("input", "output"):
+        if order and not any(_is_end(op, end) for op in cell.ops):
+            raise SpaceError(f"the graph of a cell has no {end}; give one node the op {end!r}")
+    fed: set[int] = set()
+    for node in order:
+        op = cell.ops[node]
+        if op != NONE and (_is_end(op, "input") or not fed.isdisjoint(cell.inputs[node])):
+            fed.add(node)
+    used: set[int] = set()
+    for node in reversed(order):
+        if node in fed and (node in used or _is_end(cell.ops[node], "output")):
+            used.add(node)
+            used.update(cell.inputs[node])
+    return [node for node in order if node in fed and node in used]
+
+
+def _sorted(inputs: Sequence[Mapping[int, int]]) -> list[int]:
+    """All nodes, each after what it takes in (Kahn's algorithm)."""
+    waits = [len(tails) for tails in inputs]
+    heads: list[list[int]] = [[] for _ in inputs]
+    for head, tails in enumerate(inputs):
+        for tail in tails:
+            heads[tail].append(head)
+    order = [node for node, number in enumerate(waits) if not number]
+    for node in order:
+        for head in heads[node]:
+            waits[head] -= 1
+            if not waits[head]:
+                order.append(head)
+    if len(order) < len(inputs):
+        raise SpaceError("the graph of a cell has a cycle; data must flow one way, from 'input' to 'output'")
+    return order
+
+
 def _connect(graph: nx.DiGraph, tail: Hashable, head: Hashable, count: int) -> None:
     before = graph.edges[tail, head]["count"] if graph.has_edge(tail, head) else 0
     graph.add_edge(tail, head, count=before + count)
 
 
-def _is_end(op: object, end: str) -> bool:
-    return str(op) == end or str(op).startswith(f"{end}:")
+def _is_end(op: str, end: str) -> bool:
+    return op == end or op.startswith(f"{end}:")
 
 
-def _reached(graph: nx.DiGraph, end: str) -> set[Hashable]:
-    ends = [node for node, data in graph.nodes(data=True) if _is_end(data["op"], end)]
-    return set(ends).union(*(nx.descendants(graph, node) for node in ends))
-
-
-def _join(data: Mapping[str, object]) -> str:
-    return str(data.get("join", "concat" if data["op"] == "concat" else "add"))
-
-
-def _contracted(graph: nx.DiGraph) -> tuple[list[list[str]], list[dict[int, int]]]:
+def _contracted(cell: _Plain, order: Sequence[int]) -> tuple[list[list[str]], list[dict[int, int]]]:
     """Labels of the nodes that are left, and for each what feeds it and how often; a vertex for each shared weight.
 
     An identity disappears into a consumer that adds. Into one that joins otherwise it may only disappear when it has
     a single input: concat(a + b) is not concat(a, b).
     """
-    identity = {node for node, data in graph.nodes(data=True) if data["op"] in IDENTITY and _join(data) == "add"}
-    terms: dict[Hashable, Counter[Hashable]] = {}
-    for node in nx.topological_sort(graph):
-        terms[node] = Counter()
-        adds = _join(graph.nodes[node]) == "add"
-        for before, _, count in graph.in_edges(node, data="count"):
-            through = before in identity and (adds or terms[before].total() == 1)
-            for term, times in terms[before].items() if through else [(before, 1)]:
-                terms[node][term] += times * count
-    used = {term for node in graph if node not in identity for term in terms[node]}
-    kept = [node for node in graph if node not in identity or node in used]
+    ops, joins = cell.ops, cell.joins
+    identity = {node for node in order if ops[node] in IDENTITY and joins[node] == "add"}
+    terms: dict[int, dict[int, int]] = {}
+    for node in order:
+        own: dict[int, int] = {}
+        for before, count in cell.inputs[node].items():
+            if before not in terms:  # dead
+                continue
+            through = before in identity and (joins[node] == "add" or sum(terms[before].values()) == 1)
+            for term, times in terms[before].items() if through else ((before, 1),):
+                own[term] = own.get(term, 0) + times * count
+        terms[node] = own
+    used = {term for node in order if node not in identity for term in terms[node]}
+    kept = [node for node in order if node not in identity or node in used]
     index = {node: i for i, node in enumerate(kept)}
-    labels = [["add" if node in identity else str(graph.nodes[node]["op"]), _join(graph.nodes[node])] for node in kept]
+    labels = [["add" if node in identity else ops[node], joins[node]] for node in kept]
     feeds = [{index[term]: count for term, count in terms[node].items()} for node in kept]
-    sharing = defaultdict(list)
-    for node in kept:
-        if graph.nodes[node].get("weights") is not None:
-            sharing[graph.nodes[node]["weights"]].append(index[node])
-    for users in sharing.values():
-        if len(users) > 1:
-            feeds.append({})
-            for user in users:
-                feeds[user][len(labels)] = 1
-            labels.append(["weights"])
+    _add_shared([cell.weights[node] for node in kept], labels, feeds)
     return labels, feeds
 
 
-# Canonical labelling
-
-
-class _Labelling:
-    """The least list of edges over the numberings that colour refinement leaves open.
-
-    Individualise and refine, with automorphisms found at equal leaves pruning the search: McKay, "Practical graph
-    isomorphism" (1981), without its node invariants, which graphs of some twenty nodes do not need.
-    """
-
-    def __init__(self, labels: Sequence[list[str]], feeds: Sequence[Mapping[int, int]]) -> None:
-        self._labels = labels
-        self._feeds = feeds
-        self._feeds_on: list[dict[int, int]] = [{} for _ in labels]
-        for head, tails in enumerate(feeds):
-            for tail, count in tails.items():
-                self._feeds_on[tail][head] = count
-        self._leaves: dict[tuple[tuple[int, int, int], ...], tuple[list[int], list[int]]] = {}
-        self._automorphisms: list[list[int]] = []
-
-    def least(self) -> tuple[list[list[str]], tuple[tuple[int, int, int], ...]]:
-        """The labels in canonical order, and the edges (tail, head, count) in those numbers."""
-        ranks = {label: i for i, label in enumerate(sorted({tuple(label) for label in self._labels}))}
-        self._descend([ranks[tuple(label)] for label in self._labels], [])
-        edges = min(self._leaves)
-        return [self._labels[node] for node in self._leaves[edges][0]], edges
-
-    def _descend(self, colours: list[int], path: list[int]) -> int:
-        """Explores below the nodes told apart so far (`path`); returns the depth at which to go on."""
-        colours = self._refined(colours)
-        members = defaultdict(list)
-        for node, colour in enumerate(colours):
-            members[colour].append(node)
-        tied = [colour for colour, nodes in members.items() if len(nodes) > 1]
-        if not tied:
-            return self._leaf(colours, path)
-        tried: set[int] = set()
-        for node in members[min(tied)]:
-            if node in self._orbits(tried, path):
-                continue
-            tried.add(node)
-            apart = [2 * colour + (other != node) for other, colour in enumerate(colours)]
-            depth = self._descend(apart, [*path, node])
-            if depth < len(path):
-                return depth
-        return len(path)
-
-    def _refined(self, colours: list[int]) -> list[int]:
-        """Splits colours by the colours around each node until nothing splits: numbers from 0, in a canonical order."""
-        while True:
-            signatures = [
-                (
-                    colour,
-                    tuple(sorted((colours[tail], count) for tail, count in self._feeds[node].items())),
-                    tuple(sorted((colours[head], count) for head, count in self._feeds_on[node].items())),
-                )
-                for node, colour in enumerate(colours)
-            ]
-            ranks = {signature: i for i, signature in enumerate(sorted(set(signatures)))}
-            if len(ranks) == len(set(colours)):
-                return [ranks[signature] for signature in signatures]
-            colours = [ranks[signature] for signature in signatures]
-
-    def _leaf(self, colours: list[int], path: list[int]) -> int:
-        order = sorted(range(len(colours)), key=colours.__getitem__)
-        edges = tuple(
-            sorted(
-                (colours[tail], colours[head], n) for head, tails in enumerate(self._feeds) for tail, n in tails.items()
-            )
-        )
-        if edges not in self._leaves:
-            self._leaves[edges] = order, path
-            return len(path)
-        # Two numberings with equal edges: their difference is an automorphism, and what is below the branch where
-        # they parted looks the same on both sides.
-        same, other_path = self._leaves[edges]
-        moved = dict(zip(same, order, strict=True))
-        self._automorphisms.append([moved[node] for node in range(len(order))])
-        return next(i for i, (one, other) in enumerate(zip(path, other_path, strict=True)) if one != other)
-
-    def _orbits(self, nodes: set[int], path: list[int]) -> set[int]:
-        """The nodes that known automorphisms which fix `path` carry one of `nodes` to."""
-        fixing = [moved for moved in self._automorphisms if all(moved[node] == node for node in path)]
-        reached, new = set(nodes), list(nodes)
-        while new:
-            node = new.pop()
-            for moved in fixing:
-                if moved[node] not in reached:
-                    reached.add(moved[node])
-                    new.append(moved[node])
-        return reached
+def _add_shared(weights: Sequence[object], labels: list[list[str]], feeds: list[dict[int, int]]) -> None:
+    sharing = defaultdict(list)
+    for node, own in enumerate(weights):
+        if own is not None:
+            sharing[own].append(node)
+    for users in sharing.values():
+        if len(users) > 1:
+            for user in users:
+                feeds[user][len(labels)] = 1
+            feeds.append({})
+            labels.append(["weights"])
 
 
 # Pictures

@@ -22,6 +22,7 @@ from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
 from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split
+from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
@@ -37,6 +38,8 @@ class Progress(Protocol):
     def trial(self, trial: Trial, best: Trial) -> None: ...
 
     def measured(self, done: int, of: int) -> None: ...
+
+    def exhausted(self) -> None: ...
 
     def stopping(self) -> None: ...
 
@@ -131,6 +134,8 @@ def _search(
         )
     finally:
         log.close()
+    if end == "exhausted":
+        progress.exhausted()
     if end != "interrupted":
         shutil.rmtree(run.checkpoints, ignore_errors=True)
 
@@ -171,6 +176,7 @@ def _try_out(parts: Parts, executor: Executor) -> None:
 
 def _trouble(space: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
     architecture, error = attempt(sample, space, random.Random(0))
+    error = error or attempt(network_key, space, architecture)[1]
     return error or executor.submit(_check, evaluator, architecture).exception()
 
 

@@ -22,8 +22,8 @@ LEARNER = "learner:"
 
 @dataclass(frozen=True)
 class TaskShape:
-    """What a network must fit: `input_shape` is (channels, height, width) or (features,); `num_outputs` the ways of a
-    classification task, or the size of a regression target."""
+    """What a network must fit: `input_shape` is (channels, height, width), (channels, length) or (features,);
+    `num_outputs` the ways of a classification task, or the size of a regression target."""
 
     input_shape: tuple[int, ...]
     num_outputs: int
@@ -61,7 +61,13 @@ class Bank:
 
 
 class SearchSpace(Protocol):
-    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network."""
+    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network.
+
+    A space may also draw: `graph(spec)` returns a networkx.DiGraph as `nas.graph` describes it. Then it must tell apart
+    all that `build` makes apart, for a search evaluates architectures of equal `nas.graph.canonical` once. What is not
+    in the cell are attributes of the graph as a whole, JSON values: `DiGraph(width=16, num_cells=3)`. Without `graph`
+    only equal picks are the same network.
+    """
 
     @property
     def name(self) -> str: ...
@@ -154,6 +160,17 @@ class TaskFamily(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What identifies the tasks, as JSON values: name, options, and a digest of the data."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A task family that reads a person's own examples for `nas adapt`, where those are neither images nor numbers."""
+
+    def read(self, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+        """Examples (examples, *input_shape) float32 as the tasks have them, and the class of each, '?' if not known.
+
+        Raises DataError."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_type_hints
@@ -20,7 +20,15 @@ Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
+        "darts": "nas.search_spaces.darts:Darts",
+        "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
+        "recurrent-cell": "nas.search_spaces.recurrent_cell:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer:Transformer",
         "mlp": "nas.search_spaces.mlp:Mlp",
+        "mobile": "nas.search_spaces.mobile:Mobile",
+        "nasnet": "nas.search_spaces.nasnet:NasNet",
+        "nas-bench-101": "nas.search_spaces.nas_bench_101:NasBench101",
+        "nas-bench-201": "nas.search_spaces.nas_bench_201:NasBench201",
         "conv4": "nas.search_spaces.baselines:Conv4",
         "mlp40": "nas.search_spaces.baselines:Mlp40",
     },
@@ -33,7 +41,9 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
+        "sequences": "nas.evaluators.tasks.sequences:Sequences",
         "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
+        "system-identification": "nas.evaluators.tasks.system_identification:SystemIdentification",
     },
     "learner": {
         "maml": "nas.evaluators.learners.maml:Maml",
@@ -52,6 +62,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-20way": "nas.evaluators.learners.presets:ReptileOmniglot20Way",
     },
 }
+PREFIXES: Mapping[Room, Mapping[str, str]] = {"space": {"nni": "nas.search_spaces.nni_space:hub"}}
+"""Names of the form PREFIX:REST: the function that makes a constructor of REST."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",
     "controller": "nas.controllers",
@@ -66,15 +78,17 @@ def names(room: Room) -> list[str]:
     return sorted({*BUILT_IN[room], *(point.name for point in _points(room))})
 
 
-def find(room: Room, name: str) -> type[Any]:
-    """The class of a name; built-in names come before entry points.
+def find(room: Room, name: str) -> Callable[..., Any]:
+    """The class of a name, or a function that makes instances; built-in names come before entry points.
 
     Raises ConfigError for an unknown name, with the nearest known one, and for an entry point that cannot be loaded.
     """
     if name in BUILT_IN[room]:
-        module, _, attribute = BUILT_IN[room][name].partition(":")
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-        return found
+        return _built_in(BUILT_IN[room][name])
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in PREFIXES.get(room, {}):
+        constructor: Callable[..., Any] = _built_in(PREFIXES[room][prefix])(rest)
+        return constructor
     for point in _points(room):
         if point.name == name:
             return _load(point)
@@ -105,12 +119,19 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     return made
 
 
-def options_of(cls: type[Any]) -> dict[str, Any]:
+def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
     """A component's options: the parameters of its constructor with their types."""
     # Of a dataclass, each annotation is read where it was written: a base's may name what the module of cls does not.
-    hints = get_type_hints(cls if is_dataclass(cls) else cls.__init__)
+    whole = is_dataclass(cls) or not isinstance(cls, type)
+    hints = get_type_hints(cls if whole else cls.__init__)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _built_in(place: str) -> Callable[..., Any]:
+    module, _, attribute = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def _typed(what: str, annotation: Any, value: Any) -> Any:
@@ -131,9 +152,9 @@ def _points(room: Room) -> list[EntryPoint]:
     return list(entry_points(group=ENTRY_POINT_GROUPS[room]))
 
 
-def _load(point: EntryPoint) -> type[Any]:
+def _load(point: EntryPoint) -> Callable[..., Any]:
     loaded, error = attempt(point.load)
     if error is not None:
         raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {reason(error)}") from error
-    found: type[Any] = loaded
+    found: Callable[..., Any] = loaded
     return found

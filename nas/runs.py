@@ -15,6 +15,7 @@ from .architecture import Architecture, Trial
 from .config import Config
 from .errors import ConfigError, NasError, RunError, StoreError
 from .fidelity import steps_spent
+from .repeats import evaluated
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -114,11 +115,11 @@ def config_of(store: Store) -> Config:
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
-    """The done trials with the highest scores, one an architecture; earlier ones first among equals.
+    """The done trials with the highest scores, one a network; earlier ones first among equals.
 
     Scores of different budgets are not compared: what was promoted to a higher one is better than what was not.
     """
-    ranked = sorted((t for t in trials if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number))
+    ranked = sorted((t for t in evaluated(trials) if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number))
     leaders: dict[str, Trial] = {}
     for trial in ranked:
         leaders.setdefault(trial.architecture.key, trial)
@@ -126,9 +127,9 @@ def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
 
 
 def median(trials: Sequence[Trial]) -> Trial:
-    """The done trial with the median score of the lowest budget, which all candidates had; of an even number, the
-    lower one in the middle."""
-    done = [trial for trial in trials if trial.state == "done"]
+    """The done trial with the median score of the lowest budget, which all candidates had, each network once; of an
+    even number, the lower one in the middle."""
+    done = [trial for trial in evaluated(trials) if trial.state == "done"]
     lowest = min(trial.budget for trial in done)
     ranked = sorted((t for t in done if t.budget == lowest), key=lambda t: (t.value, t.number))
     return ranked[(len(ranked) - 1) // 2]
@@ -145,6 +146,7 @@ def summary(run: Run) -> dict[str, Any]:
             "config": config.to_json(),
             "trials": [trial.to_json() for trial in trials],
             "best": leader[0].number if leader else None,
+            "repeats": len(trials) - len(evaluated(trials)),
             "outer_steps": steps_spent(trials),
             "final": store.get("final"),
         }

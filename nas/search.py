@@ -1,4 +1,4 @@
-"""The one search loop: ask, evaluate, store, tell."""
+"""The one search loop: ask, evaluate, store, tell. A network that was proposed before is not evaluated again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from .architecture import Architecture, Score, Trial
@@ -15,12 +16,16 @@ from .errors import NasError, Rejected, SearchError
 from .executors.attempt import attempt, reason
 from .fidelity import ONE_RUNG, Fidelity
 from .protocols import Controller, Evaluator, SearchSpace
+from .repeats import evaluated, network_key
 from .space import replay
 from .store import Store
 
 End = Literal["done", "exhausted", "interrupted"]
-"""All trials are finished; or the controller has no more to propose; or `stop` said so, or the executor was killed."""
+"""All trials are finished; or the controller proposes no more, or nothing new; or `stop` said so, or the executor was
+killed."""
 
+MOST_WAITING = 20
+"""Repeats of what is being evaluated; a controller that has so many is not asked again before it hears of one."""
 POLL_S = 0.2
 """How long a search may take to see that it should stop."""
 
@@ -40,6 +45,7 @@ def search(
     on_trial: Callable[[Trial], None] = lambda _trial: None,
     stop: Callable[[], bool] = lambda: False,
     max_failures_in_a_row: int = 20,
+    max_repeats_in_a_row: int = 200,
     clock: Callable[[], float] = time.monotonic,
 ) -> End:
     """Fills a store with `trials` finished candidates; a store that has some is continued.
@@ -50,6 +56,10 @@ def search(
     last. A candidate that raises, dies, or has a score with a number that is not finite, is a failed trial with its
     reason. After `stop()` nothing more is begun; what is running is finished and stored.
 
+    A proposal that is the network of an earlier one (`nas.repeats.network_key`) is a trial of its own, beyond `trials`:
+    it takes no worker, and gets the result of the first, at once or when that one has ended. The controller and
+    `on_trial` hear of it as of any other. The search is exhausted after `max_repeats_in_a_row` of them.
+
     With `fidelity` candidates begin at the lowest of its rungs below `budget`. A free worker first promotes: that is a
     trial of its own, beyond `trials`, of which the controller is not told, for it would not be comparable with what it
     was told of the others.
@@ -59,7 +69,7 @@ def search(
     written.
     """
     store.replay(controller)
-    plan = _Plan(space, controller, store, fidelity, trials, budget, seed)
+    plan = _Plan(space, controller, store, fidelity, trials, budget, seed, max_repeats_in_a_row)
     running = _Running(executor, evaluator, clock)
     failures: list[Trial] = []
     stopped = False
@@ -68,15 +78,17 @@ def search(
         if not stopped and len(failures) < max_failures_in_a_row:
             for trial in plan.take(workers - len(running)):
                 running.submit(trial)
-        if len(running) == 0:
+        answers = plan.answers()
+        if not answers and len(running) == 0:
             break
-        for trial in running.ended():
+        for trial in answers or running.ended():
             if trial.state == "pending":
                 stopped = True
                 plan.put_back(trial)
                 continue
             plan.finish(trial)
-            failures = [*failures, trial] if trial.state == "failed" else []
+            if trial.repeats is None:
+                failures = [*failures, trial] if trial.state == "failed" else []
             on_trial(trial)
     if len(failures) >= max_failures_in_a_row:
         raise _too_many(failures)
@@ -95,13 +107,26 @@ class _Plan:
         trials: int,
         budget: int,
         seed: int,
+        max_repeats: int,
     ) -> None:
         self._space, self._controller, self._store = space, controller, store
         self._fidelity, self._budget, self._seed = fidelity, budget, seed
         self._known = {trial.number: trial for trial in store.trials()}
+        self._lowest = fidelity.budgets(budget)[0]
         self._promoted = store.promoted()
-        self._waiting = deque(store.pending())
-        self._missing = trials - (len(self._known) - len(self._promoted))
+        self._waiting = deque(evaluated(store.pending()))
+        self._repeats = [trial for trial in store.pending() if trial.repeats is not None]
+        asked = [trial for trial in self._known.values() if trial.number not in self._promoted]
+        new = evaluated(asked)
+        self._missing = trials - len(new)
+        # By network, the number of its first trial.
+        self._first: dict[str, int] = {}
+        for trial in new if self._missing > 0 else []:
+            # Others are of a search with another budget or seed that went on here: their scores are not this one's.
+            if (trial.budget, trial.seed) == (self._lowest, seed):
+                self._first.setdefault(network_key(space, trial.architecture), trial.number)
+        self._repeats_left = max_repeats - sum(1 for _ in takewhile(lambda t: t.repeats is not None, reversed(asked)))
+        self._max_repeats = max_repeats
         self._dry = False
 
     def take(self, room: int) -> list[Trial]:
@@ -111,14 +136,22 @@ class _Plan:
             promoted = self._store.promote(*found)
             self._promoted.add(promoted.number)
             taken += self._noted([promoted])
-        wanted = min(room - len(taken), self._missing)
-        if wanted > 0 and not self._dry:
+        while (wanted := self._wanted(room - len(taken))) > 0:
             asked = _ask(self._controller, self._space, wanted)
-            lowest = self._fidelity.budgets(self._budget)[0]
-            taken += self._noted(self._store.propose(asked, lowest, self._seed))
-            self._missing -= len(asked)
+            keys = [network_key(self._space, architecture) for architecture in asked]
             self._dry = len(asked) < wanted  # until a result comes in
+            taken += [trial for pair in zip(asked, keys, strict=True) for trial in self._proposed(*pair)]
         return taken
+
+    def answers(self) -> list[Trial]:
+        """The repeats of what has ended, each with its result; they are not given again."""
+        results = [(trial, self._known[trial.repeats]) for trial in self._repeats if trial.repeats is not None]
+        self._repeats = [trial for trial, first in results if first.state == "pending"]
+        return [
+            replace(trial, state=first.state, score=first.score, error=first.error, seconds=0.0)
+            for trial, first in results
+            if first.state != "pending"
+        ]
 
     def put_back(self, trial: Trial) -> None:
         self._waiting.append(trial)
@@ -134,6 +167,24 @@ class _Plan:
         if self._waiting or (stopped and (self._missing > 0 or self._promotion())):
             return "interrupted"
         return "exhausted" if self._missing > 0 else "done"
+
+    def _wanted(self, room: int) -> int:
+        """How many to ask for now: none before the controller has heard all that is known."""
+        waiting = {self._known[trial.repeats].state for trial in self._repeats if trial.repeats is not None}
+        first_told = "done" in waiting or "failed" in waiting or len(self._repeats) >= MOST_WAITING
+        return 0 if self._dry or first_told or self._repeats_left <= 0 else min(room, self._missing)
+
+    def _proposed(self, architecture: Architecture, key: str) -> list[Trial]:
+        """Stores a proposal: the trial to evaluate, or none where its network was proposed before."""
+        if key in self._first:
+            self._repeats += self._noted([self._store.repeat(architecture, self._known[self._first[key]])])
+            self._repeats_left -= 1
+            return []
+        new = self._noted(self._store.propose([architecture], self._lowest, self._seed))
+        self._first[key] = new[0].number
+        self._missing -= 1
+        self._repeats_left = self._max_repeats
+        return new
 
     def _promotion(self) -> tuple[Trial, int] | None:
         return self._fidelity.promotion(self._known.values(), self._budget)

@@ -16,14 +16,14 @@ from .durable import DurableFile
 from .errors import StoreError
 from .protocols import Controller
 
-SCHEMA = 1
+SCHEMA = 2
 PROMOTED = -1
 """In place of how much the controller had been told, for a trial that it was not asked for."""
 TABLES = (
     """CREATE TABLE trials (
         number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, budget INTEGER NOT NULL, seed INTEGER NOT NULL,
         state TEXT NOT NULL, score TEXT, error TEXT, seconds REAL,
-        told_before INTEGER NOT NULL, told INTEGER UNIQUE, digest INTEGER NOT NULL
+        told_before INTEGER NOT NULL, told INTEGER UNIQUE, repeats INTEGER, digest INTEGER NOT NULL
     )""",
     "CREATE TABLE records (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID",
 )
@@ -109,6 +109,17 @@ class Store:
             for trial in trials:
                 _write_trial(connection, _Row(trial, told_before, None))
         return trials
+
+    def repeat(self, architecture: Architecture, first: Trial) -> Trial:
+        """Stores a pending trial of an architecture that is the network of the trial `first`, and returns it.
+
+        It was asked for like any other, has the budget and seed of `first`, and waits for the result of that one.
+        """
+        with self._file.writing() as connection:
+            number, told_before = _next(connection, "number"), _next(connection, "told")
+            trial = Trial(number, architecture, first.budget, first.seed, repeats=first.number)
+            _write_trial(connection, _Row(trial, told_before, None))
+        return trial
 
     def promote(self, trial: Trial, budget: int) -> Trial:
         """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
@@ -215,8 +226,8 @@ class _Row:
 
     @staticmethod
     def read(columns: Sequence[Any]) -> _Row:
-        number, architecture, budget, seed, state, score, error, seconds, told_before, told = columns
-        trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed)
+        number, architecture, budget, seed, state, score, error, seconds, told_before, told, repeats = columns
+        trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed, repeats=repeats)
         read = None if score is None else Score.from_json(json.loads(score))
         return _Row(replace(trial, state=state, score=read, error=error, seconds=seconds), told_before, told)
 
@@ -226,7 +237,7 @@ class _Row:
         score = None if trial.score is None else _to_json(trial.score.to_json(), f"the score of trial {trial.number}")
         seconds = None if trial.seconds is None else float(trial.seconds)
         asked = (trial.number, architecture, int(trial.budget), int(trial.seed))
-        return (*asked, trial.state, score, trial.error, seconds, self.told_before, self.told)
+        return (*asked, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.repeats)
 
 
 def _in_told_order(rows: Sequence[_Row]) -> list[Trial]:

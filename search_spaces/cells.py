@@ -59,7 +59,7 @@ class Cell(nn.Module):
     def __init__(self, operations: dict[tuple[int, int], str], width: int) -> None:
         super().__init__()
         self.last = max(target for _, target in operations)
-        self.edges = _live(operations, self.last)
+        self.edges = live(operations, self.last)
         self.operations = nn.ModuleDict(
             {f"edge{source}_{target}": operation(operations[source, target], width) for source, target in self.edges}
         )
@@ -94,7 +94,7 @@ class CellNetwork(nn.Module):
         return logits
 
 
-def _live(operations: dict[tuple[int, int], str], last: int) -> list[tuple[int, int]]:
+def live(operations: dict[tuple[int, int], str], last: int) -> list[tuple[int, int]]:
     """The edges on a path from node 0 to node `last`, in the order in which they can be computed."""
     forward, backward = {0}, {last}
     for source, target in sorted(operations, key=lambda edge: edge[1]):

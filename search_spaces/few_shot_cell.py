@@ -59,7 +59,7 @@ class FewShotCell:
 
     def decide(self, choose: Choose) -> CellStack:
         cell = tuple(choose(f"edge{source}-{target}", OPERATIONS) for source, target in EDGES)
-        if not _connected(cell):
+        if not connected(cell):
             choose.reject("no path leads from the cell's input to its output")
         width = choose("width", self.widths)
         num_cells = choose("cells", self.depths)
@@ -82,8 +82,9 @@ class FewShotCell:
         return CellNetwork(spec, EDGES, task)
 
     def graph(self, spec: CellStack) -> nx.DiGraph:
-        """The cell as a diagram: operations are nodes; sums are where several arrows meet."""
-        diagram = nx.DiGraph()
+        """The cell as a diagram: operations are nodes; sums are where several arrows meet. The graph's attributes are
+        the rest of the network."""
+        diagram = nx.DiGraph(width=spec.width, num_cells=spec.num_cells, reductions=spec.reductions)
         diagram.add_node("input", op="input")
         for target in range(1, NUM_NODES):
             diagram.add_node(f"node{target}", op="output" if target == NUM_NODES - 1 else "sum")
@@ -96,7 +97,8 @@ class FewShotCell:
         return diagram
 
 
-def _connected(cell: tuple[str, ...]) -> bool:
+def connected(cell: tuple[str, ...]) -> bool:
+    """Whether a path of operations other than 'none' leads from node 0 to the last."""
     reached = {0}
     for (source, target), operation in zip(EDGES, cell, strict=True):
         if operation != "none" and source in reached:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
+
 from nas.architecture import Architecture, Score, Trial
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.fidelity import Fidelity
@@ -36,6 +38,26 @@ class Bits:
 
     def build(self, spec: Any, task: Any) -> Any:
         raise NotImplementedError
+
+
+class FewNetworks(Bits):
+    """28 networks in 256 architectures: how many of the first six bits are 1 counts, not which; and the last two."""
+
+    def graph(self, spec: list[int]) -> nx.DiGraph:
+        cell = nx.DiGraph(last=spec[6:])
+        cell.add_node("in", op="input")
+        cell.add_node("out", op="output")
+        for bit, value in enumerate(spec[:6]):
+            cell.add_node(bit, op="conv" if value else "none")
+            cell.add_edge("in", bit)
+            cell.add_edge(bit, "out")
+        return cell
+
+
+FEW: dict[str, Any] = {"space": FewNetworks()}
+"""Options of a search in which many proposals are repeats."""
+AT_ONCE = 38
+"""A seed of `Chain` whose second proposal there repeats the first."""
 
 
 class Chain:
@@ -146,7 +168,8 @@ def main(path: Path, how: str, extra: str) -> None:
     """Searches, or resumes, and writes the number of each acknowledged trial to standard output.
 
     how: 'inline' or 'processes'; 'stuck': with evaluators that never end, and say so in the named pipe `extra`;
-    'statement': inline, by rungs, killed by itself when SQLite is about to run its statement number `extra`.
+    'statement': inline, by rungs, with repeats, killed by itself when SQLite is about to run its statement number
+    `extra`.
     """
     store = Store.open(path) if path.exists() else Store.create(path, {})
     if how == "statement":
@@ -158,7 +181,7 @@ def main(path: Path, how: str, extra: str) -> None:
     evaluator = Stuck(extra) if how == "stuck" else Toy()
     with store, executor:
         acknowledge = lambda trial: os.write(1, f"{trial.number}\n".encode())  # noqa: E731
-        rungs = HALVES if how == "statement" else {}
+        rungs = {**HALVES, **FEW, "controller": Chain(AT_ONCE)} if how == "statement" else {}
         run_toy(store, executor=executor, evaluator=evaluator, workers=workers, on_trial=acknowledge, **rungs)
 
 

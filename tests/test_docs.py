@@ -120,6 +120,11 @@ def test_toml_is_valid(block):
         learner = data["evaluator"]["learner"]
         defaults = registry.create("learner", learner["name"], {})
         assert {"name": defaults.name, **vars(defaults)} == learner, "a table of a learner shows all its defaults"
+    elif "tasks" in data:
+        tasks = data["tasks"]
+        options = vars(registry.create("tasks", tasks["name"], {}))
+        given = {key: value for key, value in options.items() if value is not None}
+        assert {"name": tasks["name"], **given} == tasks, "a table of tasks shows all their defaults"
 
 
 def test_the_config_reference_has_every_key():

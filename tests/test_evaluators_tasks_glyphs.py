@@ -59,7 +59,7 @@ def test_splits_share_neither_faces_nor_strokes():
 
 def test_images_are_white_on_black_clear_of_the_edge_and_all_different():
     data = Glyphs().load()
-    images = data.images.numpy()
+    images = data.examples.numpy()
     assert images.dtype == np.uint8
     assert images.shape[1:] == (20, 28, 28)
     assert sum(len(pool.names) for pool in data.pools.values()) == len(images)
@@ -112,7 +112,7 @@ def test_nearest_pixels_get_about_half_of_the_queries(split):
 
 
 def test_more_drawings_than_drawers_and_too_few_drawers_are_errors():
-    with pytest.raises(DataError, match="need 25 drawings a class; there are 20"):
+    with pytest.raises(DataError, match=r"need 25 examples a class; '.*' has 20"):
         Glyphs(shots=10).check()
     with pytest.raises(ConfigError, match="glyphs: drawers is 1"):
         Glyphs(drawers=1)

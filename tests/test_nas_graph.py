@@ -217,6 +217,30 @@ def test_shared_weights_are_told_from_equal_ones() -> None:
     assert canonical(two("a", "a")) != canonical(two("a", "b"))
 
 
+def test_attributes_of_the_graph_tell_networks_of_one_cell_apart() -> None:
+    def wide(**attributes: object) -> nx.DiGraph:
+        graph = chain("conv", "skip")
+        graph.graph |= attributes
+        return graph
+
+    assert (
+        canonical(wide(width=8, cells=2))
+        == canonical(wide(cells=2, width=8))
+        == canonical(live(wide(cells=2, width=8)))
+    )
+    assert len({canonical(graph) for graph in (wide(), wide(width=8), wide(width=9), wide(cells=8))}) == 4
+
+
+def test_keys_stay_what_they_were() -> None:
+    """They are stored; a change of them is a change of every store."""
+    graph = cell({"a": "input", 1: "conv", 2: "pool", "b": "output"}, [("a", 1), (1, 2), (1, "b"), (2, "b")])
+    graph.nodes[1]["weights"] = graph.nodes[2]["weights"] = "w"
+    assert canonical(graph) == (
+        '[[["conv","add"],["input","add"],["output","add"],["pool","add"],["weights"]],'
+        "[[0,2,1],[0,3,1],[1,0,1],[3,2,1],[4,0,1],[4,3,1]]]"
+    )
+
+
 def test_ops_on_edges_become_nodes() -> None:
     graph = nx.DiGraph()
     graph.add_node(0, op="input")

@@ -21,12 +21,14 @@ import torch
 from nas import launch, runs
 from nas.architecture import Trial
 from nas.config import Config, build, from_json
+from nas.console import progress_text
 from nas.deliver import export_winner
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.executors import InlineExecutor
 from nas.launch import Outcome
 from nas.runs import Run
+from nas.search_spaces import Mlp
 from nas.store import Store
 
 TRIALS, EVENTS = 4, 4 + 4 + 4
@@ -71,6 +73,9 @@ class Quiet:
         if self.measuring:
             self._heard()
         self.measuring = done < of
+
+    def exhausted(self) -> None:
+        pass
 
     def stopping(self) -> None:
         self.stops += 1
@@ -223,6 +228,37 @@ def test_by_rungs_a_candidate_at_the_top_has_the_score_of_a_full_training_for_fe
     final = runs.summary(run)["final"]
     assert [entry["number"] for entry in final["finalists"]] == [runs.best(top)[0].number]
     assert next(t for t in trials if t.number == final["median"]["number"]).budget == 1
+
+
+def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinct_finalists(inline, monkeypatch):
+    few = toy(space={"max_depth": 1}, search={"trials": 30}, final={"top": 30, "seeds": 1})
+    few = from_json({**few.to_json(), "controller": {"name": "random"}})
+    heard: list[str] = []
+    progress = Quiet()
+    monkeypatch.setattr(progress, "exhausted", lambda: heard.append("exhausted"), raising=False)
+    run = runs.new_run("few", "toy")
+    assert launch.start(few, run, progress).state == "done"
+    summary = runs.summary(run)
+    new = [trial for trial in summary["trials"] if trial["repeats"] is None]
+    assert heard == ["exhausted"]
+    assert len(new) == len({trial["key"] for trial in new}) == 8
+    assert summary["repeats"] == len(summary["trials"]) - 8 >= 200
+    assert summary["outer_steps"] == 8 * 2
+    assert sorted(entry["number"] for entry in summary["final"]["finalists"]) == [trial["number"] for trial in new]
+    assert f"8 of 30 candidates, {summary['repeats']} repeats" in progress_text(summary)
+    before = result(run)
+    assert launch.resume(run, Quiet()).state == "done"
+    assert result(run) == before
+
+
+def test_a_graph_that_cannot_be_used_is_said_before_anything_is_written(inline, monkeypatch, runs_here):
+    def graph(_self: Any, _spec: Any) -> Any:
+        raise KeyError("edge")
+
+    monkeypatch.setattr(Mlp, "graph", graph, raising=False)
+    with pytest.raises(SpaceError, match=r"gives no usable graph of the architecture .*KeyError: 'edge'"):
+        launch.start(toy(), runs.new_run("a", "toy"), Quiet())
+    assert not runs_here.exists()
 
 
 def test_an_evaluator_that_cannot_go_on_trains_from_the_start_on_each_rung(inline, monkeypatch):

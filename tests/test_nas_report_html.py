@@ -120,6 +120,18 @@ def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
     assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
 
 
+def test_repeats_are_counted_and_named_and_counted_as_nothing_else(tmp_path: Path) -> None:
+    again = [replace(trials()[5], number=7, repeats=5), replace(trials()[2], number=8, repeats=2)]
+    before = written(tmp_path, final=None)
+    page = written(tmp_path, final=None, trials=[*trials(), *again])
+    rows = {row[0]: row for row in page.rows if row and row[0].startswith("#")}
+    assert (rows["#7"][2], rows["#8"][2], rows["#5"][2]) == ("done, repeats #5", "failed, repeats #2", "done")
+    assert page.words[page.words.index("repeats, not evaluated again") - 1] == "2"
+    for card in ("candidates", "failed", "unfinished"):
+        assert page.words[page.words.index(card) - 1] == before.words[before.words.index(card) - 1]
+    assert sum(EVIL in word for word in page.words) == sum(EVIL in word for word in before.words)
+
+
 def test_charts_share_no_ids_that_they_refer_to(tmp_path: Path) -> None:
     written(tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")

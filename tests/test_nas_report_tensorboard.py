@@ -43,6 +43,21 @@ def test_every_scalar_reads_back(tmp_path: Path) -> None:
         "cost/flops": [(0, 2e6), (1, 2e6), (3, 2e6)],
         "cost/seconds": [(0, 2.0), (1, 2.0), (2, 0.5), (3, 2.0)],
         "search/failures": [(0, 0.0), (1, 0.0), (2, 1.0), (3, 1.0)],
+        "search/repeats": [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0)],
+    }
+
+
+def test_repeats_are_counted_and_nothing_else_is_logged_of_them(tmp_path: Path) -> None:
+    log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), repeats=0)])
+    log.add(trial(2, None))
+    log.add(replace(trial(3, None), repeats=2))
+    log.add(replace(trial(4, 0.5), repeats=0))
+    log.close()
+    assert logged(tmp_path) == {
+        "score/best": [(2, 0.5), (3, 0.5), (4, 0.5)],
+        "cost/seconds": [(2, 0.5)],
+        "search/failures": [(2, 1.0), (3, 1.0), (4, 1.0)],
+        "search/repeats": [(2, 1.0), (3, 2.0), (4, 3.0)],
     }
 
 

@@ -18,11 +18,12 @@ from typing import Any
 
 import helpers_search
 import pytest
-from helpers_search import HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
+from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
 
 from nas.architecture import Architecture, Score, Trial
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
 from nas.executors import InlineExecutor, ProcessExecutor
+from nas.repeats import evaluated
 from nas.space import enumerate_all
 from nas.store import Store
 
@@ -114,7 +115,7 @@ def test_promotions_are_trials_beyond_those_asked_for_and_the_controller_never_h
         options = {**HALVES, "trials": 40, "executor": executor, "workers": workers}
         assert run_toy(store, controller=controller, **options) == "done"
     trials, promoted = store.trials(), store.promoted()
-    assert len(trials) == 40 + len(promoted)
+    assert len(evaluated(trials)) == 40 + len(promoted)
     assert {t.number for t in trials if t.budget > 2} == promoted
     assert controller.told == store.told()
     assert sorted(t.number for t in controller.told) == [t.number for t in trials if t.budget == 2]
@@ -175,14 +176,14 @@ def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path, store: Store) 
     assert store.trials() == expected
 
 
-@pytest.mark.parametrize("where", ["propose", "promote", "finish", "tell", "on_trial"])
+@pytest.mark.parametrize("where", ["propose", "repeat", "promote", "finish", "tell", "on_trial"])
 @pytest.mark.parametrize("count", range(4))
 def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tmp_path: Path, store: Store) -> None:
     """The step is done, then the process 'dies': a fresh controller and the store continue."""
     with Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
-        run_toy(whole, **HALVES)
+        run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
         expected = whole.trials()
-    controller, left = Chain(), iter(range(count))
+    controller, left = Chain(AT_ONCE), iter(range(count))
 
     class Died(BaseException):
         pass
@@ -201,10 +202,10 @@ def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tm
         target: Any = controller if where == "tell" else store
         setattr(target, where, then_die(getattr(target, where)))
     with pytest.raises(Died):
-        run_toy(store, controller=controller, on_trial=on_trial, **HALVES)
+        run_toy(store, controller=controller, on_trial=on_trial, **HALVES, **FEW)
     store.close()
     with Store.open(store.path) as again:
-        run_toy(again, **HALVES)
+        run_toy(again, **HALVES, **FEW, controller=Chain(AT_ONCE))
         assert again.trials() == expected
 
 
@@ -228,7 +229,9 @@ def test_many_workers_replay_to_the_same_controller(store: Store) -> None:
     store.replay(again)
     assert again.told == controller.told == store.told()
     assert again.ask(5) == controller.ask(5)
-    assert sorted(trial.number for trial in store.told()) == list(range(40))
+    trials = store.trials()
+    assert sorted(trial.number for trial in store.told()) == list(range(len(trials)))
+    assert len(evaluated(trials)) == 40
 
 
 class Out(InlineExecutor):
@@ -286,11 +289,11 @@ def test_stops_after_failures_in_a_row(store: Store) -> None:
         SearchError, match=r"^20 candidates failed in a row.*#19\) with RuntimeError: no memory; all are"
     ):
         run_toy(store, evaluator=Bad(), trials=50)
-    assert [trial.error for trial in store.told()] == ["RuntimeError: no memory"] * 20
+    assert [trial.error for trial in evaluated(store.told())] == ["RuntimeError: no memory"] * 20
     with pytest.raises(SearchError, match=r"^3 candidates"):
         run_toy(store, evaluator=Bad(), trials=50, max_failures_in_a_row=3)
     assert run_toy(store, evaluator=Toy(harmless=True), trials=50) == "done"
-    assert len(store.told()) == 50
+    assert len(evaluated(store.told())) == 50
 
 
 def test_a_success_ends_a_row_of_failures(store: Store) -> None:
@@ -437,7 +440,8 @@ def test_kill_9_after_any_acknowledgement(how: str, count: int, tmp_path: Path) 
         run_toy(store)
         if how == "inline":
             assert store.trials() == unbroken(tmp_path)
-        assert sorted(trial.number for trial in store.told()) == list(range(TRIALS))
+        assert sorted(trial.number for trial in store.told()) == list(range(len(store.trials())))
+        assert len(evaluated(store.trials())) == TRIALS
 
 
 def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
@@ -454,9 +458,11 @@ def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
     assert acknowledged
     with Store.open(path) as store, Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
         assert store.promoted()
-        run_toy(store, **HALVES)
-        run_toy(whole, **HALVES)
+        assert len(evaluated(store.trials())) < len(store.trials())
+        run_toy(store, **HALVES, **FEW, controller=Chain(AT_ONCE))
+        run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
         assert store.trials() == whole.trials()
+        assert store.told() == whole.told()
 
 
 def test_workers_end_with_a_killed_master_in_the_middle_of_a_call(tmp_path: Path) -> None:

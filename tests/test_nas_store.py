@@ -19,6 +19,7 @@ from helpers_search import TRIALS, Bits, Chain, run_toy
 from nas import durable
 from nas.architecture import Score, Trial
 from nas.errors import RunError, StoreError
+from nas.repeats import evaluated
 from nas.space import enumerate_all
 from nas.store import SCHEMA, Store
 
@@ -105,6 +106,24 @@ def test_a_promotion_is_a_trial_that_the_controller_neither_asked_for_nor_hears_
         again = Chain()
         store.replay(again)
         assert again.ask(3) == controller.ask(3)
+
+
+def test_a_repeat_is_asked_for_and_told_like_any_other_and_keeps_whose_result_it_has(path: Path) -> None:
+    controller = Chain()
+    with Store.create(path, {}) as store:
+        (first,) = store.propose(controller.ask(1), 2, 7)
+        again = store.repeat(*controller.ask(1), first)
+        assert (again.number, again.budget, again.seed, again.state, again.repeats) == (1, 2, 7, "pending", 0)
+        assert store.pending() == [first, again]
+        for trial in (done(first), done(again)):
+            assert store.finish(trial)
+            controller.tell([trial])
+    with Store.open(path) as store:
+        assert store.trials() == store.told() == [done(first), done(again)]
+        assert [trial.repeats for trial in store.trials()] == [None, 0]
+        fresh = Chain()
+        store.replay(fresh)
+        assert fresh.ask(3) == controller.ask(3)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -209,11 +228,12 @@ def test_refuses_other_programs_and_versions(path: Path) -> None:
     assert path.read_bytes() == data
     path.unlink()
     filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
-    connection.close()
-    with pytest.raises(StoreError, match=rf"schema version {SCHEMA + 1}, but this program reads version {SCHEMA}; use"):
-        Store.open(path)
+    for other in (SCHEMA - 1, SCHEMA + 1):
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {other}")
+        connection.close()
+        with pytest.raises(StoreError, match=rf"schema version {other}, but this program reads version {SCHEMA}; use"):
+            Store.open(path)
 
 
 def test_a_cut_file_is_refused(path: Path, tmp_path: Path) -> None:
@@ -266,6 +286,7 @@ from dataclasses import replace
 from pathlib import Path
 from helpers_search import *
 from nas.errors import StoreError
+from nas.repeats import evaluated
 store = Store.create(Path(sys.argv[1]), {})
 run_toy(store, trials=4)
 before = store.trials()
@@ -279,10 +300,10 @@ try:
 except StoreError as error:
     print(error)
 kept = store.trials()
-assert kept[:4] == before and 4 < len(kept) < 40, len(kept)
+assert kept[:4] == before and 4 < len(evaluated(kept)) < 40, len(kept)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 assert run_toy(store, evaluator=Long(), trials=40) == "done"
-print([t.state for t in store.trials()[4:]] == ["done"] * 36)
+print([t.state for t in evaluated(store.trials())[4:]] == ["done"] * 36)
 """
 
 
@@ -292,7 +313,7 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ran.stdout.splitlines()[-1:] == ["True"], ran.stderr
     assert "free space" in ran.stdout
-    assert len(content(path)[0]) == 40
+    assert len(evaluated(content(path)[0])) == 40
 
 
 def test_network_file_systems_are_known(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -21,14 +22,16 @@ from nas.search_spaces.few_shot_cell import EDGES, OPERATIONS, CellStack
 from nas.search_spaces.mlp import ACTIVATIONS, MlpSpec
 from nas.space import count, decide, enumerate_all, replay, sample
 from nas.testing import check_space
+from nas.testing_networks import check_networks
 
 IMAGES = TaskShape((1, 28, 28), 5)
 NUMBERS = TaskShape((1,), 1, "regression")
+SERIES = TaskShape((2, 16), 3)
 SMALL = TaskShape((2, 8, 8), 3)
 
 
 def fitting(name):
-    return NUMBERS if name.startswith("mlp") else IMAGES
+    return {"mlp": NUMBERS, "mlp40": NUMBERS, "recurrent-cell": SERIES}.get(name, IMAGES)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,7 @@ def seeded():
 @pytest.mark.parametrize("name", registry.names("space"))
 def test_it_keeps_the_laws_of_spaces(name):
     check_space(registry.create("space", name, {}), task=fitting(name))
+    check_networks(registry.create("space", name, {}), fitting(name), builds=5)
 
 
 @pytest.mark.parametrize("name", registry.names("space"))
@@ -65,7 +69,7 @@ def test_no_running_statistics(name):
     assert list(network.buffers()) == []
 
 
-@pytest.mark.parametrize("name", ["few-shot-cell", "conv4"])
+@pytest.mark.parametrize("name", ["few-shot-cell", "conv4", "nas-bench-101", "nas-bench-201"])
 @pytest.mark.parametrize("shape", [(5,), (28, 28), (1, 2, 28, 28)])
 def test_inputs_that_are_not_images_are_refused(name, shape):
     space = registry.create("space", name, {})
@@ -373,3 +377,5 @@ def test_equal_cells_written_differently_are_recognised():
     different = CellStack(("sep3", "conv3", "none", "none", "skip", "dil3"), 8, 2, (0,))
     forms = [canonical(space.graph(spec)) for spec in (one, other, different)]
     assert forms[0] == forms[1] != forms[2]
+    others = [replace(one, width=16), replace(one, num_cells=3), replace(one, reductions=(1,))]
+    assert len({canonical(space.graph(spec)) for spec in (one, *others)}) == 4

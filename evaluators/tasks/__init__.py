@@ -2,6 +2,8 @@
 
 from .glyphs import Glyphs
 from .omniglot import Omniglot
+from .sequences import Sequences
 from .sinusoid import Sinusoid
+from .system_identification import SystemIdentification
 
-__all__ = ["Glyphs", "Omniglot", "Sinusoid"]
+__all__ = ["Glyphs", "Omniglot", "Sequences", "Sinusoid", "SystemIdentification"]

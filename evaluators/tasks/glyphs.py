@@ -14,7 +14,8 @@ import torch
 from nas.errors import DataError
 from nas.protocols import Split
 
-from .images import ClassPool, ImageData, ImageFamily, at_least
+from .classes import ClassData, ClassPool, at_least
+from .images import ImageFamily
 from .strokes import Points, draw, fitted, plain
 
 # Faces that are near copies of each other, or the same letters in another weight, stay in one split: a Roman A is much
@@ -56,13 +57,13 @@ class Glyphs(ImageFamily):
         super().__post_init__()
         at_least(self.name, "drawers", self.drawers, 2)
 
-    def load(self) -> ImageData:
+    def load(self) -> ClassData:
         """Draws all classes, once a process. Raises DataError where the package lacks a face."""
         return _drawn(self.drawers)
 
 
 @lru_cache(maxsize=2)
-def _drawn(drawers: int) -> ImageData:
+def _drawn(drawers: int) -> ClassData:
     glyphs = _distinct()
     images = np.stack([draw(strokes, drawers=drawers, key=name) for name, (_, strokes) in glyphs.items()])
     splits = [split for split, _ in glyphs.values()]
@@ -71,7 +72,7 @@ def _drawn(drawers: int) -> ImageData:
         rows = [row for row, owner in enumerate(splits) if owner == split]
         names = list(glyphs)
         pools[split] = ClassPool(tuple(names[row] for row in rows), torch.tensor(rows))
-    return ImageData(torch.from_numpy(images), pools)
+    return ClassData(torch.from_numpy(images), pools)
 
 
 def _distinct() -> dict[str, tuple[Split, Glyph]]:

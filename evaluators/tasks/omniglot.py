@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from nas.errors import ConfigError, DataError
 from nas.protocols import Split
 
-from .images import ClassPool, ImageData, ImageFamily
+from .classes import ClassData, ClassPool
+from .images import ImageFamily
 from .omniglot_files import HINT, Characters, fetch_archives, read_characters
 
 # Whole alphabets of the background set, none of them a close relative of one that trains: 181 characters of 964.
@@ -53,7 +54,7 @@ class Omniglot(ImageFamily):
         if self.download and self.path is not None and self.path.suffix in {".npz", ".zip"}:
             raise ConfigError(f"omniglot: path is {self.path}; with download = true it must be a folder")
 
-    def load(self) -> ImageData:
+    def load(self) -> ClassData:
         """Reads the files, once a process. Raises ConfigError without a path, DataError for missing or damaged ones."""
         if self.path is None:
             raise ConfigError(f"omniglot: path is not set; {HINT}")
@@ -65,7 +66,7 @@ class Omniglot(ImageFamily):
 
 
 @lru_cache(maxsize=4)
-def _data(path: Path, *, rotations: bool, least: int | None, mixed: bool) -> ImageData:
+def _data(path: Path, *, rotations: bool, least: int | None, mixed: bool) -> ClassData:
     characters, images = _characters(path)
     owners = _mixed(characters.names) if mixed else _by_alphabet(characters)
     splits: tuple[Split, ...] = ("train", "validation", "test")
@@ -79,7 +80,7 @@ def _data(path: Path, *, rotations: bool, least: int | None, mixed: bool) -> Ima
             raise DataError(
                 f"omniglot: no {split} alphabet has {least} characters, as within_alphabet needs: lower ways"
             )
-    return ImageData(images, pools)
+    return ClassData(images, pools)
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,8 @@ import torch
 
 from nas.protocols import Split, TaskBatch, TaskShape
 
+from .classes import at_least
 from .episodes import fold, task_keys, uniform
-from .images import at_least
 
 AMPLITUDES: Final = (0.1, 5.0)
 PHASES: Final = (0.0, math.pi)

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import networkx as nx
@@ -36,13 +37,15 @@ def export(
     graph: nx.DiGraph | None,
     shape: TaskShape,
     recipe: Mapping[str, Any],
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]:
     """Writes `architecture.json`, `model.py`, `weights.safetensors` and, given a graph, `cell.dot` and `cell.png`.
 
     Where the network carries parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds
     those: `nas adapt` needs them, model.py does not.
     The folder is new or empty; it appears complete or not at all. `recipe` is what a reader needs to adapt the network
-    (learner, norm, inner steps and rate, protocol, score): plain JSON values. Returns the files' paths. Raises
+    (learner, norm, inner steps and rate, protocol, score): plain JSON values. `extra` is what else the folder holds:
+    texts by file name. Returns the files' paths. Raises
     ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network has no source.
     """
     folder = Path(folder)
@@ -66,6 +69,8 @@ def export(
         (temporary / SOURCE).write_text(written.text, encoding="utf-8")
         # Not save_file, which makes a file that only its owner may read.
         (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+        for name, text in extra.items():
+            (temporary / name).write_text(text, encoding="utf-8")
         if learned:
             (temporary / LEARNED).write_bytes(save(learned, metadata={"format": "pt"}))
         temporary.rename(place)

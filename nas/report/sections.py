@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..fidelity import steps_spent
+from ..repeats import evaluated
 from . import figures
 from .text import measured, number, probability, sizes, table, value_of
 
@@ -26,11 +27,14 @@ OVER_CLASSES = (
 
 def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool) -> str:
     """The run's name, what came of it in figures, and the protocol and provenance of its scores."""
-    count = {state: sum(trial.state == state for trial in trials) for state in ("done", "failed", "pending")}
+    new = evaluated(trials)
+    count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
     candidates = sum(trial.state == "done" for trial in _comparable(trials))
     cards = [("candidates", f"{candidates:,}"), ("failed", f"{count['failed']:,}")]
     if count["done"] > candidates:
         cards += [("promoted", f"{count['done'] - candidates:,}"), ("outer steps", f"{steps_spent(trials):,}")]
+    if len(trials) > len(new):
+        cards.append(("repeats, not evaluated again", f"{len(trials) - len(new):,}"))
     if count["pending"]:
         cards.append(("unfinished", f"{count['pending']:,}"))
     score = best.score if best is not None else None
@@ -123,7 +127,8 @@ def trials(trials: Sequence[Trial], percent: bool) -> str:
         score, seconds = trial.score, "" if trial.seconds is None else f"{trial.seconds:,.1f}"
         shown = ["", ""] if score is None else [number(score.value, percent), number(score.stderr, percent, bare=True)]
         size = sizes({} if score is None else score.metrics)
-        told = [f"#{trial.number}", trial.architecture.key, trial.state]
+        state = trial.state if trial.repeats is None else f"{trial.state}, repeats #{trial.repeats}"
+        told = [f"#{trial.number}", trial.architecture.key, state]
         rows.append([*told, f"{trial.budget:,}", *shown, *size, seconds])
     heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]
     summary = f"<summary>{len(rows):,} in the order of proposal</summary>"
@@ -132,7 +137,7 @@ def trials(trials: Sequence[Trial], percent: bool) -> str:
 
 def failures(trials: Sequence[Trial]) -> str:
     """Why candidates failed."""
-    failed = [trial for trial in trials if trial.state == "failed"]
+    failed = [trial for trial in evaluated(trials) if trial.state == "failed"]
     rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
     return f"<h2>Failed candidates</h2>{table(['trial', 'key', 'reason'], rows)}" if rows else ""
 
@@ -142,9 +147,9 @@ def _intervals(classes: bool) -> list[str]:
 
 
 def _comparable(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the lowest budget, which all candidates had."""
+    """The trials of the lowest budget, which all candidates had, without repeats."""
     lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in trials if trial.budget == lowest]
+    return [trial for trial in evaluated(trials) if trial.budget == lowest]
 
 
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:

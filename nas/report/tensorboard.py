@@ -26,25 +26,28 @@ class TensorBoardLog:
 
     def __init__(self, folder: Path, told: Sequence[Trial] = ()) -> None:
         self._folder = Path(folder)
-        self._failures = sum(trial.state == "failed" for trial in told)
+        self._repeats = sum(trial.repeats is not None for trial in told)
+        self._failures = sum(trial.state == "failed" and trial.repeats is None for trial in told)
         self._best = max((_rank(trial) for trial in told), default=(0, -math.inf))
         self._writer: EventFileWriter | None = None
 
     def add(self, trial: Trial) -> None:
-        """Logs a finished trial: score, best so far, costs and the number of failures. Raises ConfigError when the
-        folder cannot be written."""
+        """Logs a finished trial: score, best so far, costs, the numbers of failures and repeats; of a repeat these
+        numbers only. Raises ConfigError when the folder cannot be written."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        self._failures += trial.state == "failed"
+        again = trial.repeats is not None
+        self._repeats += again
+        self._failures += trial.state == "failed" and not again
         self._best = max(self._best, _rank(trial))
-        values = {"search/failures": float(self._failures)}
+        values = {"search/failures": float(self._failures), "search/repeats": float(self._repeats)}
         if math.isfinite(self._best[1]):
             values["score/best"] = self._best[1]
-        if trial.score is not None:
+        if trial.score is not None and not again:
             values["score/value"] = trial.score.value
             values |= {f"cost/{name}": v for name, v in trial.score.metrics.items() if name in ("parameters", "flops")}
-        if trial.seconds is not None:
+        if trial.seconds is not None and not again:
             values["cost/seconds"] = trial.seconds
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in sorted(values.items())])
         self._opened().add_event(Event(step=trial.number, wall_time=time.time(), summary=summary))

@@ -1,0 +1,212 @@
+"""Few-shot classification tasks from examples that lie on the device as one tensor: what all such families share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from itertools import combinations
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from nas.errors import ConfigError, DataError, nearest
+from nas.protocols import Split, TaskBatch, TaskShape
+
+from .episodes import SPLITS, choose, fold, task_keys
+
+_CLASSES, _GROUPS, _EXAMPLES = 0, 1, 2  # numbers of the streams that a task's key is folded into
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPool:
+    """The classes of one split.
+
+    names   what each is called in reports
+    rows    (classes,) int64: the row of the tensor of examples that holds its own
+    turns   (classes,) int64: quarter turns, counter-clockwise, by which its images are rotated; None for no rotation
+    groups  (classes,) int64 from 0 without gaps: all classes of a task are of one group; None for any classes
+    """
+
+    names: tuple[str, ...]
+    rows: Tensor
+    turns: Tensor | None = None
+    groups: Tensor | None = None
+
+    def to(self, device: torch.device) -> ClassPool:
+        turns, groups = (None if x is None else x.to(device) for x in (self.turns, self.groups))
+        return ClassPool(self.names, self.rows.to(device), turns, groups)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassData:
+    """A data set: `examples` (rows, most, *shape of one), and the classes of each split.
+
+    `counts` (rows,) int64 says how many examples of each row are real, the first ones; None where all of them are.
+    Raises DataError where two splits share a class: the one place that keeps them disjoint.
+    """
+
+    examples: Tensor
+    pools: Mapping[Split, ClassPool]
+    counts: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for one, other in combinations(self.pools, 2):
+            shared = sorted(set(self.pools[one].names) & set(self.pools[other].names))
+            same_row = set(self.pools[one].rows.tolist()) & set(self.pools[other].rows.tolist())
+            if shared or same_row:
+                named = shared[0] if shared else f"row {min(same_row)}"
+                raise DataError(f"class {named!r} is in both {one} and {other}; each class belongs to one split")
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with any example, any class and any split."""
+        sha = hashlib.sha256(self.examples.cpu().numpy().tobytes())
+        for split in SPLITS:
+            pool = self.pools[split]
+            sha.update(repr((split, pool.names, pool.rows.tolist())).encode())
+        if self.counts is not None:
+            sha.update(repr(self.counts.tolist()).encode())
+        return sha.hexdigest()[:16]
+
+    @cached_property
+    def smallest(self) -> tuple[str, int]:
+        """The name of a class with the fewest examples, and their number."""
+        most = self.examples.shape[1]
+        counts = [most] * len(self.examples) if self.counts is None else self.counts.tolist()
+        named = [pair for pool in self.pools.values() for pair in zip(pool.names, pool.rows.tolist(), strict=True)]
+        name, row = min(named, key=lambda pair: counts[pair[1]])
+        return name, counts[row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassFamily:
+    """N-way K-shot tasks: `ways` classes of a split, `shots` + `queries` different examples of each.
+
+    ways     classes a task, at least 2
+    shots    labelled examples a class in the support set, at least 1
+    queries  examples a class in the query set, at least 1
+    seed     of the tasks: other seeds give other tasks from the same examples
+    """
+
+    name: ClassVar[str]
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option, least in {"ways": 2, "shots": 1, "queries": 1, "seed": 0}.items():
+            at_least(self.name, option, getattr(self, option), least)
+
+    def load(self) -> ClassData:
+        """The examples and the classes of each split, cached by the subclass for the life of the process."""
+        raise NotImplementedError
+
+    def inputs(self, examples: Tensor) -> Tensor:
+        """What the network sees of examples (tasks, ways, examples, *shape of one): their float32 form."""
+        return examples
+
+    @property
+    def shape(self) -> TaskShape:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Loads the data. Raises DataError where it is missing, damaged or too small for these tasks."""
+        self._checked()
+
+    def classes(self, split: Split) -> list[str]:
+        """Names of the classes that tasks of `split` are made of."""
+        return list(_pool(self._checked(), split).names)
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the tasks: the options, and a digest of the examples and of the classes of each split."""
+        options = {key: value for key, value in asdict(self).items() if key not in {"path", "download"}}
+        return {"name": self.name, **options, "digest": self._checked().digest}
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        """The tasks of these numbers (any whole numbers from 0), the same on every device and in any batch.
+
+        support_x is (tasks, ways * shots, *input_shape), sorted by class; a class's label is its place in the task's
+        own random order of classes. Raises ConfigError for an unknown split, and what `check` raises.
+        """
+        data = _on_device(self._checked(), device)
+        pool = _pool(data, split)
+        keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
+        classes = _choose_classes(keys, pool, self.ways)
+        ways = torch.arange(self.ways, device=device)
+        numbers = _choose_examples(fold(keys[:, None], ways + _EXAMPLES), data, pool.rows[classes], self)
+        x = self.inputs(_taken(data.examples, pool, classes, numbers))
+        return TaskBatch(
+            support_x=x[:, :, : self.shots].flatten(1, 2),
+            support_y=ways.repeat_interleave(self.shots).repeat(len(keys), 1),
+            query_x=x[:, :, self.shots :].flatten(1, 2),
+            query_y=ways.repeat_interleave(self.queries).repeat(len(keys), 1),
+            classes=classes,
+        )
+
+    def _checked(self) -> ClassData:
+        data = self.load()
+        smallest, count = data.smallest
+        if self.shots + self.queries > count:
+            raise DataError(
+                f"{self.name}: shots = {self.shots} and queries = {self.queries} need {self.shots + self.queries} "
+                f"examples a class; {smallest!r} has {count}: lower shots or queries"
+            )
+        for split in SPLITS:
+            found = len(data.pools[split].names)
+            if self.ways > found:
+                raise DataError(
+                    f"{self.name}: ways = {self.ways} classes a task, but the {split} split has {found}: lower ways"
+                )
+        return data
+
+
+def at_least(family: str, option: str, value: int, least: int) -> None:
+    """Raises ConfigError unless `value` is a whole number from `least`."""
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{family}: {option} is {value!r}; it must be a whole number, at least {least}")
+
+
+def _pool(data: ClassData, split: Split) -> ClassPool:
+    if split not in data.pools:
+        raise ConfigError(f"there is no split {split!r} of the tasks; {nearest(str(split), SPLITS)}")
+    return data.pools[split]
+
+
+@lru_cache(maxsize=4)
+def _on_device(data: ClassData, device: torch.device) -> ClassData:
+    """The same data on `device`: one copy a process, as long as the data set itself is kept."""
+    counts = None if data.counts is None else data.counts.to(device)
+    return ClassData(data.examples.to(device), {split: pool.to(device) for split, pool in data.pools.items()}, counts)
+
+
+def _choose_classes(keys: Tensor, pool: ClassPool, ways: int) -> Tensor:
+    """Places in the pool, (tasks, ways): distinct and in random order, all of one group where there are groups."""
+    population, allowed = len(pool.names), None
+    if pool.groups is not None:
+        group = choose(fold(keys, _GROUPS), population=int(pool.groups.max()) + 1, count=1)
+        allowed = pool.groups == group
+    return choose(fold(keys, _CLASSES), population=population, count=ways, allowed=allowed)
+
+
+def _choose_examples(keys: Tensor, data: ClassData, rows: Tensor, family: ClassFamily) -> Tensor:
+    """Numbers of examples of the classes in `rows` (tasks, ways): (tasks, ways, shots + queries), all different."""
+    most, allowed = data.examples.shape[1], None
+    if data.counts is not None:
+        allowed = torch.arange(most, device=rows.device) < data.counts[rows][..., None]
+    return choose(keys, population=most, count=family.shots + family.queries, allowed=allowed)
+
+
+def _taken(examples: Tensor, pool: ClassPool, classes: Tensor, numbers: Tensor) -> Tensor:
+    """(tasks, ways, examples, *shape) of `classes` (tasks, ways) and `numbers` (tasks, ways, examples)."""
+    taken = examples[pool.rows[classes][..., None], numbers]
+    if pool.turns is None:
+        return taken
+    side = taken.shape[-1]
+    pixels = torch.arange(side * side, device=examples.device).view(side, side)
+    turned = torch.stack([pixels.rot90(k).flatten() for k in range(4)])
+    places = turned[pool.turns[classes]][:, :, None, :].expand(*numbers.shape, -1)
+    return taken.flatten(-2).gather(-1, places).view_as(taken)

@@ -1,0 +1,140 @@
+"""Few-shot system identification: every task is one random stable system, to be learned from a few of its steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final, Literal
+
+import torch
+from torch import Tensor
+
+from nas.errors import ConfigError
+from nas.protocols import Split, TaskBatch, TaskShape
+
+from .classes import at_least
+from .episodes import fold, task_keys, uniform
+
+RADII: Final = (0.3, 0.9)
+"""How far the poles are from 0: below 1, so that every system is stable."""
+GAINS: Final = (0.5, 2.0)
+_SETTLED: Final = 100  # steps after which an impulse has died away: 0.9 ** 100 is 3e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemIdentification:
+    """v(t) = Σ a_i v(t−i) + Σ b_i u(t−i), i from 1 to `order`; y(t) = tanh(g v(t)) / g + noise: a Wiener model.
+
+    The linear part is the general form of Ljung, "System Identification" (1999), section 4.2 (output error). Its poles
+    are of uniform radius in RADII: conjugate pairs of uniform angle, and a real one of either sign where the order is
+    odd. The b_i are uniform, scaled to a v of unit variance for the input u, white noise uniform in [−√3, √3). The gain
+    g is uniform in GAINS. An example is the window of u and y before a step, and its target is y there. Support and
+    query windows are the consecutive ones of two experiments on the system, each begun at rest.
+
+    shots         windows in the support set, at least 1
+    queries       windows in the query set, at least 1
+    seed          of the tasks; each split is a stream of its own
+    length        steps in a window; from `order` on, it determines the next output but for the noise
+    order         of the linear part, at least 1
+    nonlinearity  "tanh", or "none": y(t) = v(t) + noise
+    noise         the standard deviation of the normal noise in every y; an error below its square cannot be reached
+    """
+
+    name: ClassVar[str] = "system-identification"
+    shots: int = 20
+    queries: int = 25
+    seed: int = 0
+    length: int = 16
+    order: int = 2
+    nonlinearity: Literal["tanh", "none"] = "tanh"
+    noise: float = 0.05
+
+    def __post_init__(self) -> None:
+        for option, least in {"shots": 1, "queries": 1, "seed": 0, "length": 1, "order": 1}.items():
+            at_least(self.name, option, getattr(self, option), least)
+        if not 0 <= self.noise < math.inf:
+            raise ConfigError(f"{self.name}: noise is {self.noise}; it must be 0 or more")
+        if self.nonlinearity not in {"tanh", "none"}:
+            raise ConfigError(f"{self.name}: nonlinearity is {self.nonlinearity!r}; it must be 'tanh' or 'none'")
+
+    @property
+    def shape(self) -> TaskShape:
+        return TaskShape((2, self.length), 1, "regression")
+
+    def check(self) -> None:
+        """Nothing to check: there is no data to load."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the tasks: the options and the ranges."""
+        return {"name": self.name, **asdict(self), "radii": list(RADII), "gains": list(GAINS)}
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        """The tasks of these numbers (any whole numbers from 0), the same on every device but for the last bits.
+
+        x is (tasks, windows, 2, length): u, then y, in the order of time; y is (tasks, windows, 1). Raises ConfigError
+        for an unknown split.
+        """
+        keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
+        steps = self.length + max(self.shots, self.queries)
+        u = math.sqrt(3) * (2 * uniform(fold(fold(keys[:, None], 3), torch.arange(2, device=device)), steps) - 1)
+        v = simulate(*systems(keys, self.order), u)
+        if self.nonlinearity == "tanh":
+            gain = _within(uniform(fold(keys, 4), 1), GAINS)[..., None]
+            v = torch.tanh(gain * v) / gain
+        y = v + self.noise * _normal(fold(fold(keys[:, None], 5), torch.arange(2, device=device)), steps)
+        support, query = (_windows(u[:, i], y[:, i], self.length) for i in range(2))
+        return TaskBatch(*(part[:, : self.shots] for part in support), *(part[:, : self.queries] for part in query))
+
+
+def systems(keys: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """The coefficients a and b of the linear system of each key: each (tasks, order) float64."""
+    pairs = order // 2
+    radius = _within(uniform(fold(keys, 0), pairs + 1), RADII)
+    fraction = uniform(fold(keys, 1), pairs + 1)
+    # (z − p)(z − p*) of each pair and z − p of a real pole, by falling powers of z; the first coefficient is always 1.
+    twos = torch.stack([-2 * radius * torch.cos(math.pi * fraction), radius * radius], dim=-1)
+    polynomial = torch.ones_like(radius[:, :1])
+    for pair in range(pairs):
+        polynomial = _times(polynomial, twos[:, pair])
+    if order % 2:
+        polynomial = _times(polynomial, torch.where(fraction < 0.5, radius, -radius)[:, -1:])
+    a, b = -polynomial[:, 1:], 2 * uniform(fold(keys, 2), order) - 1
+    impulse = torch.zeros(len(keys), 1, _SETTLED, dtype=torch.float64, device=keys.device)
+    impulse[..., 0] = 1
+    return a, b / simulate(a, b, impulse).square().sum(dim=-1).sqrt()
+
+
+def simulate(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
+    """v of inputs u (tasks, experiments, steps) to systems a, b (tasks, order), from rest; in the shape of u."""
+    v: list[Tensor] = []
+    for t in range(u.shape[-1]):
+        now = torch.zeros_like(u[..., 0])
+        for i in range(min(t, a.shape[1])):
+            now = now + a[:, i, None] * v[t - 1 - i] + b[:, i, None] * u[..., t - 1 - i]
+        v.append(now)
+    return torch.stack(v, dim=-1)
+
+
+def _windows(u: Tensor, y: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """From u and y (tasks, steps): the windows (tasks, steps − length, 2, length) and the outputs that follow them."""
+    x = torch.stack([u, y], dim=1)[..., :-1].unfold(-1, length, 1).transpose(1, 2)
+    return x.float().contiguous(), y[:, length:, None].float()
+
+
+def _times(polynomial: Tensor, factor: Tensor) -> Tensor:
+    """The product of polynomials by falling powers: (tasks, n + 1) and (tasks, k), whose leading 1 is left out."""
+    product = torch.nn.functional.pad(polynomial, (0, factor.shape[1]))
+    for k in range(factor.shape[1]):
+        product[:, k + 1 : k + 1 + polynomial.shape[1]] += factor[:, k, None] * polynomial
+    return product
+
+
+def _normal(keys: Tensor, count: int) -> Tensor:
+    """Standard normal numbers, (*keys.shape, count), from the inverse of their distribution function."""
+    normal: Tensor = torch.special.ndtri(uniform(keys, count) + 2.0**-54)
+    return normal
+
+
+def _within(fraction: Tensor, limits: tuple[float, float]) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * fraction

@@ -1,0 +1,54 @@
+"""Draws a sample cell of every search space that has a diagram: the pictures of docs/spaces.md.
+
+python -m nas.experiments.pictures docs/pictures              all of them
+python -m nas.experiments.pictures docs/pictures darts mlp    some
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import random
+from pathlib import Path
+
+from PIL import Image
+
+from nas import registry
+from nas.errors import ConfigError
+from nas.graph import draw
+from nas.protocols import SearchSpace
+from nas.space import replay, sample
+
+from .arguments import explained
+
+SEED = 0
+WIDEST = 1000  # pixels
+COLOURS = 24  # a picture stays below 40 kB
+
+
+def picture(space: SearchSpace) -> Image.Image:
+    """A random architecture of the space, drawn small. Raises ConfigError where the space has no diagram."""
+    if not hasattr(space, "graph"):
+        raise ConfigError(f"space {space.name!r} has no diagram; give it a method `graph`")
+    drawn = io.BytesIO()
+    draw(space.graph(replay(space, sample(space, random.Random(SEED)))), drawn)
+    image = Image.open(drawn).convert("RGB")
+    image.thumbnail((WIDEST, WIDEST))
+    return image.quantize(COLOURS)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m nas.experiments.pictures", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the pictures go: NAME.png for each space")
+    parser.add_argument("spaces", nargs="*", help="names of spaces; none for all that have a diagram")
+    options = parser.parse_args(arguments)
+    with explained(parser.prog):
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name in options.spaces or registry.names("space"):
+            space = registry.create("space", name, {})
+            if options.spaces or hasattr(space, "graph"):
+                picture(space).save(options.folder / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()

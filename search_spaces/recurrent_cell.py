@@ -1,0 +1,147 @@
+"""The space `recurrent-cell`: the tree that makes a step of a recurrent network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import networkx as nx
+
+from nas.errors import ConfigError, SpaceError
+from nas.protocols import TaskShape
+from nas.space import Choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COMBINATIONS = ("add", "elem_mult")
+ACTIVATIONS = ("identity", "tanh", "sigmoid", "relu")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How two values become one: combined, then put through an activation."""
+
+    combination: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class CellTree:
+    """A decided cell of base n.
+
+    nodes      2n − 1 merges: nodes 0 to n − 1 merge a product of weights with x and another with h, node n + i the
+               nodes 2i and 2i + 1; the last is the new h
+    inject     how the old c is merged into a node's value
+    inject_at  the node that it is merged into
+    cell_from  the node whose value before its activation is the new c
+    width      numbers in h and in c
+    """
+
+    nodes: tuple[Merge, ...]
+    inject: Merge
+    inject_at: int
+    cell_from: int
+    width: int
+
+
+@dataclass(frozen=True)
+class RecurrentCell:
+    """The recurrent space of Zoph & Le (arXiv 1611.01578, sections 3.4 and 4.2).
+
+    Each node of the tree and the injection choose a combination and an activation, and two cell indices choose a node
+    each: 8^(2n) (2n − 1)² cells of base n. Of base 8 these are 6.3e16, the published "approximately 6 × 10^16".
+
+    Around the cell, which is all that is described there: the series is cut into steps of equal length, a linear layer
+    embeds each, and the head is linear on the last h and the mean of all. The first h and c are learned and start at
+    one, for products with zero would stay zero. After each step h and c are cut off at ±10, as some cells of products
+    would square them in every step.
+
+    base       number of leaves, from 1
+    widths     options for the numbers in h
+    max_steps  most steps; a longer series has several values a step
+    """
+
+    base: int = 8
+    widths: tuple[int, ...] = (16,)
+    max_steps: int = 16
+    name = "recurrent-cell"
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1 or len(set(self.widths)) < len(self.widths):
+            raise ConfigError(f"recurrent-cell widths = {list(self.widths)}; give distinct whole numbers from 1")
+        for option, value in (("base", self.base), ("max_steps", self.max_steps)):
+            if value < 1:
+                raise ConfigError(f"recurrent-cell {option} = {value}; it must be at least 1")
+
+    def decide(self, choose: Choose) -> CellTree:
+        places = range(2 * self.base - 1)
+        return CellTree(
+            nodes=tuple(_merge(choose, f"node{place}") for place in places),
+            inject=_merge(choose, "inject"),
+            inject_at=choose("inject_at", places),
+            cell_from=choose("cell_from", places),
+            width=choose("width", self.widths),
+        )
+
+    def build(self, spec: CellTree, task: TaskShape) -> nn.Module:
+        """The network; raises SpaceError where the task's inputs are not series."""
+        from .recurrent_network import RecurrentNetwork
+
+        if len(task.input_shape) != 2:
+            raise SpaceError(
+                f"recurrent-cell needs series (channels, length); this task's inputs are {task.input_shape}"
+            )
+        return RecurrentNetwork(spec, task, self.max_steps)
+
+    def graph(self, spec: CellTree) -> nx.DiGraph:
+        """One step: from x, h and c to the new h and c. No two of its nodes share weights."""
+        diagram = nx.DiGraph()
+        for name in "xhc":
+            diagram.add_node(name, op=f"input:{name}")
+        values: list[str] = []
+        for place, node in enumerate(spec.nodes):
+            left, right = _sources(diagram, place, spec, values)
+            before, value = _draw(diagram, f"node{place}", node, left, right)
+            if place == spec.cell_from:
+                _end(diagram, before, "c")
+            if place == spec.inject_at:
+                _, value = _draw(diagram, "inject", spec.inject, value, "c")
+            values.append(value)
+        _end(diagram, values[-1], "h")
+        return diagram
+
+
+def children(place: int, base: int) -> tuple[int, int] | None:
+    """The two nodes that an inner node merges; None of a leaf."""
+    return None if place < base else (2 * (place - base), 2 * (place - base) + 1)
+
+
+def _merge(choose: Choose, name: str) -> Merge:
+    return Merge(choose(f"{name}.combination", COMBINATIONS), choose(f"{name}.activation", ACTIVATIONS))
+
+
+def _sources(diagram: nx.DiGraph, place: int, spec: CellTree, values: list[str]) -> tuple[str, str]:
+    inner = children(place, (len(spec.nodes) + 1) // 2)
+    if inner is not None:
+        return values[inner[0]], values[inner[1]]
+    for name in "xh":
+        diagram.add_node(f"{name}{place}", op=f"linear {spec.width}")
+        diagram.add_edge(name, f"{name}{place}")
+    return f"x{place}", f"h{place}"
+
+
+def _draw(diagram: nx.DiGraph, name: str, merge: Merge, left: str, right: str) -> tuple[str, str]:
+    """Adds a merge; returns its value before the activation, and after."""
+    diagram.add_node(f"{name}.before", op=merge.combination, join=merge.combination)
+    diagram.add_edges_from(((left, f"{name}.before"), (right, f"{name}.before")))
+    if merge.activation == "identity":
+        return f"{name}.before", f"{name}.before"
+    diagram.add_node(name, op=merge.activation)
+    diagram.add_edge(f"{name}.before", name)
+    return f"{name}.before", name
+
+
+def _end(diagram: nx.DiGraph, source: str, state: str) -> None:
+    diagram.add_node(f"new {state}", op=f"output:{state}")
+    diagram.add_edge(source, f"new {state}")
