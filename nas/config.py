@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import registry
 from .errors import ConfigError, nearest, shown
+from .executors.attempt import attempt
 from .fidelity import ONE_RUNG, Fidelity
-from .protocols import Controller, Measurer, SearchSpace
+from .places import names_of, place
+from .protocols import Controller, Evaluator, Measurer, SearchSpace
 
 QUICK_START = "quickstart"
 LONGEST, DEEPEST = 1_000_000, 16
@@ -44,7 +46,8 @@ class Component(BaseModel):
 
 
 class EvaluatorTable(Component):
-    """`budget` is in outer steps of meta-training; `learner` is a name, or a table with a name and options."""
+    """`budget` is in outer steps of meta-training, in a table in epochs; `learner` is a name, or a table with a name
+    and options. It is for evaluators that take one."""
 
     name: str = "meta"
     learner: str | Component = "anil"
@@ -66,11 +69,13 @@ class SearchTable(Table):
     """How much is searched and where.
 
     trials      candidates asked for; promotions come on top
+    seconds     of evaluations, summed over them, after which no more are begun; simulated in a table. 0 is no limit
     workers     worker processes; 'auto' is one per processor, or one per GPU
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
     """
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
+    seconds: Annotated[float, Field(ge=0, le=10**12)] = 0.0
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -97,15 +102,28 @@ class FinalTable(Table):
     baseline: str | Component = "conv4"
 
 
+class ContenderTable(Component):
+    """A controller of a comparison under a name of its own, with options; `name` is that of the controller, by default
+    the table's. `fidelity` is in place of the search's."""
+
+    name: str = ""
+    fidelity: FidelityTable | None = None
+
+
 class Config(Table):
-    """A whole search, as its TOML file says it."""
+    """A whole search, as its TOML file says it.
+
+    tasks    for evaluators that have them
+    compare  a table for each name that `nas compare --controllers` may say besides those of the controllers
+    """
 
     space: Component
-    tasks: Component
+    tasks: Component | None = None
     controller: Component = Component(name="reinforce")
     evaluator: EvaluatorTable = EvaluatorTable()
     search: SearchTable = SearchTable()
     final: FinalTable = FinalTable()
+    compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -131,9 +149,19 @@ class Parts:
 
     space: SearchSpace
     controller: Controller
-    evaluator: Measurer
+    evaluator: Evaluator
     baseline: SearchSpace
-    baseline_evaluator: Measurer
+    baseline_evaluator: Evaluator
+
+    @property
+    def measurer(self) -> Measurer:
+        """The evaluator, where it makes networks. Raises ConfigError where it does not."""
+        return _measuring(self.evaluator)
+
+    @property
+    def baseline_measurer(self) -> Measurer:
+        """That of the baseline."""
+        return _measuring(self.baseline_evaluator)
 
 
 class KeyFault(ConfigError):
@@ -157,7 +185,7 @@ def load(source: str | None, overrides: Sequence[str] = ()) -> Config:
         config = from_json(data)
         build(config)
     except KeyFault as error:
-        raise ConfigError(f"{_place(where, text, error.path, overrides)}: {error}") from None
+        raise ConfigError(f"{place(where, text, error.path, overrides)}: {error}") from None
     return config
 
 
@@ -182,11 +210,7 @@ def build(config: Config) -> Parts:
             "taken for the space's own: use the same options, or another space",
             ("final", "baseline"),
         )
-    given = {
-        "tasks": _made("tasks", config.tasks, "tasks"),
-        "learner": _made("learner", evaluator.learner, "evaluator", "learner"),
-        "device": search.device,
-    }
+    given = _given(config)
     return Parts(
         space=space,
         controller=_made("controller", config.controller, "controller", space=space, seed=search.seed),
@@ -194,6 +218,32 @@ def build(config: Config) -> Parts:
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
     )
+
+
+def _measuring(evaluator: Evaluator) -> Measurer:
+    if not isinstance(evaluator, Measurer):
+        raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
+    return evaluator
+
+
+def _given(config: Config) -> dict[str, Any]:
+    """What the evaluator takes beside the space. Raises KeyFault for tasks that it needs or has no use for."""
+    evaluator = config.evaluator
+    takes, error = attempt(registry.options_of, _found("evaluator", evaluator, "evaluator"))
+    given: dict[str, Any] = {}
+    if error is not None or "tasks" in takes:
+        if config.tasks is None:
+            raise KeyFault("key 'tasks' is missing; give it", ("tasks",))
+        given["tasks"] = _made("tasks", config.tasks, "tasks")
+    elif config.tasks is not None:
+        raise KeyFault(f"evaluator {evaluator.name!r} has no tasks; leave out the table", ("tasks",))
+    if error is not None or "learner" in takes:
+        given["learner"] = _made("learner", evaluator.learner, "evaluator", "learner")
+    elif evaluator.learner != EvaluatorTable().learner:
+        raise KeyFault(f"evaluator {evaluator.name!r} has no learner; leave it out", ("evaluator", "learner"))
+    if error is not None or "device" in takes:
+        given["device"] = config.search.device
+    return given
 
 
 def shipped() -> list[str]:
@@ -212,6 +262,7 @@ def _check_rungs(config: Config) -> None:
 def _made(room: registry.Room, table: str | Component, *path: str, **given: Any) -> Any:
     """The component of a table. A ConfigError of it is about the option that it names first, else about its name."""
     name, options = _name_and_options(table)
+    _found(room, table, *path)
     try:
         keys = () if isinstance(table, str) else type(table).model_fields
         return registry.create(room, name, options, beside=keys, **given)
@@ -220,6 +271,13 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
         named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
         places = [(found.start(), option) for option, found in named.items() if found]
         raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
+
+
+def _found(room: registry.Room, table: str | Component, *path: str) -> Callable[..., Any]:
+    try:
+        return registry.find(room, _name_and_options(table)[0])
+    except ConfigError as error:
+        raise KeyFault(str(error), (*path, "name")) from error
 
 
 def _name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:
@@ -269,7 +327,7 @@ def _toml(text: str) -> dict[str, Any]:
 
 def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
-    names = _names(key)
+    names = names_of(key)
     if not equals or not all(names):
         raise ConfigError(f"--set {shown(text)}: write it as TABLE.KEY=VALUE, for example --set search.trials=20")
     table = data
@@ -281,10 +339,6 @@ def _override(data: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set {shown(text)}: {name!r} is a value, not a table")
         table = inner
     table[names[-1]] = _value(value.strip())
-
-
-def _names(key: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in key.split("."))
 
 
 def _value(text: str) -> Any:
@@ -350,31 +404,3 @@ def _reason(detail: Any) -> str:
     if detail["type"] == "string_pattern_mismatch":
         return "Input should be 'auto', 'cpu', 'cuda' or 'cuda:N'"
     return str(detail["msg"])
-
-
-def _place(where: str, text: str, path: tuple[str, ...], overrides: Sequence[str]) -> str:
-    """Where a key was set: by an override, or in a line of the file; where it is missing, that of its table."""
-    for override in reversed(overrides):
-        key = override.partition("=")[0].strip()
-        names = _names(key)
-        if names == path[: len(names)] or path == names[: len(path)]:
-            return f"--set {shown(key)[1:-1]}"
-    lines = (_line(text, path[:length]) for length in range(len(path), 0, -1))
-    return next((f"{where}:{line}" for line in lines if line), where)
-
-
-def _line(text: str, path: tuple[str, ...]) -> int | None:
-    """The line where a key is set: the text above it, parsed, lacks the key, and with what follows has it."""
-    lines = text.split("\n")
-    start = 1
-    for end in range(1, min(len(lines), 1000) + 1):
-        try:
-            table: Any = tomllib.loads("\n".join(lines[:end]))
-        except ValueError:
-            continue  # it ends in the middle of a value
-        for name in path:
-            table = table.get(name) if isinstance(table, dict) else None
-        if table is not None:
-            return start
-        start = end + 1
-    return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -16,18 +17,22 @@ from .config import Config, Parts, build
 from .deliver import write_report
 from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
+from .executors.inline import InlineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
-from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split
+from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
 from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
 from .space import sample
 from .store import Store
+from .tabled import conclude
+
+Place = ProcessExecutor | InlineExecutor
 
 
 class Progress(Protocol):
@@ -60,8 +65,8 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     for a search that fails.
     """
     parts = build(config)
-    with _executor(config) as executor:
-        _try_out(parts, executor)
+    with _place(config, parts) as executor:
+        _try_out(config, parts, executor)
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, parts, executor, progress)
 
@@ -71,23 +76,23 @@ def resume(run: Run, progress: Progress) -> Outcome:
     with Store.open(run.store_path) as store:
         config = runs.config_of(store)
         parts = build(config)
-        with _executor(config) as executor:
+        with _place(config, parts) as executor:
             if store.get("final") is None:
                 # Else data that is missing today would be stored as candidates that failed.
-                _try_out(parts, executor)
+                _try_out(config, parts, executor)
             return _carry_out(run, store, config, parts, executor, progress)
 
 
-def _carry_out(
-    run: Run, store: Store, config: Config, parts: Parts, executor: ProcessExecutor, progress: Progress
-) -> Outcome:
+def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: Place, progress: Progress) -> Outcome:
     store.put("state", {"state": "running"})
     try:
         with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
             _search(run, store, config, parts, executor, progress, stopped)
             final = None
-            if not stopped():
+            if not stopped() and isinstance(parts.evaluator, Measurer):
                 final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
+            elif not stopped():
+                final = conclude(store, parts.evaluator)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
         raise
@@ -102,7 +107,7 @@ def _search(
     store: Store,
     config: Config,
     parts: Parts,
-    executor: ProcessExecutor,
+    executor: Place,
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> None:
@@ -129,6 +134,7 @@ def _search(
             seed=config.search.seed,
             workers=executor.workers,
             fidelity=config.fidelity,
+            seconds=config.search.seconds or math.inf,
             on_trial=on_trial,
             stop=stopped,
         )
@@ -147,6 +153,11 @@ def _evaluator(run: Run, config: Config, parts: Parts) -> Evaluator:
     return parts.evaluator
 
 
+def _place(config: Config, parts: Parts) -> AbstractContextManager[Place]:
+    """Where candidates are evaluated. A table is looked up here, one at a time, so that every run of it is the same."""
+    return InlineExecutor() if isinstance(parts.evaluator, Tabled) else _executor(config)
+
+
 @contextmanager
 def _executor(config: Config) -> Iterator[ProcessExecutor]:
     environments = slots(config.search.workers, config.search.device)
@@ -161,9 +172,13 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
         executor.shutdown()
 
 
-def _try_out(parts: Parts, executor: Executor) -> None:
-    """Has a worker check device and data, draw tasks and build a network of each space. Raises NasError."""
-    for space, evaluator in ((parts.space, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
+def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
+    """Has a worker check device and data, draw tasks and build a network of each space, or looks an architecture up.
+    Raises NasError."""
+    if not isinstance(parts.evaluator, Measurer):
+        _try_lookup(config, parts)
+        return
+    for space, evaluator in ((parts.space, parts.measurer), (parts.baseline, parts.baseline_measurer)):
         error = _trouble(space, evaluator, executor)
         if isinstance(error, NasError):
             raise error
@@ -172,6 +187,18 @@ def _try_out(parts: Parts, executor: Executor) -> None:
                 f"space {space.name!r} cannot be tried on {evaluator.tasks.name!r}: {reason(error)}; "
                 "check the options of both"
             ) from error
+
+
+def _try_lookup(config: Config, parts: Parts) -> None:
+    architecture, evaluator = sample(parts.space, random.Random(0)), parts.evaluator
+    network_key(parts.space, architecture)
+    if isinstance(evaluator, Tabled):
+        evaluator.check(architecture)
+        for budget in config.budgets:
+            evaluator.evaluate(architecture, budget, config.search.seed)
+            evaluator.reported(architecture, budget)
+            if config.search.seconds:
+                evaluator.seconds(architecture, budget)
 
 
 def _trouble(space: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:

@@ -124,7 +124,7 @@ class Tabled(Evaluator, Protocol):
         """What `evaluate` would have cost, known before it. Raises NasError where the table does not say."""
         ...
 
-    def report(self, architecture: Architecture, budget: int) -> float:
+    def reported(self, architecture: Architecture, budget: int) -> float:
         """The value to report of a chosen architecture, which no search has seen: its test accuracy, say."""
         ...
 

@@ -22,8 +22,8 @@ from .repeats import evaluated, network_key
 from .space import replay
 
 End = Literal["done", "exhausted", "interrupted"]
-"""All trials are finished or the seconds are spent; or the controller proposes no more, or nothing new; or `stop` said so, or the executor was
-killed."""
+"""All trials are finished or the seconds are spent; or the controller proposes no more, or nothing new; or `stop` said
+so, or the executor was killed."""
 
 MOST_WAITING = 20
 """Repeats of what is being evaluated; a controller that has so many is not asked again before it hears of one."""
