@@ -19,6 +19,7 @@ from .executors.attempt import attempt
 from .fidelity import ONE_RUNG, Fidelity
 from .places import names_of, place
 from .protocols import Controller, Evaluator, Measurer, SearchSpace
+from .repeats import Repeats
 
 QUICK_START = "quickstart"
 LONGEST, DEEPEST = 1_000_000, 16
@@ -71,6 +72,7 @@ class SearchTable(Table):
     trials      candidates asked for; promotions come on top
     seconds     of evaluations, summed over them, after which no more are begun; simulated in a table. 0 is no limit
     workers     worker processes; 'auto' is one per processor, or one per GPU
+    repeats     of networks proposed before: 'known', the result is that of the first; 'evaluated', as if they were new
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
     """
 
@@ -79,6 +81,7 @@ class SearchTable(Table):
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    repeats: Repeats = "known"
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
     fidelity: FidelityTable | None = None
 
@@ -104,10 +107,11 @@ class FinalTable(Table):
 
 class ContenderTable(Component):
     """A controller of a comparison under a name of its own, with options; `name` is that of the controller, by default
-    the table's. `fidelity` is in place of the search's."""
+    the table's. `fidelity` and `repeats` are in place of the search's."""
 
     name: str = ""
     fidelity: FidelityTable | None = None
+    repeats: Repeats | None = None
 
 
 class Config(Table):

@@ -70,7 +70,8 @@ def entered(config: Config, label: str, seed: int) -> Config:
         controller = Component.model_validate({"name": name, **table.options})
         if table.fidelity is not None and not search_table.seconds:
             raise ConfigError(f"compare.{label}.fidelity: budgets are not equal; give search.seconds, or leave it out")
-        search_table = search_table.model_copy(update={"fidelity": table.fidelity or search_table.fidelity})
+        own = {"fidelity": table.fidelity, "repeats": table.repeats}
+        search_table = search_table.model_copy(update={key: value for key, value in own.items() if value is not None})
     else:
         name = label
         controller = config.controller if config.controller.name == label else Component(name=label)
@@ -115,6 +116,7 @@ def look_up(config: Config, label: str, seed: int) -> Result:
         seed=config.search.seed,
         workers=1,
         fidelity=config.fidelity,
+        repeats=config.search.repeats,
         seconds=config.search.seconds or math.inf,
         on_trial=heard.append,
     )

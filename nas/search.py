@@ -18,7 +18,7 @@ from .executors.attempt import attempt, reason
 from .fidelity import ONE_RUNG, Fidelity
 from .protocols import Controller, Evaluator, SearchSpace, Trials
 from .purse import Purse
-from .repeats import evaluated, network_key
+from .repeats import Repeats, evaluated, network_key
 from .space import replay
 
 End = Literal["done", "exhausted", "interrupted"]
@@ -43,6 +43,7 @@ def search(
     seed: int,
     workers: int,
     fidelity: Fidelity = ONE_RUNG,
+    repeats: Repeats = "known",
     seconds: float = math.inf,
     on_trial: Callable[[Trial], None] = lambda _trial: None,
     stop: Callable[[], bool] = lambda: False,
@@ -60,7 +61,8 @@ def search(
 
     A proposal that is the network of an earlier one (`nas.repeats.network_key`) is a trial of its own, beyond `trials`:
     it takes no worker, and gets the result of the first, at once or when that one has ended. The controller and
-    `on_trial` hear of it as of any other. The search is exhausted after `max_repeats_in_a_row` of them.
+    `on_trial` hear of it as of any other. The search is exhausted after `max_repeats_in_a_row` of them. With
+    `repeats` = 'evaluated' there are none: what is proposed again is evaluated again.
 
     With `fidelity` candidates begin at the lowest of its rungs below `budget`. A free worker first promotes: that is a
     trial of its own, beyond `trials`, of which the controller is not told, for it would not be comparable with what it
@@ -78,7 +80,7 @@ def search(
     store.replay(controller)
     purse = Purse(evaluator, seconds)
     running = _Running(executor, evaluator, clock, purse)
-    plan = _Plan(space, controller, store, fidelity, trials, budget, seed, max_repeats_in_a_row, purse)
+    plan = _Plan(space, controller, store, fidelity, trials, budget, seed, max_repeats_in_a_row, repeats, purse)
     failures: list[Trial] = []
     stopped = False
     while True:
@@ -116,6 +118,7 @@ class _Plan:
         budget: int,
         seed: int,
         max_repeats: int,
+        repeats: Repeats,
         purse: Purse,
     ) -> None:
         self._space, self._controller, self._store = space, controller, store
@@ -128,9 +131,10 @@ class _Plan:
         asked = [trial for trial in self._known.values() if trial.number not in self._promoted]
         new = evaluated(asked)
         self._missing = trials - len(new)
+        self._keyed = repeats == "known"
         # By network, the number of its first trial.
         self._first: dict[str, int] = {}
-        for trial in new if self._missing > 0 else []:
+        for trial in new if self._keyed and self._missing > 0 else []:
             # Others are of a search with another budget or seed that went on here: their scores are not this one's.
             if (trial.budget, trial.seed) == (self._lowest, seed):
                 self._first.setdefault(network_key(space, trial.architecture), trial.number)
@@ -153,7 +157,7 @@ class _Plan:
             taken += self._noted([promoted])
         while (wanted := self._wanted(room - len(taken))) > 0:
             asked = _ask(self._controller, self._space, wanted)
-            keys = [network_key(self._space, architecture) for architecture in asked]
+            keys = [network_key(self._space, architecture) if self._keyed else None for architecture in asked]
             self._dry = len(asked) < wanted  # until a result comes in
             for architecture, key in zip(asked, keys, strict=True):
                 if self._spent:
@@ -194,9 +198,9 @@ class _Plan:
         resting = self._dry or self._spent or first_told
         return 0 if resting or self._repeats_left <= 0 else min(room, self._missing)
 
-    def _proposed(self, architecture: Architecture, key: str) -> list[Trial]:
-        """Stores a proposal: the trial to evaluate, or none where its network was proposed before."""
-        if key in self._first:
+    def _proposed(self, architecture: Architecture, key: str | None) -> list[Trial]:
+        """Stores a proposal: the trial to evaluate, or none where its network, named by `key`, was proposed before."""
+        if key is not None and key in self._first:
             self._repeats += self._noted([self._store.repeat(architecture, self._known[self._first[key]])])
             self._repeats_left -= 1
             return []
@@ -204,7 +208,8 @@ class _Plan:
             self._spent = True
             return []
         new = self._noted(self._store.propose([architecture], self._lowest, self._seed))
-        self._first[key] = new[0].number
+        if key is not None:
+            self._first[key] = new[0].number
         self._missing -= 1
         self._repeats_left = self._max_repeats
         return new
