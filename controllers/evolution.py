@@ -1,4 +1,4 @@
-"""Regularized evolution: the best of a few becomes a parent, one of its choices changes, the oldest dies."""
+"""Evolution at its best: ageing, tournaments, mutation of a learned strength, crossover, and a predictor's choice."""
 
 from __future__ import annotations
 
@@ -8,66 +8,114 @@ from collections import deque
 from collections.abc import Sequence
 
 from nas.architecture import Architecture, Trial
-from nas.errors import ConfigError, Rejected
+from nas.errors import ConfigError
 from nas.protocols import SearchSpace
-from nas.space import mutate, replay, sample
+from nas.space import crossover, replay, sample
+
+from .operators import Strength, changed, tournament
+from .predictor import Predictor
+from .regularized_evolution import check_sizes
+from .unseen import Unseen
+
+MOST_CHANGES = 3
 
 
 class Evolution:
-    """Real et al., "Regularized Evolution for Image Classifier Architecture Search" (2019), algorithm 1.
+    """Many children are made of good parents, and the one that the predictor draws as best is proposed.
 
-    population  how many of the latest scored trials may be parents, from 1. Until that many are told, proposals are
-                random samples, as the paper's first population is
-    tournament  how many of them are drawn, with replacement as in the paper, for the best to be the parent, from 1
+    population  how many of the latest scored trials may be parents, from 1; the best of all stays one
+    tournament  how many of them are drawn for the best to be the parent, from 1
+    crossover   the fraction of children with two parents, in [0, 1]
+    fresh       the fraction of the children that are random samples instead, in [0, 1]
+    pool        how many children the predictor chooses from, from 1; 1 leaves the choice to evolution alone
+    first       so many random samples come first, from 1
 
-    The defaults keep the paper's ratio of 4 (its 100 and 25 are for 20,000 candidates): with 20 and 5, half of a
-    search of 40 candidates and nine tenths of one of 200 are children.
-
-    Age is the place in the order of telling, so candidates may finish in any order and any number may be pending.
-    A trial without a finite score neither becomes a parent nor ages the others.
+    Nothing is proposed twice while something is left; then `ask` gives less than it is asked for. How many choices a
+    mutation changes is learned (`Strength`). A trial without a finite score changes nothing.
     """
 
     name = "evolution"
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, population: int = 20, tournament: int = 5) -> None:
-        if population < 1:
-            raise ConfigError(f"population is {population}; it must be at least 1")
-        if not 1 <= tournament <= population:
-            raise ConfigError(
-                f"tournament is {tournament}; it must be from 1 to the population, {population} (5 of 20 is usual)"
-            )
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        population: int = 20,
+        tournament: int = 5,
+        crossover: float = 0.3,
+        fresh: float = 0.25,
+        pool: int = 100,
+        first: int = 10,
+    ) -> None:
+        check_sizes(population, tournament)
+        for option, share in (("crossover", crossover), ("fresh", fresh)):
+            if not 0 <= share <= 1:
+                raise ConfigError(f"{option} is {share}; it must be a fraction from 0 to 1")
+        for option, number in (("pool", pool), ("first", first)):
+            if number < 1:
+                raise ConfigError(f"{option} is {number}; it must be at least 1")
         self._space = space
         self._seed = seed
         self._asked = 0
-        self._size = population
         self._tournament = tournament
+        self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, first
         self._population: deque[Trial] = deque(maxlen=population)
+        self._best: Trial | None = None
+        self._unseen = Unseen(space)
+        self._predictor = Predictor()
+        self._strength = Strength(MOST_CHANGES)
+        self._changes: dict[Architecture, tuple[int, float]] = {}
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
-        numbers = range(self._asked, self._asked + n)
-        self._asked += n
-        return [self._propose(random.Random(f"{self._seed}/{k}")) for k in numbers]
+        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
+        found: list[Architecture] = []
+        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
+            self._asked += 1
+            self._unseen.see(architecture)
+            found.append(architecture)
+        return found
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Adds scored trials to the population, asked for or not. Raises SpaceError for those of another space."""
         for trial in trials:
-            if math.isfinite(trial.value):
-                replay(self._space, trial.architecture)
-                self._population.append(trial)  # a full deque drops its oldest
+            if not math.isfinite(trial.value):
+                continue
+            replay(self._space, trial.architecture)
+            self._unseen.see(trial.architecture)
+            changes, parent = self._changes.pop(trial.architecture, (0, 0.0))
+            if changes:
+                self._strength.learn(changes, won=trial.value > parent)
+            self._population.append(trial)  # a full deque drops its oldest
+            self._predictor.tell(trial)
+            if self._best is None or trial.value > self._best.value:
+                self._best = trial
 
-    def _propose(self, rng: random.Random) -> Architecture:
-        if len(self._population) < self._size:
+    def _propose(self, rng: random.Random) -> Architecture | None:
+        if self._best is None or len(self._population) < min(self._first, self._population.maxlen or 1):
+            return self._unseen.draw(lambda: sample(self._space, rng), rng)
+        parents = [*self._population, self._best]
+        made: dict[Architecture, tuple[int, float]] = {}
+        pool = self._unseen.pool(lambda: self._child(parents, made, rng), self._pool, rng)
+        if not pool:
+            return None
+        child = self._predictor.pick(pool, rng) if len(pool) > 1 and self._predictor.ready else pool[0]
+        if child in made:
+            self._changes[child] = made[child]
+        return child
+
+    def _child(
+        self, parents: Sequence[Trial], made: dict[Architecture, tuple[int, float]], rng: random.Random
+    ) -> Architecture:
+        """A child; in `made`, how many changes it was made by, and the score of its only parent."""
+        if rng.random() < self._fresh:
             return sample(self._space, rng)
-        parent = tournament(self._population, self._tournament, rng)
-        try:
-            return mutate(self._space, parent.architecture, rng)
-        except Rejected:
-            # A parent without an allowed neighbour must not end the search.
-            return sample(self._space, rng)
-
-
-def tournament(population: Sequence[Trial], size: int, rng: random.Random) -> Trial:
-    """The best of `size` trials drawn from the population with replacement; of equals, the one drawn first."""
-    drawn = [population[int(rng.random() * len(population))] for _ in range(size)]
-    return max(drawn, key=lambda trial: trial.value)
+        parent = tournament(parents, self._tournament, rng)
+        changes = self._strength.draw(rng)
+        if rng.random() < self._crossover:
+            other = tournament(parents, self._tournament, rng)
+            both = crossover(self._space, parent.architecture, other.architecture, rng)
+            return both if both in self._unseen else changed(self._space, both, changes, rng)
+        child = changed(self._space, parent.architecture, changes, rng)
+        made[child] = changes, parent.value
+        return child

@@ -1,4 +1,4 @@
-"""REINFORCE: a policy proposes, and what scores above the moving average becomes more likely."""
+"""REINFORCE at its best: few candidates move the policy far, none is wasted, and a predictor chooses among many."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import torch
 from torch import Tensor
 
 from nas.architecture import Architecture, Trial
-from nas.errors import ConfigError
 from nas.protocols import SearchSpace
-from nas.space import num_options
 
-from .baseline import Baseline
-from .policy import Policy, Step, one_thread
+from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
+from .policy_gradient import PolicyName, check
+from .predictor import Predictor, normal_scores
+from .unseen import Unseen
 
 
 class Reinforce:
-    """Zoph & Le (2017): Williams' policy gradient (1992) on an LSTM that makes one choice after another.
+    """Williams' policy gradient (1992) for searches of tens to thousands of candidates.
 
-    lr              learning rate of Adam, above 0
-    batch           scored trials to an update, from 2: the first batch is judged by its own mean
-    entropy         weight of the entropy bonus, from 0, in units of the rewards' mean distance from the baseline
-    baseline_decay  of the baseline's moving averages, in [0, 1)
-    hidden, layers  size of the LSTM, from 1 to 4096 and 16; 35 and 2 are the paper's
+    policy   'table': each choice by itself, which a hundred candidates can teach; 'lstm': one choice after another, as
+             in Zoph & Le (arXiv 1611.01578), which needs more of them
+    lr       learning rate of Adam, above 0
+    batch    scored trials to an update, from 1
+    epochs   steps taken on a batch, from 1
+    clip     PPO's clipping of the ratio of new to old probabilities, above 0 (Schulman et al., arXiv 1707.06347,
+             equation 7). Old is the policy that proposed the trial, so results that come late count by their importance
+    entropy  weight of the entropy bonus, from 0
+    replay   weight, from 0, of making the `best` trials likelier (Abolafia et al., arXiv 1801.03526)
+    best     how many trials are replayed, from 1
+    pool     how many samples of the policy the predictor chooses from, from 1; 1 leaves the choice to the policy
+    fresh    the fraction of them that are uniform instead, in [0, 1]
+    first    so many uniform samples come first, from 1
 
-    The paper's rate of 6e-4 is for 12,800 candidates and stands still in 200. On 10 choices of 4 options, scored by the
-    mean option index in [0, 1] (0.5 at random), candidates 81 to 100 and 181 to 200 had the mean scores .50 and .52 at
-    6e-4, .84 and .96 at 0.01, .88 and .95 at 0.02, .91 and .95 at 0.03. Where choices only matter in pairs, 0.01 was
-    still near random after 200 and 0.03 settled early.
-
-    The gradient is that of the policy at the time of telling. It differs from the exact one in two ways: proposals
-    made before the latest updates were drawn from an older policy, and where the space rejects, a proposal's
-    probability lacks the factor 1 / P(allowed), whose gradient the baseline cancels on average. The bonus is the
-    entropy of each choice along the walks taken. A trial without a finite score changes nothing.
+    Rewards are the normal scores of the ranks among all scores told, so it matters neither what they measure nor how
+    badly bad candidates do. Nothing is proposed twice while something is left; then `ask` gives less than it is asked
+    for. A trial that was not asked for (a warm start) counts as if the policy at hand had proposed it. A trial without
+    a finite score changes nothing.
     """
 
     name = "reinforce"
@@ -45,35 +48,53 @@ class Reinforce:
         space: SearchSpace,
         *,
         seed: int = 0,
-        lr: float = 0.02,
+        policy: PolicyName = "table",
+        lr: float = 0.05,
         batch: int = 5,
-        entropy: float = 0.03,
-        baseline_decay: float = 0.9,
+        epochs: int = 4,
+        clip: float = 0.2,
+        entropy: float = 0.01,
+        replay: float = 0.3,
+        best: int = 5,
+        pool: int = 50,
+        fresh: float = 0.3,
+        first: int = 10,
         hidden: int = 35,
         layers: int = 2,
     ) -> None:
-        _check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.02")
-        _check("batch", batch, batch >= 2, "at least 2, for the first batch to be judged by its own mean")
-        _check("entropy", entropy, 0 <= entropy < math.inf, "0 or more, such as 0.03")
-        _check("baseline_decay", baseline_decay, 0 <= baseline_decay < 1, "from 0 to below 1, such as 0.9")
-        _check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
-        _check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
-        self._space = space
-        self._seed = seed
-        self._asked = 0
-        self._batch = batch
-        self._entropy = entropy
-        self._baseline = Baseline(baseline_decay)
-        self._waiting: list[tuple[list[Step], float]] = []
-        self._policy = Policy(seed=seed, hidden=hidden, layers=layers)
-        self._num_trained = len(self._policy.parameters)
-        self._optimizer = torch.optim.Adam(list(self._policy.parameters.values()), lr=lr)
+        check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.05")
+        check("clip", clip, 0 < clip < math.inf, "above 0, such as 0.2")
+        for option, weight in (("entropy", entropy), ("replay", replay)):
+            check(option, weight, 0 <= weight < math.inf, "0 or more, such as 0.03")
+        for option, number in (("batch", batch), ("epochs", epochs), ("best", best), ("pool", pool), ("first", first)):
+            check(option, number, number >= 1, "at least 1")
+        check("fresh", fresh, 0 <= fresh <= 1, "a fraction from 0 to 1")
+        check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
+        check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
+        self._space, self._seed, self._asked = space, seed, 0
+        self._batch, self._epochs, self._clip = batch, epochs, clip
+        self._entropy, self._replay, self._keep = entropy, replay, best
+        self._pool, self._fresh, self._first = pool, fresh, first
+        self._policy: Policy = (
+            TablePolicy(seed=seed) if policy == "table" else LstmPolicy(seed=seed, hidden=hidden, layers=layers)
+        )
+        self._adam = Adam(self._policy, lr)
+        self._unseen = Unseen(space)
+        self._predictor = Predictor()
+        self._old: dict[Architecture, float] = {}
+        self._scores: list[float] = []
+        self._waiting: list[tuple[list[Step], float, float]] = []
+        self._best: list[tuple[float, int, list[Step]]] = []
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
-        numbers = range(self._asked, self._asked + n)
-        self._asked += n
-        return [self._policy.sample(self._space, random.Random(f"{self._seed}/{k}")) for k in numbers]
+        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
+        found: list[Architecture] = []
+        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
+            self._asked += 1
+            self._unseen.see(architecture)
+            self._old[architecture] = self._log_prob(steps_of(self._space, architecture))
+            found.append(architecture)
+        return found
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Updates the policy each time a batch of scored trials is full, asked for or not.
@@ -83,42 +104,60 @@ class Reinforce:
         for trial in trials:
             if not math.isfinite(trial.value):
                 continue
-            sizes = num_options(self._space, trial.architecture)
-            if not sizes:
+            steps = steps_of(self._space, trial.architecture)
+            self._unseen.see(trial.architecture)
+            if not steps:
                 continue  # a space without a choice leaves nothing to learn
-            steps = [Step(name, size, trial.architecture.picks[name]) for name, size in sizes.items()]
-            self._waiting.append((steps, trial.value))
+            self._predictor.tell(trial)
+            self._scores.append(trial.value)
+            self._best = sorted([*self._best, (-trial.value, len(self._scores), steps)])[: self._keep]
+            old = self._old.pop(trial.architecture, None)
+            self._waiting.append((steps, trial.value, self._log_prob(steps) if old is None else old))
             if len(self._waiting) == self._batch:
                 self._update()
 
+    def _propose(self, rng: random.Random) -> Architecture | None:
+        if len(self._scores) < self._first:
+            return self._unseen.draw(lambda: self._uniform().sample(self._space, rng), rng)
+        if self._pool == 1:
+            return self._unseen.draw(lambda: self._policy.sample(self._space, rng), rng)
+        pool = self._unseen.pool(lambda: self._sample(rng), self._pool, rng)
+        if len(pool) > 1 and self._predictor.ready:
+            return self._predictor.pick(pool, rng)
+        return pool[0] if pool else None
+
+    def _sample(self, rng: random.Random) -> Architecture:
+        policy = self._uniform() if rng.random() < self._fresh else self._policy
+        return policy.sample(self._space, rng)
+
+    def _uniform(self) -> TablePolicy:
+        return TablePolicy(seed=0)
+
+    def _log_prob(self, steps: Sequence[Step]) -> float:
+        if not steps:
+            return 0.0
+        with one_thread(), torch.no_grad():
+            return float(self._policy.log_probs([steps])[0])
+
     def _update(self) -> None:
-        walks, rewards = zip(*self._waiting, strict=True)
+        walks, scores, old = zip(*self._waiting, strict=True)
         self._waiting = []
-        advantages = torch.tensor(self._baseline.advantages(rewards))
-        self._baseline = self._baseline.updated(rewards)
+        among = normal_scores(self._scores)
+        ranks = dict(zip(self._scores, among.tolist(), strict=True))
+        advantages = torch.tensor([ranks[score] for score in scores], dtype=torch.float32)
+        best = [steps for _, _, steps in self._best]
         with one_thread():
-            log_probs, entropies = self._policy.log_probs(walks)
-            self._descend(policy_loss(log_probs, advantages) - self._entropy * entropies.mean())
-
-    def _descend(self, loss: Tensor) -> None:
-        new = list(self._policy.parameters.values())[self._num_trained :]
-        if new:
-            self._optimizer.add_param_group({"params": new})
-            self._num_trained += len(new)
-        # To None, not zero: Adam must leave alone the choices that this batch did not meet.
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._optimizer.step()
+            for _ in range(self._epochs):
+                log_probs, entropies = self._policy.log_probs(walks)
+                loss = clipped_loss(log_probs, torch.tensor(old), advantages, self._clip)
+                replayed = self._policy.log_probs(best)[0].mean()
+                self._adam.descend(loss - self._entropy * entropies.mean() - self._replay * replayed)
 
 
-def policy_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
-    """A scalar whose gradient is, on average over walks drawn from the policy, minus that of the expected reward.
+def clipped_loss(log_probs: Tensor, old: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """PPO's clipped surrogate, to be minimised: all (walks,), `old` the log-probabilities when they were proposed.
 
-    `log_probs` and `advantages` are (walks,). Williams (1992), "Simple statistical gradient-following algorithms".
+    Where the ratio is 1 its gradient is that of `policy_gradient.policy_loss`.
     """
-    return -(advantages * log_probs).mean()
-
-
-def _check(option: str, value: float, allowed: bool, rule: str) -> None:
-    if not allowed:
-        raise ConfigError(f"{option} is {value}; it must be {rule}")
+    ratio = (log_probs - old).exp()
+    return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()

@@ -1,5 +1,6 @@
 """Who judges: the meta-evaluator and what it is made of. `nas.registry` finds the parts by name."""
 
 from .meta import MetaEvaluator
+from .tabular import Tabular
 
-__all__ = ["MetaEvaluator"]
+__all__ = ["MetaEvaluator", "Tabular"]

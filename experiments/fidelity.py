@@ -117,7 +117,7 @@ def _found(options: argparse.Namespace) -> dict[str, Any] | None:
     settings = load(options.settings)
     series = settings.series[settings.reference.series]
     about = config(settings, series, options.path)
-    configs.build(about).evaluator.tasks.check()
+    configs.build(about).measurer.tasks.check()
     if options.any_size:
         sizeless = settings.cells.model_copy(update={"parameters": None, "flops": None})
         settings = settings.model_copy(update={"cells": sizeless})

@@ -72,10 +72,10 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
 
     exported = load(folder)
     parts, network = _made(exported, folder)
-    shape, learner = exported.shape, parts.evaluator.learner
+    shape, learner = exported.shape, parts.measurer.learner
     names: tuple[str, ...] = ()
-    if shape.kind == "classification" and isinstance(parts.evaluator.tasks, Reader):
-        own, others = (parts.evaluator.tasks.read(path) for path in (support, query or support))
+    if shape.kind == "classification" and isinstance(parts.measurer.tasks, Reader):
+        own, others = (parts.measurer.tasks.read(path) for path in (support, query or support))
         if UNKNOWN in own[1]:
             raise DataError(f"{support} has an example of class {UNKNOWN!r}, which is for queries; say what it is")
         names = _classes(tuple(sorted(set(own[1]))), support, shape)
@@ -119,9 +119,9 @@ def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
     def make() -> tuple[Parts, nn.Module]:
         own.check_digests(exported.recipe.get("files", {}))
         parts = configs.build(configs.from_json(exported.recipe.get("config")))
-        if parts.evaluator.tasks.shape != exported.shape:
-            raise DataError(f"the recipe's tasks are {parts.evaluator.tasks.shape}, the network's {exported.shape}")
-        return parts, parts.evaluator.network(exported.architecture, seed=0)
+        if parts.measurer.tasks.shape != exported.shape:
+            raise DataError(f"the recipe's tasks are {parts.measurer.tasks.shape}, the network's {exported.shape}")
+        return parts, parts.measurer.network(exported.architecture, seed=0)
 
     made, error = attempt(make)
     if error is not None:

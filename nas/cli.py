@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -55,6 +56,44 @@ def search(
     with TerminalProgress().shown() as progress:
         outcome = launch.start(loaded, run, progress)
     _ended(outcome, as_json, time.monotonic() - started)
+
+
+@app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A TOML file, or a shipped experiment's name.")],
+    controllers: Annotated[
+        str, typer.Option(help="Names with commas between, of controllers or of tables [compare.NAME] in the config.")
+    ] = "reinforce,evolution,random",
+    seeds: Annotated[int, typer.Option(help="Searches of each controller.")] = 5,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
+    ] = None,
+    reach: Annotated[str, typer.Option(help="Scores, with commas: the time to reach each is told.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/compare-CONFIG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare controllers at the same budget, on the same tasks, with the same seeds. Goes on where it was stopped."""
+    from . import compare as comparing
+    from . import config as configs
+    from . import runs
+    from .console import TerminalProgress
+    from .report import standings
+
+    loaded, levels = configs.load(config, set_ or []), _numbers("--reach", reach)
+    folder = out or runs.runs_folder() / f"compare-{Path(config).stem}"
+    labels = [label.strip() for label in controllers.split(",") if label.strip()]
+    with TerminalProgress().shown() as progress:
+        results = comparing.compare(loaded, labels, seeds, folder, progress)
+    if results is None:
+        _fail(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED)
+    found = standings.Standings.of(results, seconds=loaded.search.seconds > 0, levels=levels)
+    files = standings.write(found, folder, f"{config}, {seeds} seeds")
+    if as_json:
+        _print_json({**found.to_json(), "files": [str(path) for path in files]})
+    else:
+        typer.echo(standings.text(found))
+        typer.echo(f"{folder} holds {', '.join(path.name for path in files)}.")
 
 
 @app.command()
@@ -236,6 +275,7 @@ def _duration(seconds: float) -> str:
 def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     from . import runs
     from .console import final_text
+    from .tabled import KIND
 
     name, folder = outcome.run.name, outcome.run.folder
     if as_json:
@@ -246,9 +286,22 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
         typer.echo(final_text(outcome.final))
         typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
         mine = "my_images/" if outcome.final["kind"] == "classification" else "my_points.csv"
-        typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
+        if outcome.final["kind"] == KIND:
+            typer.echo(f"Next: nas report {name}")
+        else:
+            typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{option} {text!r} cannot be used; give numbers with commas between, such as 93.7,94")
+    return numbers
 
 
 def _print_json(document: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from . import own, registry
 from .constraints import Constrained
 from .errors import ConfigError, nearest, shown
+from .executors.attempt import attempt
 from .fidelity import ONE_RUNG, Fidelity
-from .protocols import Controller, Cost, Costed, Measurer, SearchSpace
+from .protocols import Controller, Cost, Costed, Evaluator, Measurer, SearchSpace
+from .repeats import Repeats
 from .toml_text import DEEPEST, override, parse, place
 
 QUICK_START = "quickstart"
@@ -44,7 +46,8 @@ class Component(BaseModel):
 
 
 class EvaluatorTable(Component):
-    """`budget` is in outer steps of meta-training; `learner` is a name, or a table with a name and options."""
+    """`budget` is in outer steps of meta-training, in a table in epochs; `learner` is a name, or a table with a name
+    and options. It is for evaluators that take one."""
 
     name: str = "meta"
     learner: str | Component = "anil"
@@ -100,14 +103,18 @@ class SearchTable(Table):
     """How much is searched and where.
 
     trials      candidates asked for; promotions come on top
+    seconds     of evaluations, summed over them, after which no more are begun; simulated in a table. 0 is no limit
     workers     worker processes; 'auto' is one per processor, or one per GPU
+    repeats     of networks proposed before: 'known', the result is that of the first; 'evaluated', as if they were new
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
     """
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
+    seconds: Annotated[float, Field(ge=0, le=10**12)] = 0.0
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    repeats: Repeats = "known"
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None
@@ -132,15 +139,29 @@ class FinalTable(Table):
     baseline: str | Component = "conv4"
 
 
+class ContenderTable(Component):
+    """A controller of a comparison under a name of its own, with options; `name` is that of the controller, by default
+    the table's. `fidelity` and `repeats` are in place of the search's."""
+
+    name: str = ""
+    fidelity: FidelityTable | None = None
+    repeats: Repeats | None = None
+
+
 class Config(Table):
-    """A whole search, as its TOML file says it."""
+    """A whole search, as its TOML file says it.
+
+    tasks    for evaluators that have them
+    compare  a table for each name that `nas compare --controllers` may say besides those of the controllers
+    """
 
     space: Component
-    tasks: Component
+    tasks: Component | None = None
     controller: Component = Component(name="reinforce")
     evaluator: EvaluatorTable = EvaluatorTable()
     search: SearchTable = SearchTable()
     final: FinalTable = FinalTable()
+    compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -173,9 +194,19 @@ class Parts:
     space: SearchSpace
     limited: SearchSpace
     controller: Controller
-    evaluator: Measurer
+    evaluator: Evaluator
     baseline: SearchSpace
-    baseline_evaluator: Measurer
+    baseline_evaluator: Evaluator
+
+    @property
+    def measurer(self) -> Measurer:
+        """The evaluator, where it makes networks. Raises ConfigError where it does not."""
+        return _measuring(self.evaluator)
+
+    @property
+    def baseline_measurer(self) -> Measurer:
+        """That of the baseline."""
+        return _measuring(self.baseline_evaluator)
 
 
 class KeyFault(ConfigError):
@@ -230,11 +261,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
             "taken for the space's own: use the same options, or another space",
             ("final", "baseline"),
         )
-    given = {
-        "tasks": _made("tasks", config.tasks, "tasks"),
-        "learner": _made("learner", evaluator.learner, "evaluator", "learner"),
-        "device": search.device,
-    }
+    given = _given(config)
     measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
     limited = _limited(config, space, measurer, costs)
     return Parts(
@@ -245,6 +272,32 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
     )
+
+
+def _measuring(evaluator: Evaluator) -> Measurer:
+    if not isinstance(evaluator, Measurer):
+        raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
+    return evaluator
+
+
+def _given(config: Config) -> dict[str, Any]:
+    """What the evaluator takes beside the space. Raises KeyFault for tasks that it needs or has no use for."""
+    evaluator = config.evaluator
+    takes, error = attempt(registry.options_of, _found("evaluator", evaluator, "evaluator"))
+    given: dict[str, Any] = {}
+    if error is not None or "tasks" in takes:
+        if config.tasks is None:
+            raise KeyFault("key 'tasks' is missing; give it", ("tasks",))
+        given["tasks"] = _made("tasks", config.tasks, "tasks")
+    elif config.tasks is not None:
+        raise KeyFault(f"evaluator {evaluator.name!r} has no tasks; leave out the table", ("tasks",))
+    if error is not None or "learner" in takes:
+        given["learner"] = _made("learner", evaluator.learner, "evaluator", "learner")
+    elif evaluator.learner != EvaluatorTable().learner:
+        raise KeyFault(f"evaluator {evaluator.name!r} has no learner; leave it out", ("evaluator", "learner"))
+    if error is not None or "device" in takes:
+        given["device"] = config.search.device
+    return given
 
 
 def shipped() -> list[str]:
@@ -278,6 +331,7 @@ def _check_rungs(config: Config) -> None:
 def _made(room: registry.Room, table: str | Component, *path: str, **given: Any) -> Any:
     """The component of a table. A ConfigError of it is about the option that it names first, else about its name."""
     name, options = _name_and_options(table)
+    _found(room, table, *path)
     try:
         keys = () if isinstance(table, str) else type(table).model_fields
         return registry.create(room, name, options, beside=keys, **given)
@@ -298,6 +352,13 @@ def _with_paths(config: Config) -> Config:
         baseline = baseline.model_copy(update={"name": own.absolute(baseline.name)})
     final = config.final.model_copy(update={"baseline": baseline})
     return config.model_copy(update={"space": space, "final": final})
+
+
+def _found(room: registry.Room, table: str | Component, *path: str) -> Callable[..., Any]:
+    try:
+        return registry.find(room, _name_and_options(table)[0])
+    except ConfigError as error:
+        raise KeyFault(str(error), (*path, "name")) from error
 
 
 def _name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:

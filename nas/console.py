@@ -17,6 +17,7 @@ from .config import Config
 from .repeats import evaluated
 from .report.text import probability
 from .runs import Run
+from .tabled import KIND
 
 Z95 = 1.96
 
@@ -38,6 +39,7 @@ class TerminalProgress:
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._measuring: TaskID | None = None
+        self._comparing: TaskID | None = None
         self._of = 0
         self._lowest = 0
         self._heard = 0
@@ -86,6 +88,14 @@ class TerminalProgress:
         elif self._bar.disable and (self._heard % 10 == 0 or done == self._of):
             self._say(text)
 
+    def searched(self, done: int, of: int) -> None:
+        """How many of a comparison's searches have ended."""
+        if self._comparing is None:
+            self._comparing = self._bar.add_task("", total=of)
+        self._bar.update(self._comparing, completed=done, description=f"{done}/{of} searches")
+        if self._bar.disable and (done == of or done % max(1, of // 10) == 0):
+            self._say(f"{done}/{of} searches")
+
     def measured(self, done: int, of: int) -> None:
         if self._measuring is None or self._bar.tasks[self._measuring].finished:
             self._measuring = self._bar.add_task("", total=of)
@@ -110,20 +120,29 @@ class TerminalProgress:
 
 def header(config: Config, workers: int) -> str:
     """One line on what is searched, on what, by whom, how much, and where."""
-    family = registry.create("tasks", config.tasks.name, config.tasks.options)
-    shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
-    ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
-    kind = f",{ways}{shots}" if ways or shots else ""
     rungs = f", rungs of {' → '.join(map(str, config.budgets))} outer steps" if len(config.budgets) > 1 else ""
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
-            f"{Path(config.space.name).name} on {config.tasks.name}{kind}",
+            f"{Path(config.space.name).name}{_of_tasks(config)}",
             config.controller.name,
-            f"{config.search.trials} candidates{rungs}",
+            f"{config.search.trials} candidates{_limit(config)}{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
         ]
     )
+
+
+def _of_tasks(config: Config) -> str:
+    if config.tasks is None:
+        return f", {config.evaluator.name}"
+    family = registry.create("tasks", config.tasks.name, config.tasks.options)
+    shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
+    ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
+    return f" on {config.tasks.name}" + (f",{ways}{shots}" if ways or shots else "")
+
+
+def _limit(config: Config) -> str:
+    return f" or {config.search.seconds:,.0f} s of evaluations" if config.search.seconds else ""
 
 
 def score_text(trial: Trial) -> str:
@@ -135,6 +154,9 @@ def score_text(trial: Trial) -> str:
 
 def final_text(final: Mapping[str, Any]) -> str:
     """The finals as a table: finalists, winner, baseline, their difference, and what to know of them."""
+    if final["kind"] == KIND:
+        winner = final["winner"]
+        return f"winner #{winner['number']}: {winner['search_value']:.4f} in the search, reported {winner['value']:.4f}"
     percent = final["kind"] == "classification"
     lines = []
     listed = ", ".join(f"#{f['number']} {_number(f['value'], percent)}" for f in final["finalists"])

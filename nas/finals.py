@@ -18,8 +18,8 @@ from .architecture import Architecture, Score, Trial
 from .config import Config, FinalTable, Parts
 from .errors import SearchError
 from .executors.attempt import attempt, reason
-from .protocols import Bank, Measurer, TaskFamily
-from .runs import Run, best, median
+from .protocols import Bank, TaskFamily
+from .runs import Run, leaders, median
 from .space import sample
 from .statistics import average, compare
 from .store import Store
@@ -62,10 +62,7 @@ class Finals:
         measured.
         """
         config, trials = self.config.final, self.store.trials()
-        finalists = best(trials, config.top)
-        if not finalists:
-            why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}" if trials else "none was proposed"
-            raise SearchError(f"no candidate was scored: {why}")
+        finalists = leaders(trials, config.top)
         middle = median(trials)
         baseline = sample(self.parts.baseline, random.Random(0))
         fresh, test = Bank("validation", FRESH, config.validation_tasks), Bank("test", 0, config.tasks)
@@ -79,13 +76,13 @@ class Finals:
         if not self._measure(test, [winner.architecture, baseline]):
             return None
         result = {
-            "kind": self.parts.evaluator.tasks.shape.kind,
+            "kind": self.parts.measurer.tasks.shape.kind,
             "tasks": config.tasks,
             "finalists": sorted(entries.values(), key=lambda entry: -entry["value"]),
             "median": self._against(winner, middle, fresh),
             **self._tested(winner, baseline, test, fresh),
             "control": None,
-            "warning": warning(config, self.parts.evaluator.tasks),
+            "warning": warning(config, self.parts.measurer.tasks),
             "failures": self._failures(),
         }
         self.store.put("final", result)
@@ -119,7 +116,7 @@ class Finals:
 
     def _submit(self, measurement: Measurement) -> Future[Score]:
         ours = measurement.architecture.space == self.parts.space.name
-        evaluator: Measurer = self.parts.evaluator if ours else self.parts.baseline_evaluator
+        evaluator = self.parts.measurer if ours else self.parts.baseline_measurer
         weights = self.run.weights(measurement.architecture, measurement.seed)
         return self.executor.submit(
             evaluator.measure,

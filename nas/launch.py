@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,18 +19,22 @@ from .constraints import StoredCosts
 from .deliver import write_report
 from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
+from .executors.inline import InlineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
-from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split
+from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
 from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
 from .search import search
 from .space import replay, sample
 from .store import Store
+from .tabled import conclude
+
+Place = ProcessExecutor | InlineExecutor
 
 
 class Progress(Protocol):
@@ -99,8 +104,8 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     for a search that fails.
     """
     parts = build(config)
-    with _executor(config) as executor:
-        _try_out(parts, executor)
+    with _place(config, parts) as executor:
+        _try_out(config, parts, executor)
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
@@ -111,23 +116,23 @@ def resume(run: Run, progress: Progress) -> Outcome:
         runs.check_files(store)
         config = runs.config_of(store)
         parts = build(config, StoredCosts(store))
-        with _executor(config) as executor:
+        with _place(config, parts) as executor:
             if store.get("final") is None:
                 # Else data that is missing today would be stored as candidates that failed.
-                _try_out(parts, executor)
+                _try_out(config, parts, executor)
             return _carry_out(run, store, config, parts, executor, progress)
 
 
-def _carry_out(
-    run: Run, store: Store, config: Config, parts: Parts, executor: ProcessExecutor, progress: Progress
-) -> Outcome:
+def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: Place, progress: Progress) -> Outcome:
     store.put("state", {"state": "running"})
     try:
         with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
             _search(run, store, config, parts, executor, progress, stopped)
             final = None
-            if not stopped():
+            if not stopped() and isinstance(parts.evaluator, Measurer):
                 final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
+            elif not stopped():
+                final = conclude(store, parts.evaluator)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
         raise
@@ -142,7 +147,7 @@ def _search(
     store: Store,
     config: Config,
     parts: Parts,
-    executor: ProcessExecutor,
+    executor: Place,
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> None:
@@ -169,6 +174,8 @@ def _search(
             seed=config.search.seed,
             workers=executor.workers,
             fidelity=config.fidelity,
+            repeats=config.search.repeats,
+            seconds=config.search.seconds or math.inf,
             on_trial=on_trial,
             stop=stopped,
         )
@@ -187,6 +194,11 @@ def _evaluator(run: Run, config: Config, parts: Parts) -> Evaluator:
     return parts.evaluator
 
 
+def _place(config: Config, parts: Parts) -> AbstractContextManager[Place]:
+    """Where candidates are evaluated. A table is looked up here, one at a time, so that every run of it is the same."""
+    return InlineExecutor() if isinstance(parts.evaluator, Tabled) else _executor(config)
+
+
 @contextmanager
 def _executor(config: Config) -> Iterator[ProcessExecutor]:
     environments = slots(config.search.workers, config.search.device)
@@ -201,11 +213,14 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
         executor.shutdown()
 
 
-def _try_out(parts: Parts, executor: Executor) -> None:
-    """Has a worker see whether each space is sound, check device and data, draw tasks and build a network. Raises
-    NasError."""
-    searched = (parts.space, parts.limited, parts.evaluator)
-    for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_evaluator)):
+def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
+    """Has a worker see whether each space is sound, check device and data, draw tasks and build a network, or looks an
+    architecture up. Raises NasError."""
+    if not isinstance(parts.evaluator, Measurer):
+        _try_lookup(config, parts)
+        return
+    searched = (parts.space, parts.limited, parts.measurer)
+    for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         error = _trouble(space, limited, evaluator, executor)
         if isinstance(error, NasError):
             raise error
@@ -214,6 +229,18 @@ def _try_out(parts: Parts, executor: Executor) -> None:
                 f"space {space.name!r} cannot be tried on {evaluator.tasks.name!r}: {reason(error)}; "
                 "check the options of both"
             ) from error
+
+
+def _try_lookup(config: Config, parts: Parts) -> None:
+    architecture, evaluator = sample(parts.limited, random.Random(0)), parts.evaluator
+    network_key(parts.space, architecture)
+    if isinstance(evaluator, Tabled):
+        evaluator.check(architecture)
+        for budget in config.budgets:
+            evaluator.evaluate(architecture, budget, config.search.seed)
+            evaluator.reported(architecture, budget)
+            if config.search.seconds:
+                evaluator.seconds(architecture, budget)
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:

@@ -122,6 +122,24 @@ class Costed(Protocol):
     def cost(self, architecture: Architecture, cost: Cost) -> float: ...
 
 
+@runtime_checkable
+class Tabled(Evaluator, Protocol):
+    """An evaluator that looks up what others measured. It takes no time, so a search has the time that it says."""
+
+    def check(self, architecture: Architecture) -> None:
+        """Raises ConfigError, DataError or SpaceError where the table cannot serve the space."""
+        ...
+
+    def seconds(self, architecture: Architecture, budget: int) -> float:
+        """What `evaluate` would have cost, known before it. Raises NasError where the table does not say."""
+        ...
+
+    def reported(self, architecture: Architecture, budget: int) -> float:
+        """The value to report of a chosen architecture, which no search has seen: its test accuracy, say."""
+        ...
+
+
+@runtime_checkable
 class Measurer(Evaluator, Protocol):
     """What a whole run needs beyond an Evaluator: checks before it starts, the finals, and the winner's network."""
 
@@ -147,6 +165,26 @@ class Measurer(Evaluator, Protocol):
         """The score on another bank. Meta-trained weights are read from the file `weights` when it exists, else the
         candidate is meta-trained and they are written there, so one training serves several banks."""
         ...
+
+
+class Trials(Protocol):
+    """Where a search keeps its trials: `nas.store.Store` on the disk, `nas.memory.MemoryStore` in memory."""
+
+    def trials(self) -> list[Trial]: ...
+
+    def pending(self) -> list[Trial]: ...
+
+    def promoted(self) -> set[int]: ...
+
+    def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]: ...
+
+    def repeat(self, architecture: Architecture, first: Trial) -> Trial: ...
+
+    def promote(self, trial: Trial, budget: int) -> Trial: ...
+
+    def finish(self, trial: Trial) -> bool: ...
+
+    def replay(self, controller: Controller) -> None: ...
 
 
 class TaskFamily(Protocol):

@@ -37,8 +37,11 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reinforce": "nas.controllers.reinforce:Reinforce",
         "evolution": "nas.controllers.evolution:Evolution",
         "random": "nas.controllers.random_search:RandomSearch",
+        "regularized-evolution": "nas.controllers.regularized_evolution:RegularizedEvolution",
+        "zoph-le": "nas.controllers.policy_gradient:ZophLe",
+        "reinforce-nas-bench-201": "nas.controllers.policy_gradient:ReinforceNasBench201",
     },
-    "evaluator": {"meta": "nas.evaluators.meta:MetaEvaluator"},
+    "evaluator": {"meta": "nas.evaluators.meta:MetaEvaluator", "tabular": "nas.evaluators.tabular:Tabular"},
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from .architecture import Architecture, Trial
 from .errors import SpaceError
 from .executors.attempt import attempt, reason
 from .protocols import SearchSpace
 from .space import replay
+
+Repeats = Literal["known", "evaluated"]
+"""What becomes of a network that is proposed again: its result is known, or it is evaluated as if it were new."""
 
 
 def network_key(space: SearchSpace, architecture: Architecture) -> str:

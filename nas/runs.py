@@ -14,7 +14,7 @@ from . import config as configs
 from . import own
 from .architecture import Architecture, Trial
 from .config import Config, Parts
-from .errors import ConfigError, NasError, RunError, StoreError
+from .errors import ConfigError, NasError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
 from .repeats import evaluated
 from .store import Store
@@ -136,6 +136,15 @@ def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
     for trial in ranked:
         leaders.setdefault(trial.architecture.key, trial)
     return list(leaders.values())[:count]
+
+
+def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """As `best`. Raises SearchError where no candidate was scored."""
+    found = best(trials, count)
+    if not found:
+        why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}" if trials else "none was proposed"
+        raise SearchError(f"no candidate was scored: {why}")
+    return found
 
 
 def median(trials: Sequence[Trial]) -> Trial:

@@ -48,10 +48,11 @@ class Scorer:
             ],
         )
         self._score, self._parts, self._budget = score, build(config), config.evaluator.budget
+        assert config.tasks is not None
         tasks, evaluator = config.tasks.options, config.evaluator.options
         self._training = tasks["ways"] * (tasks["shots"] + (evaluator["train_queries"] or tasks["queries"]))
         self._evaluation = tasks["ways"] * (tasks["shots"] + tasks["queries"])
-        self._parts.evaluator.tasks.tasks("train", range(1), torch.device(score.device))  # loads the data
+        self._parts.measurer.tasks.tasks("train", range(1), torch.device(score.device))  # loads the data
 
     def run(self, seed: int) -> tuple[float, float]:
         """A random candidate's seconds, and its arithmetic in GFLOP.

@@ -126,7 +126,7 @@ def _run(name: str, title: str, options: argparse.Namespace) -> dict[str, Any]:
     methods = [method for method in options.methods.split(",") if method]
     chosen = rows(settings, schedule, methods=methods, device=options.device, given=given)
     for row in chosen:
-        configs.build(row.config).evaluator.tasks.check()
+        configs.build(row.config).measurer.tasks.check()
     options.work.mkdir(parents=True, exist_ok=True)
     found: list[Line] = []
     notes = []
@@ -135,7 +135,7 @@ def _run(name: str, title: str, options: argparse.Namespace) -> dict[str, Any]:
         for seed in seeds:
             results[seed] = measured(row, seed, options.work)
             print(f"{row.name}, seed {seed}: {results[seed].seconds:.0f} s", file=sys.stderr, flush=True)
-        regression = row.config.tasks.name == "sinusoid"
+        regression = configs.build(row.config).measurer.tasks.name == "sinusoid"
         found += lines(row, results, regression=regression)
         notes.append(about(row, results))
     test = settings.test

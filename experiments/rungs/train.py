@@ -90,7 +90,7 @@ def draw_cells(config: Config, table: CellsTable, count: int) -> list[Cell]:
         if architecture in seen:
             continue
         seen.add(architecture)
-        metrics = size(parts.evaluator.network(architecture, seed=0), parts.evaluator.tasks.shape)
+        metrics = size(parts.measurer.network(architecture, seed=0), parts.measurer.tasks.shape)
         cell = Cell(architecture, metrics["parameters"], metrics["flops"])
         if _within(cell.parameters, table.parameters) and _within(cell.flops, table.flops):
             found.append(cell)

@@ -15,6 +15,8 @@ T = TypeVar("T")
 class InlineExecutor(Executor):
     """`submit` runs the call and returns its finished future. Nothing shields the process from a crash or a hang."""
 
+    workers = 1
+
     def __init__(self) -> None:
         self._open = True
 
@@ -34,3 +36,7 @@ class InlineExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls; there is never one running."""
         self._open = False
+
+    def kill(self) -> None:
+        """As `shutdown`: a call is over when its `submit` is."""
+        self.shutdown()

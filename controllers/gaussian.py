@@ -1,0 +1,118 @@
+"""An ensemble of Gaussian processes over architectures, each weighed by how well it predicts what it has not seen.
+
+Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapter 2; leave-one-out, section 5.4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+
+Array = npt.NDArray[np.float64]
+SCALES = (0.1, 0.25, 0.6, 1.5)
+NOISES = (0.02, 0.2)
+LEAST_WEIGHT = 0.05
+"""Members below this weight are left out until the next weighing."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A kernel exp(-distance / scale) on distance number `distance`, with `noise` on its diagonal of ones."""
+
+    distance: int
+    scale: float
+    noise: float
+
+    def kernel(self, distances: Sequence[Array]) -> Array:
+        value: Array = np.exp(-distances[self.distance] / self.scale)
+        return value
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the members say of each of some architectures: means and standard deviations (members, architectures).
+
+    weights  (members,), of sum 1
+    """
+
+    means: Array
+    stds: Array
+    weights: Array
+
+    @property
+    def mean(self) -> Array:
+        """The mixture's mean, (architectures,)."""
+        mean: Array = self.weights @ self.means
+        return mean
+
+    @property
+    def std(self) -> Array:
+        """The mixture's standard deviation, (architectures,)."""
+        second = self.weights @ (self.stds**2 + self.means**2)
+        std: Array = np.sqrt(np.maximum(second - self.mean**2, 0))
+        return std
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One member fitted to values: solve = K⁻¹ values, scale = the variance that makes the values most likely."""
+
+    member: Member
+    factor: tuple[Array, bool]
+    solved: Array
+    variance: float
+    loo: float
+
+    @classmethod
+    def of(cls, member: Member, distances: Sequence[Array], values: Array, noises: Array) -> Fitted:
+        """`distances` each (n, n) between the architectures of the `values` (n,); `noises` (n,) is added to the
+        member's own, as variances of the values' scale."""
+        covariance = member.kernel(distances)
+        covariance[np.diag_indices_from(covariance)] += member.noise + noises
+        factor = cho_factor(covariance, lower=True)
+        inverse = cho_solve(factor, np.eye(len(values)))
+        solved = inverse @ values
+        variance = max(float(values @ solved) / len(values), 1e-9)
+        # What the others say of each value: its mean and variance in closed form.
+        diagonal = np.diagonal(inverse)
+        errors, variances = solved / diagonal, variance / diagonal
+        loo = float(-0.5 * (np.log(variances) + errors**2 / variances).sum())
+        return cls(member, factor, solved, variance, loo)
+
+    def predict(self, distances: Sequence[Array]) -> tuple[Array, Array]:
+        """Mean and standard deviation of the values without noise, of architectures at `distances` (n, new)."""
+        across = self.member.kernel(distances)
+        left = np.maximum(1 - (across * cho_solve(self.factor, across)).sum(axis=0), 1e-9)
+        std: Array = np.sqrt(self.variance * left)
+        return across.T @ self.solved, std
+
+
+def members(distances: int) -> list[Member]:
+    """All members for so many distances."""
+    return [Member(d, scale, noise) for d, scale, noise in product(range(distances), SCALES, NOISES)]
+
+
+def weighed(chosen: Sequence[Member], distances: Sequence[Array], values: Array, noises: Array) -> list[Fitted]:
+    """The members that count, fitted: those with a weight from `LEAST_WEIGHT` on, by leave-one-out likelihood."""
+    fitted = [Fitted.of(member, distances, values, noises) for member in chosen]
+    weights = weights_of(fitted)
+    return [one for one, weight in zip(fitted, weights, strict=True) if weight >= min(LEAST_WEIGHT, max(weights))]
+
+
+def weights_of(fitted: Sequence[Fitted]) -> Array:
+    """The members' weights: their leave-one-out likelihoods, over the sum."""
+    loos = np.array([one.loo for one in fitted])
+    likelihoods = np.exp(loos - loos.max())
+    weights: Array = likelihoods / likelihoods.sum()
+    return weights
+
+
+def predict(fitted: Sequence[Fitted], distances: Sequence[Array]) -> Prediction:
+    """What fitted members say of architectures at `distances` (n, new) from those they were fitted to."""
+    means, stds = zip(*(one.predict(distances) for one in fitted), strict=True)
+    return Prediction(np.array(means), np.array(stds), weights_of(fitted))

@@ -1,0 +1,163 @@
+"""REINFORCE as published: a policy proposes, and what scores above the moving average becomes more likely."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nas.architecture import Architecture, Trial
+from nas.errors import ConfigError
+from nas.protocols import SearchSpace
+
+from .baseline import Baseline
+from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
+
+PolicyName = Literal["lstm", "table"]
+
+
+class ZophLe:
+    """Zoph & Le, "Neural Architecture Search with Reinforcement Learning" (arXiv 1611.01578), section 3.2.
+
+    Williams' policy gradient (1992) on an LSTM that makes one choice after another.
+
+    lr              learning rate of Adam, above 0
+    batch           scored trials to an update, from 1: the paper's m children of a controller replica
+    power           rewards are scores to this power, with their sign; the paper cubes them for convolutional networks
+    entropy         weight of the entropy bonus, from 0
+    baseline_decay  of the moving average of the rewards, in [0, 1)
+    hidden, layers  size of the LSTM, from 1 to 4096 and 16
+
+    The paper's rate is for 12,800 candidates and stands still in 200. The gradient is that of the policy at the time of
+    telling, of proposals that may come from an older one; an architecture may be proposed again. A trial without a
+    finite score changes nothing.
+    """
+
+    name = "zoph-le"
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        lr: float = 6e-4,
+        batch: int = 8,
+        power: float = 3.0,
+        entropy: float = 0.0,
+        baseline_decay: float = 0.9,
+        hidden: int = 35,
+        layers: int = 2,
+    ) -> None:
+        check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
+        check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
+        policy = LstmPolicy(seed=seed, hidden=hidden, layers=layers)
+        self._gradient = PolicyGradient(
+            space, policy, lr=lr, batch=batch, power=power, entropy=entropy, baseline_decay=baseline_decay
+        )
+        self._space, self._policy, self._seed, self._asked = space, policy, seed, 0
+
+    def ask(self, n: int) -> list[Architecture]:
+        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
+        numbers = range(self._asked, self._asked + n)
+        self._asked += n
+        return [self._policy.sample(self._space, random.Random(f"{self._seed}/{k}")) for k in numbers]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Updates the policy each time a batch of scored trials is full, asked for or not.
+
+        Raises SpaceError for trials of another space.
+        """
+        self._gradient.tell(trials)
+
+
+class ReinforceNasBench201:
+    """REINFORCE as it was run for NAS-Bench-201's table of search methods (Dong & Yang, arXiv 2001.00326; their code).
+
+    No recurrent network: each choice has a softmax of its own, with logits of 0.001 standard deviations to begin with;
+    Adam at 0.01, a baseline of decay 0.9, one candidate an update, no entropy bonus.
+    """
+
+    name = "reinforce-nas-bench-201"
+
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, lr: float = 0.01, batch: int = 1, baseline_decay: float = 0.9
+    ) -> None:
+        policy = TablePolicy(seed=seed, spread=1e-3)
+        self._gradient = PolicyGradient(
+            space, policy, lr=lr, batch=batch, power=1.0, entropy=0.0, baseline_decay=baseline_decay
+        )
+        self._space, self._policy, self._seed, self._asked = space, policy, seed, 0
+
+    def ask(self, n: int) -> list[Architecture]:
+        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
+        numbers = range(self._asked, self._asked + n)
+        self._asked += n
+        return [self._policy.sample(self._space, random.Random(f"{self._seed}/{k}")) for k in numbers]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """As `ZophLe.tell`."""
+        self._gradient.tell(trials)
+
+
+class PolicyGradient:
+    """How scored trials move a policy: the options are those of `ZophLe`."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        policy: Policy,
+        *,
+        lr: float,
+        batch: int,
+        power: float,
+        entropy: float,
+        baseline_decay: float,
+    ) -> None:
+        check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.02")
+        check("batch", batch, batch >= 1, "at least 1")
+        check("power", power, 0 < power < math.inf, "above 0, such as 1 or 3")
+        check("entropy", entropy, 0 <= entropy < math.inf, "0 or more, such as 0.03")
+        check("baseline_decay", baseline_decay, 0 <= baseline_decay < 1, "from 0 to below 1, such as 0.9")
+        self._space, self._policy = space, policy
+        self._batch, self._power, self._entropy = batch, power, entropy
+        self._baseline = Baseline(baseline_decay)
+        self._waiting: list[tuple[list[Step], float]] = []
+        self._adam = Adam(policy, lr)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            if not math.isfinite(trial.value):
+                continue
+            steps = steps_of(self._space, trial.architecture)
+            if not steps:
+                continue  # a space without a choice leaves nothing to learn
+            self._waiting.append((steps, math.copysign(abs(trial.value) ** self._power, trial.value)))
+            if len(self._waiting) == self._batch:
+                self._update()
+
+    def _update(self) -> None:
+        walks, rewards = zip(*self._waiting, strict=True)
+        self._waiting = []
+        advantages = torch.tensor(self._baseline.advantages(rewards))
+        self._baseline = self._baseline.updated(rewards)
+        with one_thread():
+            log_probs, entropies = self._policy.log_probs(walks)
+            self._adam.descend(policy_loss(log_probs, advantages) - self._entropy * entropies.mean())
+
+
+def policy_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
+    """A scalar whose gradient is, on average over walks drawn from the policy, minus that of the expected reward.
+
+    `log_probs` and `advantages` are (walks,). Williams (1992), "Simple statistical gradient-following algorithms".
+    """
+    return -(advantages * log_probs).mean()
+
+
+def check(option: str, value: float, allowed: bool, rule: str) -> None:
+    """Raises ConfigError where an option's value is not allowed."""
+    if not allowed:
+        raise ConfigError(f"{option} is {value}; it must be {rule}")

@@ -1,0 +1,64 @@
+"""No architecture is proposed twice while there is one that was not proposed yet."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+
+from nas.architecture import Architecture
+from nas.errors import Rejected
+from nas.protocols import SearchSpace
+from nas.space import enumerate_all
+
+TRIES = 50
+"""Draws of what was seen before, until the space is walked through for what was not."""
+LEFT = 1000
+"""Of so many unseen architectures, the first of the walk, one is drawn."""
+
+
+class Unseen:
+    """What was proposed or told of a space, and how to propose something else."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._seen: set[Architecture] = set()
+
+    def __contains__(self, architecture: Architecture) -> bool:
+        return architecture not in self._seen
+
+    def see(self, architecture: Architecture) -> None:
+        """It counts as seen from now on."""
+        self._seen.add(architecture)
+
+    def draw(self, draw: Callable[[], Architecture], rng: random.Random) -> Architecture | None:
+        """The first unseen one of some draws; else one of those that are left, uniformly; None where none is left.
+
+        A draw may raise Rejected. Nothing becomes seen. Raises SpaceError as `draw`.
+        """
+        for _ in range(TRIES):
+            try:
+                architecture = draw()
+            except Rejected:
+                continue
+            if architecture in self:
+                return architecture
+        left = list(itertools.islice((a for a in enumerate_all(self._space) if a in self), LEFT))
+        return left[int(rng.random() * len(left))] if left else None
+
+    def pool(self, draw: Callable[[], Architecture], size: int, rng: random.Random) -> list[Architecture]:
+        """At most `size` different unseen ones, of twice as many draws; at least one while one is left."""
+        found: dict[Architecture, None] = {}
+        for _ in range(2 * size):
+            try:
+                architecture = draw()
+            except Rejected:
+                continue
+            if architecture in self:
+                found[architecture] = None
+                if len(found) == size:
+                    break
+        if not found:
+            last = self.draw(draw, rng)
+            return [] if last is None else [last]
+        return list(found)

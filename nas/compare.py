@@ -1,0 +1,126 @@
+"""Several controllers on the same searches: the same budget, tasks and seeds, each search made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from . import launch
+from .architecture import Trial
+from .config import Config, build
+from .contest import Result, entered, fingerprint, look_up, result_of, run_name
+from .errors import ConfigError, SearchError
+from .executors.attempt import reason
+from .executors.processes import ProcessExecutor
+from .executors.slots import slots
+from .interrupts import stop_on_signal
+from .protocols import Tabled
+from .runs import Run
+from .store import Store
+
+POLL_S = 0.2
+
+
+class Progress(launch.Progress, Protocol):
+    """Who hears how a comparison comes along, and each of its runs, where it makes runs."""
+
+    def searched(self, done: int, of: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search: `config` is what `entered` gave for the label and the seed."""
+
+    label: str
+    seed: int
+    config: Config
+    key: str
+
+
+def compare(
+    config: Config, labels: Sequence[str], seeds: int, folder: Path, progress: Progress
+) -> dict[str, list[Result]] | None:
+    """The results of each controller by its label, for seeds 0 to `seeds` - 1; None where it was interrupted.
+
+    Finished searches are kept in `folder`, and are not made again by a later comparison of the same kind. A table is
+    searched in memory, in worker processes; with any other evaluator each search is a run, in `folder`. Raises NasError
+    for what cannot be compared, and where a search fails.
+    """
+    jobs = _jobs(config, labels, seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.sqlite"
+    with Store.open(path) if path.exists() else Store.create(path, {}) as store:
+        kept = store.items("result/")
+        missing = [job for job in jobs if job.key not in kept]
+        progress.searched(len(jobs) - len(missing), len(jobs))
+        search = _tabled if isinstance(build(config).evaluator, Tabled) else _real
+        for count, (job, result) in enumerate(search(missing, config, folder, progress), 1):
+            store.put(job.key, result.to_json())
+            progress.searched(len(jobs) - len(missing) + count, len(jobs))
+        kept = store.items("result/")
+    if any(job.key not in kept for job in jobs):
+        return None
+    found = {job.key: Result.from_json(kept[job.key]) for job in jobs}
+    return {label: [found[job.key] for job in jobs if job.label == label] for label in labels}
+
+
+def _jobs(config: Config, labels: Sequence[str], seeds: int) -> list[Job]:
+    """Seed after seed, so that what is finished can be paired."""
+    if len(set(labels)) < len(labels) or not labels:
+        raise ConfigError(f"the controllers are {', '.join(labels) or 'none'}; name each once, and at least one")
+    if seeds < 1:
+        raise ConfigError(f"seeds is {seeds}; it must be at least 1")
+    prints = {label: fingerprint(entered(config, label, 0)) for label in labels}
+    return [
+        Job(label, seed, entered(config, label, seed), f"result/{prints[label]}/{label}/{seed}")
+        for seed in range(seeds)
+        for label in labels
+    ]
+
+
+def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
+    """Searches of a table, each in one of several processes, as they end; fewer than all when interrupted."""
+    workers = min(len(slots(config.search.workers, "cpu")), max(1, len(jobs)))
+    with (
+        ProcessExecutor(workers) as executor,
+        stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped,
+    ):
+        running: dict[Future[Result], Job] = {
+            executor.submit(look_up, job.config, job.label, job.seed): job for job in jobs
+        }
+        while running:
+            if stopped():
+                for future in running:
+                    future.cancel()
+            done = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done
+            for future in done:
+                job = running.pop(future)
+                if future.cancelled() or isinstance(future.exception(), CancelledError):
+                    continue
+                error = future.exception()
+                if error is not None:
+                    raise SearchError(f"{job.label} with seed {job.seed}: {reason(error)}") from error
+                yield job, future.result()
+
+
+def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
+    """Runs, one after the other; fewer than all when interrupted."""
+    for job in jobs:
+        name = run_name(job.label, job.seed, job.config)
+        run = Run(name, folder / "runs" / name)
+        begun = run.store_path.exists()
+        outcome = launch.resume(run, progress) if begun else launch.start(job.config, run, progress)
+        if outcome.final is None:
+            return
+        with Store.open(run.store_path, readonly=True) as store:
+            heard = [trial for trial in store.trials() if trial.state != "pending"]
+        yield job, _measured(job, heard, outcome.final["winner"])
+
+
+def _measured(job: Job, heard: list[Trial], winner: dict[str, float] | None) -> Result:
+    if winner is None:
+        raise SearchError(f"{job.label} with seed {job.seed}: the test of its winner failed")
+    return result_of(heard, job.label, job.seed, build(job.config).evaluator, float(winner["value"]))

@@ -1,0 +1,144 @@
+"""One search of a comparison: who searches, with which seed, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import registry
+from .architecture import Trial
+from .config import Component, Config, build
+from .errors import ConfigError, nearest, shown
+from .executors.inline import InlineExecutor
+from .memory import MemoryStore
+from .protocols import Evaluator, Tabled
+from .repeats import evaluated
+from .runs import best, leaders
+from .search import search
+from .space import sample
+from .tabled import reported
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a search had found when its best candidate changed: `evaluations` and their seconds until then, the best
+    score, and what is reported of it."""
+
+    evaluations: int
+    seconds: float
+    value: float
+    reported: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one search ended; `reported` is of the candidate that its scores chose.
+
+    evaluations, seconds  all of them, and what they cost together
+    """
+
+    controller: str
+    seed: int
+    reported: float
+    evaluations: int
+    seconds: float
+    curve: tuple[Point, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Result:
+        return Result(**{**data, "curve": tuple(Point(**point) for point in data["curve"])})
+
+
+def entered(config: Config, label: str, seed: int) -> Config:
+    """The config of one search: a contender in place of the controller, and the seed, counted from the config's own.
+
+    `label` is of a table [compare.LABEL], or a controller's name; [controller] holds the options of that one. Raises
+    ConfigError for any other, and for rungs of a contender's own where no seconds make the budgets equal.
+    """
+    search_table, table = config.search, config.compare.get(label)
+    if table is not None:
+        name = table.name or label
+        controller = Component.model_validate({"name": name, **table.options})
+        if table.fidelity is not None and not search_table.seconds:
+            raise ConfigError(f"compare.{label}.fidelity: budgets are not equal; give search.seconds, or leave it out")
+        own = {"fidelity": table.fidelity, "repeats": table.repeats}
+        search_table = search_table.model_copy(update={key: value for key, value in own.items() if value is not None})
+    else:
+        name = label
+        controller = config.controller if config.controller.name == label else Component(name=label)
+    try:
+        registry.find("controller", name)
+    except ConfigError:
+        known = {*registry.names("controller"), *config.compare}
+        raise ConfigError(f"controller {shown(name)} is not known: {nearest(name, known)}") from None
+    search_table = search_table.model_copy(update={"seed": search_table.seed + seed})
+    return config.model_copy(update={"controller": controller, "search": search_table, "compare": {}})
+
+
+def fingerprint(config: Config) -> str:
+    """What tells the searches of a comparison apart: all that could change a result, the content of a table too."""
+    told = config.to_json()
+    told["search"] = {key: value for key, value in told["search"].items() if key not in ("workers", "deadline_s")}
+    parts = build(config)
+    if isinstance(parts.evaluator, Tabled):
+        architecture = sample(parts.space, random.Random(0))
+        told["protocol"] = dict(parts.evaluator.evaluate(architecture, config.evaluator.budget, 0).protocol)
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_name(label: str, seed: int, config: Config) -> str:
+    """The name of a search's run in the folder of a comparison."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', label)[:40]}-{seed}-{fingerprint(config)[:8]}"
+
+
+def look_up(config: Config, label: str, seed: int) -> Result:
+    """Searches a table, in memory. `config` is what `entered` gave; the result is named by `label` and `seed`."""
+    parts = build(config)
+    heard: list[Trial] = []
+    store = MemoryStore()
+    search(
+        space=parts.space,
+        controller=parts.controller,
+        evaluator=parts.evaluator,
+        store=store,
+        executor=InlineExecutor(),
+        trials=config.search.trials,
+        budget=config.evaluator.budget,
+        seed=config.search.seed,
+        workers=1,
+        fidelity=config.fidelity,
+        repeats=config.search.repeats,
+        seconds=config.search.seconds or math.inf,
+        on_trial=heard.append,
+    )
+    [winner] = leaders(store.trials(), 1)
+    return result_of(heard, label, seed, parts.evaluator, reported(winner, parts.evaluator))
+
+
+def result_of(heard: list[Trial], label: str, seed: int, evaluator: Evaluator, final: float) -> Result:
+    """The result of a search from its trials in the order of their ends, and the value reported of its winner."""
+    new = evaluated(heard)
+    total = math.fsum(trial.seconds or 0.0 for trial in new)
+    return Result(label, seed, final, len(new), total, _curve(new, evaluator))
+
+
+def _curve(trials: list[Trial], evaluator: Evaluator) -> tuple[Point, ...]:
+    points: list[Point] = []
+    leader: Trial | None = None
+    spent = 0.0
+    for count, trial in enumerate(trials, 1):
+        spent += trial.seconds or 0.0
+        found = best([trial] if leader is None else [leader, trial])
+        if found and found[0] is not leader:
+            leader = found[0]
+            points.append(Point(count, spent, leader.value, reported(leader, evaluator)))
+    return tuple(points)
