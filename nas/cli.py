@@ -113,9 +113,7 @@ def export(
 @app.command()
 def adapt(
     folder: Annotated[Path, typer.Argument(help="What `nas export` wrote.")],
-    support: Annotated[
-        Path, typer.Option(help="Labelled examples: a folder a class, a CSV file, or a file of series.")
-    ],
+    support: Annotated[Path, typer.Option(help="Labelled examples: a folder a class, a CSV file or one of series.")],
     query: Annotated[Path | None, typer.Option(help="Examples to predict; by default the support's own.")] = None,
     as_json: Json = False,
 ) -> None:
