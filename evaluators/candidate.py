@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from nas.errors import DataError, SpaceError
 from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
 from nas.space import replay
 
-from .normalisation import Norm, normalise_head_input, set_normalisation
+from .normalisation import Norm, normalise_head_input, sees_batch, set_normalisation
 from .refusals import check_forward
+
+WARM_UP, PASSES = 3, 30
+"""Forward passes before those that are timed, and those that are."""
 
 
 def build(
@@ -36,23 +40,28 @@ def build(
     Raises SpaceError where it does not turn (examples, *input_shape) into (examples, num_outputs), or the learner
     cannot treat it.
     """
-    spec = replay(space, architecture)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw their weights from the global generator
         torch.default_generator.manual_seed(seed)
-        network = space.build(spec, shape)
-        if not isinstance(network, nn.Module):
-            raise SpaceError(
-                f"build of space {space.name!r} gave a {type(network).__name__}; it must give a torch.nn.Module"
-            )
-        network = set_normalisation(network, norm)
-        if head_norm:
-            network = normalise_head_input(network)
+        network = assemble(space, architecture, shape, norm=norm, head_norm=head_norm)
         x = torch.rand(2, *shape.input_shape)
     if not any(p.requires_grad for p in network.parameters()):
         raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
     check_forward(network, x, shape.num_outputs, space.name)
     learner.check(network, x)
     return network
+
+
+def assemble(
+    space: SearchSpace, architecture: Architecture, shape: TaskShape, *, norm: Norm, head_norm: bool
+) -> nn.Module:
+    """What `build` checks, unchecked: on torch's default device, with weights from the global generator."""
+    network = space.build(replay(space, architecture), shape)
+    if not isinstance(network, nn.Module):
+        raise SpaceError(
+            f"build of space {space.name!r} gave a {type(network).__name__}; it must give a torch.nn.Module"
+        )
+    network = set_normalisation(network, norm)
+    return normalise_head_input(network) if head_norm else network
 
 
 def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
@@ -72,9 +81,38 @@ def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(inputs, *shape.input_shape))
     return {
-        "parameters": float(sum(p.numel() for n, p in network.named_parameters() if _counts(n, p))),
+        "parameters": float(num_parameters(network)),
         "flops": float(counter.get_total_flops()) / inputs,
     }
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Learned numbers of the network itself, not of its learner."""
+    return sum(p.numel() for name, p in network.named_parameters() if _counts(name, p))
+
+
+def latency_ms(network: nn.Module, shape: TaskShape, device: torch.device) -> float:
+    """Milliseconds of one input's forward pass on a device (two inputs', where a network needs a batch), on one thread
+    where that is the CPU: the least of many passes, which is what others on the machine disturb least."""
+    network = network.to(device)
+    inputs = 2 if sees_batch(network) else 1
+    x = torch.rand(inputs, *shape.input_shape, device=device, generator=torch.Generator(device).manual_seed(0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            passes = [_timed(network, x) for _ in range(WARM_UP + PASSES)]
+    finally:
+        torch.set_num_threads(before)
+    return 1000 * min(passes[WARM_UP:])
+
+
+def _timed(network: nn.Module, x: Tensor) -> float:
+    started = time.perf_counter()
+    network(x)
+    if x.device.type == "cuda":
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - started
 
 
 def _counts(name: str, parameter: nn.Parameter) -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.architecture import Architecture, Score
 from nas.errors import ConfigError
-from nas.protocols import Bank, Learner, SearchSpace, TaskFamily
+from nas.executors.attempt import attempt
+from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +83,29 @@ class MetaEvaluator:
             learner=self.learner,
             seed=seed,
         )
+
+    def cost(self, architecture: Architecture, cost: Cost) -> float:
+        """What the network costs, as `nas.protocols.Cost` says; parameters and FLOPs are those of a score's metrics.
+
+        Raises SpaceError, or what the space's `build` raises, where there is no such network.
+        """
+        import torch
+
+        from .candidate import assemble, latency_ms, num_parameters, size
+        from .devices import device_of
+
+        how: dict[str, Any] = {"norm": self.norm, "head_norm": self.head_norm}
+        shape = self.tasks.shape
+        if cost == "parameters":
+            with torch.device("meta"):  # a network too large for this machine is to be refused, not to end it
+                network, error = attempt(assemble, self.space, architecture, shape, **how)
+            if error is None:
+                return float(num_parameters(network))
+        with torch.random.fork_rng(devices=[]):
+            network = assemble(self.space, architecture, shape, **how)
+            if cost == "latency_ms":
+                return latency_ms(network, shape, device_of(self.device))
+            return size(network, shape)[cost]
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
         """The network with the weights that `measure` left in a file, and what the learner meta-learned besides.

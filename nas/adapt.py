@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import config as configs
+from . import own
 from .config import Parts
 from .errors import DataError, NasError
 from .executors.attempt import attempt, reason
@@ -116,6 +117,7 @@ def _made(exported: Exported, folder: Path) -> tuple[Parts, nn.Module]:
     """What the recipe stands for, and the network. Raises DataError where they do not fit, as after an edit."""
 
     def make() -> tuple[Parts, nn.Module]:
+        own.check_digests(exported.recipe.get("files", {}))
         parts = configs.build(configs.from_json(exported.recipe.get("config")))
         if parts.evaluator.tasks.shape != exported.shape:
             raise DataError(f"the recipe's tasks are {parts.evaluator.tasks.shape}, the network's {exported.shape}")

@@ -34,6 +34,10 @@ INTERRUPTED = 130
 @app.command()
 def search(
     config: Annotated[str | None, typer.Argument(help="A TOML file, or a shipped experiment's name.")] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="Your own space, or another's name, in place of CONFIG's."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; by default the config's with a number.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
@@ -45,7 +49,7 @@ def search(
     from . import launch, runs
     from .console import TerminalProgress
 
-    loaded = configs.load(config, set_ or [])
+    loaded = configs.load(config, set_ or [], space=space)
     run = runs.new_run(name, configs.QUICK_START if config is None else config)
     started = time.monotonic()
     with TerminalProgress().shown() as progress:
@@ -84,13 +88,12 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command()
 def report(name: Name) -> None:
     """Write a run's report as a web page, and say where it and the TensorBoard logs are."""
-    from . import config as configs
     from . import deliver, runs
     from .store import Store
 
     run = runs.existing_run(name)
     with Store.open(run.store_path, readonly=True) as store:
-        path = deliver.write_report(run, store, configs.build(runs.config_of(store)))
+        path = deliver.write_report(run, store, runs.parts_of(store))
     typer.echo(f"{path}\ntensorboard --logdir {run.folder / 'tensorboard'}")
 
 
@@ -99,14 +102,12 @@ def export(
     name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
 ) -> None:
     """Write the winner as a folder: architecture, picture, source code, meta-learned weights."""
-    from . import config as configs
     from . import deliver, runs
     from .store import Store
 
     run = runs.existing_run(name)
     with Store.open(run.store_path, readonly=True) as store:
-        config = runs.config_of(store)
-        for path in deliver.export_winner(run, store, config, configs.build(config), out):
+        for path in deliver.export_winner(run, store, runs.config_of(store), runs.parts_of(store), out):
             typer.echo(path)
 
 

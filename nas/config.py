@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
-from . import registry
+from . import own, registry
+from .constraints import Constrained
 from .errors import ConfigError, nearest, shown
 from .fidelity import ONE_RUNG, Fidelity
-from .protocols import Controller, Measurer, SearchSpace
+from .protocols import Controller, Cost, Costed, Measurer, SearchSpace
+from .toml_text import DEEPEST, override, parse, place
 
 QUICK_START = "quickstart"
-LONGEST, DEEPEST = 1_000_000, 16
-"""Characters of a config file, and tables in tables: far more than any needs, and few enough to parse at once."""
-DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
-"""A dotted key of too many parts, for which tomllib's memory grows with the square of their number."""
+LONGEST = 1_000_000
+"""Characters of a config file: far more than any needs, and few enough to parse at once."""
 
 
 class Table(BaseModel):
@@ -62,6 +63,40 @@ class FidelityTable(Table):
     eta: Annotated[int, Field(ge=2, le=1000)] = 3
 
 
+def _limits(given: Any) -> float | list[float]:
+    limits = [0, given] if isinstance(given, int | float) else given
+    numbers = isinstance(limits, list) and [n for n in limits if type(n) in (int, float) and 0 <= n < math.inf]
+    if isinstance(given, bool) or not numbers or len(limits) != 2 or numbers != limits or limits[0] > limits[1]:
+        raise PydanticCustomError("limits", "Input should be the most, or [least, most]: numbers from 0")
+    return [float(n) for n in limits] if given is limits else float(given)
+
+
+Limits = Annotated[float | list[float], PlainValidator(_limits)]
+
+
+class ConstraintsTable(Table):
+    """What a candidate's network may cost: the most, or [least, most]. What lies outside is never proposed.
+
+    parameters  learned numbers
+    flops       of one input's forward pass
+    latency_ms  milliseconds of it on this machine's device, which makes a search one that only its own resume repeats
+    """
+
+    parameters: Limits | None = None
+    flops: Limits | None = None
+    latency_ms: Limits | None = None
+
+    @property
+    def limits(self) -> dict[Cost, tuple[float, float]]:
+        given = {"parameters": self.parameters, "flops": self.flops, "latency_ms": self.latency_ms}
+        limits: dict[Cost, tuple[float, float]] = {}
+        for cost in get_args(Cost):
+            value = given[cost]
+            if value is not None:
+                limits[cost] = (value[0], value[1]) if isinstance(value, list) else (0.0, value)
+        return limits
+
+
 class SearchTable(Table):
     """How much is searched and where.
 
@@ -76,6 +111,7 @@ class SearchTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
     fidelity: FidelityTable | None = None
+    constraints: ConstraintsTable | None = None
 
 
 class FinalTable(Table):
@@ -111,6 +147,11 @@ class Config(Table):
         return self.model_dump(mode="json")
 
     @property
+    def files(self) -> dict[str, str]:
+        """The texts of the files of a person's own that the config names, by path. Raises ConfigError as they do."""
+        return own.texts(_name_and_options(table)[0] for table in (self.space, self.final.baseline))
+
+    @property
     def final_budget(self) -> int:
         return self.final.budget or self.evaluator.budget
 
@@ -127,9 +168,11 @@ class Config(Table):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a config stands for. The baseline's evaluator is the evaluator with another space."""
+    """What a config stands for. The baseline's evaluator is the evaluator with another space. `limited` is the space
+    within search.constraints, which the controller proposes from; without constraints it is the space."""
 
     space: SearchSpace
+    limited: SearchSpace
     controller: Controller
     evaluator: Measurer
     baseline: SearchSpace
@@ -144,20 +187,25 @@ class KeyFault(ConfigError):
         self.path = tuple(path)
 
 
-def load(source: str | None, overrides: Sequence[str] = ()) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, and applies `KEY=VALUE` overrides.
+def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None = None) -> Config:
+    """Reads a TOML file, or a shipped experiment by its name, puts `space`, with its default options, in place of its
+    space, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
     where, text = _read(QUICK_START if source is None else source)
-    data = _parse(where, text)
-    for override in overrides:
-        _override(data, override)
+    data = parse(where, text)
+    if space is not None:
+        data["space"] = {"name": space}
+    for change in overrides:
+        override(data, change)
     try:
-        config = from_json(data)
+        config = _with_paths(from_json(data))
         build(config)
     except KeyFault as error:
-        raise ConfigError(f"{_place(where, text, error.path, overrides)}: {error}") from None
+        found = place(where, text, error.path, overrides)
+        by_option = space is not None and error.path[:1] == ("space",) and not found.startswith("--set")
+        raise ConfigError(f"{'--space' if by_option else found}: {error}") from None
     return config
 
 
@@ -170,8 +218,9 @@ def from_json(data: object) -> Config:
         raise _explained(error) from None
 
 
-def build(config: Config) -> Parts:
-    """Makes the components. Raises ConfigError for an unknown name or option, or a value that is refused."""
+def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Parts:
+    """Makes the components; `costs` is where those of search.constraints are kept (`nas.constraints`). Raises
+    ConfigError for an unknown name or option, or a value that is refused."""
     final, search, evaluator = config.final, config.search, config.evaluator
     _check_rungs(config)
     space = _made("space", config.space, "space")
@@ -187,10 +236,13 @@ def build(config: Config) -> Parts:
         "learner": _made("learner", evaluator.learner, "evaluator", "learner"),
         "device": search.device,
     }
+    measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
+    limited = _limited(config, space, measurer, costs)
     return Parts(
         space=space,
-        controller=_made("controller", config.controller, "controller", space=space, seed=search.seed),
-        evaluator=_made("evaluator", evaluator, "evaluator", space=space, **given),
+        limited=limited,
+        controller=_made("controller", config.controller, "controller", space=limited, seed=search.seed),
+        evaluator=measurer,
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
     )
@@ -200,6 +252,21 @@ def shipped() -> list[str]:
     """The names of the experiments that come with the package."""
     folder = files("nas.experiments")
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _limited(
+    config: Config, space: SearchSpace, evaluator: Any, costs: MutableMapping[str, float] | None
+) -> SearchSpace:
+    table = config.search.constraints
+    if table is None or not table.limits:
+        return space
+    if not isinstance(evaluator, Costed):
+        raise KeyFault(
+            f"evaluator {config.evaluator.name!r} does not tell what a network costs (nas.protocols.Costed), as "
+            "search.constraints need; leave them out",
+            ("search", "constraints"),
+        )
+    return Constrained(space, table.limits, evaluator, costs)
 
 
 def _check_rungs(config: Config) -> None:
@@ -220,6 +287,18 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
         named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
         places = [(found.start(), option) for option, found in named.items() if found]
         raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
+
+
+def _with_paths(config: Config) -> Config:
+    """The config with absolute paths of a person's own spaces, for it is read again in whatever folder."""
+    space = config.space.model_copy(update={"name": own.absolute(config.space.name)})
+    baseline = config.final.baseline
+    if isinstance(baseline, str):
+        baseline = own.absolute(baseline)
+    else:
+        baseline = baseline.model_copy(update={"name": own.absolute(baseline.name)})
+    final = config.final.model_copy(update={"baseline": baseline})
+    return config.model_copy(update={"space": space, "final": final})
 
 
 def _name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:
@@ -243,57 +322,6 @@ def _read(source: str) -> tuple[str, str]:
     if len(text) > LONGEST:
         raise ConfigError(f"config {source!r} has more than {LONGEST} characters; is it the right file?")
     return source, text
-
-
-def _parse(where: str, text: str) -> dict[str, Any]:
-    huge = re.search(r"[0-9_]{4000}", text)  # Python reads no decimal number of more than 4,300 digits
-    if huge:
-        line = text.count("\n", 0, huge.start()) + 1
-        raise ConfigError(f"{where}:{line}: this holds a number of thousands of digits; give a smaller one")
-    try:
-        return _toml(text)
-    except ValueError as error:
-        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        place = f"{where}:{found[1]}" if found else where
-        raise ConfigError(f"{place}: this is not valid TOML: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{where} is nested too deeply to be a config") from None
-
-
-def _toml(text: str) -> dict[str, Any]:
-    """The tables of a text. Raises ValueError, or RecursionError for one that is nested deeply."""
-    if DEEP_KEY.search(text):
-        raise RecursionError
-    return tomllib.loads(text)
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    names = _names(key)
-    if not equals or not all(names):
-        raise ConfigError(f"--set {shown(text)}: write it as TABLE.KEY=VALUE, for example --set search.trials=20")
-    table = data
-    for name in names[:-1]:
-        inner = table.setdefault(name, {})
-        if isinstance(inner, str):  # `learner = "anil"` and `--set evaluator.learner.steps=3` together
-            inner = table[name] = {"name": inner}
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {shown(text)}: {name!r} is a value, not a table")
-        table = inner
-    table[names[-1]] = _value(value.strip())
-
-
-def _names(key: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in key.split("."))
-
-
-def _value(text: str) -> Any:
-    """A TOML value; what is not one is a string, so that paths need no quotes."""
-    try:
-        parsed = _toml(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _check_plain(data: object) -> None:
@@ -350,31 +378,3 @@ def _reason(detail: Any) -> str:
     if detail["type"] == "string_pattern_mismatch":
         return "Input should be 'auto', 'cpu', 'cuda' or 'cuda:N'"
     return str(detail["msg"])
-
-
-def _place(where: str, text: str, path: tuple[str, ...], overrides: Sequence[str]) -> str:
-    """Where a key was set: by an override, or in a line of the file; where it is missing, that of its table."""
-    for override in reversed(overrides):
-        key = override.partition("=")[0].strip()
-        names = _names(key)
-        if names == path[: len(names)] or path == names[: len(path)]:
-            return f"--set {shown(key)[1:-1]}"
-    lines = (_line(text, path[:length]) for length in range(len(path), 0, -1))
-    return next((f"{where}:{line}" for line in lines if line), where)
-
-
-def _line(text: str, path: tuple[str, ...]) -> int | None:
-    """The line where a key is set: the text above it, parsed, lacks the key, and with what follows has it."""
-    lines = text.split("\n")
-    start = 1
-    for end in range(1, min(len(lines), 1000) + 1):
-        try:
-            table: Any = tomllib.loads("\n".join(lines[:end]))
-        except ValueError:
-            continue  # it ends in the middle of a value
-        for name in path:
-            table = table.get(name) if isinstance(table, dict) else None
-        if table is not None:
-            return start
-        start = end + 1
-    return None

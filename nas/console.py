@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -117,7 +118,7 @@ def header(config: Config, workers: int) -> str:
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
-            f"{config.space.name} on {config.tasks.name}{kind}",
+            f"{Path(config.space.name).name} on {config.tasks.name}{kind}",
             config.controller.name,
             f"{config.search.trials} candidates{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),

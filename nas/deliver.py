@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import runs
+from . import own, runs
 from .architecture import Architecture
 from .config import Config, Parts
 from .errors import RunError
@@ -43,6 +43,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         raise RunError(f"run {run.name!r} has no winner: its test failed ; `nas show {run.name}` says why")
     seed = final["winner"]["weights_seed"]
     network = parts.evaluator.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
+    files = own.digests(store.meta.get("files", {}))
     result = {key: final["winner"][key] for key in ("value", "interval", "protocol")}
     return export(
         folder,
@@ -50,7 +51,13 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         architecture=architecture,
         graph=graph_of(parts, architecture),
         shape=parts.evaluator.tasks.shape,
-        recipe={"run": run.name, "seed": seed, "test": result, "config": config.to_json()},
+        recipe={
+            "run": run.name,
+            "seed": seed,
+            "test": result,
+            "config": config.to_json(),
+            **({"files": files} if files else {}),
+        },
         extra=_files_of(parts, architecture),
     )
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from . import runs
+from . import own, runs
 from .architecture import Architecture, Trial
-from .config import Config, Parts, build
+from .config import QUICK_START, Config, Parts, build, load
+from .constraints import StoredCosts
 from .deliver import write_report
 from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
@@ -53,6 +54,43 @@ class Outcome:
     final: dict[str, Any] | None
 
 
+class Silence:
+    """Hears of a run and says nothing."""
+
+    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None: ...
+
+    def trial(self, trial: Trial, best: Trial) -> None: ...
+
+    def measured(self, done: int, of: int) -> None: ...
+
+    def exhausted(self) -> None: ...
+
+    def stopping(self) -> None: ...
+
+
+def run_search(
+    source: str | None = None,
+    *,
+    space: str | type[SearchSpace] | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """A whole run from Python, as `nas search` does it; every other command then works on it by its name.
+
+    source     a TOML file or a shipped experiment's name; None: the quick start
+    space      in place of the config's: a class at the top of a .py file, its name FILE.py:NAME, or another's name
+    overrides  KEY=VALUE, as for --set
+    name       the run's; None: the config's with a number
+
+    A script calls it under `if __name__ == "__main__":`, for worker processes import the script. Raises NasError.
+    """
+    target = own.name_of(space) if isinstance(space, type) else space
+    config = load(source, overrides, space=target)
+    run = runs.new_run(name, QUICK_START if source is None else source)
+    return start(config, run, Silence() if progress is None else progress)
+
+
 def start(config: Config, run: Run, progress: Progress) -> Outcome:
     """A new run, from nothing to its winner.
 
@@ -63,14 +101,15 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     with _executor(config) as executor:
         _try_out(parts, executor)
         with runs.create(run, config) as store:
-            return _carry_out(run, store, config, parts, executor, progress)
+            return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
 
 def resume(run: Run, progress: Progress) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is. Raises NasError as `start` does."""
     with Store.open(run.store_path) as store:
+        runs.check_files(store)
         config = runs.config_of(store)
-        parts = build(config)
+        parts = build(config, StoredCosts(store))
         with _executor(config) as executor:
             if store.get("final") is None:
                 # Else data that is missing today would be stored as candidates that failed.
@@ -163,7 +202,7 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 
 def _try_out(parts: Parts, executor: Executor) -> None:
     """Has a worker check device and data, draw tasks and build a network of each space. Raises NasError."""
-    for space, evaluator in ((parts.space, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
+    for space, evaluator in ((parts.limited, parts.evaluator), (parts.baseline, parts.baseline_evaluator)):
         error = _trouble(space, evaluator, executor)
         if isinstance(error, NasError):
             raise error

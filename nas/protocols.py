@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["classification", "regression"]
 Split = Literal["train", "validation", "test"]
+Cost = Literal["parameters", "flops", "latency_ms"]
+"""What a network costs, from the quickest told on: learned numbers; FLOPs, and milliseconds on this device, of one
+input's forward pass."""
 LEARNER = "learner:"
 """What the names begin with of meta-learned parameters that are the learner's, not the network's."""
 
@@ -110,6 +113,13 @@ class Resumable(Evaluator, Protocol):
         there. A file that is lost, damaged or of something else costs time and changes no number. The score's metric
         'outer_steps' says how many steps this call took."""
         ...
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """An evaluator that tells what a candidate's network costs without training it, as `search.constraints` need."""
+
+    def cost(self, architecture: Architecture, cost: Cost) -> float: ...
 
 
 class Measurer(Evaluator, Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from . import own
 from .errors import ConfigError, NasError, nearest, shown
 from .executors.attempt import attempt, reason
 
@@ -64,6 +65,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {"space": {"nni": "nas.search_spaces.nni_space:hub"}}
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
+AS_SPACE = "nas.search_spaces.nni_space:as_space"
+"""What makes a search space of a class that a person's file defines, where it is not one yet."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",
     "controller": "nas.controllers",
@@ -81,7 +84,10 @@ def names(room: Room) -> list[str]:
 def find(room: Room, name: str) -> Callable[..., Any]:
     """The class of a name, or a function that makes instances; built-in names come before entry points.
 
-    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point that cannot be loaded.
+    A space may be a person's own, FILE.py:NAME, and that a ModelSpace of NNI.
+
+    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point or a file that cannot be
+    loaded.
     """
     if name in BUILT_IN[room]:
         return _built_in(BUILT_IN[room][name])
@@ -92,7 +98,14 @@ def find(room: Room, name: str) -> Callable[..., Any]:
     for point in _points(room):
         if point.name == name:
             return _load(point)
-    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}")
+    if room == "space" and own.is_own(name):
+        cls = own.find(name)
+        found: Callable[..., Any] = _built_in(AS_SPACE)(cls)
+        if found is cls:
+            own.check_space(cls, name)
+        return found
+    or_own = ", or a class of yours as FILE.py:NAME" if room == "space" else ""
+    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{or_own}")
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
@@ -116,6 +129,8 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     made, error = attempt(cls, **given, **checked)
     if error is not None:
         raise error if isinstance(error, NasError) else ConfigError(f"{room} {name!r} cannot be made: {reason(error)}")
+    if room == "space" and not isinstance(attempt(getattr, made, "name")[0], str):
+        raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made
 
 

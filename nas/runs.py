@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from . import config as configs
+from . import own
 from .architecture import Architecture, Trial
-from .config import Config
+from .config import Config, Parts
 from .errors import ConfigError, NasError, RunError, StoreError
 from .fidelity import steps_spent
 from .repeats import evaluated
@@ -90,7 +91,7 @@ def create(run: Run, config: Config) -> Store:
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     try:
-        return Store.create(run.store_path, {"config": config.to_json()})
+        return Store.create(run.store_path, {"config": config.to_json(), "files": config.files})
     except NasError:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -112,6 +113,17 @@ def config_of(store: Store) -> Config:
         return configs.from_json(store.meta.get("config"))
     except ConfigError as error:
         raise StoreError(f"{store.path} holds no config of this version of adaptnas: {error}") from error
+
+
+def check_files(store: Store) -> None:
+    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed."""
+    own.check_unchanged(store.meta.get("files", {}))
+
+
+def parts_of(store: Store) -> Parts:
+    """What a run's config stands for, to look at its results. Raises ConfigError as `check_files` does."""
+    check_files(store)
+    return configs.build(config_of(store))
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:

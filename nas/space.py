@@ -5,11 +5,14 @@ A search space is a function that makes choices (`decide`). Each function here c
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
 from .architecture import Architecture
@@ -22,6 +25,11 @@ Pick = Callable[[str, int], int]
 
 MAX_CHOICES = 10_000
 MAX_TRIES = 1_000
+WORK = 2_000_000
+"""Choices that counting may make, once for a list and once for an estimate: a few seconds."""
+PILOT, FEWEST = 100, 10
+"""Descents that tell whether a list is worth a try; descents that an estimate must rest on to have an upper end."""
+Z95 = 1.96
 
 
 class Choose:
@@ -81,7 +89,7 @@ def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
 
 def sample(space: SearchSpace, rng: random.Random) -> Architecture:
     """A random architecture, each choice uniform over its options; rejected ones are drawn again."""
-    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1], "sample")
+    return _first_allowed(space, lambda: decide(space, _at_random(rng))[1])
 
 
 def replay(space: SearchSpace, architecture: Architecture) -> Any:
@@ -155,25 +163,81 @@ def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
 
 @dataclass(frozen=True)
 class Count:
-    """How many architectures a space has: exact, or an unbiased estimate with its standard error."""
+    """How many architectures a space has: exact, or an unbiased estimate rounded to a whole number.
 
-    value: float
-    stderr: float
+    interval  of 95 %; equal to (value, value) where exact. Its upper end is None where the estimate rests on too few
+              descents to have one: the number may then be far larger
+    """
+
+    value: int
+    interval: tuple[int, int | None]
     exact: bool
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.value:,}"
+        low, high = self.interval
+        ends = f"at least {_short(low)}" if high is None else f"{_short(low)} – {_short(high)}"
+        return f"about {_short(self.value)} (95 % interval {ends})"
 
 
 def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, seed: int = 0) -> Count:
     """Exact where the space's choices lead to at most `limit` ends, else Knuth's estimate from random descents.
 
     Knuth, "Estimating the efficiency of backtrack programs" (1975): the product of the numbers of options along a
-    uniformly random descent has the number of ends as its mean. A rejected descent counts zero.
+    uniformly random descent has the number of ends as its mean. A rejected descent counts zero. The work is bounded by
+    WORK choices, for the list as for the descents, and a space that the first descents show to be far larger than
+    `limit` is not listed at all. Whole numbers: nothing overflows.
     """
-    ends = list(itertools.islice(_ends(space, {}), limit + 1))
-    if len(ends) <= limit:
-        return Count(float(sum(end is not None for end in ends)), 0.0, True)
-    draw = _at_random(random.Random(seed))
-    products = []
-    for _ in range(samples):
+    rng = random.Random(seed)
+    first = _estimate(_products(space, min(samples, PILOT), rng))
+    if first.interval[0] <= limit:
+        found = _listed(space, limit)
+        if found is not None:
+            return Count(found, (found, found), True)
+    return _estimate(_products(space, samples, rng))
+
+
+def sample_uniformly(
+    space: SearchSpace, rng: random.Random, n: int, *, limit: int = 100_000, pool: int = 10_000
+) -> list[Architecture]:
+    """`n` independent architectures, each equally likely, where `sample` prefers those behind few options.
+
+    Exact where the space's choices lead to at most `limit` ends, which are listed twice. In a larger space an
+    approximation: `pool` architectures are drawn by `sample`, and `n` of them taken in proportion to the products of
+    their numbers of options (sampling importance resampling; Rubin 1988). It is the better the larger the pool, and
+    the more alike the products are; where all are equal it is `sample`, with repetitions.
+    """
+    size = count(space, limit=limit, samples=PILOT)
+    if size.exact:
+        if size.value == 0:
+            raise SpaceError(f"space {space.name!r} rejects all its architectures")
+        places = [int(rng.random() * size.value) for _ in range(n)]
+        wanted = set(places)
+        found = {place: each for place, each in enumerate(enumerate_all(space)) if place in wanted}
+        return [found[place] for place in places]
+    drawn = [sample(space, rng) for _ in range(pool)]
+    ends = list(itertools.accumulate(math.prod(num_options(space, each).values()) for each in drawn))
+    return [drawn[bisect.bisect_right(ends, rng.randrange(ends[-1]))] for _ in range(n)]
+
+
+def _listed(space: SearchSpace, limit: int) -> int | None:
+    """How many allowed ends there are; None where there are more than `limit` in all, or they take too much work."""
+    allowed = work = 0
+    for number, (picks, end) in enumerate(_ends(space, {})):
+        work += picks
+        if number == limit or work > WORK:
+            return None
+        allowed += end is not None
+    return allowed
+
+
+def _products(space: SearchSpace, samples: int, rng: random.Random) -> list[int]:
+    """For each of at most `samples` random descents the product of its numbers of options; 0 for one rejected."""
+    draw = _at_random(rng)
+    products: list[int] = []
+    work = 0
+    while len(products) < samples and (work < WORK or len(products) < FEWEST):
         sizes: list[int] = []
 
         def pick(name: str, options: int, sizes: list[int] = sizes) -> int:
@@ -182,12 +246,32 @@ def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, se
 
         try:
             decide(space, pick)
-            products.append(float(math.prod(sizes)))
+            products.append(math.prod(sizes))
         except Rejected:
-            products.append(0.0)
-    mean = math.fsum(products) / samples
-    variance = math.fsum((p - mean) ** 2 for p in products) / (samples - 1)
-    return Count(mean, math.sqrt(variance / samples), False)
+            products.append(0)
+        work += len(sizes)
+    return products
+
+
+def _estimate(products: Sequence[int]) -> Count:
+    """The mean with its interval: a normal one for the logarithm, since products are skewed.
+
+    Where the mean rests on few descents (Kish's effective number: the square of the sum over the sum of squares), a
+    larger product may have escaped. Then only the lower end is known, from Markov's inequality: an unbiased estimate is
+    above 20 times the truth in at most one case of 20.
+    """
+    n, total, squares = len(products), sum(products), sum(p * p for p in products)
+    mean = round(Fraction(total, n))
+    if total * total < FEWEST * squares or total == 0:
+        return Count(mean, (-(-total // (20 * n)), None), False)
+    relative = math.sqrt(float(Fraction(n * squares, total * total) - 1) / (n - 1))
+    factor = Fraction(math.exp(Z95 * relative))
+    return Count(mean, (round(Fraction(total, n) / factor), round(Fraction(total, n) * factor)), False)
+
+
+def _short(value: int) -> str:
+    """A whole number of any size in a few letters: '12,345' or '9.77E+55'."""
+    return f"{value:,}" if value < 10**6 else f"{Decimal(value):.3G}"
 
 
 def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, int]]:
@@ -225,22 +309,26 @@ def _kept_or(kept: Mapping[str, int], otherwise: Pick) -> Pick:
     return pick
 
 
-def _first_allowed(space: SearchSpace, draw: Callable[[], Architecture], what: str) -> Architecture:
+def _first_allowed(space: SearchSpace, draw: Callable[[], Architecture]) -> Architecture:
     reason = ""
     for _ in range(MAX_TRIES):
         try:
             return draw()
         except Rejected as error:
             reason = str(error)
-    raise SpaceError(f"space {space.name!r} rejected {MAX_TRIES} in a row ({what}); the last reason: {reason}")
+    raise SpaceError(
+        f"no allowed architecture found in {MAX_TRIES} draws: space {space.name!r} rejected {MAX_TRIES} in a row; "
+        f"the last reason: {reason}"
+    )
 
 
 def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]:
-    return (end for end in _ends(space, kept) if end is not None)
+    return (end for _, end in _ends(space, kept) if end is not None)
 
 
-def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture | None]:
-    """Depth-first over all choices not in `kept`: each end of the tree once, None where it is rejected."""
+def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[tuple[int, Architecture | None]]:
+    """Depth-first over all choices not in `kept`: each end of the tree once, None where it is rejected, after the
+    number of those choices on the way to it."""
     prefix: list[int] = []
     path: list[tuple[int, int]] = []
 
@@ -251,11 +339,12 @@ def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture 
 
     while True:
         path.clear()
-
+        end: Architecture | None
         try:
-            yield decide(space, _kept_or(kept, digit))[1]
+            end = decide(space, _kept_or(kept, digit))[1]
         except Rejected:
-            yield None
+            end = None
+        yield len(path), end
         while path and path[-1][0] + 1 == path[-1][1]:
             path.pop()
         if not path:

@@ -27,8 +27,8 @@ class Darts(PairSpace):
     operations on two different earlier states; all nodes together are the output.
 
     Appendix C counts (prod_k (k + 1) k / 2 · 7²)² = 1,037,664,180² ≈ 10^18 pairs of cells, which is what is decided
-    here. The stack is smaller than the paper's 20 cells and begins with a stride of 2; before the head come a ReLU, as
-    in NASNet, and a pool to 3×3.
+    here. The stack is smaller than the paper's 20 cells and begins with a stride of 2; before the head's spatial mean
+    comes a ReLU, as in NASNet.
     """
 
     name = "darts"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from nas.graph import canonical
 from nas.protocols import TaskShape
 
 from .cells import conv
@@ -28,17 +30,41 @@ def operation(name: str, width: int) -> nn.Module:
 
 
 def vertex_channels(cell: Cell, inputs: int, outputs: int) -> list[int]:
-    """The channels of each vertex: those that lead to the output divide its channels, the first take the remainder;
-    the others have as many as the largest that they lead to."""
+    """The channels of each vertex: those that lead to the output divide its channels, the others have as many as the
+    widest that they lead to."""
     last = len(cell.operations) + 1
     channels = [inputs, *[0] * (last - 1), outputs]
     ends = [source for source, target in cell.edges if target == last and source]
-    for place, vertex in enumerate(ends):
-        channels[vertex] = outputs // len(ends) + (place < outputs % len(ends))
+    wider = _wider(cell, ends, outputs % len(ends)) if ends else []
     for vertex in range(last - 1, 0, -1):
-        if vertex not in ends:
+        if vertex in ends:
+            channels[vertex] = outputs // len(ends) + (vertex in wider)
+        else:
             channels[vertex] = max(channels[target] for source, target in cell.edges if source == vertex)
     return channels
+
+
+def _wider(cell: Cell, ends: Sequence[int], number: int) -> list[int]:
+    """The `number` of the ends that have a channel more, where a division leaves some over.
+
+    The authors give them to the first, so that a vertex is never narrower than what it leads to. Which is first among
+    those that do not lead to each other depends on how the cell is written; here it goes by the graph, so that
+    isomorphic cells are one network.
+    """
+    depths = [0] * (len(cell.operations) + 2)
+    for source, target in cell.edges:  # sorted by source: all edges into it came before
+        depths[target] = max(depths[target], depths[source] + 1)
+    chosen: list[int] = []
+
+    def place(vertex: int) -> tuple[int, str]:
+        graph = cell.graph()
+        for marked in (*chosen, vertex):
+            graph.nodes[marked]["op"] += " and a channel more"
+        return depths[vertex], canonical(graph)
+
+    for _ in range(number):
+        chosen.append(min((vertex for vertex in ends if vertex not in chosen), key=place))
+    return chosen
 
 
 class CellModule(nn.Module):

@@ -39,8 +39,8 @@ class NasBench201:
 
     width      channels of the first stage
     cells      cells a stage
-    published  all 15,625 cells, each with all its operations, as in the published tables. Otherwise the cells whose
-               input does not reach their output are rejected, and operations without an effect are left out
+    published  all 15,625 cells, each with the weights of all its operations, as in the published tables. Otherwise
+               cells whose input does not reach their output are rejected, and what has no effect is left out
     """
 
     width: int = 8

@@ -38,28 +38,25 @@ def operation(name: str, width: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Node 0 is the input, each node sums its edges, node 3 is the output; a sum without edges is zero.
+    """Node 0 is the input, each node sums its edges, node 3 is the output; zero where no path leads there.
 
-    With `prune` edges that are on no path from input to output are left out: they would hold weights without a use.
+    Edges on no path from input to output are left out, or, without `prune`, held and not computed: the published
+    networks have them, and count their weights. (There a convolution of nothing adds its normalisation's shift.)
     """
 
     def __init__(self, operations: Mapping[tuple[int, int], str], width: int, *, prune: bool) -> None:
         super().__init__()
-        self.edges = live(dict(operations), 3) if prune else list(operations)
-        fed = {target for _, target in self.edges}
-        self.zeros = sorted({3, *(source for source, _ in self.edges if source)} - fed)
+        self.edges = live(dict(operations), 3)
         self.operations = nn.ModuleDict(
-            {f"edge{source}_{target}": operation(operations[source, target], width) for source, target in self.edges}
+            {f"edge{s}_{t}": operation(operations[s, t], width) for s, t in (self.edges if prune else operations)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
         nodes = {0: x}
-        for node in self.zeros:
-            nodes[node] = x * 0
         for source, target in self.edges:
             y = self.operations[f"edge{source}_{target}"](nodes[source])
             nodes[target] = nodes[target] + y if target in nodes else y
-        return nodes[3]
+        return nodes[3] if self.edges else x * 0
 
 
 class Reduction(nn.Module):

@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from nas import own
 from nas.errors import ConfigError, SpaceError, nearest
 from nas.executors.attempt import attempt, reason
 from nas.protocols import TaskShape
@@ -65,7 +66,7 @@ class NniSpace:
     depth reaches that block; modules that share a label share the choice. Choices are uniform: NNI's `weights` are not
     used. What a constraint of NNI does not allow is rejected.
 
-    model    the class, which is used unchanged, or the name of one in NNI's hub
+    model    the class, which is used unchanged, or a name: of one in NNI's hub, or FILE.py:NAME
     options  arguments of its constructor. Those called num_labels, num_classes, in_channels and img_size are the
              task's, where they are not given
     """
@@ -75,7 +76,9 @@ class NniSpace:
 
     @property
     def name(self) -> str:
-        return f"nni:{self.model}" if isinstance(self.model, str) else self.model.__name__
+        if isinstance(self.model, str) and not own.is_own(self.model):
+            return f"nni:{self.model}"
+        return self._class.__name__
 
     def decide(self, choose: Choose) -> dict[str, Any]:
         from .nni_choices import settle
@@ -107,7 +110,9 @@ class NniSpace:
 
     @property
     def _class(self) -> type[Any]:
-        return _hub_class(self.model) if isinstance(self.model, str) else self.model
+        if not isinstance(self.model, str):
+            return self.model
+        return own.find(self.model) if own.is_own(self.model) else _hub_class(self.model)
 
     @cached_property
     def _choices(self) -> tuple[Any, dict[str, Any]]:
@@ -150,7 +155,8 @@ def as_space(found: Any) -> Any:
         given = inspect.signature(_constructor_of(type(found))).bind(found, *found.trace_args, **found.trace_kwargs)
         return NniSpace(type(found), dict(list(given.arguments.items())[1:]))
     if isinstance(found, type) and issubclass(found, nn_of_nni.ModelSpace):
-        return _constructor(found, found, _parameters(found), {})
+        # A class of a person's file is found again in another process by its name alone.
+        return _constructor(own.name_of(found) if own.is_found(found) else found, found, _parameters(found), {})
     return found
 
 

@@ -133,6 +133,7 @@ def test_the_config_reference_has_every_key():
     data = tomllib.loads(block.text)
     assert set(configs.Config.model_fields) == data.keys()
     assert set(configs.SearchTable.model_fields) == data["search"].keys()
+    assert set(configs.ConstraintsTable.model_fields) == data["search"]["constraints"].keys()
     assert set(configs.FinalTable.model_fields) == data["final"].keys()
     options = set(registry.options_of(registry.find("evaluator", data["evaluator"]["name"])))
     given = {"space", "tasks", "learner", "device"}

@@ -411,7 +411,8 @@ def test_each_option_of_a_learner_is_in_the_protocol(name):
     learner = registry.create("learner", name, {})
     protocol = evaluator(learner=learner).protocol(3, BANK)
     assert protocol["learner"]["name"] == name
-    others = {"order": 1, "learn_lr": True, "adapted": "head"}
+    others = {"order": 1, "learn_lr": True, "adapted": "head", "reduction": "sum"}
+    others["inner_optimizer"] = "sgd" if getattr(learner, "inner_optimizer", "") == "adam" else "adam"
     for option in fields(learner):
         value = others[option.name] if option.name in others else getattr(learner, option.name) + 1
         other = replace(learner, **{option.name: value})

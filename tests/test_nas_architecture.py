@@ -116,6 +116,17 @@ def test_a_trial_without_a_score_ranks_last():
 def test_a_trial_as_json_is_what_the_command_line_documents():
     trial = Trial(3, Architecture("toy", {"a": 0}), budget=10, seed=1, state="done", score=SCORE, seconds=0.5)
     data = json.loads(json.dumps(trial.to_json()))
-    assert set(data) == {"number", "architecture", "key", "state", "budget", "seed", "score", "seconds", "error"}
+    assert set(data) == {
+        "number",
+        "architecture",
+        "key",
+        "state",
+        "budget",
+        "seed",
+        "score",
+        "seconds",
+        "error",
+        "repeats",
+    }
     assert data["key"] == trial.architecture.key
     assert Score.from_json(data["score"]) == SCORE

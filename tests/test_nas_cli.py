@@ -127,7 +127,9 @@ def test_json_of_a_search_is_one_document_on_standard_output_and_the_rest_is_on_
     assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
     assert set(document["trials"][0]) == {
         "number", "architecture", "key", "state", "budget", "seed", "score", "seconds", "error",
+        "repeats",
     }  # fmt: skip
+    assert document["repeats"] == 0
     assert {"winner", "baseline", "control", "difference"} <= set(document["final"])
     for role in ("winner", "baseline"):
         assert {"value", "interval", "protocol"} <= set(document["final"][role])
@@ -185,8 +187,8 @@ def test_a_finished_run_is_shown_resumed_reported_exported_and_adapted(finished,
         (["adapt", "none", "--support", "toy.toml"], "architecture.json is missing"),
         (["list", "nonsense"], "there is no list of 'nonsense'"),
         (["list", "space"], "did you mean 'spaces'"),
-        (["check", "none.py:Space"], "there is no file 'none.py'"),
-        (["check", "toy.toml"], "not of the form FILE.py:NAME"),
+        (["check", "none.py:Space"], "there is no file "),
+        (["check", "toy.toml"], "'toy.toml' is not known: "),
         (["check", "none.py:Space", "--inputs", "1,x"], "give whole numbers from 1"),
         (["check", "none.py:Space", "--inputs", "0"], "give whole numbers from 1"),
         (["check", "none.py:Space", "--outputs", "-1"], "give whole numbers from 1"),
@@ -275,7 +277,7 @@ def test_a_space_of_ones_own_is_checked(nas, tmp_path):
 def test_ctrl_c_in_a_check_ends_with_130_and_is_no_verdict(nas, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "import signal\nclass Space:\n    name = 'x'\n    build = None\n"
+        "import signal\nclass Space:\n    name = 'x'\n    build = print\n"
         "    def decide(self, choose):\n        signal.raise_signal(signal.SIGINT)\n"
     )
     assert nas("check", f"{path}:Space") == Said(130, "", "")
@@ -407,8 +409,8 @@ def test_numbers_of_a_toy_run_are_finite(finished):
 def main(folder: Path) -> None:
     """The command `nas`, with candidates that wait at the gate in a folder."""
 
-    def gated_parts(config: Config) -> Parts:
-        parts = build(config)
+    def gated_parts(config: Config, *costs: Any) -> Parts:
+        parts = build(config, *costs)
         waits: Any = Gated(folder, parts.evaluator.tasks, parts.evaluator.learner)
         return replace(parts, evaluator=waits, baseline_evaluator=waits)
 

@@ -265,8 +265,8 @@ def test_an_evaluator_that_cannot_go_on_trains_from_the_start_on_each_rung(inlin
     class OnlyEvaluates(MetaEvaluator):
         advance = None
 
-    def built(config: Config) -> Any:
-        parts = build(config)
+    def built(config: Config, *costs: Any) -> Any:
+        parts = build(config, *costs)
         return replace(parts, evaluator=OnlyEvaluates(**vars(parts.evaluator)))
 
     monkeypatch.setattr(launch, "build", built)

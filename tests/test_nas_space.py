@@ -15,6 +15,8 @@ from nas.architecture import Architecture
 from nas.errors import Rejected, SpaceError
 from nas.space import (
     MAX_CHOICES,
+    PILOT,
+    Count,
     count,
     crossover,
     decide,
@@ -24,6 +26,7 @@ from nas.space import (
     num_options,
     replay,
     sample,
+    sample_uniformly,
 )
 
 
@@ -129,7 +132,8 @@ def test_enumeration_is_the_brute_force_list_each_once(space):
 @given(space=TREES | PICKY_TREES)
 def test_the_exact_count_is_the_length_of_the_list(space):
     counted = count(space)
-    assert (counted.value, counted.stderr, counted.exact) == (len(by_hand(space)), 0.0, True)
+    size = len(by_hand(space))
+    assert (counted.value, counted.interval, counted.exact) == (size, (size, size), True)
 
 
 @property_test
@@ -137,7 +141,11 @@ def test_the_exact_count_is_the_length_of_the_list(space):
 def test_the_estimated_count_agrees_with_the_list(space, seed):
     counted = count(space, limit=0, samples=400, seed=seed)
     assert not counted.exact
-    assert abs(counted.value - len(by_hand(space))) <= 5 * counted.stderr + 1e-9 * counted.value
+    low, high = counted.interval
+    assert low <= counted.value <= (high or math.inf)
+    # From 1.96 to 5 standard deviations of the logarithm; without an upper end, Markov's inequality at 1 in 400.
+    factor = 400 if high is None else (high / max(low, 1)) ** (2.5 / 1.96)
+    assert (counted.value - 1) / factor <= len(by_hand(space)) <= (math.inf if high is None else (high + 1) * factor)
 
 
 @property_test
@@ -275,7 +283,9 @@ def test_a_space_that_rejects_everything_says_so_with_its_reason():
         sample(space, random.Random(0))
     assert list(enumerate_all(space)) == []
     assert count(space).value == 0
-    assert count(space, limit=0).value == 0
+    assert count(space, limit=0) == Count(0, (0, None), False)
+    with pytest.raises(SpaceError, match="rejects all"):
+        sample_uniformly(space, random.Random(0), 1)
 
 
 def test_without_a_second_option_there_is_no_mutant():
@@ -331,7 +341,7 @@ def test_enumeration_is_lazy():
     first = [architecture.picks["199"] for architecture in itertools.islice(enumerate_all(space), 3)]
     assert first == [0, 1, 0]
     estimate = count(space, limit=10, samples=10)
-    assert (estimate.value, estimate.stderr, estimate.exact) == (2.0**200, 0.0, False)
+    assert estimate == Count(2**200, (2**200, 2**200), False)
 
 
 def test_decide_returns_the_spec_with_its_record():
@@ -339,3 +349,104 @@ def test_decide_returns_the_spec_with_its_record():
     spec, architecture = decide(space, lambda _name, options: options - 1)
     assert spec == "pool"
     assert architecture == Architecture("function", {"op": 1})
+
+
+def deepening(levels, options=10):
+    """A space whose every level is left with probability 1 / 2 by a random descent, and ten times as large as the one
+    before: 1 + 10 + 100 + … architectures, most of them behind rare descents."""
+
+    def decide(choose):
+        for level in range(levels):
+            if not choose(f"{level}.on", (False, True)):
+                return
+            choose(f"{level}.option", range(options))
+
+    return FunctionSpace(decide), sum(options**level for level in range(levels + 1))
+
+
+def one_in(share, size=100):
+    def decide(choose):
+        if choose("lucky", range(share)):
+            choose.reject("no luck")
+        choose("option", range(size))
+
+    return FunctionSpace(decide), size
+
+
+@pytest.mark.parametrize(
+    "made, most_missed",
+    [(deepening(4), 12), (deepening(6), 12), (deepening(9), 12), (deepening(30), 12), (one_in(50), 12)],
+    ids=["mild", "skewed", "more skewed", "hopeless", "mostly rejected"],
+)
+def test_the_interval_of_an_estimate_holds_for_skewed_spaces(made, most_missed):
+    """Of 120 intervals of 95 %, 6 may miss on average; more than 12 in less than one case of a hundred."""
+    space, size = made
+    missed = 0
+    for seed in range(120):
+        low, high = count(space, limit=0, samples=1000, seed=seed).interval
+        missed += not (low <= size <= (math.inf if high is None else high))
+    assert missed <= most_missed
+
+
+def test_an_estimate_that_rests_on_few_descents_has_no_upper_end():
+    space, size = deepening(30)
+    estimate = count(space, samples=1000)
+    assert estimate.interval[1] is None
+    assert estimate.value < size
+    assert "at least" in str(estimate)
+
+
+def test_no_count_is_too_large_and_no_work_without_bound(monkeypatch):
+    monkeypatch.setattr("nas.space.WORK", 100_000)
+    made = 0
+
+    def decide(choose):
+        nonlocal made
+        for level in range(1000):
+            made += 1
+            choose(f"{level}", range(10))
+
+    estimate = count(FunctionSpace(decide))
+    assert estimate == Count(10**1000, (10**1000, 10**1000), False)
+    assert str(estimate) == "about 1.00E+1000 (95 % interval 1.00E+1000 – 1.00E+1000)"
+    assert made <= 100_000 + PILOT * 1000
+
+
+def chi_square(counts, expected):
+    return sum((n - expected) ** 2 / expected for n in counts)
+
+
+def test_uniform_samples_are_uniform_over_architectures_where_samples_are_not():
+    space, size = deepening(2, options=3)
+    assert size == 13
+    listed = list(enumerate_all(space))
+    drawn = sample_uniformly(space, random.Random(0), 2600)
+    # Exceeded once in 10,000 with 12 degrees of freedom.
+    assert chi_square([drawn.count(each) for each in listed], 200) < 39.1
+    rng = random.Random(0)
+    plain = [sample(space, rng) for _ in range(2600)]
+    assert chi_square([plain.count(each) for each in listed], 200) > 1000
+
+
+def test_uniform_samples_leave_out_what_is_rejected():
+    def unlike(choose):
+        if choose("a", range(3)) == choose("b", range(3)):
+            choose.reject("alike")
+
+    drawn = sample_uniformly(FunctionSpace(unlike), random.Random(1), 1800)
+    counts = [drawn.count(each) for each in enumerate_all(FunctionSpace(unlike))]
+    assert len(counts) == 6
+    assert sum(counts) == 1800
+    assert chi_square(counts, 300) < 25.8  # exceeded once in 10,000 with 5 degrees of freedom
+
+
+def test_uniform_samples_of_a_space_too_large_to_list_are_nearly_so():
+    """The depths of a space that is three times as large at each further level: 1, 3, 9 of 13."""
+    space, _ = deepening(2, options=3)
+    drawn = sample_uniformly(space, random.Random(0), 2600, limit=3, pool=20_000)
+    depths = [sum(name.endswith(".on") and index for name, index in each.picks.items()) for each in drawn]
+    counts = [depths.count(depth) for depth in range(3)]
+    # 18.4 is exceeded once in 10,000 with 2 degrees of freedom; half as much again because the pool is random too.
+    assert sum((n - e) ** 2 / e for n, e in zip(counts, (200, 600, 1800), strict=True)) < 18.4 * 1.5
+    huge = FunctionSpace(lambda choose: [choose(f"{i}", range(10)) for i in range(400)])
+    assert len(sample_uniformly(huge, random.Random(0), 3, pool=20)) == 3

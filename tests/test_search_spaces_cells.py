@@ -7,10 +7,14 @@ import random
 import networkx as nx
 import pytest
 import torch
+from helpers_evaluators import weights_of
 from helpers_spaces import average, check_export, check_second_order, largest, normalised, pixels, shaken
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
+from nas.evaluators.candidate import build
+from nas.evaluators.learners import Anil
+from nas.evaluators.tasks import Glyphs
 from nas.graph import canonical, live
 from nas.protocols import TaskShape
 from nas.search_spaces import Darts, NasNet, blocks, darts, nasnet
@@ -174,7 +178,7 @@ def slow_network(spec, space, network, x):
             states.append((slow_halved if halve else slow_point)(outputs[i + s], weights) if cell.reads(s) else None)
             assert states[-1] is None or states[-1].shape[1] == space.width * 2 ** kinds[: i + 1].count("r")
         outputs.append(slow_cell(cell, states, kind == "r", weights))
-    features = F.adaptive_avg_pool2d(outputs[-1].relu(), 3).flatten(1)
+    features = outputs[-1].relu().mean(dim=(2, 3))
     result = features @ next(weights).T + next(weights)
     assert next(weights, None) is None
     return result
@@ -235,6 +239,17 @@ def test_source_of_their_networks_computes_the_same(space_type, tmp_path):
 
 def test_second_order_meta_gradients_are_those_of_a_plain_loop(space_type):
     check_second_order(space_type(width=4))
+
+
+def test_inner_steps_at_the_quick_starts_rate_do_not_overshoot(space_type):
+    """Of untrained networks: after adaptation the queries' loss is about that of guessing, or better."""
+    space, family, learner = space_type(), Glyphs(queries=5), Anil(inner_lr=0.1, steps=5)
+    batch = family.tasks("train", range(4), torch.device("cpu"))
+    for seed in range(2):
+        architecture = sample(space, random.Random(seed))
+        network = build(space, architecture, family.shape, norm="group", head_norm=True, learner=learner, seed=seed)
+        loss, _ = learner.meta_gradient(network, weights_of(network), batch, "classification")
+        assert loss < math.log(5) + 0.1
 
 
 # --- equality --------------------------------------------------------------------------------------------------------

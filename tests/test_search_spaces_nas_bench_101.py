@@ -201,6 +201,31 @@ def test_channels_are_divided_as_the_authors_do(pairs, inputs, outputs, expected
     assert vertex_channels(Cell(("conv3x3",) * (len(expected) - 2), pairs), inputs, outputs) == expected
 
 
+def test_isomorphic_cells_have_the_same_channels():
+    """Also where division leaves a channel over: 3 ends of 16 and 32 channels have 6, 5, 5 and 11, 11, 10."""
+    rng, divided = random.Random(2), 0
+    for cell in random.Random(3).sample(list(unique_cells(5)), 400):
+        graph, inner = SPACE.graph(cell), list(range(1, len(cell.operations) + 1))
+        rng.shuffle(inner)
+        rank = {vertex: i for i, vertex in enumerate([0, *inner, len(inner) + 1])}
+        order = list(nx.lexicographical_topological_sort(graph, key=rank.get))
+        place = {vertex: i for i, vertex in enumerate(order)}
+        other = Cell(
+            tuple(cell.operations[vertex - 1] for vertex in order[1:-1]),
+            tuple(sorted((place[a], place[b]) for a, b in cell.edges)),
+        )
+        for outputs in (16, 32):
+            widths = [vertex_channels(c, 16, outputs) for c in (cell, other)]
+            marked = [SPACE.graph(c) for c in (cell, other)]
+            for diagram, channels in zip(marked, widths, strict=True):
+                for vertex in inner:
+                    diagram.nodes[vertex]["op"] += f" {channels[vertex]}"
+            assert canonical(marked[0]) == canonical(marked[1])
+            assert all(widths[0][a] >= widths[0][b] for a, b in cell.edges if a > 0 and b in inner)
+        divided += len(set(widths[0][1:-1])) > 1 and other != cell
+    assert divided > 10
+
+
 RECORD = [
     [0, 1, 0, 0, 1, 1, 0],
     [0, 0, 1, 0, 0, 0, 0],

@@ -246,14 +246,17 @@ def slow_conv(layers, x, stride=1):
 
 
 def slow_cell(spec, cell, x):
-    """By recursion over the edges that `none` leaves; a sum of nothing is zero."""
+    """By recursion over the edges that `none` leaves. What is not fed is left out of a sum; a sum of nothing is 0."""
     named = {edge: name for edge, name in zip(EDGES, spec, strict=True) if name != "none"}
+
+    def fed(node):
+        return node == 0 or any(target == node and fed(source) for source, target in named)
 
     def node(target):
         if target == 0:
             return x
         total = torch.zeros_like(x)
-        for edge in (edge for edge in named if edge[1] == target):
+        for edge in (edge for edge in named if edge[1] == target and fed(edge[0])):
             y = node(edge[0])
             if named[edge].startswith("nor_conv"):
                 y = slow_conv(cell.operations[f"edge{edge[0]}_{edge[1]}"], y)

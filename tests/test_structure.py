@@ -16,7 +16,7 @@ MAY_EXECUTE = {
     ("nas/executors/worker.py", "pickle.loads"),  # what comes from the master, through a pipe of their own
     ("nas/executors/process.py", "pickle.loads"),  # the worker's answer, through the same pipe
     ("nas/testing.py", "pickle.loads"),  # what it has just pickled itself
-    ("nas/check.py", "exec_module"),  # `nas check FILE.py:NAME`: the person's own file, named on the command line
+    ("nas/own.py", "exec_module"),  # FILE.py:NAME: the person's own file, named on the command line or in the config
     ("nas/registry.py", "importlib.import_module"),  # names of its own table
 }
 MAY_PRINT = (

@@ -1,0 +1,87 @@
+"""Limits on what a candidate's network costs: a search within them never proposes what lies outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from .architecture import Architecture
+from .errors import ConfigError
+from .executors.attempt import attempt
+from .protocols import Cost, Costed, SearchSpace, TaskShape
+from .space import Choose
+from .store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+RECORDS = "cost/"
+WORDS: Mapping[Cost, str] = {"parameters": "{:,.0f} parameters", "flops": "{:,.0f} FLOPs", "latency_ms": "{:.3g} ms"}
+
+
+class Constrained:
+    """A search space less the architectures whose costs lie outside limits: those are rejected as `choose.reject` does.
+
+    So all that draws from a space (samples, mutations, a policy) draws again, and no controller hears of them. An
+    architecture whose cost cannot be told is let through: as a candidate it fails with its reason.
+
+    limits     (least, most) by cost; the cheapest to tell are looked at first
+    evaluator  tells the costs
+    costs      those told before, by architecture and cost. Where the mapping is kept (`StoredCosts`), a decision that
+               hangs on a stopwatch is made once, and a resumed search repeats it
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        limits: Mapping[Cost, tuple[float, float]],
+        evaluator: Costed,
+        costs: MutableMapping[str, float] | None = None,
+    ) -> None:
+        for cost, (least, most) in limits.items():
+            if not 0 <= least <= most:
+                raise ConfigError(f"the limits of {cost} are {least} to {most}; they must rise, from 0 on")
+        self._space, self._evaluator = space, evaluator
+        self._limits = {cost: limits[cost] for cost in get_args(Cost) if cost in limits}
+        self._costs: MutableMapping[str, float] = {} if costs is None else costs
+
+    @property
+    def name(self) -> str:
+        return self._space.name
+
+    def decide(self, choose: Choose) -> Any:
+        spec = self._space.decide(choose)
+        architecture = Architecture(self._space.name, choose.picks)
+        for cost, (least, most) in self._limits.items():
+            value = self._cost(architecture, cost)
+            if value is None:
+                break
+            if not least <= value <= most:
+                choose.reject(
+                    f"{WORDS[cost].format(value)}, where search.constraints allow {cost} from {least:,g} to {most:,g}"
+                )
+        return spec
+
+    def build(self, spec: Any, task: TaskShape) -> torch.nn.Module:
+        return self._space.build(spec, task)
+
+    def _cost(self, architecture: Architecture, cost: Cost) -> float | None:
+        key = f"{architecture.key}/{cost}"
+        if key not in self._costs:
+            value, error = attempt(self._evaluator.cost, architecture, cost)
+            if error is not None:
+                return None
+            self._costs[key] = float(value)
+        return self._costs[key]
+
+
+class StoredCosts(dict[str, float]):
+    """Costs that are in a store before they are known to anybody."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__({key.removeprefix(RECORDS): value for key, value in store.items(RECORDS).items()})
+        self._store = store
+
+    def __setitem__(self, key: str, value: float) -> None:
+        self._store.put(RECORDS + key, value)
+        super().__setitem__(key, value)

@@ -1,0 +1,164 @@
+"""A person's own search space, from a file that they name: FILE.py:NAME."""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .errors import ConfigError, shown
+from .executors.attempt import attempt, reason
+
+SUFFIX = ".py"
+MODULES = "nas_own_"
+"""What the names of the modules begin with that a person's files become."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a component's name is of the form FILE.py:NAME."""
+    file, _, attribute = name.rpartition(":")
+    return file.endswith(SUFFIX) and bool(attribute)
+
+
+def absolute(name: str) -> str:
+    """The name with the file's absolute path, so that it means the same in every folder; other names as they are."""
+    file, _, attribute = name.rpartition(":")
+    return f"{Path(file).absolute()}:{attribute}" if is_own(name) else name
+
+
+def name_of(cls: type[Any]) -> str:
+    """The name FILE.py:NAME of a class. Raises ConfigError for one that no file holds, as in an interpreter."""
+    file, error = attempt(inspect.getsourcefile, cls)
+    name = f"{Path(file or '').absolute()}:{cls.__name__}"
+    if error is not None or not is_own(name) or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
+        raise ConfigError(f"{cls!r} is not at the top of a .py file; workers and a resume could not find it again")
+    return name
+
+
+def find(name: str) -> type[Any]:
+    """The class NAME of FILE.py, which is run once: it is the person's own. Its instances travel to worker processes.
+
+    The file's folder joins the end of the import path, so that it may import modules beside it. Raises ConfigError.
+    """
+    file, _, attribute = name.rpartition(":")
+    path = Path(file).absolute()
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    module = _module(path)
+    found: Any = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        raise ConfigError(f"{file} has no class {attribute!r}; {_classes(module)}")
+    if found.__module__ == module.__name__:
+        copyreg.pickle(found, _reduced)
+    return found
+
+
+def check_space(cls: type[Any], name: str) -> None:
+    """Raises ConfigError where a class, found by its name, is no search space."""
+    for method in ("decide", "build"):
+        if not callable(getattr(cls, method, None)):
+            file, _, attribute = name.rpartition(":")
+            raise ConfigError(f"{attribute} of {file} is no search space: it has no method {method!r}")
+
+
+def is_found(cls: type[Any]) -> bool:
+    """Whether a class is one that `find` gave: another process finds it by its name alone."""
+    return cls.__module__.startswith(MODULES)
+
+
+def texts(names: Iterable[str]) -> dict[str, str]:
+    """The files behind the names of the form FILE.py:NAME, by path: what a run depends on."""
+    paths = dict.fromkeys(Path(name.rpartition(":")[0]).absolute() for name in names if is_own(name))
+    return {str(path): _text(path) for path in paths}
+
+
+def digests(files: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of each text."""
+    return {path: _digest(text) for path, text in files.items()}
+
+
+def check_unchanged(files: Mapping[str, str]) -> None:
+    """Raises ConfigError, with the first line that differs, where a file is not what it was."""
+    for path, before in files.items():
+        now = _text(Path(path), " with which this run was started; put it back")
+        if now != before:
+            raise ConfigError(
+                f"{path} has changed since this run was started: {_difference(before, now)}; results of two spaces "
+                "cannot be mixed: restore the file, or start a new run"
+            )
+
+
+def check_digests(files: Mapping[str, str]) -> None:
+    """Raises ConfigError where a file is not the one of a digest that `digests` gave."""
+    for path, digest in files.items():
+        if _digest(_text(Path(path), " that holds the network's space; put it back")) != digest:
+            raise ConfigError(f"{path} has changed since the network was exported; restore it, or export again")
+
+
+def _module(path: Path) -> ModuleType:
+    """The file as a module, under a name that no other module has and that changes with its text."""
+    name = f"{MODULES}{_digest(f'{path}:{_text(path)}')[:16]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there, and pickle does
+    _, error = attempt(spec.loader.exec_module, module)
+    if error is not None:
+        del sys.modules[name]
+        raise ConfigError(f"{path} cannot be imported: {reason(error)}")
+    return module
+
+
+def _reduced(value: Any) -> Any:
+    """How pickle takes an instance: as any other, but for the class, which the file at the other end gives."""
+    made, arguments, *state = value.__reduce_ex__(2)
+    if made is not copyreg.__newobj__:  # type: ignore[attr-defined]  # it is not in typeshed
+        return made, arguments, *state
+    cls, *rest = arguments
+    path = Path(sys.modules[cls.__module__].__file__ or "")
+    return _empty, (f"{path}:{cls.__qualname__}", cls.__module__, tuple(rest)), *state
+
+
+def _empty(name: str, module: str, arguments: tuple[Any, ...]) -> Any:
+    cls = find(name)
+    if cls.__module__ != module:
+        raise ConfigError(f"{name.rpartition(':')[0]} has changed while the run goes on; restore it, and resume")
+    return cls.__new__(cls, *arguments)
+
+
+def _text(path: Path, what: str = "") -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {str(path)!r}{what}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _classes(module: ModuleType) -> str:
+    own = [
+        name for name, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    return f"it has {', '.join(own)}" if own else "it has none"
+
+
+def _difference(before: str, now: str) -> str:
+    pairs = zip_longest(before.splitlines(), now.splitlines(), fillvalue="")
+    for number, (old, new) in enumerate(pairs, start=1):
+        if old != new:
+            return f"line {number} was {shown(old.strip())} and is {shown(new.strip())}"
+    return "the ends of its lines differ"
