@@ -1,20 +1,40 @@
-"""Who proposes: a learned policy and evolution, and the random search they must beat."""
+"""Who proposes: a learned policy and evolution, those as they were published, and the controls they must beat."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .evolution import Evolution
+from .grid import Grid
+from .local_search import LocalSearch
 from .random_search import RandomSearch
+from .regularized_evolution import RegularizedEvolution
 
-__all__ = ["Evolution", "RandomSearch", "Reinforce"]
+__all__ = [
+    "Evolution",
+    "Grid",
+    "LocalSearch",
+    "OptunaSampler",
+    "RandomSearch",
+    "RegularizedEvolution",
+    "Reinforce",
+    "ReinforceNasBench201",
+    "ZophLe",
+]
 
 if TYPE_CHECKING:
+    from .optuna_sampler import OptunaSampler
+    from .policy_gradient import ReinforceNasBench201, ZophLe
     from .reinforce import Reinforce
 else:
+    _LATE = {
+        "OptunaSampler": "optuna_sampler",
+        "Reinforce": "reinforce",
+        "ReinforceNasBench201": "policy_gradient",
+        "ZophLe": "policy_gradient",
+    }
 
     def __getattr__(name: str) -> object:
-        # Reinforce needs torch, which takes seconds to import; the others must not pay for it.
-        if name == "Reinforce":
-            from .reinforce import Reinforce
-
-            return Reinforce
+        # These need torch or optuna, which take seconds to import; the others must not pay for it.
+        if name in _LATE:
+            return getattr(import_module(f".{_LATE[name]}", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

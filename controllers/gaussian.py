@@ -1,4 +1,4 @@
-"""An ensemble of Gaussian processes over architectures, each member weighed by how well it predicts what it has not seen.
+"""An ensemble of Gaussian processes over architectures, each weighed by how well it predicts what it has not seen.
 
 Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapter 2; leave-one-out, section 5.4.2.
 """
