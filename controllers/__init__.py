@@ -1,6 +1,5 @@
 """Who proposes: a learned policy and evolution, those as they were published, and the controls they must beat."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .evolution import Evolution
@@ -26,15 +25,19 @@ if TYPE_CHECKING:
     from .policy_gradient import ReinforceNasBench201, ZophLe
     from .reinforce import Reinforce
 else:
-    _LATE = {
-        "OptunaSampler": "optuna_sampler",
-        "Reinforce": "reinforce",
-        "ReinforceNasBench201": "policy_gradient",
-        "ZophLe": "policy_gradient",
-    }
 
     def __getattr__(name: str) -> object:
         # These need torch or optuna, which take seconds to import; the others must not pay for it.
-        if name in _LATE:
-            return getattr(import_module(f".{_LATE[name]}", __name__), name)
+        if name == "OptunaSampler":
+            from .optuna_sampler import OptunaSampler
+
+            return OptunaSampler
+        if name == "Reinforce":
+            from .reinforce import Reinforce
+
+            return Reinforce
+        if name in ("ReinforceNasBench201", "ZophLe"):
+            from . import policy_gradient
+
+            return getattr(policy_gradient, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
