@@ -41,9 +41,10 @@ def check_controller(
     _check_tells(make, searched, candidates, rng)
     _check_resumes(make, searched, candidates, rng)
     _check_failures(make, searched, candidates, rng)
-    for points in (searched, OnePoint(), Ten(), Vast()):
-        for score in (0.5, -1e30, None):
-            _check_search(make(points, seed), points, candidates, score, repeats, rng)
+    for scores in ((0.5, 0.5), (-1e30, -1e30), (0.0, 1.0), (-1e300, 1e300)):
+        for points in (searched, OnePoint(), Ten()):
+            _check_search(make(points, seed), points, candidates, scores, repeats, rng)
+    _check_search(make(Vast(), seed), Vast(), candidates, (0.0, 1.0), repeats, rng)
     if not repeats:
         for points in (OnePoint(), Ten(), ToySpace()):
             _check_ends(make, points, seed, rng)
@@ -130,14 +131,13 @@ def _check_search(
     controller: Controller,
     space: SearchSpace,
     candidates: int,
-    score: float | None,
+    scores: tuple[float, float],
     repeats: bool,
     rng: random.Random,
 ) -> None:
-    """One proposal after another, from a warm start on; all have the same score, or random ones."""
+    """One proposal after another, from a warm start on; their scores are uniform between the two."""
     known = [sample(space, rng) for _ in range(3)]
-    value = rng.random if score is None else lambda: score
-    controller.tell([_done(number, architecture, value()) for number, architecture in enumerate(known)])
+    controller.tell([_done(number, architecture, rng.uniform(*scores)) for number, architecture in enumerate(known)])
     for number in range(3, candidates):
         for architecture in controller.ask(1):
             replay(space, architecture)
@@ -146,7 +146,7 @@ def _check_search(
                 f"{dict(architecture.picks)} of {space.name!r} was proposed or told of before",
             )
             known.append(architecture)
-            controller.tell([_done(number, architecture, value())])
+            controller.tell([_done(number, architecture, rng.uniform(*scores))])
 
 
 def _check_ends(make: MakeController, space: SearchSpace, seed: int, rng: random.Random) -> None:

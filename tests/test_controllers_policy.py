@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 
-from nas.controllers.policy import INIT_RANGE, Policy, Step, one_thread
-from nas.controllers.reinforce import policy_loss
+from nas.controllers.policy import INIT_RANGE, LstmPolicy, Step, TablePolicy, one_thread
+from nas.controllers.policy_gradient import policy_loss
 from nas.errors import SpaceError
 from nas.space import enumerate_all, num_options
 
@@ -35,7 +35,7 @@ REWARDS = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.2, 0.8, 0.6])
 @pytest.fixture
 def policy():
     """A policy far from uniform."""
-    made = Policy(seed=1, hidden=6, layers=2)
+    made = LstmPolicy(seed=1, hidden=6, layers=2)
     made.log_probs(WALKS)
     with torch.no_grad():
         for tensor in made.parameters.values():
@@ -123,7 +123,7 @@ def test_walks_do_not_touch_each_other(policy):
 
 
 def test_the_order_in_which_choices_are_met_does_not_matter():
-    forwards, backwards = Policy(seed=3, hidden=6, layers=1), Policy(seed=3, hidden=6, layers=1)
+    forwards, backwards = LstmPolicy(seed=3, hidden=6, layers=1), LstmPolicy(seed=3, hidden=6, layers=1)
     for steps in WALKS:
         forwards.log_probs([steps])
     for _ in range(20):
@@ -135,7 +135,7 @@ def test_the_order_in_which_choices_are_met_does_not_matter():
 
 
 def test_parameters_start_uniform_and_differ_by_seed_and_name():
-    policy, other = Policy(seed=0, hidden=40, layers=2), Policy(seed=1, hidden=40, layers=2)
+    policy, other = LstmPolicy(seed=0, hidden=40, layers=2), LstmPolicy(seed=1, hidden=40, layers=2)
     for made in (policy, other):
         made.log_probs(WALKS)
     values = torch.cat([tensor.flatten() for tensor in policy.parameters.values()])
@@ -154,7 +154,7 @@ def test_what_the_space_rejects_is_drawn_again():
             if choose("a", range(3)) != 1:
                 choose.reject("only 1 will do")
 
-    policy = Policy(seed=0, hidden=6, layers=1)
+    policy = LstmPolicy(seed=0, hidden=6, layers=1)
     assert {policy.sample(Picky(), random.Random(k)).picks["a"] for k in range(20)} == {1}
 
 
@@ -166,7 +166,7 @@ def test_a_policy_that_only_makes_rejected_walks_gives_way_to_uniform_sampling()
             if choose("a", range(4)) == 0:
                 choose.reject("not 0")
 
-    policy = Policy(seed=0, hidden=6, layers=1)
+    policy = LstmPolicy(seed=0, hidden=6, layers=1)
     policy.log_probs([[Step("a", 4, 0)]])
     with torch.no_grad():
         policy.parameters["bias 4 a"][0] = 50.0
@@ -192,4 +192,4 @@ def test_a_space_that_rejects_everything_ends_with_its_reason():
             choose.reject("nothing will do")
 
     with pytest.raises(SpaceError, match="nothing will do"):
-        Policy(seed=0, hidden=6, layers=1).sample(Impossible(), random.Random(0))
+        LstmPolicy(seed=0, hidden=6, layers=1).sample(Impossible(), random.Random(0))

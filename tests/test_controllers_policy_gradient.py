@@ -4,7 +4,7 @@ import random
 import pytest
 
 from nas.architecture import Architecture, Score, Trial
-from nas.controllers import Reinforce
+from nas.controllers import ReinforceNasBench201, ZophLe
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace
@@ -37,14 +37,14 @@ def told(count=20, scale=1.0):
 @pytest.mark.parametrize(("worse", "better"), [(0.2, 0.3), (-3.0, -1.0), (100.0, 101.0)])
 @pytest.mark.parametrize("side", [0, 1])
 def test_the_first_batch_teaches_what_is_better(side, worse, better):
-    controller = Reinforce(Coin(), lr=0.3, batch=4, entropy=0.0)
+    controller = ZophLe(Coin(), lr=0.3, batch=4, entropy=0.0)
     assert 0.3 < tails(controller) < 0.7
     controller.tell([tossed(side, better), tossed(1 - side, worse), tossed(side, better), tossed(1 - side, worse)])
     assert abs(tails(controller) - side) < 0.15
 
 
 def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
-    controller = Reinforce(Coin(), lr=0.3, batch=2, entropy=0.0)
+    controller = ZophLe(Coin(), lr=0.3, batch=2, entropy=0.0)
     controller.tell([tossed(0, 0.9), tossed(0, 0.9)])
     assert 0.3 < tails(controller) < 0.7
     controller.tell([tossed(1, 0.5), tossed(1, 0.5)])
@@ -52,7 +52,7 @@ def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
 
 
 def test_nothing_moves_before_a_batch_is_full():
-    controller, idle = Reinforce(ToySpace(), batch=20, lr=0.3), Reinforce(ToySpace(), batch=20, lr=0.3)
+    controller, idle = ZophLe(ToySpace(), batch=20, lr=0.3), ZophLe(ToySpace(), batch=20, lr=0.3)
     trials = told(20)
     controller.tell(trials[:19])
     assert controller.ask(20) == idle.ask(20)
@@ -61,7 +61,7 @@ def test_nothing_moves_before_a_batch_is_full():
 
 
 def test_scores_that_are_no_numbers_change_nothing():
-    clean, dirty = (Reinforce(ToySpace(), batch=4, lr=0.3) for _ in range(2))
+    clean, dirty = (ZophLe(ToySpace(), batch=4, lr=0.3) for _ in range(2))
     for trial in told():
         clean.tell([trial])
         dirty.tell([done(trial.architecture, math.nan), trial, done(trial.architecture, math.inf)])
@@ -69,7 +69,7 @@ def test_scores_that_are_no_numbers_change_nothing():
 
 
 def test_the_unit_of_the_scores_does_not_matter():
-    one, other = Reinforce(ToySpace(), lr=0.3), Reinforce(ToySpace(), lr=0.3)
+    one, other = ZophLe(ToySpace(), lr=0.3), ZophLe(ToySpace(), lr=0.3)
     one.tell(told())
     other.tell(told(scale=1024.0))
     assert one.ask(20) == other.ask(20)
@@ -77,7 +77,7 @@ def test_the_unit_of_the_scores_does_not_matter():
 
 def test_the_entropy_bonus_keeps_the_coin_fair():
     def after(entropy):
-        controller = Reinforce(Coin(), lr=0.1, batch=2, entropy=entropy)
+        controller = ZophLe(Coin(), lr=0.1, batch=2, entropy=entropy)
         for _ in range(30):
             controller.tell([tossed(1, 0.6), tossed(0, 0.4)])
         return tails(controller)
@@ -87,7 +87,7 @@ def test_the_entropy_bonus_keeps_the_coin_fair():
 
 
 def test_huge_scores_do_not_break_the_policy():
-    controller = Reinforce(ToySpace(), batch=2)
+    controller = ZophLe(ToySpace(), batch=2)
     controller.tell(told(scale=1e300))
     controller.tell(told(scale=1e-300))
     assert len(controller.ask(5)) == 5
@@ -99,7 +99,7 @@ def test_huge_scores_do_not_break_the_policy():
         ("lr", 0.0),
         ("lr", math.nan),
         ("lr", math.inf),
-        ("batch", 1),
+        ("batch", 0),
         ("entropy", -0.1),
         ("entropy", math.nan),
         ("baseline_decay", 1.0),
@@ -110,4 +110,4 @@ def test_huge_scores_do_not_break_the_policy():
 )
 def test_an_option_out_of_range_is_named(option, value):
     with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
-        Reinforce(ToySpace(), **{option: value})
+        ZophLe(ToySpace(), **{option: value})
