@@ -2,9 +2,12 @@ import math
 import random
 
 import pytest
+import torch
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import ReinforceNasBench201, ZophLe
+from nas.controllers.baseline import Baseline
+from nas.controllers.policy import Step, _generator
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace
@@ -111,3 +114,31 @@ def test_huge_scores_do_not_break_the_policy():
 def test_an_option_out_of_range_is_named(option, value):
     with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
         ZophLe(ToySpace(), **{option: value})
+
+
+def test_the_reward_is_the_score_to_a_power_with_its_sign():
+    cubed, plain = ZophLe(Coin(), lr=0.3, batch=2), ZophLe(Coin(), lr=0.3, batch=2, power=1.0)
+    cubed.tell([tossed(0, -0.5), tossed(1, 0.3)])
+    plain.tell([tossed(0, -0.125), tossed(1, 0.027)])
+    assert cubed.ask(50) == plain.ask(50)
+
+
+def test_the_reinforce_of_nas_bench_201_takes_the_steps_of_the_definition():
+    """By hand: a softmax a choice, advantages over a moving average, one Adam step a candidate."""
+    rng = random.Random(0)
+    scores = [(rng.randrange(2), rng.random()) for _ in range(30)]
+    controller = ReinforceNasBench201(Coin(), seed=3)
+    logits = torch.randn(2, generator=_generator(3, "2 side")).mul(1e-3).requires_grad_()
+    adam = torch.optim.Adam([logits], lr=0.01)
+    baseline = Baseline(0.9)
+    for side, value in scores:
+        controller.tell([tossed(side, value)])
+        (advantage,) = baseline.advantages([value])
+        baseline = baseline.updated([value])
+        adam.zero_grad()
+        (-advantage * logits.log_softmax(0)[side]).backward()
+        adam.step()
+    chance = logits.softmax(0)[1].item()
+    assert abs(chance - 0.5) > 0.01
+    found = controller._policy.log_probs([[Step("side", 2, 1)]])[0].exp().item()
+    assert found == pytest.approx(chance, rel=1e-5)
