@@ -5,7 +5,6 @@ import pytest
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import RandomSearch, RegularizedEvolution
-from nas.controllers.operators import tournament
 from nas.errors import ConfigError
 from nas.space import neighbours, sample
 from nas.testing import ToySpace
@@ -82,16 +81,6 @@ def test_the_better_is_the_parent_as_often_as_the_paper_says():
     # The best of two draws with replacement from three: 5/9, 3/9, 1/9; five standard deviations are 75 of 900.
     for name, expected in zip("abc", (500, 300, 100), strict=True):
         assert abs(found.count(name) - expected) < 75
-
-
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_a_tournament_picks_by_rank(size):
-    population = [done(i, flat(i % 4, 0, 0, 0, 0, 0), value) for i, value in enumerate((0.1, 0.7, 0.4, 0.2))]
-    rng = random.Random(1)
-    wins = [tournament(population, size, rng).value for _ in range(4000)]
-    for worse, value in enumerate((0.1, 0.2, 0.4, 0.7)):
-        expected = ((worse + 1) / 4) ** size - (worse / 4) ** size
-        assert abs(wins.count(value) / 4000 - expected) < 5 * math.sqrt(0.25 / 4000)
 
 
 def test_without_an_allowed_neighbour_it_samples():
