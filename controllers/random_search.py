@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
 from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace
-from nas.space import sample
+from nas.space import replay, sample
+
+from .unseen import Unseen
 
 
 class RandomSearch:
-    """Proposes independent random architectures, each choice uniform over its options. Learns nothing."""
+    """Proposes random architectures without replacement, each choice uniform over its options. Learns nothing.
+
+    Nothing is proposed twice while something is left; then `ask` gives less than it is asked for.
+    """
 
     name = "random"
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
-        self._space = space
-        self._seed = seed
-        self._asked = 0
+        self._space, self._seed, self._asked = space, seed, 0
+        self._unseen = Unseen(space)
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
-        numbers = range(self._asked, self._asked + n)
-        self._asked += n
-        return [sample(self._space, random.Random(f"{self._seed}/{k}")) for k in numbers]
+        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
+        found: list[Architecture] = []
+        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
+            self._asked += 1
+            self._unseen.see(architecture)
+            found.append(architecture)
+        return found
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Ignores the trials: random search has nothing to learn from them."""
+        """What has a score need not be proposed, asked for or not. Raises SpaceError for trials of another space."""
+        for trial in trials:
+            if math.isfinite(trial.value):
+                replay(self._space, trial.architecture)
+                self._unseen.see(trial.architecture)
+
+    def _propose(self, rng: random.Random) -> Architecture | None:
+        return self._unseen.draw(lambda: sample(self._space, rng), rng)

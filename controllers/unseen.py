@@ -23,6 +23,7 @@ class Unseen:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._seen: set[Architecture] = set()
+        self._left: list[Architecture] | None = None  # all that are left, once a walk has come to the end of the space
 
     def __contains__(self, architecture: Architecture) -> bool:
         return architecture not in self._seen
@@ -43,7 +44,10 @@ class Unseen:
                 continue
             if architecture in self:
                 return architecture
-        left = list(itertools.islice((a for a in enumerate_all(self._space) if a in self), LEFT))
+        all_left = enumerate_all(self._space) if self._left is None else self._left
+        left = list(itertools.islice((a for a in all_left if a in self), LEFT))
+        if len(left) < LEFT:
+            self._left = left
         return left[int(rng.random() * len(left))] if left else None
 
     def pool(self, draw: Callable[[], Architecture], size: int, rng: random.Random) -> list[Architecture]:

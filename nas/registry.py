@@ -36,10 +36,12 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "controller": {
         "reinforce": "nas.controllers.reinforce:Reinforce",
         "evolution": "nas.controllers.evolution:Evolution",
-        "random": "nas.controllers.random_search:RandomSearch",
         "regularized-evolution": "nas.controllers.regularized_evolution:RegularizedEvolution",
         "zoph-le": "nas.controllers.policy_gradient:ZophLe",
         "reinforce-nas-bench-201": "nas.controllers.policy_gradient:ReinforceNasBench201",
+        "local-search": "nas.controllers.local_search:LocalSearch",
+        "grid": "nas.controllers.grid:Grid",
+        "random": "nas.controllers.random_search:RandomSearch",
     },
     "evaluator": {"meta": "nas.evaluators.meta:MetaEvaluator", "tabular": "nas.evaluators.tabular:Tabular"},
     "tasks": {
@@ -66,7 +68,10 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-20way": "nas.evaluators.learners.presets:ReptileOmniglot20Way",
     },
 }
-PREFIXES: Mapping[Room, Mapping[str, str]] = {"space": {"nni": "nas.search_spaces.nni_space:hub"}}
+PREFIXES: Mapping[Room, Mapping[str, str]] = {
+    "space": {"nni": "nas.search_spaces.nni_space:hub"},
+    "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
+}
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
 AS_SPACE = "nas.search_spaces.nni_space:as_space"
 """What makes a search space of a class that a person's file defines, where it is not one yet."""

@@ -7,27 +7,27 @@ def test_laws():
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import pickle
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .architecture import Architecture, Score, Trial
+from .architecture import Architecture, Score
 from .errors import Rejected
-from .protocols import Controller, Evaluator, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
-from .space import Choose, crossover, mutate, num_options, replay, sample
-from .toy import ToySpace as ToySpace  # for those who import it from here
+from .protocols import Evaluator, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
+from .space import crossover, mutate, num_options, replay, sample
+from .testing_controllers import check_controller
+from .testing_toys import ToySpace, hold
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
+__all__ = ["ToySpace", "check_controller", "check_evaluator", "check_space", "check_task_family"]
+
 T = TypeVar("T")
-MakeController = Callable[[SearchSpace, int], Controller]
 
 
 # --- search spaces ---------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def check_space(
     be trained by.
     """
     rng = random.Random(seed)
-    _hold(isinstance(space.name, str) and space.name != "", "a space's name must be a text that is not empty")
+    hold(isinstance(space.name, str) and space.name != "", "a space's name must be a text that is not empty")
     drawn = [sample(space, rng) for _ in range(samples)]
     for architecture in drawn:
         _check_decides(space, architecture)
@@ -57,13 +57,13 @@ def check_space(
 def _check_decides(space: SearchSpace, architecture: Architecture) -> None:
     spec = replay(space, architecture)
     again = replay(space, architecture)
-    _hold(
+    hold(
         bool(spec == again),
         f"decide gave two specs for the same picks {dict(architecture.picks)}: {spec!r} and {again!r}; it may depend "
         "on nothing but its choices, and the spec must compare by value (tuples, lists, dataclasses)",
     )
     copy = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
-    _hold(copy == architecture and copy.key == architecture.key, f"{architecture} is not the same after JSON")
+    hold(copy == architecture and copy.key == architecture.key, f"{architecture} is not the same after JSON")
 
 
 def _check_mutates(space: SearchSpace, architecture: Architecture, rng: random.Random) -> None:
@@ -74,7 +74,7 @@ def _check_mutates(space: SearchSpace, architecture: Architecture, rng: random.R
     before, after = num_options(space, architecture), num_options(space, mutant)
     shared = [name for name, size in before.items() if after.get(name) == size]
     changed = [name for name in shared if architecture.picks[name] != mutant.picks[name]]
-    _hold(
+    hold(
         len(changed) == 1,
         f"a mutation changed the choices {changed} of {dict(architecture.picks)}, not exactly one; "
         "does the same choice come with the same options whenever the choices before it are the same?",
@@ -88,7 +88,7 @@ def _check_crosses(space: SearchSpace, first: Architecture, second: Architecture
         return
     replay(space, child)
     if first == second:
-        _hold(child == first, f"the child of two equal parents {dict(first.picks)} is another: {dict(child.picks)}")
+        hold(child == first, f"the child of two equal parents {dict(first.picks)} is another: {dict(child.picks)}")
 
 
 def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShape, seed: int) -> None:
@@ -99,147 +99,30 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
         torch.manual_seed(seed)
         network = space.build(replay(space, architecture), task)
         kind = type(network).__name__
-        _hold(isinstance(network, torch.nn.Module), f"build gave a {kind}; it must give a torch.nn.Module")
+        hold(isinstance(network, torch.nn.Module), f"build gave a {kind}; it must give a torch.nn.Module")
         torch.manual_seed(seed)
         again = space.build(replay(space, architecture), task)
         first, second = network.state_dict(), again.state_dict()
-        _hold(  # before the first run, which changes running statistics
+        hold(  # before the first run, which changes running statistics
             first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first),
             f"{what} starts from other weights when built again; draw them from torch's generator only",
         )
         inputs = torch.randn(4, *task.input_shape)
         outputs = network(inputs)
-    _hold(
+    hold(
         tuple(outputs.shape) == (4, task.num_outputs),
         f"{what} maps {tuple(inputs.shape)} to {tuple(outputs.shape)}; it must be {(4, task.num_outputs)}",
     )
-    _hold(bool(outputs.isfinite().all()), f"{what} gives numbers that are not finite")
+    hold(bool(outputs.isfinite().all()), f"{what} gives numbers that are not finite")
     trained = [p for p in network.parameters() if p.requires_grad]
-    _hold(len(trained) > 0, f"{what} has no parameter to train")
+    hold(len(trained) > 0, f"{what} has no parameter to train")
     loss = outputs.square().sum()
     for order in ("gradients", "second derivatives"):
         found = torch.autograd.grad(loss, trained, allow_unused=True, create_graph=True)
         gradients = [g for g in found if g is not None]
-        _hold(all(bool(g.isfinite().all()) for g in gradients), f"{what} has {order} that are not finite")
-        _hold(any(bool(g.any()) for g in gradients), f"no gradient reaches a parameter of {what}")
+        hold(all(bool(g.isfinite().all()) for g in gradients), f"{what} has {order} that are not finite")
+        hold(any(bool(g.any()) for g in gradients), f"no gradient reaches a parameter of {what}")
         loss = torch.stack([g.square().sum() for g in gradients]).sum()
-
-
-# --- controllers -----------------------------------------------------------------------------------------------------
-
-
-class _OnePoint:
-    """A space with one architecture."""
-
-    name = "one-point"
-
-    def decide(self, choose: Choose) -> str:
-        return choose("only", ("this",))
-
-    def build(self, spec: str, task: TaskShape) -> torch.nn.Module:
-        raise NotImplementedError
-
-
-def check_controller(
-    make: MakeController, *, space: SearchSpace | None = None, candidates: int = 60, seed: int = 0
-) -> None:
-    """Checks the laws of `nas.protocols.Controller` for `make(space, seed)` over a search of `candidates`.
-
-    Proposals belong to the space; `ask(a + b)` is `ask(a) + ask(b)`; `tell(a + b)` is `tell(a); tell(b)`; a controller
-    rebuilt by replaying the same asks and tells asks next what the unbroken one asks; failed trials change nothing;
-    trials come in any order, late, and may never have been asked for; equal scores and a space of one are no trouble.
-    """
-    searched: SearchSpace = ToySpace() if space is None else space
-    rng = random.Random(seed)
-    _check_asks(make, searched, candidates, seed)
-    _check_tells(make, searched, candidates, rng)
-    _check_resumes(make, searched, candidates, rng)
-    _check_failures(make, searched, candidates, rng)
-    for points, value in ((searched, 0.5), (_OnePoint(), 0.5), (_OnePoint(), -1e30)):
-        controller = make(points, seed)
-        for number in range(candidates):
-            for architecture in controller.ask(1):
-                replay(points, architecture)
-                controller.tell([_done(number, architecture, value)])
-
-
-def _check_asks(make: MakeController, space: SearchSpace, candidates: int, seed: int) -> None:
-    at_once = make(space, seed).ask(candidates)
-    for architecture in at_once:
-        replay(space, architecture)
-    controller = make(space, seed)
-    _hold(controller.ask(0) == [], "ask(0) must be an empty list")
-    half = candidates // 2
-    in_parts = controller.ask(half) + controller.ask(candidates - half)
-    _hold(
-        at_once == in_parts,
-        f"ask({candidates}) differs from ask({half}) + ask({candidates - half}) of a second controller with the same "
-        "seed; derive a generator from (seed, number asked) for each proposal",
-    )
-
-
-def _check_tells(make: MakeController, space: SearchSpace, candidates: int, rng: random.Random) -> None:
-    seed = rng.randrange(1000)
-    # Not asked of the controller: a warm start.
-    trials = [_done(i, sample(space, rng), rng.random()) for i in range(candidates)]
-    rng.shuffle(trials)
-    together, apart = make(space, seed), make(space, seed)
-    together.tell(trials)
-    cut = rng.randrange(1, candidates)
-    for part in (trials[:cut], [], trials[cut:]):
-        apart.tell(part)
-    _hold(together.ask(candidates) == apart.ask(candidates), "tell(a + b) differs from tell(a); tell(b)")
-
-
-def _check_resumes(make: MakeController, space: SearchSpace, candidates: int, rng: random.Random) -> None:
-    """A search whose candidates finish late and in any order is broken off at several places and rebuilt."""
-    seed = rng.randrange(1000)
-    unbroken = make(space, seed)
-    rounds: list[tuple[list[Architecture], int, list[Trial]]] = []
-    pending: list[Trial] = []
-    for first in itertools.count(0, 4):
-        n = rng.randint(1, 4)
-        asked = unbroken.ask(n)
-        pending += [_finished(first + i, architecture, rng) for i, architecture in enumerate(asked)]
-        rng.shuffle(pending)
-        told = [pending.pop() for _ in range(rng.randint(0, len(pending)))]
-        unbroken.tell(told)
-        rounds.append((asked, n, told))
-        if not asked or first >= 2 * candidates:
-            break
-    for place in {*rng.sample(range(len(rounds)), min(4, len(rounds))), len(rounds) - 1}:
-        rebuilt = make(space, seed)
-        for _, n, told in rounds[:place]:
-            rebuilt.ask(n)
-            rebuilt.tell(told)
-        expected, n, _ = rounds[place]
-        _hold(
-            rebuilt.ask(n) == expected,
-            f"rebuilt by replaying {place} asks and tells, the controller asks for something else than the unbroken "
-            "one; it must be a function of the space, the seed, and what it was asked and told",
-        )
-
-
-def _check_failures(make: MakeController, space: SearchSpace, candidates: int, rng: random.Random) -> None:
-    seed = rng.randrange(1000)
-    trials = [_finished(i, sample(space, rng), rng) for i in range(candidates)]
-    with_failed, without = make(space, seed), make(space, seed)
-    with_failed.tell(trials)
-    without.tell([trial for trial in trials if trial.state == "done"])
-    _hold(
-        with_failed.ask(candidates) == without.ask(candidates),
-        "being told failed trials changes what is asked next; they have no score to learn from",
-    )
-
-
-def _finished(number: int, architecture: Architecture, rng: random.Random) -> Trial:
-    if rng.random() < 0.25:
-        return Trial(number, architecture, budget=1, seed=0, state="failed", error="out of luck")
-    return _done(number, architecture, rng.random())
-
-
-def _done(number: int, architecture: Architecture, value: float) -> Trial:
-    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, stderr=0.0))
 
 
 # --- task families ---------------------------------------------------------------------------------------------------
@@ -265,7 +148,7 @@ def check_task_family(
             _check_batch(family.shape, batch, len(indices), f"{family.name}, {split}")
             _check_alone(family, split, indices, batch)
             for other, tensor in firsts:
-                _hold(
+                hold(
                     not torch.equal(tensor, batch.support_x[0]),
                     f"{family.name}: task {indices[0]} is the same in the splits {other} and {split}",
                 )
@@ -281,12 +164,12 @@ def _check_alone(family: TaskFamily, split: Split, indices: Sequence[int], batch
             if whole is None:
                 continue
             # Not bit for bit: a kernel may sum in another order in a larger batch.
-            _hold(
+            hold(
                 torch.allclose(whole[place], vars(alone)[field][0], rtol=1e-5, atol=1e-6),
                 f"{family.name}, {split}: {field} of task {index} differs when drawn again, in a batch of its own; "
                 "a task may depend on the split, its index and the family's seed only",
             )
-        _hold(
+        hold(
             place == 0 or not torch.equal(batch.support_x[place], batch.support_x[0]),
             f"{family.name}, {split}: tasks {indices[0]} and {index} are the same",
         )
@@ -298,39 +181,39 @@ def _check_batch(shape: TaskShape, batch: TaskBatch, num_tasks: int, what: str) 
     for part, x, y in (("support", batch.support_x, batch.support_y), ("query", batch.query_x, batch.query_y)):
         examples = x.shape[1] if x.ndim > 1 else 0
         expected = (num_tasks, examples, *shape.input_shape)
-        _hold(tuple(x.shape) == expected, f"{what}: {part}_x is {tuple(x.shape)}; it must be {expected}")
-        _hold(x.dtype == torch.float32, f"{what}: {part}_x is {x.dtype}; it must be float32")
-        _hold(bool(x.isfinite().all()), f"{what}: {part}_x has numbers that are not finite")
+        hold(tuple(x.shape) == expected, f"{what}: {part}_x is {tuple(x.shape)}; it must be {expected}")
+        hold(x.dtype == torch.float32, f"{what}: {part}_x is {x.dtype}; it must be float32")
+        hold(bool(x.isfinite().all()), f"{what}: {part}_x has numbers that are not finite")
         if shape.kind == "classification":
             _check_labels(y, (num_tasks, examples), shape.num_outputs, f"{what}: {part}_y")
         else:
             targets = (num_tasks, examples, shape.num_outputs)
-            _hold(tuple(y.shape) == targets, f"{what}: {part}_y is {tuple(y.shape)}; it must be {targets}")
-            _hold(y.dtype == torch.float32, f"{what}: {part}_y is {y.dtype}; it must be float32")
-            _hold(bool(y.isfinite().all()), f"{what}: {part}_y has numbers that are not finite")
+            hold(tuple(y.shape) == targets, f"{what}: {part}_y is {tuple(y.shape)}; it must be {targets}")
+            hold(y.dtype == torch.float32, f"{what}: {part}_y is {y.dtype}; it must be float32")
+            hold(bool(y.isfinite().all()), f"{what}: {part}_y has numbers that are not finite")
     if shape.kind == "classification":
         sorted_y = batch.support_y.sort(1).values
-        _hold(torch.equal(batch.support_y, sorted_y), f"{what}: support_y must be sorted by class")
+        hold(torch.equal(batch.support_y, sorted_y), f"{what}: support_y must be sorted by class")
     if batch.classes is not None:
         expected = (num_tasks, shape.num_outputs)
         found = tuple(batch.classes.shape)
-        _hold(found == expected, f"{what}: classes is {found}; it must be {expected}")
-        _hold(batch.classes.dtype == torch.int64, f"{what}: classes is {batch.classes.dtype}; it must be int64")
+        hold(found == expected, f"{what}: classes is {found}; it must be {expected}")
+        hold(batch.classes.dtype == torch.int64, f"{what}: classes is {batch.classes.dtype}; it must be int64")
         apart = all(len(set(row)) == len(row) for row in batch.classes.tolist())
-        _hold(apart, f"{what}: classes has a class twice in one task")
+        hold(apart, f"{what}: classes has a class twice in one task")
     for support, query in zip(batch.support_x.flatten(2), batch.query_x.flatten(2), strict=True):
         same = (support[:, None] == query[None]).all(2)
-        _hold(not bool(same.any()), f"{what}: an example is in the support set and among the queries")
+        hold(not bool(same.any()), f"{what}: an example is in the support set and among the queries")
 
 
 def _check_labels(y: Tensor, expected: tuple[int, int], ways: int, what: str) -> None:
     import torch
 
-    _hold(tuple(y.shape) == expected, f"{what} is {tuple(y.shape)}; it must be {expected}")
-    _hold(y.dtype == torch.int64, f"{what} is {y.dtype}; it must be int64")
-    _hold(bool(((y >= 0) & (y < ways)).all()), f"{what} holds a class outside [0, {ways})")
+    hold(tuple(y.shape) == expected, f"{what} is {tuple(y.shape)}; it must be {expected}")
+    hold(y.dtype == torch.int64, f"{what} is {y.dtype}; it must be int64")
+    hold(bool(((y >= 0) & (y < ways)).all()), f"{what} holds a class outside [0, {ways})")
     counts = torch.stack([torch.bincount(row, minlength=ways) for row in y])
-    _hold(
+    hold(
         expected[1] % ways == 0 and bool((counts == expected[1] // ways).all()),
         f"{what} has {counts.tolist()} examples of the classes; each task must have as many of each",
     )
@@ -358,33 +241,33 @@ def check_evaluator(
     again = _pickled(evaluator).evaluate(architecture, budget, seed)
     for field in ("value", "stderr", "curve", "per_task", "protocol"):
         first, second = getattr(score, field), getattr(again, field)
-        _hold(
+        hold(
             first == second,
             f"{field} is {first}, and {second} when a pickled copy of the evaluator repeats it with the same seed",
         )
     _check_score(score)
     if inner_steps is not None:
-        _hold(
+        hold(
             len(score.curve) == inner_steps + 1,
             f"the curve has {len(score.curve)} entries; {inner_steps} inner steps need {inner_steps + 1}, from step 0",
         )
     if num_tasks is not None:
-        _hold(len(score.per_task) == num_tasks, f"per_task has {len(score.per_task)} entries; the bank {num_tasks}")
+        hold(len(score.per_task) == num_tasks, f"per_task has {len(score.per_task)} entries; the bank {num_tasks}")
 
 
 def _check_score(score: Score) -> None:
     numbers = (score.value, score.stderr, *score.curve, *score.per_task, *score.metrics.values())
-    _hold(all(map(math.isfinite, numbers)), f"a number of the score is not finite: {score}")
-    _hold(score.stderr >= 0, f"the standard error is {score.stderr}; it must not be negative")
-    _hold(len(score.per_task) > 0, "per_task is empty; without it candidates cannot be paired")
+    hold(all(map(math.isfinite, numbers)), f"a number of the score is not finite: {score}")
+    hold(score.stderr >= 0, f"the standard error is {score.stderr}; it must not be negative")
+    hold(len(score.per_task) > 0, "per_task is empty; without it candidates cannot be paired")
     mean = fmean(score.per_task)
-    _hold(_close(mean, score.value), f"value is {score.value}, but the mean of per_task is {mean}")
-    _hold(
+    hold(_close(mean, score.value), f"value is {score.value}, but the mean of per_task is {mean}")
+    hold(
         len(score.curve) > 0 and _close(score.curve[-1], score.value),
         f"value is {score.value}, but the curve is {score.curve}; it must end there",
     )
     copy = Score.from_json(json.loads(json.dumps(score.to_json())))
-    _hold(copy == score, f"the score is not the same after JSON (are there tuples in it?): {score} and {copy}")
+    hold(copy == score, f"the score is not the same after JSON (are there tuples in it?): {score} and {copy}")
 
 
 def _close(a: float, b: float) -> bool:
@@ -394,8 +277,3 @@ def _close(a: float, b: float) -> bool:
 def _pickled(value: T) -> T:
     copy: Any = pickle.loads(pickle.dumps(value))
     return copy  # type: ignore[no-any-return]
-
-
-def _hold(law: bool, otherwise: str) -> None:
-    if not law:
-        raise AssertionError(otherwise)

@@ -4,20 +4,38 @@ import random
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
+import nas.controllers
+from nas import registry
 from nas.architecture import Architecture, Score, Trial
-from nas.controllers import Evolution, RandomSearch, Reinforce
-from nas.errors import SpaceError
+from nas.errors import ConfigError, SpaceError
+from nas.executors import InlineExecutor
+from nas.repeats import evaluated
+from nas.search import search
 from nas.space import sample
+from nas.store import Store
 from nas.testing import ToySpace, check_controller
+from nas.testing_toys import Ten
 
-CONTROLLERS = {
-    "random": lambda space, seed: RandomSearch(space, seed=seed),
-    "evolution": lambda space, seed: Evolution(space, seed=seed, population=6, tournament=2),
-    "reinforce": lambda space, seed: Reinforce(space, seed=seed, lr=0.05, batch=3, hidden=8, layers=1),
+# Small populations, batches and networks, so that in few candidates they learn and age.
+OPTIONS = {
+    "evolution": {"population": 8, "tournament": 2, "first": 5, "pool": 20},
+    "reinforce": {"batch": 3, "first": 5, "pool": 20},
+    "regularized-evolution": {"population": 6, "tournament": 2},
+    "zoph-le": {"lr": 0.05, "batch": 3, "hidden": 8, "layers": 1},
 }
+CONTROLLERS = [*registry.names("controller"), "optuna:tpe"]
+REPEATING = {"regularized-evolution", "zoph-le", "reinforce-nas-bench-201"}
+"""Those that may propose again what they have proposed, as published."""
+LEARNING = ["evolution", "local-search", "optuna:tpe", "regularized-evolution", "reinforce", "zoph-le"]
+"""Those of which something is to be seen after a few dozen candidates."""
+
+
+def make(name, space, seed=0):
+    return registry.create("controller", name, OPTIONS.get(name, {}), space=space, seed=seed)
 
 
 class Flat:
@@ -42,95 +60,150 @@ class RejectsAll:
         choose.reject("never")
 
 
+class Sum:
+    """Scores by the sum of the indices."""
+
+    def evaluate(self, architecture, budget, seed):
+        return Score(float(sum(architecture.picks.values())), 0.0)
+
+
+def done(number, architecture, value):
+    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
+
+
 def trials(count, seed=0):
     rng = random.Random(seed)
-    return [
-        Trial(i, sample(ToySpace(), rng), budget=1, seed=0, state="done", score=Score(rng.random(), 0.0))
-        for i in range(count)
-    ]
+    return [done(number, sample(ToySpace(), rng), rng.random()) for number in range(count)]
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_it_keeps_the_laws(name):
-    check_controller(CONTROLLERS[name], candidates=30)
+    check_controller(lambda space, seed: make(name, space, seed), candidates=20, repeats=name in REPEATING)
 
 
-@pytest.mark.parametrize("name", CONTROLLERS)
+@pytest.mark.parametrize("name", sorted(REPEATING))
+def test_what_may_repeat_is_told_from_what_may_not(name):
+    with pytest.raises(AssertionError, match="was proposed or told of before"):
+        check_controller(lambda space, seed: make(name, space, seed), candidates=10, repeats=False)
+
+
+@pytest.mark.parametrize("name", ["random", "grid", *sorted(REPEATING)])
 def test_its_state_is_how_many_were_asked_and_what_was_told_in_order(name):
-    # More than the law of replay: it does not matter when they were asked, so a store without that rebuilds it.
-    told = trials(20)
-    apart, at_once = CONTROLLERS[name](ToySpace(), 3), CONTROLLERS[name](ToySpace(), 3)
-    for trial in told:
-        apart.ask(1)
-        apart.tell([trial])
+    # More than the law of replay: it does not matter when they were asked. Who repeats nothing cannot promise that,
+    # unless scores do not matter to it.
+    apart, at_once = make(name, Flat(), 3), make(name, Flat(), 3)
+    asked = []
+    for number in range(20):
+        asked += apart.ask(1)
+        apart.tell([done(number, asked[-1], float(number))])
     at_once.ask(20)
-    at_once.tell(told)
+    at_once.tell([done(number, architecture, float(number)) for number, architecture in enumerate(asked)])
     assert apart.ask(10) == at_once.ask(10)
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_the_seed_matters(name):
-    assert CONTROLLERS[name](ToySpace(), 0).ask(20) != CONTROLLERS[name](ToySpace(), 1).ask(20)
+    assert make(name, ToySpace(), 0).ask(20) != make(name, ToySpace(), 1).ask(20)
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_the_global_generators_are_left_alone(name):
-    before = random.getstate(), torch.get_rng_state()
-    controller = CONTROLLERS[name](ToySpace(), 0)
+    before = random.getstate(), torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    controller = make(name, ToySpace())
     controller.ask(3)
     controller.tell(trials(12))
     controller.ask(3)
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
+    assert np.random.get_state()[1].tolist() == before[2]  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_a_space_without_choices_has_its_one_architecture_proposed(name):
-    controller = CONTROLLERS[name](WithoutChoices(), 0)
+    controller = make(name, WithoutChoices())
     only = Architecture("fixed", {})
-    for number in range(10):
-        assert controller.ask(1) == [only]
-        controller.tell([Trial(number, only, budget=1, seed=0, state="done", score=Score(float(number), 0.0))])
+    for number in range(4):
+        assert controller.ask(1) == ([only] if number == 0 or name in REPEATING else [])
+        controller.tell([done(number, only, float(number))])
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_a_space_that_rejects_all_ends_with_its_reason(name):
     with pytest.raises(SpaceError, match=r"rejected 1000 in a row.*never"):
-        CONTROLLERS[name](RejectsAll(), 0).ask(1)
+        make(name, RejectsAll()).ask(1)
 
 
-@pytest.mark.parametrize("name", ["evolution", "reinforce"])
+@pytest.mark.parametrize("name", LEARNING)
 def test_learning_concentrates_on_what_scores_well(name):
     # Mean of the last 20 of 80 candidates, over five seeds; the score is the mean option index, at random 1.5 ± .05.
     def late_mean(seed):
-        controller, values = CONTROLLERS[name](Flat(), seed), []
+        controller, values = make(name, Flat(), seed), []
         for number in range(80):
             (architecture,) = controller.ask(1)
             values.append(sum(architecture.picks.values()) / 6)
-            controller.tell([Trial(number, architecture, 1, 0, "done", Score(values[-1], 0.0))])
+            controller.tell([done(number, architecture, values[-1])])
         return sum(values[-20:]) / 20
 
     assert sum(map(late_mean, range(5))) / 5 > 1.8
 
 
-@pytest.mark.parametrize("name", ["evolution", "reinforce"])
-def test_a_trial_of_another_space_is_refused(name):
-    foreign = Trial(0, Architecture("other", {"a": 1}), 1, 0, "done", Score(0.5, 0.0))
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_a_trial_of_another_space_is_refused_and_leaves_no_trace(name):
+    foreign = done(0, Architecture("other", {"a": 1}), 0.5)
+    controller = make(name, ToySpace())
     with pytest.raises(SpaceError, match="of space 'other', not of 'toy'"):
-        CONTROLLERS[name](ToySpace(), 0).tell([foreign])
+        controller.tell([foreign])
+    assert controller.ask(5) == make(name, ToySpace()).ask(5)
 
 
-def test_random_and_evolution_do_without_torch():
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_an_unknown_option_names_the_nearest(name):
+    options = sorted(set(registry.options_of(registry.find("controller", name))) - {"space", "seed"})
+    for option in options[:2]:
+        with pytest.raises(ConfigError, match=f"has no option '{option}s'; did you mean '{option}'"):
+            registry.create("controller", name, {f"{option}s": 1}, space=ToySpace(), seed=0)
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_a_search_ends_where_the_space_does(name, tmp_path):
+    with Store.create(tmp_path / "trials.sqlite", {}) as store:
+        end = search(
+            space=Ten(),
+            controller=make(name, Ten()),
+            evaluator=Sum(),
+            store=store,
+            executor=InlineExecutor(),
+            trials=30,
+            budget=1,
+            seed=0,
+            workers=2,
+            max_repeats_in_a_row=20,
+        )
+        assert end == "exhausted"
+        found = evaluated(store.trials())
+        assert len(found) == len({trial.architecture for trial in found})
+        assert len(found) == 10 or name in REPEATING
+
+
+def test_what_needs_no_torch_is_imported_and_works_without_it_and_without_optuna():
     program = (
-        "import sys, nas.controllers, nas.testing; from nas.controllers import Evolution, RandomSearch;"
-        "Evolution(nas.testing.ToySpace()).ask(3); assert 'torch' not in sys.modules;"
-        "from nas.controllers import Reinforce; assert 'torch' in sys.modules"
+        "import sys, nas.controllers as found, nas.testing; space = nas.testing.ToySpace()\n"
+        "for make in found.Evolution, found.Grid, found.LocalSearch, found.RandomSearch, found.RegularizedEvolution:\n"
+        "    assert len(make(space).ask(3)) == 3\n"
+        "assert not {'torch', 'optuna'} & set(sys.modules)\n"
+        "found.Reinforce, found.ReinforceNasBench201, found.ZophLe\n"
+        "assert 'torch' in sys.modules and 'optuna' not in sys.modules\n"
+        "found.OptunaSampler(space); assert 'optuna' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
-    import nas.controllers
+def test_every_controller_is_exported():
+    exported = {getattr(nas.controllers, name) for name in nas.controllers.__all__}
+    registered = {registry.find("controller", name) for name in registry.names("controller")}
+    assert exported == registered | {nas.controllers.OptunaSampler}
 
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'Reinforcement'"):
         _ = nas.controllers.Reinforcement

@@ -1,12 +1,13 @@
 """The policy against its definition: every architecture of a small conditional space, and a step-by-step LSTM."""
 
+import math
 import random
 
 import pytest
 import torch
 
-from nas.controllers.policy import INIT_RANGE, Policy, Step, one_thread
-from nas.controllers.reinforce import policy_loss
+from nas.controllers.policy import INIT_RANGE, Adam, LstmPolicy, Step, TablePolicy, one_thread
+from nas.controllers.policy_gradient import policy_loss
 from nas.errors import SpaceError
 from nas.space import enumerate_all, num_options
 
@@ -33,14 +34,27 @@ REWARDS = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.2, 0.8, 0.6])
 
 
 @pytest.fixture
-def policy():
+def lstm():
     """A policy far from uniform."""
-    made = Policy(seed=1, hidden=6, layers=2)
+    made = LstmPolicy(seed=1, hidden=6, layers=2)
     made.log_probs(WALKS)
     with torch.no_grad():
         for tensor in made.parameters.values():
             tensor.mul_(12)
+    made.moved()
     return made
+
+
+@pytest.fixture
+def table():
+    made = TablePolicy(seed=5, spread=1.5)
+    made.log_probs(WALKS)
+    return made
+
+
+@pytest.fixture(params=["lstm", "table"])
+def policy(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_probabilities_of_all_architectures_sum_to_one(policy):
@@ -61,9 +75,21 @@ def test_samples_are_as_frequent_as_their_probability(policy):
     assert chi_square < 27.9  # exceeded once in 10,000 with 6 degrees of freedom
 
 
-def test_log_probs_are_those_of_the_definition(policy):
-    values = policy.parameters
-    for steps, log_prob, entropy in zip(WALKS, *policy.log_probs(WALKS), strict=True):
+def test_log_probs_of_a_table_are_those_of_the_definition(table):
+    for steps, log_prob, entropy in zip(WALKS, *table.log_probs(WALKS), strict=True):
+        total, uncertainty = 0.0, 0.0
+        for step in steps:
+            logits = table.parameters[f"{step.options} {step.name}"].tolist()
+            chances = [math.exp(logit) / sum(map(math.exp, logits)) for logit in logits]
+            total += math.log(chances[step.index])
+            uncertainty -= sum(p * math.log(p) for p in chances)
+        assert log_prob.item() == pytest.approx(total, rel=1e-5)
+        assert entropy.item() == pytest.approx(uncertainty, rel=1e-5)
+
+
+def test_log_probs_of_an_lstm_are_those_of_the_definition(lstm):
+    values = lstm.parameters
+    for steps, log_prob, entropy in zip(WALKS, *lstm.log_probs(WALKS), strict=True):
         hidden = [torch.zeros(6)] * 2
         cell = [torch.zeros(6)] * 2
         read = values["start"][0]
@@ -122,8 +148,15 @@ def test_walks_do_not_touch_each_other(policy):
     torch.testing.assert_close(together, alone)
 
 
-def test_the_order_in_which_choices_are_met_does_not_matter():
-    forwards, backwards = Policy(seed=3, hidden=6, layers=1), Policy(seed=3, hidden=6, layers=1)
+SMALL = {
+    "lstm": lambda seed: LstmPolicy(seed=seed, hidden=6, layers=1),
+    "table": lambda seed: TablePolicy(seed=seed, spread=1.0),
+}
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_the_order_in_which_choices_are_met_does_not_matter(make):
+    forwards, backwards = make(3), make(3)
     for steps in WALKS:
         forwards.log_probs([steps])
     for _ in range(20):
@@ -135,7 +168,7 @@ def test_the_order_in_which_choices_are_met_does_not_matter():
 
 
 def test_parameters_start_uniform_and_differ_by_seed_and_name():
-    policy, other = Policy(seed=0, hidden=40, layers=2), Policy(seed=1, hidden=40, layers=2)
+    policy, other = LstmPolicy(seed=0, hidden=40, layers=2), LstmPolicy(seed=1, hidden=40, layers=2)
     for made in (policy, other):
         made.log_probs(WALKS)
     values = torch.cat([tensor.flatten() for tensor in policy.parameters.values()])
@@ -146,6 +179,40 @@ def test_parameters_start_uniform_and_differ_by_seed_and_name():
     assert not torch.equal(policy.parameters["weight 2 a"], policy.parameters["weight 2 b"])
 
 
+def test_a_table_starts_as_spread_as_it_is_told_and_forgets_its_probabilities_when_moved():
+    even, wide = TablePolicy(seed=0), TablePolicy(seed=0, spread=0.001)
+    walk = [[Step("a", 20_000, 0)]]
+    for made in (even, wide):
+        made.log_probs(walk)
+    assert not even.parameters["20000 a"].any()
+    assert wide.parameters["20000 a"].std().item() == pytest.approx(0.001, rel=0.05)
+
+    table = TablePolicy(seed=0)
+    assert {table.sample(SPACE, random.Random(k)).picks["a"] for k in range(20)} == {0, 1}
+    with torch.no_grad():
+        table.parameters["2 a"][1] = 50.0
+    table.moved()
+    assert {table.sample(SPACE, random.Random(k)).picks["a"] for k in range(20)} == {1}
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_adam_moves_what_was_met_and_nothing_else(make):
+    policy = make(0)
+    policy.log_probs(WALKS)
+    adam = Adam(policy, 0.1)
+    before = {name: tensor.detach().clone() for name, tensor in policy.parameters.items()}
+    first, second = [Step("a", 2, 0), Step("b", 3, 1)], [Step("new", 4, 2)]
+    for walk in (first, second):
+        adam.descend(-policy.log_probs([walk])[0].sum())
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, policy.parameters[name])}
+    untouched = {name for name in before if name.endswith((" 2 b", " 2 c")) or name in ("2 b", "2 c")}
+    assert untouched
+    assert not moved & untouched
+    assert any(name.endswith("2 a") for name in moved)
+    # What was met after Adam was made is trained too.
+    assert policy.log_probs([second])[0].item() > make(0).log_probs([second])[0].item() + 0.05
+
+
 def test_what_the_space_rejects_is_drawn_again():
     class Picky:
         name = "picky"
@@ -154,7 +221,7 @@ def test_what_the_space_rejects_is_drawn_again():
             if choose("a", range(3)) != 1:
                 choose.reject("only 1 will do")
 
-    policy = Policy(seed=0, hidden=6, layers=1)
+    policy = LstmPolicy(seed=0, hidden=6, layers=1)
     assert {policy.sample(Picky(), random.Random(k)).picks["a"] for k in range(20)} == {1}
 
 
@@ -166,7 +233,7 @@ def test_a_policy_that_only_makes_rejected_walks_gives_way_to_uniform_sampling()
             if choose("a", range(4)) == 0:
                 choose.reject("not 0")
 
-    policy = Policy(seed=0, hidden=6, layers=1)
+    policy = LstmPolicy(seed=0, hidden=6, layers=1)
     policy.log_probs([[Step("a", 4, 0)]])
     with torch.no_grad():
         policy.parameters["bias 4 a"][0] = 50.0
@@ -192,4 +259,4 @@ def test_a_space_that_rejects_everything_ends_with_its_reason():
             choose.reject("nothing will do")
 
     with pytest.raises(SpaceError, match="nothing will do"):
-        Policy(seed=0, hidden=6, layers=1).sample(Impossible(), random.Random(0))
+        LstmPolicy(seed=0, hidden=6, layers=1).sample(Impossible(), random.Random(0))

@@ -2,9 +2,12 @@ import math
 import random
 
 import pytest
+import torch
 
 from nas.architecture import Architecture, Score, Trial
-from nas.controllers import Reinforce
+from nas.controllers import ReinforceNasBench201, ZophLe
+from nas.controllers.baseline import Baseline
+from nas.controllers.policy import Step, _generator
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace
@@ -37,14 +40,14 @@ def told(count=20, scale=1.0):
 @pytest.mark.parametrize(("worse", "better"), [(0.2, 0.3), (-3.0, -1.0), (100.0, 101.0)])
 @pytest.mark.parametrize("side", [0, 1])
 def test_the_first_batch_teaches_what_is_better(side, worse, better):
-    controller = Reinforce(Coin(), lr=0.3, batch=4, entropy=0.0)
+    controller = ZophLe(Coin(), lr=0.3, batch=4, entropy=0.0)
     assert 0.3 < tails(controller) < 0.7
     controller.tell([tossed(side, better), tossed(1 - side, worse), tossed(side, better), tossed(1 - side, worse)])
     assert abs(tails(controller) - side) < 0.15
 
 
 def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
-    controller = Reinforce(Coin(), lr=0.3, batch=2, entropy=0.0)
+    controller = ZophLe(Coin(), lr=0.3, batch=2, entropy=0.0)
     controller.tell([tossed(0, 0.9), tossed(0, 0.9)])
     assert 0.3 < tails(controller) < 0.7
     controller.tell([tossed(1, 0.5), tossed(1, 0.5)])
@@ -52,7 +55,7 @@ def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
 
 
 def test_nothing_moves_before_a_batch_is_full():
-    controller, idle = Reinforce(ToySpace(), batch=20, lr=0.3), Reinforce(ToySpace(), batch=20, lr=0.3)
+    controller, idle = ZophLe(ToySpace(), batch=20, lr=0.3), ZophLe(ToySpace(), batch=20, lr=0.3)
     trials = told(20)
     controller.tell(trials[:19])
     assert controller.ask(20) == idle.ask(20)
@@ -61,7 +64,7 @@ def test_nothing_moves_before_a_batch_is_full():
 
 
 def test_scores_that_are_no_numbers_change_nothing():
-    clean, dirty = (Reinforce(ToySpace(), batch=4, lr=0.3) for _ in range(2))
+    clean, dirty = (ZophLe(ToySpace(), batch=4, lr=0.3) for _ in range(2))
     for trial in told():
         clean.tell([trial])
         dirty.tell([done(trial.architecture, math.nan), trial, done(trial.architecture, math.inf)])
@@ -69,7 +72,7 @@ def test_scores_that_are_no_numbers_change_nothing():
 
 
 def test_the_unit_of_the_scores_does_not_matter():
-    one, other = Reinforce(ToySpace(), lr=0.3), Reinforce(ToySpace(), lr=0.3)
+    one, other = ZophLe(ToySpace(), lr=0.3), ZophLe(ToySpace(), lr=0.3)
     one.tell(told())
     other.tell(told(scale=1024.0))
     assert one.ask(20) == other.ask(20)
@@ -77,7 +80,7 @@ def test_the_unit_of_the_scores_does_not_matter():
 
 def test_the_entropy_bonus_keeps_the_coin_fair():
     def after(entropy):
-        controller = Reinforce(Coin(), lr=0.1, batch=2, entropy=entropy)
+        controller = ZophLe(Coin(), lr=0.1, batch=2, entropy=entropy)
         for _ in range(30):
             controller.tell([tossed(1, 0.6), tossed(0, 0.4)])
         return tails(controller)
@@ -87,7 +90,7 @@ def test_the_entropy_bonus_keeps_the_coin_fair():
 
 
 def test_huge_scores_do_not_break_the_policy():
-    controller = Reinforce(ToySpace(), batch=2)
+    controller = ZophLe(ToySpace(), batch=2)
     controller.tell(told(scale=1e300))
     controller.tell(told(scale=1e-300))
     assert len(controller.ask(5)) == 5
@@ -99,7 +102,7 @@ def test_huge_scores_do_not_break_the_policy():
         ("lr", 0.0),
         ("lr", math.nan),
         ("lr", math.inf),
-        ("batch", 1),
+        ("batch", 0),
         ("entropy", -0.1),
         ("entropy", math.nan),
         ("baseline_decay", 1.0),
@@ -110,4 +113,32 @@ def test_huge_scores_do_not_break_the_policy():
 )
 def test_an_option_out_of_range_is_named(option, value):
     with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
-        Reinforce(ToySpace(), **{option: value})
+        ZophLe(ToySpace(), **{option: value})
+
+
+def test_the_reward_is_the_score_to_a_power_with_its_sign():
+    cubed, plain = ZophLe(Coin(), lr=0.3, batch=2), ZophLe(Coin(), lr=0.3, batch=2, power=1.0)
+    cubed.tell([tossed(0, -0.5), tossed(1, 0.3)])
+    plain.tell([tossed(0, -0.125), tossed(1, 0.027)])
+    assert cubed.ask(50) == plain.ask(50)
+
+
+def test_the_reinforce_of_nas_bench_201_takes_the_steps_of_the_definition():
+    """By hand: a softmax a choice, advantages over a moving average, one Adam step a candidate."""
+    rng = random.Random(0)
+    scores = [(rng.randrange(2), rng.random()) for _ in range(30)]
+    controller = ReinforceNasBench201(Coin(), seed=3)
+    logits = torch.randn(2, generator=_generator(3, "2 side")).mul(1e-3).requires_grad_()
+    adam = torch.optim.Adam([logits], lr=0.01)
+    baseline = Baseline(0.9)
+    for side, value in scores:
+        controller.tell([tossed(side, value)])
+        (advantage,) = baseline.advantages([value])
+        baseline = baseline.updated([value])
+        adam.zero_grad()
+        (-advantage * logits.log_softmax(0)[side]).backward()
+        adam.step()
+    chance = logits.softmax(0)[1].item()
+    assert abs(chance - 0.5) > 0.01
+    found = controller._policy.log_probs([[Step("side", 2, 1)]])[0].exp().item()
+    assert found == pytest.approx(chance, rel=1e-5)

@@ -1,0 +1,205 @@
+"""The samplers of Optuna (Akiba et al., arXiv 1907.10902), through its ask and tell: `optuna:tpe` and others."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from nas.architecture import Architecture, Trial
+from nas.errors import ConfigError, Rejected, nearest
+from nas.executors.attempt import attempt, reason
+from nas.protocols import SearchSpace
+from nas.space import Pick, decide, num_options, sample
+
+from .unseen import Unseen
+
+if TYPE_CHECKING:
+    import optuna
+
+TRIES = 20
+"""Proposals of a sampler that were made before or are not allowed, until a random one is taken."""
+NUMBERS_ONLY = {"cmaes", "qmc"}
+"""Samplers that treat no names of options: to them the options are numbers in a row."""
+INSTALL = "pip install 'adaptnas[optuna]'"
+PLAIN: Mapping[str, Any] = {
+    f"{kind.__name__}{end}": kind | None if end else kind for kind in (bool, int, float, str) for end in ("", " | None")
+}
+
+
+class OptunaSampler:
+    """A sampler of Optuna proposes: `tpe` (Bergstra et al., 2011), `gp`, `nsgaii`, `random` or another.
+
+    sampler  its class's name in Optuna in small letters, without 'Sampler'
+    options  arguments of its constructor, but the seed
+
+    A choice is a categorical parameter, asked for where it is made; to CMA-ES and quasi-Monte Carlo, which leave such
+    to chance, a whole number. What the space rejects or was proposed before is a failed trial to Optuna, and so is a
+    trial without a finite score. Where a sampler insists, a random architecture is proposed instead; when nothing is
+    left, `ask` gives less than it is asked for. Raises ConfigError where Optuna, or what a sampler needs, is missing.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, sampler: str = "tpe", options: Mapping[str, Any] | None = None
+    ) -> None:
+        cls = _found(sampler)
+        self.name = f"optuna:{sampler}"
+        self._space, self._seed, self._asked = space, seed, 0
+        self._numbers = sampler in NUMBERS_ONLY
+        self._unseen = Unseen(space)
+        self._pending: dict[Architecture, int] = {}
+        with _quiet():
+            self._study, error = attempt(_study, cls, {**(options or {}), "seed": seed % 2**32})
+        if error is not None:
+            raise ConfigError(f"controller {self.name!r} cannot be made: {reason(error)}") from error
+
+    def ask(self, n: int) -> list[Architecture]:
+        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
+        found: list[Architecture] = []
+        with _quiet():
+            while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
+                self._asked += 1
+                self._unseen.see(architecture)
+                found.append(architecture)
+        return found
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Tells Optuna, also of what was not asked for. Raises SpaceError for trials of another space."""
+        from optuna.trial import TrialState
+
+        with _quiet():
+            for trial in trials:
+                known = math.isfinite(trial.value)
+                number = self._pending.pop(trial.architecture, None)
+                if number is not None and known:
+                    self._study.tell(number, trial.value)
+                elif number is not None:
+                    self._study.tell(number, state=TrialState.FAIL)
+                elif known:
+                    self._add(trial)
+                    self._unseen.see(trial.architecture)
+
+    def _propose(self, rng: random.Random) -> Architecture | None:
+        from optuna.trial import TrialState
+
+        for _ in range(TRIES):
+            asked = self._study.ask()
+            try:
+                architecture = decide(self._space, self._suggested(asked))[1]
+            except Rejected:
+                architecture = None
+            if architecture is not None and architecture in self._unseen:
+                self._pending[architecture] = asked.number
+                return architecture
+            self._study.tell(asked, state=TrialState.FAIL)
+        return self._unseen.draw(lambda: sample(self._space, rng), rng)
+
+    def _suggested(self, asked: optuna.Trial) -> Pick:
+        def pick(name: str, options: int) -> int:
+            parameter = _parameter(name, options)
+            if self._numbers:
+                return asked.suggest_int(parameter, 0, options - 1)
+            return asked.suggest_categorical(parameter, range(options))
+
+        return pick
+
+    def _add(self, trial: Trial) -> None:
+        """Tells Optuna of a scored trial that it was not asked for."""
+        import optuna
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        picks, sizes = trial.architecture.picks, num_options(self._space, trial.architecture)
+        made = optuna.trial.create_trial(
+            value=trial.value,
+            params={_parameter(name, options): picks[name] for name, options in sizes.items()},
+            distributions={
+                _parameter(name, options): IntDistribution(0, options - 1)
+                if self._numbers
+                else CategoricalDistribution(range(options))
+                for name, options in sizes.items()
+            },
+        )
+        self._study.add_trial(made)
+
+
+def sampler(name: str) -> Callable[..., OptunaSampler]:
+    """A constructor of the controller `optuna:NAME`, with those of the sampler's options that a config can hold.
+
+    Raises ConfigError for another name, with the nearest, and where Optuna is not there.
+    """
+    cls = _found(name)
+
+    def make(space: SearchSpace, *, seed: int = 0, **options: Any) -> OptunaSampler:
+        return OptunaSampler(space, seed=seed, sampler=name, options=options)
+
+    parameters = inspect.signature(make).parameters
+    given = [parameters["space"], parameters["seed"]]
+    # The annotations are texts, which may name what the module itself does not import.
+    plain = {
+        option: p.replace(kind=p.KEYWORD_ONLY, annotation=PLAIN[str(p.annotation)])
+        for option, p in inspect.signature(cls).parameters.items()
+        if str(p.annotation) in PLAIN and option != "seed"
+    }
+    make.__doc__ = f"Optuna's {cls.__name__}, see `OptunaSampler`."
+    make.__annotations__ |= {option: p.annotation for option, p in plain.items()}
+    make.__signature__ = inspect.Signature([*given, *plain.values()])  # type: ignore[attr-defined]  # inspect looks
+    return make
+
+
+def _found(name: str) -> type[Any]:
+    """The class of a sampler. Raises ConfigError."""
+    samplers, error = attempt(_samplers)
+    if error is not None:
+        raise ConfigError(f"Optuna cannot be imported ({reason(error)}); {INSTALL}") from error
+    if name not in samplers:
+        raise ConfigError(f"controller {f'optuna:{name}'!r} is not known: {nearest(name, samplers)}")
+    if name == "cmaes" and find_spec("cmaes") is None:  # which Optuna would say in the middle of a search
+        raise ConfigError(f"Optuna's CMA-ES needs the package cmaes, which is missing; {INSTALL}")
+    cls: type[Any] = samplers[name]
+    return cls
+
+
+def _samplers() -> dict[str, type[Any]]:
+    """All of Optuna's that can be made without being told of the space; not its brute force, which is `grid` here and
+    works in Optuna's own loop alone."""
+    with _quiet():
+        from optuna import samplers
+    classes = [
+        cls for cls in vars(samplers).values() if isinstance(cls, type) and issubclass(cls, samplers.BaseSampler)
+    ]
+    return {
+        cls.__name__.removesuffix("Sampler").lower(): cls
+        for cls in classes
+        if not cls.__name__.startswith(("Base", "BruteForce"))
+        and all(p.default is not p.empty for p in inspect.signature(cls).parameters.values())
+    }
+
+
+def _study(cls: type[Any], options: Mapping[str, Any]) -> optuna.Study:
+    import optuna
+
+    return optuna.create_study(sampler=cls(**options), direction="maximize", study_name="nas")
+
+
+def _parameter(name: str, options: int) -> str:
+    """What a choice is called: to Optuna one name has the same options always, to a space not."""
+    return f"{name} of {options}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's log of each trial, and its warnings that something is new or left to chance."""
+    logger = logging.getLogger("optuna")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)

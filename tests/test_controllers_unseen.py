@@ -1,0 +1,129 @@
+import random
+
+import pytest
+
+from nas.architecture import Architecture
+from nas.controllers import unseen as module
+from nas.controllers.unseen import LEFT, TRIES, Unseen
+from nas.errors import Rejected, SpaceError
+from nas.space import enumerate_all, sample
+from nas.testing import ToySpace
+from nas.testing_toys import Ten, Vast
+
+ALL = list(enumerate_all(Ten()))
+
+
+def all_but(*left):
+    made = Unseen(Ten())
+    for architecture in ALL:
+        if architecture not in left:
+            made.see(architecture)
+    return made
+
+
+def never():
+    raise Rejected("no")
+
+
+def test_what_was_seen_is_not_in_it():
+    made = Unseen(Ten())
+    assert ALL[0] in made
+    made.see(ALL[0])
+    assert ALL[0] not in made
+    assert Architecture("ten", dict(ALL[0].picks)) not in made
+    assert ALL[1] in made
+
+
+def test_the_first_unseen_draw_is_taken_whatever_was_rejected_before():
+    drawn = iter([ALL[3], None, ALL[3], ALL[5], ALL[6]])
+
+    def draw():
+        found = next(drawn)
+        return never() if found is None else found
+
+    made = Unseen(Ten())
+    made.see(ALL[3])
+    assert made.draw(draw, random.Random(0)) == ALL[5]
+    assert next(drawn) == ALL[6]
+    assert ALL[5] in made  # to draw is not to see
+
+
+@pytest.mark.parametrize("draw", [lambda: ALL[0], never])
+def test_what_is_left_is_drawn_uniformly_when_draws_bring_nothing(draw):
+    made = all_but(*ALL[4:8])
+    found = [made.draw(draw, random.Random(k)) for k in range(400)]
+    assert {found.count(architecture) > 60 for architecture in ALL[4:8]} == {True}
+    assert set(found) == set(ALL[4:8])
+
+
+def test_in_the_end_nothing_is_left():
+    made, rng = Unseen(Ten()), random.Random(0)
+    found = []
+    while (architecture := made.draw(lambda: sample(Ten(), rng), rng)) is not None:
+        made.see(architecture)
+        found.append(architecture)
+    assert sorted(found, key=ALL.index) == ALL
+    assert made.draw(lambda: ALL[0], rng) is None
+    assert made.pool(lambda: ALL[0], 5, rng) == []
+
+
+def test_the_space_is_walked_through_once(monkeypatch):
+    walks = []
+
+    def counted(space):
+        walks.append(space)
+        return enumerate_all(space)
+
+    monkeypatch.setattr(module, "enumerate_all", counted)
+    made, rng = Unseen(ToySpace()), random.Random(0)
+    seen = set()
+    for _ in range(36):
+        architecture = made.draw(never, rng)
+        seen.add(architecture)
+        made.see(architecture)
+    assert seen == set(enumerate_all(ToySpace()))
+    assert made.draw(never, rng) is None
+    assert len(walks) == 1
+
+
+def test_of_a_huge_space_the_first_that_are_left_must_do():
+    made = Unseen(Vast())
+    first = next(enumerate_all(Vast()))
+    made.see(first)
+    found = {made.draw(lambda: first, random.Random(k)) for k in range(20)}
+    assert len(found) > 10
+    assert all(sum(architecture.picks.values()) <= 27 for architecture in found)  # only the last digits of 0 … LEFT
+    assert LEFT == 1000
+
+
+def test_a_pool_holds_different_unseen_ones():
+    made, rng = all_but(*ALL[2:]), random.Random(0)
+    pool = made.pool(lambda: sample(Ten(), rng), 5, rng)
+    assert len(pool) == len(set(pool)) == 5
+    assert not set(pool) & set(ALL[:2])
+    made = all_but(ALL[9])
+    assert made.pool(lambda: sample(Ten(), rng), 5, rng) == [ALL[9]]
+
+
+def test_a_pool_draws_at_most_twice_its_size_and_then_at_least_one():
+    calls = []
+
+    def draw():
+        calls.append(1)
+        return ALL[0]
+
+    made = all_but(ALL[0], ALL[7])
+    assert made.pool(draw, 5, random.Random(0)) == [ALL[0]]
+    assert len(calls) == 10
+    calls.clear()
+    made.see(ALL[0])
+    assert made.pool(draw, 5, random.Random(0)) == [ALL[7]]
+    assert len(calls) == 10 + TRIES
+
+
+def test_a_space_error_is_passed_on():
+    def broken():
+        raise SpaceError("it is broken")
+
+    with pytest.raises(SpaceError, match="it is broken"):
+        Unseen(Ten()).draw(broken, random.Random(0))
