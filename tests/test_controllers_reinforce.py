@@ -1,0 +1,205 @@
+"""Our REINFORCE: the clipped loss against PPO's paper and the policy gradient, and what moves the policy."""
+
+import math
+import random
+
+import pytest
+import torch
+
+from nas.architecture import Architecture, Score, Trial
+from nas.controllers import Reinforce
+from nas.controllers.policy import TablePolicy, steps_of
+from nas.controllers.policy_gradient import policy_loss
+from nas.controllers.reinforce import clipped_loss
+from nas.errors import ConfigError
+from nas.space import sample
+from nas.testing import ToySpace
+
+WIDE = 14
+
+
+class Coins:
+    """Many tosses: there are always unseen ones, and the first one shows what was learned."""
+
+    name = "coins"
+
+    def decide(self, choose):
+        return [choose(f"{i}", ("heads", "tails")) for i in range(WIDE)]
+
+
+def done(architecture, value):
+    return Trial(0, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
+
+
+def tossed(rng, first):
+    return Architecture("coins", {f"{i}": first if i == 0 else rng.randrange(2) for i in range(WIDE)})
+
+
+def plain(**options):
+    """The policy alone proposes, from the start."""
+    return Reinforce(Coins(), **{"first": 1, "pool": 1, "fresh": 0.0, "replay": 0.0, "entropy": 0.0, **options})
+
+
+def tails(controller, tosses=200):
+    return sum(architecture.picks["0"] for architecture in controller.ask(tosses)) / tosses
+
+
+def lessons(controller, better, count=40, values=(1.0, 0.0)):
+    rng = random.Random(0)
+    for number in range(count):
+        side = number % 2
+        controller.tell([done(tossed(rng, side), values[0] if side == better else values[1])])
+
+
+def test_the_loss_is_that_of_the_paper():
+    """Schulman et al., equation 7, a walk at a time, in plain numbers."""
+    generator = torch.Generator().manual_seed(0)
+    new, old, advantages = (torch.randn(200, generator=generator) for _ in range(3))
+    expected = 0.0
+    for n, o, a in zip(new.tolist(), old.tolist(), advantages.tolist(), strict=True):
+        ratio = math.exp(n - o)
+        clipped = min(max(ratio, 0.8), 1.2)
+        expected += min(ratio * a, clipped * a) / 200
+    assert clipped_loss(new, old, advantages, 0.2).item() == pytest.approx(-expected, rel=1e-4)
+
+
+def test_where_the_policy_is_the_old_one_its_gradient_is_that_of_reinforce():
+    policy = TablePolicy(seed=0, spread=1.0)
+    space, rng = ToySpace(), random.Random(0)
+    walks = [steps_of(space, sample(space, rng)) for _ in range(10)]
+    advantages = torch.randn(10, generator=torch.Generator().manual_seed(0))
+    log_probs = policy.log_probs(walks)[0]
+    tensors = list(policy.parameters.values())
+    losses = (clipped_loss(log_probs, log_probs.detach(), advantages, 0.2), policy_loss(log_probs, advantages))
+    ours, reinforce = (torch.autograd.grad(loss, tensors, retain_graph=True) for loss in losses)
+    assert any(gradient.abs().max() > 0.01 for gradient in reinforce)
+    for one, other in zip(ours, reinforce, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "moves"), [(1.5, 1, False), (1.5, -1, True), (0.5, 1, True), (0.5, -1, False)]
+)
+def test_only_what_went_too_far_already_is_held_back(ratio, advantage, moves):
+    log_prob = torch.tensor([math.log(ratio)], requires_grad=True)
+    clipped_loss(log_prob, torch.zeros(1), torch.tensor([float(advantage)]), 0.2).backward()
+    assert (log_prob.grad.item() != 0) == moves
+
+
+@pytest.mark.parametrize("policy", ["table", "lstm"])
+@pytest.mark.parametrize("better", [0, 1])
+def test_what_scores_better_becomes_likelier(policy, better):
+    controller = plain(policy=policy, lr=0.05)
+    lessons(controller, better)
+    assert abs(tails(controller) - better) < 0.3
+
+
+def test_nothing_moves_before_a_batch_is_full():
+    controller, idle = plain(batch=20), plain(batch=20)
+    rng = random.Random(0)
+    trials = [done(tossed(rng, number % 2), float(number % 2)) for number in range(20)]
+    for made in (controller, idle):
+        made.tell(trials[:19])
+    assert controller.ask(30) == idle.ask(30)
+    controller.tell(trials[19:])
+    assert controller.ask(30) != idle.ask(30)
+
+
+def test_only_the_ranks_of_the_scores_matter():
+    def after(scale):
+        controller = plain()
+        rng = random.Random(0)
+        for number in range(20):
+            controller.tell([done(tossed(rng, number % 2), scale(rng.random()))])
+        return controller.ask(20)
+
+    assert after(lambda value: value) == after(lambda value: 1e5 * value**9 - 7)
+
+
+def test_the_first_proposals_are_uniform_and_then_learned():
+    def after(count, first):
+        controller = plain(lr=0.2, first=first)
+        lessons(controller, 1, count)
+        return tails(controller)
+
+    assert 0.4 < after(40, first=41) < 0.6
+    assert after(40, first=40) > 0.8
+
+
+def test_a_late_result_counts_by_the_policy_that_proposed_it():
+    def after(asked, late):
+        controller = plain(lr=0.1, clip=0.05, batch=2)
+        proposals = plain().ask(2)
+        if asked:
+            assert controller.ask(2) == proposals
+        results = [done(architecture, 2.0 + number) for number, architecture in enumerate(proposals)]
+        for part in (None, results) if late else (results, None):
+            if part is None:
+                lessons(controller, 1)
+            else:
+                controller.tell(part)
+        return {name: tensor.tolist() for name, tensor in controller._policy.parameters.items()}
+
+    # Told at once, the policy at hand is the one that proposed it; later it is another.
+    assert after(asked=True, late=False) == after(asked=False, late=False)
+    assert after(asked=True, late=True) != after(asked=False, late=True)
+
+
+def test_replay_makes_the_best_likelier():
+    def after(replay):
+        controller = plain(lr=0.02, replay=replay, best=1)
+        lessons(controller, 1, values=(0.5, 0.5))  # of equals, the first is the best: it tossed heads
+        return tails(controller)
+
+    assert after(1.0) < 0.25
+    assert 0.4 < after(0.0) < 0.6
+
+
+def test_the_entropy_bonus_keeps_the_coin_fair():
+    def after(entropy):
+        controller = plain(lr=0.1, entropy=entropy)
+        lessons(controller, 1)
+        return tails(controller)
+
+    assert after(0.0) > 0.9
+    assert 0.4 < after(20.0) < 0.7
+
+
+def test_the_predictor_chooses_among_many_samples():
+    """With a policy that stands still, only the predictor can make proposals better."""
+
+    def mean(pool):
+        controller = Reinforce(Coins(), lr=1e-9, first=5, pool=pool, fresh=0.0)
+        values = []
+        for _ in range(40):
+            (architecture,) = controller.ask(1)
+            values.append(sum(architecture.picks.values()) / WIDE)
+            controller.tell([done(architecture, values[-1])])
+        return sum(values[-20:]) / 20
+
+    assert mean(60) > mean(1) + 0.08
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("lr", 0.0),
+        ("lr", math.nan),
+        ("lr", math.inf),
+        ("clip", 0.0),
+        ("batch", 0),
+        ("epochs", 0),
+        ("best", 0),
+        ("pool", 0),
+        ("first", 0),
+        ("entropy", -0.1),
+        ("entropy", math.nan),
+        ("replay", -1.0),
+        ("fresh", 1.1),
+        ("hidden", 0),
+        ("layers", 0),
+    ],
+)
+def test_an_option_out_of_range_is_named(option, value):
+    with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
+        Reinforce(ToySpace(), **{option: value})
