@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -224,8 +224,13 @@ def build(config: Config) -> Parts:
     )
 
 
+def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
+    """Whether an evaluator can do what the finals need."""
+    return hasattr(evaluator, "measure")
+
+
 def _measuring(evaluator: Evaluator) -> Measurer:
-    if not isinstance(evaluator, Measurer):
+    if not measures(evaluator):
         raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
     return evaluator
 

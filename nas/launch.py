@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from . import runs
 from .architecture import Architecture, Trial
-from .config import Config, Parts, build
+from .config import Config, Parts, build, measures
 from .deliver import write_report
 from .errors import NasError, SpaceError
 from .executors.attempt import attempt, reason
@@ -89,7 +89,7 @@ def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: P
         with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
             _search(run, store, config, parts, executor, progress, stopped)
             final = None
-            if not stopped() and isinstance(parts.evaluator, Measurer):
+            if not stopped() and measures(parts.evaluator):
                 final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
             elif not stopped():
                 final = conclude(store, parts.evaluator)
@@ -176,7 +176,7 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
     """Has a worker check device and data, draw tasks and build a network of each space, or looks an architecture up.
     Raises NasError."""
-    if not isinstance(parts.evaluator, Measurer):
+    if not measures(parts.evaluator):
         _try_lookup(config, parts)
         return
     for space, evaluator in ((parts.space, parts.measurer), (parts.baseline, parts.baseline_measurer)):
