@@ -162,8 +162,11 @@ def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        columns = {name: file[name] for name in file.files}
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, Mapping):
+            raise ValueError("it holds one array and not several")
+        columns = {name: arrays[name] for name in arrays}
     columns = {name: column.astype(str) if column.dtype.kind == "S" else column for name, column in columns.items()}
     if any(column.ndim != 1 for column in columns.values()) or len({len(column) for column in columns.values()}) > 1:
         raise ValueError("its arrays are not columns of one length")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from pydantic import ValidationError
 
@@ -45,6 +45,7 @@ __all__ = [
     "build",
     "from_json",
     "load",
+    "measures",
     "shipped",
 ]
 
@@ -141,8 +142,13 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     )
 
 
+def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
+    """Whether an evaluator can do what the finals need."""
+    return hasattr(evaluator, "measure")
+
+
 def _measuring(evaluator: Evaluator) -> Measurer:
-    if not isinstance(evaluator, Measurer):
+    if not measures(evaluator):
         raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
     return evaluator
 

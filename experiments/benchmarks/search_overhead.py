@@ -146,11 +146,12 @@ def _print(about: dict[str, str | int | float], starts: Sequence[Start], overhea
         torch = {True: ", with torch", False: ", without torch", None: ""}[start.torch]
         print(f"{start.name:<14}{start.seconds:>8.3f} s{torch}   target {start.target_s} s  {_verdict(start.met)}")
     print(f"\nask + store + tell on {SPACE}, ms a candidate")
-    print(f"{'controller':<14}{'candidates':>10}{'median':>10}{'mean':>10}{'target':>10}{'':>10}{'peak MiB':>10}")
+    width = max(len(row.controller) for row in overheads) + 2
+    print(f"{'controller':<{width}}{'candidates':>10}{'median':>10}{'mean':>10}{'target':>10}{'':>10}{'peak MiB':>10}")
     for row in overheads:
         target = "" if row.target_ms is None else f"{row.target_ms:g}"
         print(
-            f"{row.controller:<14}{row.candidates:>10}{row.median_ms:>10.2f}{row.mean_ms:>10.2f}"
+            f"{row.controller:<{width}}{row.candidates:>10}{row.median_ms:>10.2f}{row.mean_ms:>10.2f}"
             f"{target:>10}{_verdict(row.met):>10}{row.peak_bytes / 2**20:>10.0f}"
         )
 
