@@ -44,7 +44,7 @@ class Evolution:
         population: int = 20,
         tournament: int = 5,
         crossover: float = 0.3,
-        fresh: float = 0.25,
+        fresh: float = 0.7,
         pool: int = 100,
         first: int = 10,
     ) -> None:
