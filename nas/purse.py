@@ -42,9 +42,11 @@ class Purse:
         elif trial.state != "pending":
             self._pay(trial, round((trial.seconds or 0.0) * NS))
 
-    def took(self, score: Score, elapsed_s: float) -> float:
-        """The seconds of a trial that ended with a score: of a table those that it says, where it does."""
-        return score.metrics.get("seconds", elapsed_s) if self._table is not None else elapsed_s
+    def took(self, score: Score | None, elapsed_s: float) -> float:
+        """The seconds of a trial that ended: in a table those that its score says, or none."""
+        if self._table is None:
+            return elapsed_s
+        return 0.0 if score is None else score.metrics.get("seconds", 0.0)
 
     def _pay(self, trial: Trial, price: int) -> None:
         self._paid[trial.number] = price

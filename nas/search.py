@@ -272,7 +272,7 @@ class _Running:
             score, error = attempt(_storable, future.result())
             if error is None:
                 return replace(trial, state="done", score=score, seconds=self._purse.took(score, seconds))
-        return replace(trial, state="failed", error=reason(error), seconds=seconds)
+        return replace(trial, state="failed", error=reason(error), seconds=self._purse.took(None, seconds))
 
 
 def _storable(result: Any) -> Score:

@@ -19,6 +19,7 @@ import networkx as nx
 from nas.architecture import Architecture, Score, Trial
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.fidelity import Fidelity
+from nas.protocols import Trials
 from nas.search import search
 from nas.space import enumerate_all, sample
 from nas.store import Store
@@ -148,7 +149,7 @@ def read_numbers(pipe: Path, count: int) -> set[int]:
     return set(map(int, data.split()))
 
 
-def run_toy(store: Store, **options: Any) -> str:
+def run_toy(store: Trials, **options: Any) -> str:
     """A search with the toys above, inline and one at a time unless the options say else."""
     usual = {
         "space": Bits(),
