@@ -23,7 +23,7 @@ from .unseen import Unseen
 if TYPE_CHECKING:
     import optuna
 
-TRIES = 20
+TRIES = 10
 """Proposals of a sampler that were made before or are not allowed, until a random one is taken."""
 NUMBERS_ONLY = {"cmaes", "qmc"}
 """Samplers that treat no names of options: to them the options are numbers in a row."""
@@ -40,9 +40,10 @@ class OptunaSampler:
     options  arguments of its constructor, but the seed
 
     A choice is a categorical parameter, asked for where it is made; to CMA-ES and quasi-Monte Carlo, which leave such
-    to chance, a whole number. What the space rejects or was proposed before is a failed trial to Optuna, and so is a
-    trial without a finite score. Where a sampler insists, a random architecture is proposed instead; when nothing is
-    left, `ask` gives less than it is asked for. Raises ConfigError where Optuna, or what a sampler needs, is missing.
+    to chance, a whole number. For what was proposed before Optuna is told the score once more, as it advises, and asked
+    again; where a sampler insists, a random architecture is proposed instead, and when nothing is left, `ask` gives
+    less than it is asked for. What the space rejects, and a trial without a finite score, are failed trials to Optuna.
+    Raises ConfigError where Optuna, or what a sampler needs, is missing.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class OptunaSampler:
         self._numbers = sampler in NUMBERS_ONLY
         self._unseen = Unseen(space)
         self._pending: dict[Architecture, int] = {}
+        self._values: dict[Architecture, float] = {}
+        self._exhausted = False
         with _quiet():
             self._study, error = attempt(_study, cls, {**(options or {}), "seed": seed % 2**32})
         if error is not None:
@@ -71,34 +74,40 @@ class OptunaSampler:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Tells Optuna, also of what was not asked for. Raises SpaceError for trials of another space."""
-        from optuna.trial import TrialState
-
         with _quiet():
             for trial in trials:
                 known = math.isfinite(trial.value)
                 number = self._pending.pop(trial.architecture, None)
-                if number is not None and known:
-                    self._study.tell(number, trial.value)
-                elif number is not None:
-                    self._study.tell(number, state=TrialState.FAIL)
+                if number is not None:
+                    self._end(number, trial.value if known else None)
                 elif known:
                     self._add(trial)
+                if known:
                     self._unseen.see(trial.architecture)
+                    self._values[trial.architecture] = trial.value
 
     def _propose(self, rng: random.Random) -> Architecture | None:
-        from optuna.trial import TrialState
-
+        if self._exhausted:
+            return None
         for _ in range(TRIES):
             asked = self._study.ask()
             try:
                 architecture = decide(self._space, self._suggested(asked))[1]
             except Rejected:
-                architecture = None
-            if architecture is not None and architecture in self._unseen:
+                self._end(asked.number, None)
+                continue
+            if architecture in self._unseen:
                 self._pending[architecture] = asked.number
                 return architecture
-            self._study.tell(asked, state=TrialState.FAIL)
-        return self._unseen.draw(lambda: sample(self._space, rng), rng)
+            self._end(asked.number, self._values.get(architecture))
+        other = self._unseen.draw(lambda: sample(self._space, rng), rng)
+        self._exhausted = other is None
+        return other
+
+    def _end(self, number: int, value: float | None) -> None:
+        from optuna.trial import TrialState
+
+        self._study.tell(number, value, state=TrialState.FAIL if value is None else TrialState.COMPLETE)
 
     def _suggested(self, asked: optuna.Trial) -> Pick:
         def pick(name: str, options: int) -> int:
