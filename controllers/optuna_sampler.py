@@ -23,8 +23,8 @@ from .unseen import Unseen
 if TYPE_CHECKING:
     import optuna
 
-TRIES = 10
-"""Proposals of a sampler that were made before or are not allowed, until a random one is taken."""
+MOST_REPEATS, MOST_REJECTED = 10, 100
+"""Proposals of a sampler that were made before, and that are not allowed, until a random one is taken."""
 NUMBERS_ONLY = {"cmaes", "qmc"}
 """Samplers that treat no names of options: to them the options are numbers in a row."""
 INSTALL = "pip install 'adaptnas[optuna]'"
@@ -89,17 +89,20 @@ class OptunaSampler:
     def _propose(self, rng: random.Random) -> Architecture | None:
         if self._exhausted:
             return None
-        for _ in range(TRIES):
+        repeats = rejected = 0
+        while repeats < MOST_REPEATS and rejected < MOST_REJECTED:
             asked = self._study.ask()
             try:
                 architecture = decide(self._space, self._suggested(asked))[1]
             except Rejected:
                 self._end(asked.number, None)
+                rejected += 1
                 continue
             if architecture in self._unseen:
                 self._pending[architecture] = asked.number
                 return architecture
             self._end(asked.number, self._values.get(architecture))
+            repeats += 1
         other = self._unseen.draw(lambda: sample(self._space, rng), rng)
         self._exhausted = other is None
         return other
