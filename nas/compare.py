@@ -10,7 +10,7 @@ from typing import Protocol
 
 from . import launch
 from .architecture import Trial
-from .config import Config, build
+from .config import Config, KeyFault, build
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
 from .errors import ConfigError, SearchError
 from .executors.attempt import reason
@@ -73,7 +73,12 @@ def _jobs(config: Config, labels: Sequence[str], seeds: int) -> list[Job]:
         raise ConfigError(f"the controllers are {', '.join(labels) or 'none'}; name each once, and at least one")
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
-    prints = {label: fingerprint(entered(config, label, 0)) for label in labels}
+    prints = {}
+    for label in labels:
+        try:
+            prints[label] = fingerprint(entered(config, label, 0))
+        except KeyFault as error:
+            raise ConfigError(f"compare {label!r}: {error}") from None
     return [
         Job(label, seed, entered(config, label, seed), f"result/{prints[label]}/{label}/{seed}")
         for seed in range(seeds)

@@ -22,7 +22,7 @@ from .repeats import evaluated
 from .runs import best, leaders
 from .search import search
 from .space import sample
-from .tabled import reported
+from .tabled import check_table, reported
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,14 @@ def entered(config: Config, label: str, seed: int) -> Config:
 
 
 def fingerprint(config: Config) -> str:
-    """What tells the searches of a comparison apart: all that could change a result, the content of a table too."""
+    """What tells the searches of a comparison apart: all that could change a result, the content of a table too.
+
+    Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
     told["search"] = {key: value for key, value in told["search"].items() if key not in ("workers", "deadline_s")}
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
+        check_table(config, parts)
         architecture = sample(parts.space, random.Random(0))
         told["protocol"] = dict(parts.evaluator.evaluate(architecture, config.evaluator.budget, 0).protocol)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -41,8 +41,8 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         raise RunError(f"run {run.name!r} has no winner yet; continue it with `nas resume {run.name}`")
     if architecture is None:
         raise RunError(f"run {run.name!r} has no winner: its test failed ; `nas show {run.name}` says why")
-    seed = final["winner"]["weights_seed"]
-    network = parts.measurer.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
+    measurer, seed = parts.measurer, final["winner"].get("weights_seed")
+    network = measurer.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
     files = own.digests(store.meta.get("files", {}))
     result = {key: final["winner"][key] for key in ("value", "interval", "protocol")}
     return export(
@@ -50,7 +50,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         network=network,
         architecture=architecture,
         graph=graph_of(parts, architecture),
-        shape=parts.measurer.tasks.shape,
+        shape=measurer.tasks.shape,
         recipe={
             "run": run.name,
             "seed": seed,

@@ -32,7 +32,7 @@ from .runs import Run
 from .search import search
 from .space import replay, sample
 from .store import Store
-from .tabled import conclude
+from .tabled import check_table, conclude
 
 Place = ProcessExecutor | InlineExecutor
 
@@ -217,7 +217,7 @@ def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
     """Has a worker see whether each space is sound, check device and data, draw tasks and build a network, or looks an
     architecture up. Raises NasError."""
     if not measures(parts.evaluator):
-        _try_lookup(config, parts)
+        check_table(config, parts)
         return
     searched = (parts.space, parts.limited, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
@@ -229,18 +229,6 @@ def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
                 f"space {space.name!r} cannot be tried on {evaluator.tasks.name!r}: {reason(error)}; "
                 "check the options of both"
             ) from error
-
-
-def _try_lookup(config: Config, parts: Parts) -> None:
-    architecture, evaluator = sample(parts.limited, random.Random(0)), parts.evaluator
-    network_key(parts.space, architecture)
-    if isinstance(evaluator, Tabled):
-        evaluator.check(architecture)
-        for budget in config.budgets:
-            evaluator.evaluate(architecture, budget, config.search.seed)
-            evaluator.reported(architecture, budget)
-            if config.search.seconds:
-                evaluator.seconds(architecture, budget)
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:

@@ -131,7 +131,8 @@ class Tabled(Evaluator, Protocol):
         ...
 
     def seconds(self, architecture: Architecture, budget: int) -> float:
-        """What `evaluate` would have cost, known before it. Raises NasError where the table does not say."""
+        """What `evaluate` would have cost, known before it. Raises DataError where the table lacks the architecture,
+        ConfigError where it says nothing of costs."""
         ...
 
     def reported(self, architecture: Architecture, budget: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .architecture import Architecture, Score, Trial
-from .errors import NasError
+from .errors import DataError
 from .protocols import Evaluator, Tabled
 
 NS = 1_000_000_000
@@ -56,5 +56,5 @@ class Purse:
     def _price(table: Tabled, architecture: Architecture, budget: int) -> int:
         try:
             return round(table.seconds(architecture, budget) * NS)
-        except NasError:
+        except DataError:
             return 0  # what is not in the table fails when it is evaluated, and says why

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, stdev
+from statistics import fmean, median_low, stdev
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Pair:
 @dataclass(frozen=True)
 class Reached:
     """When a controller's best candidate is first reported at `level` or above: in so many of its searches, at this
-    median over all of them, None where not even half of them come to it."""
+    (lower) median over all of them, None where fewer than half of them come to it."""
 
     controller: str
     level: float
@@ -138,7 +138,7 @@ def _reached(name: str, results: Sequence[Result], level: float, seconds: bool) 
     for result in results:
         at = (point.seconds if seconds else point.evaluations for point in result.curve if point.reported >= level)
         times.append(float(next(at, math.inf)))
-    middle = median(times)
+    middle = median_low(times)
     return Reached(name, level, sum(map(math.isfinite, times)), middle if math.isfinite(middle) else None)
 
 

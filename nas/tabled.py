@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from .architecture import Trial
+from .config import Config, Parts
 from .protocols import Evaluator, Tabled
+from .repeats import network_key
 from .runs import leaders
+from .space import sample
 from .store import Store
 
 KIND = "table"
@@ -30,6 +34,21 @@ def conclude(store: Store, evaluator: Evaluator) -> dict[str, Any]:
     }
     store.put("final", result)
     return result
+
+
+def check_table(config: Config, parts: Parts) -> None:
+    """Looks one architecture up, where the evaluator is a table: its scores on each rung, its report, its cost where
+    the search has a limit. Raises NasError for a table that has not what the config asks of it."""
+    architecture, table = sample(parts.space, random.Random(0)), parts.evaluator
+    network_key(parts.space, architecture)
+    if not isinstance(table, Tabled):
+        return
+    table.check(architecture)
+    for budget in config.budgets:
+        table.evaluate(architecture, budget, config.search.seed)
+        table.reported(architecture, budget)
+        if config.search.seconds:
+            table.seconds(architecture, budget)
 
 
 def _entry(trial: Trial, evaluator: Evaluator) -> dict[str, Any]:

