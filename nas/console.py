@@ -54,6 +54,10 @@ class TerminalProgress:
     def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
         self._say(header(config, workers))
         self._of = config.search.trials
+        if self._of < workers:
+            self._say(
+                f"search.trials is {self._of}: no more than {self._of} of the {workers} workers are busy at a time"
+            )
         self._lowest = config.budgets[0]
         new = evaluated(done)
         self._heard, self._repeats = len(new), len(done) - len(new)
@@ -126,7 +130,7 @@ def header(config: Config, workers: int) -> str:
         [
             f"{Path(config.space.name).name}{_of_tasks(config)}",
             config.controller.name,
-            f"{config.search.trials} candidates{_limit(config)}{rungs}",
+            f"{config.search.trials} candidate{'s' if config.search.trials > 1 else ''}{_limit(config)}{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
         ]
     )

@@ -112,8 +112,9 @@ def find(room: Room, name: str) -> Callable[..., Any]:
         if found is cls:
             own.check_space(cls, name)
         return found
+    others = "".join(f", {prefix}:NAME" for prefix in PREFIXES.get(room, {}))
     or_own = ", or a class of yours as FILE.py:NAME" if room == "space" else ""
-    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{or_own}")
+    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{others}{or_own}")
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:

@@ -1,8 +1,12 @@
 """What every controller keeps, and what importing them costs."""
 
+import math
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import pytest
@@ -11,11 +15,12 @@ import torch
 import nas.controllers
 from nas import registry
 from nas.architecture import Architecture, Score, Trial
-from nas.errors import ConfigError, SpaceError
+from nas.errors import ConfigError, Rejected, SpaceError
 from nas.executors import InlineExecutor
+from nas.protocols import SearchSpace
 from nas.repeats import evaluated
 from nas.search import search
-from nas.space import sample
+from nas.space import mutate, sample
 from nas.store import Store
 from nas.testing import ToySpace, check_controller
 from nas.testing_toys import Ten
@@ -184,6 +189,43 @@ def test_a_search_ends_where_the_space_does(name, tmp_path):
         found = evaluated(store.trials())
         assert len(found) == len({trial.architecture for trial in found})
         assert len(found) == 10 or name in REPEATING
+
+
+class Mine:
+    """What another package may offer: proposes neighbours of the best, or what comes first."""
+
+    def __init__(self, space: SearchSpace, *, seed: int = 0, greed: float = 0.5) -> None:
+        self.space, self.seed, self.greed = space, seed, greed
+        self.asked, self.best = 0, None
+
+    def ask(self, n: int) -> list[Architecture]:
+        self.asked += n
+        return [self.propose(random.Random(f"{self.seed}/{k}")) for k in range(self.asked - n, self.asked)]
+
+    def propose(self, rng):
+        if self.best is not None and rng.random() < self.greed:
+            with suppress(Rejected):
+                return mutate(self.space, self.best.architecture, rng)
+        return sample(self.space, rng)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            if math.isfinite(trial.value) and (self.best is None or trial.value > self.best.value):
+                self.best = trial
+
+
+def test_a_controller_of_ones_own_is_one_class_with_ask_and_tell_found_by_its_entry_point(monkeypatch):
+    def entry_points(*, group: str) -> EntryPoints:
+        found = [EntryPoint("mine", f"{__name__}:Mine", group)] if group == "nas.controllers" else []
+        return EntryPoints(found)
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    assert "mine" in registry.names("controller")
+    check_controller(
+        lambda space, seed: registry.create("controller", "mine", {"greed": 0.9}, space=space, seed=seed), candidates=20
+    )
+    with pytest.raises(ConfigError, match="has no option 'gred'; did you mean 'greed'"):
+        registry.create("controller", "mine", {"gred": 0.9}, space=ToySpace(), seed=0)
 
 
 def test_what_needs_no_torch_is_imported_and_works_without_it_and_without_optuna():

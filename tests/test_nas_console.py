@@ -217,6 +217,15 @@ def test_the_bar_counts_repeats_apart_and_says_when_there_is_nothing_new(progres
     ]
 
 
+@pytest.mark.parametrize(("trials", "workers", "said"), [(1, 3, True), (3, 4, True), (3, 3, False), (12, 3, False)])
+def test_a_budget_below_the_number_of_workers_is_said(progress, capsys, trials, workers, said):
+    config = CONFIG.model_copy(update={"search": CONFIG.search.model_copy(update={"trials": trials})})
+    with progress.shown():
+        progress.started(run_of("a"), config, [], workers=workers)
+    expected = f"search.trials is {trials}: no more than {trials} of the {workers} workers are busy at a time\n"
+    assert (expected in capsys.readouterr().err) == said
+
+
 def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, capsys):
     with progress.shown():
         progress.started(run_of("a"), CONFIG, [], workers=1)

@@ -232,7 +232,8 @@ def test_by_rungs_a_candidate_at_the_top_has_the_score_of_a_full_training_for_fe
 
 def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinct_finalists(inline, monkeypatch):
     few = toy(space={"max_depth": 1}, search={"trials": 30}, final={"top": 30, "seeds": 1})
-    few = from_json({**few.to_json(), "controller": {"name": "random"}})
+    repeating = {"name": "regularized-evolution", "population": 30, "tournament": 1}
+    few = from_json({**few.to_json(), "controller": repeating})
     heard: list[str] = []
     progress = Quiet()
     monkeypatch.setattr(progress, "exhausted", lambda: heard.append("exhausted"), raising=False)
