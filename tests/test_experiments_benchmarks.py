@@ -13,6 +13,7 @@ from helpers_project import python
 from nas import registry
 from nas.errors import NasError
 from nas.experiments.benchmarks import (
+    controllers,
     inner_loop,
     inner_loop_measure,
     inner_loop_peers,
@@ -199,4 +200,44 @@ def test_search_spaces_for_people():
         ["keys", "2,500.0", "/s", "target", "3,000", "/s", "NOT", "MET"],
         ["all", "9.0", "s", "target", "10", "s", "met", "5,425", "differ"],
         ["more", "90.0", "s", "423,624", "differ"],
+    ]
+
+
+CONTROLLERS = ["-m", "nas.experiments.benchmarks.controllers", "--counts", "2,12", "--memory", "20"]
+
+
+def test_controllers_as_json(tmp_path):
+    out = tmp_path / "out.json"
+    printed = python([*CONTROLLERS, "--only", "random,evolution", "--json", "--out", out], tmp_path)
+    assert out.read_text("utf-8") == printed
+    rows = json.loads(printed)["rows"]
+    assert [(row["name"], row["target_ms"]) for row in rows] == [
+        ("random", 0.3),
+        ("evolution pool=1", 0.3),
+        ("evolution", 30),
+    ]
+    for row in rows:
+        assert list(row["ms"]) == ["2", "12"]
+        assert all(ms > 0 for ms in row["ms"].values())
+        assert row["trials"] >= 20
+        assert row["peak_mib"] > 20
+        assert row["met"] == (row["ms"]["12"] <= row["target_ms"] and row["peak_mib"] <= 500)
+
+
+def test_every_controller_is_measured():
+    assert {one.controller for one in controllers.contenders()} == set(registry.names("controller"))
+
+
+def test_controllers_for_people():
+    rows = [
+        controllers.Row("quick", {10: 0.1, 100: 0.2}, 0.3, 100_000, 60.0, True),
+        controllers.Row("slow", {10: 1.0}, 4.0, 90, 700.0, None),
+        controllers.Row("other", {10: 1.0, 100: 5.0}, None, 100_000, 501.0, False),
+    ]
+    lines = controllers.text({"cpu": "a"}, rows).splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["10", "100", "target", "MiB", "after"],
+        ["quick", "0.10", "0.20", "0.3", "60", "100,000", "met"],
+        ["slow", "1.00", "–", "4", "700", "90"],
+        ["other", "1.00", "5.00", "501", "100,000", "NOT", "MET"],
     ]

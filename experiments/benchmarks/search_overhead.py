@@ -105,7 +105,7 @@ def candidate_ms(name: str, candidates: int, path: Path) -> tuple[list[float], i
     controller: Controller = registry.create("controller", name, {}, space=space, seed=0)
     rng = random.Random(0)
     with Store.create(path, {}) as store:
-        ms = [_one_candidate(controller, store, _score(rng)) for _ in range(candidates)]
+        ms = [_one_candidate(controller, store, score_like(rng)) for _ in range(candidates)]
     unit = 1 if sys.platform == "darwin" else 1024
     return ms, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -119,7 +119,7 @@ def _one_candidate(controller: Controller, store: Store, score: Score) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def _score(rng: random.Random) -> Score:
+def score_like(rng: random.Random) -> Score:
     """A score of the size that evaluators give: 200 tasks, 5 inner steps, and a protocol."""
     tasks = tuple(rng.random() for _ in range(200))
     protocol = {"learner": {"name": "anil", "inner_lr": 0.1, "steps": 5}, "bank": {"first": 0, "count": 200}}
