@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from nas import check as checks
 from nas import conformance, registry
-from nas.conformance import Watched, check_fingerprint, fingerprint, quick
+from nas.conformance import TimeUp, Watched, check_fingerprint, fingerprint, quick, time_limit
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import TaskShape
 from nas.space import Count
@@ -256,3 +257,15 @@ def test_the_histogram_has_every_size_once():
         lines = checks.histogram(sizes)
         assert sum(int(line.split()[-1]) for line in lines) == len(sizes)
         assert len(lines) <= checks.BARS
+
+
+def test_a_time_limit_that_is_swallowed_once_comes_again():
+    def swallows():
+        with contextlib.suppress(BaseException):
+            while True:
+                pass
+        while True:
+            pass
+
+    with pytest.raises(TimeUp), time_limit(0.05):
+        swallows()
