@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import inspect
 import random
@@ -33,6 +34,7 @@ DECIDE_S, BUILD_S = 10.0, 60.0
 QUICK, QUICK_S = 50, 2.0
 """Architectures that are looked at before a search, and seconds after which those looked at must do."""
 FINGERPRINT = 20
+AGAIN_S = 0.01
 RULE = "decide may depend on nothing but its choices, not on unseeded randomness, the time, or what it decided before"
 
 
@@ -51,17 +53,30 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(_signal: int, frame: FrameType | None) -> None:
+        if _collects(frame):  # what is raised there is lost, with a warning
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, seconds)
+            return
         raise TimeUp
 
     before = signal.signal(signal.SIGALRM, stop)
-    # Again and again: what is raised in a callback of the garbage collector, or of anything like it, is lost.
+    # Again and again: what is raised in a destructor is lost too, and cannot be told from outside.
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _collects(frame: FrameType | None) -> bool:
+    """Whether the frame runs in a callback of the garbage collector."""
+    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    while frame is not None:
+        if frame.f_code in callbacks:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Watched:

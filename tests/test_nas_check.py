@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -269,3 +271,23 @@ def test_a_time_limit_that_is_swallowed_once_comes_again():
 
     with pytest.raises(TimeUp), time_limit(0.05):
         swallows()
+
+
+def test_a_time_limit_waits_for_the_end_of_a_garbage_collection():
+    def slow(phase, _info):
+        while phase == "stop" and time.monotonic() < end:
+            pass
+
+    def collects():
+        gc.collect()
+        while True:
+            pass
+
+    end = time.monotonic() + 0.2
+    gc.callbacks.append(slow)
+    try:
+        with pytest.raises(TimeUp), time_limit(0.05):
+            collects()
+    finally:
+        gc.callbacks.remove(slow)
+    assert time.monotonic() >= end
