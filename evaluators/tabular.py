@@ -10,13 +10,12 @@ from typing import ClassVar
 from nas.architecture import Architecture, Score
 from nas.errors import ConfigError, DataError, nearest
 from nas.protocols import SearchSpace
-
-from .tables import Table, read_table, stamp
+from nas.tables import Table, read_table, stamp
 
 
 @dataclass(frozen=True)
 class Tabular:
-    """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.evaluators.tables`).
+    """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.tables`).
 
     path     the file
     dataset  what the names of the columns begin with: 'cifar10' finds 'cifar10_val_12' by 'val_12'

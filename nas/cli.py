@@ -275,7 +275,7 @@ def _duration(seconds: float) -> str:
 def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     from . import runs
     from .console import final_text
-    from .tabled import KIND
+    from .lookup import KIND
 
     name, folder = outcome.run.name, outcome.run.folder
     if as_json:

@@ -14,10 +14,10 @@ from rich.text import Text
 from . import registry
 from .architecture import Trial
 from .config import Config
+from .lookup import KIND
 from .repeats import evaluated
 from .report.text import probability
 from .runs import Run
-from .tabled import KIND
 
 Z95 = 1.96
 

@@ -16,13 +16,13 @@ from .architecture import Trial
 from .config import Component, Config, build
 from .errors import ConfigError, nearest, shown
 from .executors.inline import InlineExecutor
+from .lookup import check_table, reported
 from .memory import MemoryStore
 from .protocols import Evaluator, Tabled
 from .repeats import evaluated
 from .runs import best, leaders
 from .search import search
 from .space import sample
-from .tabled import check_table, reported
 
 
 @dataclass(frozen=True)

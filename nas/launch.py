@@ -25,6 +25,7 @@ from .executors.slots import slots
 from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
+from .lookup import check_table, conclude
 from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
 from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
@@ -32,7 +33,6 @@ from .runs import Run
 from .search import search
 from .space import replay, sample
 from .store import Store
-from .tabled import check_table, conclude
 
 Place = ProcessExecutor | InlineExecutor
 

@@ -69,7 +69,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
-    "space": {"nni": "nas.search_spaces.nni_space:hub"},
+    "space": {"nni": "nas.search_spaces.nni_space:hub", "table": "nas.search_spaces.table:of_file"},
     "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""

@@ -14,10 +14,10 @@ import pytest
 from nas import registry
 from nas.errors import ConfigError, DataError
 from nas.evaluators import Tabular
-from nas.evaluators.tables import choices_made
 from nas.protocols import Tabled
 from nas.search_spaces import NasBench201
 from nas.space import enumerate_all, sample
+from nas.tables import choices_made
 from nas.testing import ToySpace, check_evaluator
 
 TOYS = list(enumerate_all(ToySpace()))

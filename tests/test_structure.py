@@ -26,6 +26,7 @@ MAY_PRINT = (
     "experiments/benchmarks/",
     "experiments/reproduce/",
     "experiments/fidelity.py",
+    "experiments/nas_bench_graph.py",
 )
 MAY_SWALLOW = {"nas/executors/attempt.py"}
 

@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.architecture import Architecture
-from nas.errors import DataError, SpaceError, shown
-from nas.protocols import SearchSpace
-from nas.space import Choose
+from .architecture import Architecture
+from .errors import DataError, SpaceError, shown
+from .protocols import SearchSpace
+from .space import Choose
 
 T = TypeVar("T")
 ARCHITECTURE = ("arch", "architecture")
