@@ -127,9 +127,10 @@ class FinalTable(Table):
 
 class ContenderTable(Component):
     """A controller of a comparison under a name of its own, with options; `name` is that of the controller, by default
-    the table's. `fidelity` and `repeats` are in place of the search's."""
+    the table's. `budget` is in place of the evaluator's, `fidelity` and `repeats` of the search's."""
 
     name: str = ""
+    budget: Annotated[int, Field(ge=1, le=10**9)] | None = None
     fidelity: FidelityTable | None = None
     repeats: Repeats | None = None
 

@@ -62,15 +62,16 @@ def entered(config: Config, label: str, seed: int) -> Config:
     """The config of one search: a contender in place of the controller, and the seed, counted from the config's own.
 
     `label` is of a table [compare.LABEL], or a controller's name; [controller] holds the options of that one. Raises
-    ConfigError for any other, and for rungs of a contender's own where no seconds make the budgets equal.
+    ConfigError for any other, and for a budget or rungs of a contender's own where no seconds make the budgets equal.
     """
-    search_table, table = config.search, config.compare.get(label)
+    search_table, evaluator, table = config.search, config.evaluator, config.compare.get(label)
     if table is not None:
         name = table.name or label
         controller = Component.model_validate({"name": name, **table.options})
-        if table.fidelity is not None and not search_table.seconds:
-            raise ConfigError(f"compare.{label}.fidelity: budgets are not equal; give search.seconds, or leave it out")
+        if (table.fidelity or table.budget) and not search_table.seconds:
+            raise ConfigError(f"compare.{label}: budgets are not equal; give search.seconds, or leave its own out")
         own = {"fidelity": table.fidelity, "repeats": table.repeats}
+        evaluator = evaluator.model_copy(update={"budget": table.budget or evaluator.budget})
         search_table = search_table.model_copy(update={key: value for key, value in own.items() if value is not None})
     else:
         name = label
@@ -81,7 +82,8 @@ def entered(config: Config, label: str, seed: int) -> Config:
         known = {*registry.names("controller"), *config.compare}
         raise ConfigError(f"controller {shown(name)} is not known: {nearest(name, known)}") from None
     search_table = search_table.model_copy(update={"seed": search_table.seed + seed})
-    return config.model_copy(update={"controller": controller, "search": search_table, "compare": {}})
+    changed = {"controller": controller, "evaluator": evaluator, "search": search_table, "compare": {}}
+    return config.model_copy(update=changed)
 
 
 def fingerprint(config: Config) -> str:

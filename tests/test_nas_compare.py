@@ -94,7 +94,7 @@ def test_contenders_are_controllers_or_tables_with_options(table: Path) -> None:
         table,
         controller={"name": "evolution", "population": 7},
         compare={"re": {"name": "regularized-evolution", "population": 4, "tournament": 2}, "random": {}}
-        | {"two": {"name": "random", "fidelity": {"rungs": 2, "eta": 5}, "repeats": "known"}},
+        | {"two": {"name": "random", "budget": 100, "fidelity": {"rungs": 2, "eta": 5}, "repeats": "known"}},
     )
     found = {label: entered(told, label, 3) for label in ("evolution", "re", "random", "zoph-le", "two")}
     controllers = {label: (c.controller.name, c.controller.options) for label, c in found.items()}
@@ -106,12 +106,12 @@ def test_contenders_are_controllers_or_tables_with_options(table: Path) -> None:
         "two": ("random", {}),
     }
     assert {c.search.seed for c in found.values()} == {3}
-    assert [c.budgets for c in found.values()] == [(200,)] * 4 + [(40, 200)]
+    assert [c.budgets for c in found.values()] == [(200,)] * 4 + [(20, 100)]
     assert [c.search.repeats for c in found.values()] == ["evaluated"] * 4 + ["known"]
     with pytest.raises(ConfigError, match="controller 'rex' is not known: did you mean 're'"):
         entered(told, "rex", 0)
     unequal = told.model_copy(update={"search": told.search.model_copy(update={"seconds": 0.0})})
-    with pytest.raises(ConfigError, match=r"compare\.two\.fidelity: budgets are not equal; give search\.seconds"):
+    with pytest.raises(ConfigError, match=r"compare\.two: budgets are not equal; give search\.seconds"):
         entered(unequal, "two", 0)
 
 
