@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.architecture import Architecture
+from nas.executors.attempt import attempt
+from nas.protocols import SearchSpace
+from nas.repeats import of_graph
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 NOT_MADE = -1
+LONGEST = 3
+WIDTH = 1024
+MOST_COUNTED = 255
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]
 Places = npt.NDArray[np.intp]
+Counts = npt.NDArray[np.uint8]
 
 
 class Encoding(Protocol):
@@ -64,6 +76,65 @@ class Choices:
         for place, row in enumerate(rows):
             stacked[place, : len(row)] = row
         return stacked
+
+
+class Paths:
+    """By the operations that follow each other in the cells' graphs, in sequences of at most `LONGEST`: one measure, 1
+    less the cosine of the angle between the square roots of their counts. Equal networks are at no distance.
+
+    Path encodings: White et al., "BANANAS" (2021), arXiv 1910.11858, section 3.2; here short ones, that many cells
+    share. For a space that draws graphs (`nas.graph`); raises SpaceError where it draws a bad one.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        hashable = attempt(hash, space)[1] is None
+        self._counts = remembered_counts if hashable else walk_counts
+        self._told: list[Counts] = []
+
+    def add(self, architecture: Architecture) -> None:
+        self._told.append(self._counts(self._space, architecture))
+
+    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+        first = _directions([self._told[place] for place in kept])
+        second = first if new is None else _directions([self._counts(self._space, one) for one in new])
+        return [np.clip(np.round(1 - first @ second.T, 12), 0, 1)]
+
+
+def encodings(space: SearchSpace) -> list[Encoding]:
+    """All that there are for a space."""
+    return [Choices(), Paths(space)] if hasattr(space, "graph") else [Choices()]
+
+
+def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
+    """How often the graph's sequences of operations occur, (WIDTH,): each counts at a place that is a hash of it.
+
+    Feature hashing: Weinberger et al. (2009), arXiv 0902.2206.
+    """
+    counts = np.zeros(WIDTH, dtype=np.uint8)
+    for walk, times in (of_graph(space, architecture, _walks) or {}).items():
+        place = zlib.crc32("\0".join(walk).encode()) % WIDTH
+        counts[place] = min(int(counts[place]) + times, MOST_COUNTED)
+    counts.setflags(write=False)
+    return counts
+
+
+remembered_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_cache(maxsize=2**14)(walk_counts))
+"""The same of a space that can be hashed: the searches of a comparison draw equal architectures over and over."""
+
+
+def _walks(graph: nx.DiGraph) -> Mapping[tuple[str, ...], int]:
+    from nas.graph import walks  # networkx takes a moment to import
+
+    return walks(graph, LONGEST)
+
+
+def _directions(counts: Sequence[Counts]) -> Array:
+    """The square roots of the counts as vectors of length 1, (architectures, WIDTH + 1): the last is for no graph."""
+    roots = np.sqrt(np.array(counts, dtype=np.float64).reshape(-1, WIDTH))
+    roots = np.column_stack([roots, ~roots.any(axis=1)])
+    directions: Array = roots / np.linalg.norm(roots, axis=1, keepdims=True)
+    return directions
 
 
 def unlike(first: Rows, second: Rows, options: Rows) -> Array:

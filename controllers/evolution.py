@@ -12,6 +12,7 @@ from nas.errors import ConfigError
 from nas.protocols import SearchSpace
 from nas.space import crossover, replay, sample
 
+from .encoding import encodings
 from .operators import Strength, changed, tournament
 from .predictor import Predictor
 from .regularized_evolution import check_sizes
@@ -30,7 +31,7 @@ class Evolution:
     pool        how many children the predictor chooses from, from 1; 1 leaves the choice to evolution alone
     first       so many random samples come first, from 1
 
-    Nothing is proposed twice while something is left; then `ask` gives less than it is asked for. How many choices a
+    No network is proposed twice while another is left; then `ask` gives less than it is asked for. How many choices a
     mutation changes is learned (`Strength`). A trial without a finite score changes nothing.
     """
 
@@ -62,8 +63,8 @@ class Evolution:
         self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, first
         self._population: deque[Trial] = deque(maxlen=population)
         self._best: Trial | None = None
-        self._unseen = Unseen(space)
-        self._predictor = Predictor()
+        self._unseen = Unseen(space, networks=True)
+        self._predictor = Predictor(encodings(space))
         self._strength = Strength(MOST_CHANGES)
         self._changes: dict[Architecture, tuple[int, float]] = {}
 
@@ -96,10 +97,14 @@ class Evolution:
             return self._unseen.draw(lambda: sample(self._space, rng), rng)
         parents = [*self._population, self._best]
         made: dict[Architecture, tuple[int, float]] = {}
-        pool = self._unseen.pool(lambda: self._child(parents, made, rng), self._pool, rng)
-        if not pool:
-            return None
-        child = self._predictor.pick(pool, rng) if len(pool) > 1 and self._predictor.ready else pool[0]
+
+        def draw() -> Architecture:
+            return self._child(parents, made, rng)
+
+        pool = self._unseen.pool(draw, self._pool, rng)
+        if len(pool) > 1 and self._predictor.ready:
+            pool = self._predictor.ranked(pool, rng)
+        child = next((one for one in pool if one in self._unseen), None) or self._unseen.draw(draw, rng)
         if child in made:
             self._changes[child] = made[child]
         return child

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from nas.architecture import Architecture
 
-from .encoding import Choices, Encoding, Places
+from .encoding import Encoding, Places
 from .gaussian import Array, Fitted, Member, members, predict, weighed
 
 FEWEST = 8
@@ -23,14 +23,14 @@ GROWTH = 1.1
 
 
 class Predictor:
-    """An ensemble over encodings of architectures, by default their choices; ranks of the scores.
+    """An ensemble over encodings of architectures (`encoding.encodings`); ranks of the scores.
 
     Scores become normal scores of their ranks, so that it matters neither what they measure nor how badly bad
     candidates do. Their standard errors, in units of the scores' spread, are noise that the fit knows of.
     """
 
-    def __init__(self, encodings: Sequence[Encoding] | None = None) -> None:
-        self._encodings = [Choices()] if encodings is None else list(encodings)
+    def __init__(self, encodings: Sequence[Encoding]) -> None:
+        self._encodings = encodings
         self._values: list[float] = []
         self._errors: list[float] = []
         self._members: list[Member] = []
@@ -49,12 +49,12 @@ class Predictor:
         self._values.append(value)
         self._errors.append(stderr)
 
-    def pick(self, pool: Sequence[Architecture], rng: random.Random) -> Architecture:
-        """One of the pool by Thompson sampling: the best of it in a draw from what may be true, given the trials.
+    def ranked(self, pool: Sequence[Architecture], rng: random.Random) -> list[Architecture]:
+        """The pool by Thompson sampling: from the best on in a draw from what may be true, given the trials.
 
         Thompson (1933), "On the likelihood that one unknown probability exceeds another".
         """
-        return pool[int(np.argmax(self.draw(pool, rng)))]
+        return [pool[place] for place in np.argsort(-self.draw(pool, rng), kind="stable")]
 
     def draw(self, pool: Sequence[Architecture], rng: random.Random) -> Array:
         """A draw of the scores, on the scale of normal scores, from one member chosen by weight: (pool,)."""

@@ -13,6 +13,7 @@ from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace
 from nas.space import sample
 
+from .encoding import encodings
 from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
 from .policy_gradient import PolicyName, check
 from .predictor import Predictor, normal_scores
@@ -37,7 +38,7 @@ class Reinforce:
     first    so many uniform samples come first, from 1
 
     Rewards are the normal scores of the ranks among all scores told, so it matters neither what they measure nor how
-    badly bad candidates do. Nothing is proposed twice while something is left; then `ask` gives less than it is asked
+    badly bad candidates do. No network is proposed twice while another is left; then `ask` gives less than it is asked
     for. A trial that was not asked for (a warm start) counts as if the policy at hand had proposed it. A trial without
     a finite score changes nothing.
     """
@@ -80,8 +81,8 @@ class Reinforce:
             TablePolicy(seed=seed) if policy == "table" else LstmPolicy(seed=seed, hidden=hidden, layers=layers)
         )
         self._adam = Adam(self._policy, lr)
-        self._unseen = Unseen(space)
-        self._predictor = Predictor()
+        self._unseen = Unseen(space, networks=True)
+        self._predictor = Predictor(encodings(space))
         self._old: dict[Architecture, float] = {}
         self._scores: list[float] = []
         self._waiting: list[tuple[list[Step], float, float]] = []
@@ -124,8 +125,9 @@ class Reinforce:
             return self._unseen.draw(lambda: self._policy.sample(self._space, rng), rng)
         pool = self._unseen.pool(lambda: self._sample(rng), self._pool, rng)
         if len(pool) > 1 and self._predictor.ready:
-            return self._predictor.pick(pool, rng)
-        return pool[0] if pool else None
+            pool = self._predictor.ranked(pool, rng)
+        new = next((one for one in pool if one in self._unseen), None)
+        return new or self._unseen.draw(lambda: self._sample(rng), rng)
 
     def _sample(self, rng: random.Random) -> Architecture:
         return sample(self._space, rng) if rng.random() < self._fresh else self._policy.sample(self._space, rng)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
+from nas.repeats import network_key
 from nas.space import enumerate_all
 
 TRIES = 50
@@ -18,19 +19,28 @@ LEFT = 1000
 
 
 class Unseen:
-    """What was proposed or told of a space, and how to propose something else."""
+    """What was proposed or told of a space, and how to propose something else.
 
-    def __init__(self, space: SearchSpace) -> None:
+    With `networks`, where the space draws graphs, what is the same network as one that was seen counts as seen too.
+    """
+
+    def __init__(self, space: SearchSpace, *, networks: bool = False) -> None:
         self._space = space
         self._seen: set[Architecture] = set()
+        self._networks: set[str] | None = set() if networks and hasattr(space, "graph") else None
         self._left: list[Architecture] | None = None  # all that are left, once a walk has come to the end of the space
 
     def __contains__(self, architecture: Architecture) -> bool:
-        return architecture not in self._seen
+        if architecture in self._seen:
+            return False
+        return self._networks is None or network_key(self._space, architecture) not in self._networks
 
     def see(self, architecture: Architecture) -> None:
         """It counts as seen from now on."""
-        self._seen.add(architecture)
+        if architecture not in self._seen:
+            self._seen.add(architecture)
+            if self._networks is not None:
+                self._networks.add(network_key(self._space, architecture))
 
     def draw(self, draw: Callable[[], Architecture], rng: random.Random) -> Architecture | None:
         """The first unseen one of some draws; else one of those that are left, uniformly; None where none is left.
@@ -51,14 +61,17 @@ class Unseen:
         return left[int(rng.random() * len(left))] if left else None
 
     def pool(self, draw: Callable[[], Architecture], size: int, rng: random.Random) -> list[Architecture]:
-        """At most `size` different unseen ones, of twice as many draws; at least one while one is left."""
+        """At most `size` different ones, of twice as many draws; at least one while one is left.
+
+        None was seen, but it may be the same network as one that was: a key for each of many would take too long. So
+        the one that is chosen must be looked for in this."""
         found: dict[Architecture, None] = {}
         for _ in range(2 * size):
             try:
                 architecture = draw()
             except Rejected:
                 continue
-            if architecture in self:
+            if architecture not in self._seen:
                 found[architecture] = None
                 if len(found) == size:
                     break

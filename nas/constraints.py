@@ -44,6 +44,8 @@ class Constrained:
         self._space, self._evaluator = space, evaluator
         self._limits = {cost: limits[cost] for cost in get_args(Cost) if cost in limits}
         self._costs: MutableMapping[str, float] = {} if costs is None else costs
+        if (graph := getattr(space, "graph", None)) is not None:
+            self.graph = graph
 
     @property
     def name(self) -> str:

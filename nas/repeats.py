@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from .architecture import Architecture, Trial
 from .errors import SpaceError
@@ -11,6 +11,10 @@ from .executors.attempt import attempt, reason
 from .protocols import SearchSpace
 from .space import replay
 
+if TYPE_CHECKING:
+    import networkx as nx
+
+Seen = TypeVar("Seen")
 Repeats = Literal["known", "evaluated"]
 """What becomes of a network that is proposed again: its result is known, or it is evaluated as if it were new."""
 
@@ -19,20 +23,29 @@ def network_key(space: SearchSpace, architecture: Architecture) -> str:
     """A text that architectures of a space have in common when they are the same network.
 
     Where the space draws graphs, the canonical form of the architecture's; else the architecture's own key, and only
-    equal picks are equal networks. Raises SpaceError, with the picks, where `graph` fails or draws none; and what
-    `replay` raises.
+    equal picks are equal networks. Raises as `of_graph`.
+    """
+    key = of_graph(space, architecture, _canonical)
+    return architecture.key if key is None else key
+
+
+def of_graph(space: SearchSpace, architecture: Architecture, look: Callable[[nx.DiGraph], Seen]) -> Seen | None:
+    """What `look` says of the graph that the space draws of an architecture; None where it draws none.
+
+    Raises SpaceError, with the picks, where `graph` fails or draws what `look` cannot use; and what `replay` raises.
     """
     draw = getattr(space, "graph", None)
     if draw is None:
-        return architecture.key
-    key, error = attempt(_drawn, draw, replay(space, architecture))
+        return None
+    spec = replay(space, architecture)
+    seen, error = attempt(lambda: look(draw(spec)))
     if error is not None:
         raise SpaceError(
             f"space {space.name!r} gives no usable graph of the architecture {dict(architecture.picks)}: "
             f"{reason(error)}; correct its `graph`, or leave it out and have architectures compared by their picks"
         ) from error
-    text: str = key
-    return text
+    found: Seen = seen
+    return found
 
 
 def evaluated(trials: Iterable[Trial]) -> list[Trial]:
@@ -40,7 +53,7 @@ def evaluated(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.repeats is None]
 
 
-def _drawn(draw: Any, spec: Any) -> str:
+def _canonical(graph: nx.DiGraph) -> str:
     from .graph import canonical  # networkx takes a moment to import
 
-    return canonical(draw(spec))
+    return canonical(graph)

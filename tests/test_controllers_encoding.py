@@ -1,12 +1,18 @@
 """Distances between architectures, against loops over the choices."""
 
+import math
 import random
 
 import numpy as np
+import pytest
 
 from nas.architecture import Architecture
-from nas.controllers.encoding import Choices
-from nas.space import sample
+from nas.controllers.encoding import LONGEST, WIDTH, Choices, Paths, encodings
+from nas.errors import SpaceError
+from nas.graph import walks
+from nas.repeats import network_key
+from nas.search_spaces.nas_bench_201 import NasBench201
+from nas.space import replay, sample
 from nas.testing import ToySpace
 
 
@@ -75,3 +81,65 @@ def test_distances_are_zero_to_oneself_and_the_same_both_ways():
 def test_a_space_without_choices_has_no_distances():
     nothing = encoded([Architecture("s", {})] * 2)
     assert [distance.tolist() for distance in nothing.distances(np.arange(2))] == [[[0, 0], [0, 0]]] * 2
+
+
+def cells(count, seed, **options):
+    space = NasBench201(**options)
+    rng = random.Random(seed)
+    return space, [sample(space, rng) for _ in range(count)]
+
+
+def by_paths(space, architectures, new=None):
+    paths = Paths(space)
+    for architecture in architectures:
+        paths.add(architecture)
+    [found] = paths.distances(np.arange(len(architectures)), new)
+    return found
+
+
+def test_distances_by_paths_are_those_of_a_loop_over_the_sequences():
+    space, drawn_cells = cells(30, 0, published=True)
+    counted = [walks(space.graph(replay(space, cell)), LONGEST) for cell in drawn_cells]
+    expected = np.zeros((30, 30))
+    for i, one in enumerate(counted):
+        for j, other in enumerate(counted):
+            shared = sum(math.sqrt(times * other[walk]) for walk, times in one.items())
+            size = math.sqrt(sum(one.values()) * sum(other.values()))
+            expected[i, j] = 1 - shared / size if size else float(one != other)
+    found = by_paths(space, drawn_cells)
+    assert len({walk for one in counted for walk in one}) < WIDTH / 2
+    assert np.mean(np.abs(found - expected) < 1e-9) > 0.7
+    np.testing.assert_allclose(found, expected, atol=0.15)  # where two sequences share a place
+    np.testing.assert_allclose(by_paths(space, drawn_cells[:20], drawn_cells[20:]), found[:20, 20:], atol=1e-12)
+
+
+def test_equal_networks_are_at_no_distance_and_others_apart():
+    space, drawn_cells = cells(150, 1, published=True)
+    keys = [network_key(space, cell) for cell in drawn_cells]
+    same = np.array([[one == other for other in keys] for one in keys])
+    found = by_paths(space, drawn_cells)
+    assert same.sum() > 150
+    assert not found[same].any()
+    assert np.mean(found[~same] > 0) > 0.99
+    assert found.min() >= 0
+    assert found.max() <= 1
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_a_space_that_draws_graphs_has_both_encodings_hashable_or_not():
+    class Unhashable(NasBench201):
+        __hash__ = None
+
+    space, drawn_cells = cells(5, 2)
+    assert [type(one) for one in encodings(ToySpace())] == [Choices]
+    assert [type(one) for one in encodings(space)] == [Choices, Paths]
+    np.testing.assert_array_equal(by_paths(Unhashable(), drawn_cells), by_paths(space, drawn_cells))
+
+
+def test_a_bad_graph_is_an_error_for_people():
+    class Bad(NasBench201):
+        def graph(self, spec):
+            return 3
+
+    with pytest.raises(SpaceError, match="gives no usable graph"):
+        by_paths(Bad(), cells(1, 0)[1])

@@ -29,7 +29,7 @@ def total(architecture):
 
 
 def told(architectures, value=total, stderr=0.0):
-    made = Predictor()
+    made = Predictor([Choices()])
     for architecture in architectures:
         made.tell(architecture, value(architecture), stderr)
     return made
@@ -60,7 +60,7 @@ def test_normal_scores_look_normal_and_know_no_unit():
 
 
 def test_it_is_ready_when_enough_is_told():
-    made = Predictor()
+    made = Predictor([Choices()])
     for number, architecture in enumerate(drawn(FEWEST)):
         assert made.ready == (number >= FEWEST)
         made.tell(architecture, 0.1 * number)
@@ -86,11 +86,12 @@ def test_it_draws_from_what_its_members_say():
     np.testing.assert_allclose(found.std(0), expected.std, rtol=0.08)
 
 
-def test_the_best_of_a_draw_is_picked():
-    pool, predictor = drawn(40, seed=1), told(drawn(40))
+def test_the_pool_is_ranked_by_a_draw():
+    pool, predictor = list(dict.fromkeys(drawn(40, seed=1))), told(drawn(40))
     for seed in range(5):
-        best = int(np.argmax(predictor.draw(pool, random.Random(seed))))
-        assert predictor.pick(pool, random.Random(seed)) == pool[best]
+        draw = dict(zip(pool, predictor.draw(pool, random.Random(seed)), strict=True))
+        found = predictor.ranked(pool, random.Random(seed))
+        assert sorted(found, key=draw.__getitem__, reverse=True) == found
 
 
 def test_standard_errors_are_noise_that_blurs():
@@ -109,7 +110,7 @@ def test_equal_scores_are_no_trouble(value):
 
 
 def test_it_is_fitted_to_the_best_and_the_latest():
-    made = Predictor()
+    made = Predictor([Choices()])
     rng = random.Random(0)
     values = [rng.random() for _ in range(3 * MOST)]
     for number, value in enumerate(values):
@@ -133,7 +134,7 @@ def test_members_are_weighed_again_as_trials_grow(monkeypatch):
         return weighed(*arguments)
 
     monkeypatch.setattr(module, "weighed", counted)
-    made = Predictor()
+    made = Predictor([Choices()])
     for architecture in drawn(40):
         made.tell(architecture, total(architecture))
         if made.ready:

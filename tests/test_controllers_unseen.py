@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -6,6 +7,8 @@ from nas.architecture import Architecture
 from nas.controllers import unseen as module
 from nas.controllers.unseen import LEFT, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
+from nas.repeats import network_key
+from nas.search_spaces.nas_bench_201 import NasBench201
 from nas.space import enumerate_all, sample
 from nas.testing import ToySpace
 from nas.testing_toys import Ten, Vast
@@ -127,3 +130,21 @@ def test_a_space_error_is_passed_on():
 
     with pytest.raises(SpaceError, match="it is broken"):
         Unseen(Ten()).draw(broken, random.Random(0))
+
+
+def test_with_networks_what_is_the_same_network_is_seen_too():
+    space = NasBench201()
+    made, cells = Unseen(space, networks=True), list(itertools.islice(enumerate_all(space), 1000))
+    first: dict[str, Architecture] = {}
+    for architecture in cells:
+        first.setdefault(network_key(space, architecture), architecture)
+    assert len(first) < 0.8 * len(cells)
+    for architecture in list(first.values())[:-1]:
+        made.see(architecture)
+    *_, (last_key, last) = first.items()
+    assert last in made
+    assert all((one in made) == (network_key(space, one) == last_key) for one in cells[::20])
+    drawn = iter([*cells[:9], last])
+    assert made.draw(lambda: next(drawn), random.Random(0)) == last
+    # The keys of a pool are not asked for.
+    assert len(made.pool(lambda: random.Random(0).choice(cells), 1, random.Random(0))) == 1

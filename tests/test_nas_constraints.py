@@ -102,6 +102,12 @@ def test_an_architecture_whose_cost_cannot_be_told_is_let_through():
     assert len(list(enumerate_all(limited))) == 36
 
 
+def test_a_limited_space_draws_what_the_space_draws():
+    space = registry.create("space", "few-shot-cell", {})
+    assert Constrained(space, {}, Scales()).graph == space.graph
+    assert not hasattr(Constrained(ToySpace(), {}, Scales()), "graph")
+
+
 @pytest.mark.parametrize("space", registry.names("space"))
 def test_parameters_and_flops_are_those_of_a_score(space):
     tasks, learner = registry.create("tasks", "glyphs", {}), registry.create("learner", "anil", {})

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import networkx as nx
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nas.errors import SpaceError
-from nas.graph import canonical, draw, edges_to_nodes, live, to_dot
+from nas.graph import canonical, draw, edges_to_nodes, live, to_dot, walks
 
 OPS = ["conv", "pool"]
 
@@ -301,3 +302,26 @@ def test_an_empty_cell_has_a_key_and_a_picture(tmp_path: Path) -> None:
     assert json.loads(canonical(empty)) == [[], []]
     draw(empty, tmp_path / "empty.png")
     assert (tmp_path / "empty.png").stat().st_size > 0
+
+
+def test_walks_are_the_sequences_along_the_edges():
+    """Against a search from each node over networkx's graph, of cells without identities or shared weights."""
+    rng = random.Random(3)
+    for _ in range(50):
+        graph = random_cell(rng, inner=4, edges=0.6)
+        alive = live(graph)
+        expected: Counter[tuple[str, ...]] = Counter()
+        waiting = [((node,), 1) for node in alive]
+        while waiting:
+            path, times = waiting.pop()
+            expected[tuple(alive.nodes[node]["op"] for node in path)] += times
+            for _, after, count in alive.out_edges(path[-1], data="count", default=1) if len(path) < 3 else []:
+                waiting.append(((*path, after), times * count))
+        assert walks(graph, 3) == expected
+
+
+def test_walks_are_those_of_the_network_not_of_its_drawing():
+    twice = cell({0: "input", 1: "skip", 2: "conv", 3: "output"}, [(0, 1), (1, 2), (0, 2), (2, 3)])
+    assert walks(twice, 2) == {
+        ("input",): 1, ("conv",): 1, ("output",): 1, ("input", "conv"): 2, ("conv", "output"): 1
+    }  # fmt: skip

@@ -173,7 +173,8 @@ def test_there_are_as_many_evaluations_as_networks_proposed(name: str, workers: 
     trials, lines = store.trials(), file.read_text().splitlines()
     check_repeats(trials)
     assert len(lines) == len(set(lines)) == 15 == len({network(trial.architecture) for trial in trials})
-    assert len(trials) > 15
+    # Those with a predictor look at networks; the others propose one again by other choices.
+    assert (len(trials) == 15) == (name in ("evolution", "reinforce"))
     assert heard == store.told()
     assert sorted(trial.number for trial in heard) == list(range(len(trials)))
     again = registry.create("controller", name, {}, space=FewNetworks(), seed=1)
