@@ -314,7 +314,7 @@ def test_a_success_ends_a_row_of_failures(store: Store) -> None:
         (Score(math.nan, 0.0), "NasError: the score is nan"),
         (Score(-math.inf, 0.0), "NasError: the score is -inf"),
         (Score(1.0, 0.0, curve=(math.inf,)), "ValueError: Out of range float values"),
-        (Score(1.0, 0.0, metrics={"x": object()}), "TypeError: Object of type object"),
+        (Score(1.0, 0.0, metrics={"x": frozenset()}), "TypeError: Object of type frozenset"),
         (Score("high", 0.0), "TypeError: must be real number, not str"),
         (0.5, "NasError: the evaluator returned float; it must return a Score"),
         (None, "NasError: the evaluator returned NoneType"),
