@@ -93,6 +93,7 @@ class SearchTable(Table):
     workers     worker processes; 'auto' is one per processor, or one per GPU
     repeats     of networks proposed before: 'known', the result is that of the first; 'evaluated', as if they were new
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
+    control     'random': a second search, at random with the same budget, stands beside the result (`nas.control`)
     """
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
@@ -102,6 +103,7 @@ class SearchTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repeats: Repeats = "known"
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
+    control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None
 

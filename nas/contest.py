@@ -24,6 +24,9 @@ from .search import search
 from .space import sample
 from .tabled import check_table, reported
 
+UNTOLD = ("workers", "deadline_s", "control")
+"""Keys of [search] that change no result of a comparison."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -64,7 +67,7 @@ def entered(config: Config, label: str, seed: int) -> Config:
     `label` is of a table [compare.LABEL], or a controller's name; [controller] holds the options of that one. Raises
     ConfigError for any other, and for rungs of a contender's own where no seconds make the budgets equal.
     """
-    search_table, table = config.search, config.compare.get(label)
+    search_table, table = config.search.model_copy(update={"control": "none"}), config.compare.get(label)
     if table is not None:
         name = table.name or label
         controller = Component.model_validate({"name": name, **table.options})
@@ -89,7 +92,7 @@ def fingerprint(config: Config) -> str:
 
     Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
-    told["search"] = {key: value for key, value in told["search"].items() if key not in ("workers", "deadline_s")}
+    told["search"] = {key: value for key, value in told["search"].items() if key not in UNTOLD}
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
         check_table(config, parts)
