@@ -26,11 +26,6 @@ FAILED = "failed"
 """The record that says why a control's search ended before its budget; it is not made again."""
 
 
-def of_run(run: Run) -> Run:
-    """The control as a run, whose folder is in that of the run which it controls."""
-    return Run(f"{run.name}/control", run.folder / "control")
-
-
 def of_config(config: Config) -> Config:
     """The config of the control's search: that of the run with another controller."""
     search = config.search.model_copy(update={"control": "none"})
@@ -43,7 +38,7 @@ def opened(run: Run, config: Config) -> Iterator[Store | None]:
     if config.search.control == "none":
         yield None
         return
-    path = of_run(run).store_path
+    path = run.control.store_path
     path.parent.mkdir(exist_ok=True)
     with Store.open(path) if path.exists() else Store.create(path, {"config": of_config(config).to_json()}) as store:
         yield store

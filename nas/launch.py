@@ -164,7 +164,7 @@ def _control(
     if store.get(control.FAILED) is not None:
         return
     try:
-        _search(control.of_run(run), store, own_config, parts, executor, progress, stopped, log)
+        _search(run.control, store, own_config, parts, executor, progress, stopped, log)
     except SearchError as error:
         store.put(control.FAILED, {"reason": str(error)})
 
