@@ -112,7 +112,8 @@ class FinalTable(Table):
     """How finalists are re-measured, and the winner and the baseline tested.
 
     top               finalists: the candidates with the best scores
-    seeds             meta-trainings of each finalist and of the baseline
+    seeds             meta-trainings of winner and baseline for the test, and of each finalist on the average: one
+                      that is dropped early has fewer (`nas.rejects`)
     budget            outer steps of each; 0 is the evaluator's
     validation_tasks  fresh validation tasks that choose the winner
     tasks             test tasks, on which the winner and the baseline are measured once

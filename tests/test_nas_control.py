@@ -6,18 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from test_nas_compare import table, tabled  # noqa: F401  # a fixture
 from test_nas_launch import Crash, Quiet, crash_at, inline, result, runs_here, toy  # noqa: F401  # fixtures
 from test_nas_report_tensorboard import logged
 
 from nas import control, launch, runs
 from nas.architecture import Architecture, Score, Trial
-from nas.config import Config, KeyFault, build, from_json
+from nas.config import KeyFault, build, from_json
 from nas.console import final_text
-from nas.contest import entered, fingerprint
+from nas.contest import entered, fingerprint, look_up
 from nas.deliver import winner_of, write_report
 from nas.executors import InlineExecutor
 from nas.finals import FRESH
@@ -121,8 +121,8 @@ def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inli
 def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inline):  # noqa: F811
     progress = Quiet()
     expected = whole(controlled("whole", progress))
-    assert progress.events <= EVENTS
-    for event in range(4, progress.events + 1):
+    assert progress.events == EVENTS
+    for event in (4, 7, 8, 16, 17, EVENTS - 1):  # the others are those of a run without control
         run = runs.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(**RANDOM), run, crash_at(event))
@@ -135,9 +135,8 @@ def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inli
 
 
 def test_interrupted_by_a_signal_it_goes_on(inline):  # noqa: F811
-    progress = Quiet()
-    expected = whole(controlled("whole", progress))
-    for event in (4, 6, 8, progress.events - 2):
+    expected = whole(controlled("whole"))
+    for event in (6, EVENTS - 2):
         run = runs.new_run(f"signal{event}", "toy")
         asked = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
         assert launch.start(toy(**RANDOM), run, asked).state == "interrupted"
@@ -146,17 +145,15 @@ def test_interrupted_by_a_signal_it_goes_on(inline):  # noqa: F811
         assert whole(run) == expected
 
 
-def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_one():
-    expected = whole(controlled("whole"))
+def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_one(inline):  # noqa: F811
+    """The killed one is of processes, the others are not."""
     run = runs.run_of("killed")
-    for event in (4 + 2, 3):
-        ended = subprocess.run(
-            [sys.executable, __file__, run.name, str(event)], capture_output=True, text=True, timeout=300
-        )
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        assert runs.summary(run)["state"] == "interrupted"
+    command = [sys.executable, __file__, run.name, str(4 + 2)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert runs.summary(run)["state"] == "interrupted"
     assert launch.resume(run, Quiet()).state == "done"
-    assert whole(run) == expected
+    assert whole(run) == whole(controlled("whole"))
 
 
 def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):  # noqa: F811
@@ -232,22 +229,34 @@ def test_of_a_search_by_rungs_the_control_has_rungs_of_its_own(inline):  # noqa:
     assert not run.control.checkpoints.exists()
 
 
-def test_tensorboard_has_both_searches_as_runs(inline):  # noqa: F811
+def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of_the_search(inline):  # noqa: F811
     run = controlled("a")
     for folder, of in ((run.folder / "tensorboard", run), (run.folder / "tensorboard" / "control", run.control)):
         with Store.open(of.store_path, readonly=True) as store:
             values = [t.value for t in store.trials()]
         assert [value for _, value in logged(folder)["score/value"]] == pytest.approx(values)
-
-
-def test_its_report_is_written_and_export_takes_the_winner_of_the_search(inline, monkeypatch):  # noqa: F811
-    run = controlled("a")
     with Store.open(run.store_path, readonly=True) as store:
         text = write_report(run, store, runs.parts_of(store)).read_text("utf-8")
-        final = store.get("final")
+        trials, final = store.trials(), store.get("final")
     assert "Best score against evaluations" in text
     assert f"control random #{final['control']['number']}" in text
-    assert winner_of(final) == Architecture.from_json(final["winner"]["architecture"])
+    assert winner_of(final) == trials[final["winner"]["number"]].architecture
+
+
+def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported(table, tmp_path):  # noqa: F811
+    config = tabled(table, controller={"name": "regularized-evolution", "population": 4, "tournament": 2})
+    controlled = from_json({**config.to_json(), "search": {**config.to_json()["search"], "control": "random"}})
+    run, plain = runs.new_run("a", "toy"), runs.new_run("plain", "toy")
+    final, without = (launch.start(c, r, Quiet()).final for c, r in ((controlled, run), (config, plain)))
+    assert {**final, "control": None} == without
+    expected = look_up(entered(config, "random", 0), "random", 0)
+    rival = final["control"]
+    assert rival["value"] == expected.reported
+    assert rival["difference"]["value"] == final["winner"]["value"] - expected.reported
+    points = [[point.evaluations, point.value] for point in expected.curve]
+    assert rival["anytime"]["random"] == [*points, [expected.evaluations, points[-1][1]]]
+    assert launch.resume(run, Quiet()).final == final
+    assert f"random control #{rival['number']}: " in final_text(final)
 
 
 def test_anytime_has_the_points_where_the_best_changes_and_the_end():
