@@ -31,6 +31,7 @@ from .protocols import Controller, Costed, Evaluator, Measurer, SearchSpace
 from .toml_text import DEEPEST, override, parse, place
 
 __all__ = [
+    "CONTROL",
     "QUICK_START",
     "Component",
     "Config",
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 QUICK_START = "quickstart"
+CONTROL = "random"
+"""The controller of a search's control."""
 LONGEST = 1_000_000
 """Characters of a config file: far more than any needs, and few enough to parse at once."""
 
@@ -121,6 +124,10 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     ConfigError for an unknown name or option, or a value that is refused."""
     final, search, evaluator = config.final, config.search, config.evaluator
     _check_rungs(config)
+    if search.control == config.controller.name == CONTROL:
+        raise KeyFault(
+            "the controller is random, and its control would be the same search; leave it out", ("search", "control")
+        )
     space = _made("space", config.space, "space")
     baseline = _made("space", final.baseline, "final", "baseline")
     if baseline.name == space.name and name_and_options(final.baseline) != name_and_options(config.space):

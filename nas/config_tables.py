@@ -93,6 +93,7 @@ class SearchTable(Table):
     workers     worker processes; 'auto' is one per processor, or one per GPU
     repeats     of networks proposed before: 'known', the result is that of the first; 'evaluated', as if they were new
     deadline_s  seconds after which a candidate is given up as failed; 0 is never
+    control     'random': a second search, at random with the same budget, stands beside the result (`nas.control`)
     """
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
@@ -102,6 +103,7 @@ class SearchTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repeats: Repeats = "known"
     deadline_s: Annotated[float, Field(ge=0)] = 0.0
+    control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None
 
@@ -110,7 +112,8 @@ class FinalTable(Table):
     """How finalists are re-measured, and the winner and the baseline tested.
 
     top               finalists: the candidates with the best scores
-    seeds             meta-trainings of each finalist and of the baseline
+    seeds             meta-trainings of winner and baseline for the test, and of each finalist on the average: one
+                      that is dropped early has fewer (`nas.rejects`)
     budget            outer steps of each; 0 is the evaluator's
     validation_tasks  fresh validation tasks that choose the winner
     tasks             test tasks, on which the winner and the baseline are measured once

@@ -16,6 +16,7 @@ from .architecture import Trial
 from .config import Config
 from .lookup import KIND
 from .repeats import evaluated
+from .report import control
 from .report.text import probability
 from .runs import Run
 
@@ -159,13 +160,10 @@ def score_text(trial: Trial) -> str:
 def final_text(final: Mapping[str, Any]) -> str:
     """The finals as a table: finalists, winner, baseline, their difference, and what to know of them."""
     if final["kind"] == KIND:
-        winner = final["winner"]
-        return f"winner #{winner['number']}: {winner['search_value']:.4f} in the search, reported {winner['value']:.4f}"
+        return _table_text(final)
     percent = final["kind"] == "classification"
-    lines = []
     listed = ", ".join(f"#{f['number']} {_number(f['value'], percent)}" for f in final["finalists"])
-    seeds = len(final["finalists"][0]["seeds"])
-    lines.append(f"Finalists, re-measured on fresh tasks with {seeds} seed{'s' if seeds > 1 else ''}: {listed}")
+    lines = [f"Finalists, re-measured on fresh tasks with {_seeds(final['finalists'])}: {listed}"]
     median = final["median"]
     if median is not None:
         lines.append(
@@ -174,30 +172,53 @@ def final_text(final: Mapping[str, Any]) -> str:
         )
     measure = "test accuracy" if percent else "test −MSE"
     lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
-    for role, name in (("winner", "winner #{number}"), ("baseline", "{name} baseline")):
+    roles = {"winner": "winner #{number}", "baseline": "{name} baseline", "control": "{name} control #{number}"}
+    for role in roles if control.has_result(final) else ("winner", "baseline"):
         entry = final.get(role)
         if entry is None:
             lines.append(f"{role:<20}{'failed':>14}")
             continue
         lines.append(
-            f"{name.format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
+            f"{roles[role].format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
             f"{entry['parameters'] or 0:>13,.0f}{(entry['flops'] or 0) / 1e6:>9.2f}"
         )
-    apart = final.get("difference")
-    if apart is not None:
-        tasks = final["tasks"]
-        scale = 100 if percent else 1
-        shown = f"{scale * apart['value']:+.{1 if percent else 3}f}"
-        note = f"   ({tasks} test tasks, paired{probability(apart.get('p_value'))})"
-        lines.append(f"{'difference':<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}")
+    apart = {"difference": final.get("difference"), "winner − random": (final.get("control") or {}).get("difference")}
+    lines += [_difference(name, found, final["tasks"], percent) for name, found in apart.items() if found]
     return "\n".join([*lines, *_notes(final, percent)])
 
 
+def _table_text(final: Mapping[str, Any]) -> str:
+    """The result of a search of a table."""
+    lines = []
+    for role in ("winner", "control") if control.has_result(final) else ("winner",):
+        entry = final[role]
+        named = f"random control #{entry['number']}" if role == "control" else f"winner #{entry['number']}"
+        lines.append(f"{named}: {entry['search_value']:.4f} in the search, reported {entry['value']:.4f}")
+    return "\n".join([*lines, control.words(final, False)])
+
+
+def _seeds(finalists: Sequence[Mapping[str, Any]]) -> str:
+    """'3 seeds', or '6, 6 and 3 seeds' where the finalists were not measured equally often."""
+    counts = [len(entry["seeds"]) for entry in finalists]
+    if len(set(counts)) > 1:
+        return f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} seeds"
+    return f"{counts[0]} seed{'s' if counts[0] > 1 else ''}"
+
+
+def _difference(name: str, apart: Mapping[str, Any], tasks: int, percent: bool) -> str:
+    scale, digits = (100, 1) if percent else (1, 3)
+    shown = f"{scale * apart['value']:+.{digits}f}"
+    note = f"   ({tasks} test tasks, paired{probability(apart.get('p_value'))})"
+    return f"{name:<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}"
+
+
 def _notes(final: Mapping[str, Any], percent: bool) -> Iterator[str]:
-    """The intervals over classes, that the numbers rest on little, and what failed, where there are such."""
+    """What there is to say of the control; the intervals over classes, that the numbers rest on little, and what
+    failed, where there are such."""
+    yield control.words(final, percent)
     over = [
         f"{role} {_interval(entry, percent, signed=role == 'difference', of='class_interval')}"
-        for role in ("winner", "baseline", "difference")
+        for role in ("winner", "baseline", "control", "difference")
         if (entry := final.get(role)) and "class_interval" in entry
     ]
     if over:
@@ -228,16 +249,24 @@ def progress_text(summary: Mapping[str, Any]) -> str:
     new = [t for t in summary["trials"] if t["repeats"] is None]
     finished = [t for t in new if t["state"] != "pending"]
     lowest = min((t["budget"] for t in summary["trials"]), default=0)
-    candidates = sum(t["budget"] == lowest for t in finished)
+    candidates = _candidates(summary["trials"])
     text = f"{candidates} of {config['search']['trials']} candidates"
     if len(new) < len(summary["trials"]):
         text += f", {_repeats(len(summary['trials']) - len(new))}"
+    if summary.get("control"):
+        text += f", {_candidates(summary['control']['trials'])} of the random control"
     if config["search"]["fidelity"] is None:
         return text
     full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
     steps = f"{summary['outer_steps']:,} outer steps, {full:,} without rungs"
     promoted = len(finished) - candidates
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
+
+
+def _candidates(trials: Sequence[Mapping[str, Any]]) -> int:
+    """How many were evaluated: neither repeats nor promotions."""
+    lowest = min((t["budget"] for t in trials), default=0)
+    return sum(t["budget"] == lowest and t["repeats"] is None and t["state"] != "pending" for t in trials)
 
 
 def _repeats(count: int) -> str:

@@ -24,6 +24,9 @@ from .runs import best, leaders
 from .search import search
 from .space import sample
 
+UNTOLD = ("workers", "deadline_s", "control")
+"""Keys of [search] that change no result of a comparison."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -65,6 +68,7 @@ def entered(config: Config, label: str, seed: int) -> Config:
     ConfigError for any other, and for a budget or rungs of a contender's own where no seconds make the budgets equal.
     """
     search_table, evaluator, table = config.search, config.evaluator, config.compare.get(label)
+    search_table = search_table.model_copy(update={"control": "none"})
     if table is not None:
         name = table.name or label
         controller = Component.model_validate({"name": name, **table.options})
@@ -91,7 +95,7 @@ def fingerprint(config: Config) -> str:
 
     Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
-    told["search"] = {key: value for key, value in told["search"].items() if key not in ("workers", "deadline_s")}
+    told["search"] = {key: value for key, value in told["search"].items() if key not in UNTOLD}
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
         check_table(config, parts)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from . import own, runs
+from . import control, own, runs
 from .architecture import Architecture, Trial
 from .config import QUICK_START, Config, Parts, build, load, measures
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
-from .errors import NasError, SpaceError
+from .errors import NasError, SearchError, SpaceError
 from .executors.attempt import attempt, reason
 from .executors.inline import InlineExecutor
 from .executors.processes import ProcessExecutor
@@ -126,13 +127,19 @@ def resume(run: Run, progress: Progress) -> Outcome:
 def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: Place, progress: Progress) -> Outcome:
     store.put("state", {"state": "running"})
     try:
-        with stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped:
-            _search(run, store, config, parts, executor, progress, stopped)
+        with (
+            stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped,
+            control.opened(run, config) as rival,
+        ):
+            log = run.folder / "tensorboard"
+            _search(run, store, config, parts, executor, progress, stopped, log)
+            if rival is not None and not stopped():
+                _control(run, rival, config, executor, progress, stopped, log / "control")
             final = None
             if not stopped() and measures(parts.evaluator):
-                final = Finals(run, store, config, parts, executor, stopped, progress.measured).hold()
+                final = Finals(run, store, config, parts, executor, stopped, progress.measured, rival).hold()
             elif not stopped():
-                final = conclude(store, parts.evaluator)
+                final = conclude(store, config, parts.evaluator, rival)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
         raise
@@ -140,6 +147,26 @@ def _carry_out(run: Run, store: Store, config: Config, parts: Parts, executor: P
     store.put("state", {"state": state})
     write_report(run, store, parts)
     return Outcome(run, state, final)
+
+
+def _control(
+    run: Run,
+    store: Store,
+    config: Config,
+    executor: Place,
+    progress: Progress,
+    stopped: Callable[[], bool],
+    log: Path,
+) -> None:
+    """The search of the run's random control. One that fails is no reason to lose the run: the result will say why."""
+    own_config = control.of_config(config)
+    parts = build(own_config, StoredCosts(store))
+    if store.get(control.FAILED) is not None:
+        return
+    try:
+        _search(run.control, store, own_config, parts, executor, progress, stopped, log)
+    except SearchError as error:
+        store.put(control.FAILED, {"reason": str(error)})
 
 
 def _search(
@@ -150,10 +177,11 @@ def _search(
     executor: Place,
     progress: Progress,
     stopped: Callable[[], bool],
+    log_folder: Path,
 ) -> None:
     done = [trial for trial in store.trials() if trial.state != "pending"]
     progress.started(run, config, done, executor.workers)
-    log = TensorBoardLog(run.folder / "tensorboard", done)
+    log = TensorBoardLog(log_folder, done)
     leader = next(iter(runs.best(done)), None)
 
     def on_trial(trial: Trial) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from . import control
 from .architecture import Trial
-from .config import Config, Parts
+from .config import CONTROL, Config, Parts
+from .errors import SearchError
 from .protocols import Evaluator, Tabled
 from .repeats import network_key
 from .runs import leaders
@@ -16,19 +18,22 @@ from .store import Store
 KIND = "table"
 
 
-def conclude(store: Store, evaluator: Evaluator) -> dict[str, Any]:
-    """The result as JSON values, also stored as the record 'final'.
+def conclude(store: Store, config: Config, evaluator: Evaluator, rival: Store | None) -> dict[str, Any]:
+    """The result as JSON values, also stored as the record 'final'. `rival` is the store of the run's random control.
 
     Raises SearchError where no candidate was scored."""
     [leader] = leaders(store.trials(), 1)
+    winner = _entry(leader, evaluator)
     result: dict[str, Any] = {
         "kind": KIND,
         "finalists": [],
         "median": None,
-        "winner": _entry(leader, evaluator),
+        "winner": winner,
         "baseline": None,
         "difference": None,
-        "control": None,
+        "control": None
+        if rival is None
+        else {**_control(rival, winner, evaluator), "anytime": control.both(config, store, rival)},
         "warning": None,
         "failures": [],
     }
@@ -49,6 +54,15 @@ def check_table(config: Config, parts: Parts) -> None:
         table.reported(architecture, budget)
         if config.search.seconds:
             table.seconds(architecture, budget)
+
+
+def _control(rival: Store, winner: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
+    try:
+        [leader] = control.best_of(rival, 1)
+    except SearchError as error:
+        return {"name": CONTROL, "error": str(error)}
+    found = _entry(leader, evaluator)
+    return {"name": CONTROL, **found, "difference": {"value": winner["value"] - found["value"]}}
 
 
 def _entry(trial: Trial, evaluator: Evaluator) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Run:
         """Where candidates of a search by rungs are left until they are promoted."""
         return self.folder / "checkpoints"
 
+    @property
+    def control(self) -> Run:
+        """The run's random control (`nas.control`) as a run, which has a folder of its own in this one."""
+        return Run(f"{self.name}/control", self.folder / "control")
+
     def weights(self, architecture: Architecture, seed: int) -> Path:
         """Where meta-trained weights of a final measurement are kept."""
         return self.folder / "weights" / f"{architecture.key}-seed{seed}.safetensors"
@@ -170,7 +175,16 @@ def summary(run: Run) -> dict[str, Any]:
             "repeats": len(trials) - len(evaluated(trials)),
             "outer_steps": steps_spent(trials),
             "final": store.get("final"),
+            "control": _control(run),
         }
+
+
+def _control(run: Run) -> dict[str, Any] | None:
+    """The trials of a run's random control, as JSON values; None where it has none."""
+    if not run.control.store_path.exists():
+        return None
+    with Store.open(run.control.store_path, readonly=True) as store:
+        return {"trials": [trial.to_json() for trial in store.trials()]}
 
 
 def state(store: Store, run: Run) -> str:

@@ -11,6 +11,7 @@ import pytest
 from nas.architecture import Architecture, Score, Trial
 from nas.config import from_json
 from nas.console import TerminalProgress, final_text, header, progress_text, score_text, trials_text
+from nas.report.control import NONE
 from nas.runs import run_of
 
 CONFIG = from_json(
@@ -91,12 +92,67 @@ def test_a_p_value_and_intervals_over_classes_are_told_where_they_are():
     lines = final_text(
         final(winner=entry(0.882, **over), baseline=entry(0.841, name="conv4", **over), difference=apart)
     ).splitlines()
-    assert lines[-2].endswith("+3.2 – +5.0   (600 test tasks, paired, p = 0.012)")
+    assert lines[-3].endswith("+3.2 – +5.0   (600 test tasks, paired, p = 0.012)")
     assert lines[-1] == (
         "95 % intervals over classes like these (bootstrap): winner 80.0 – 90.0, baseline 80.0 – 90.0, "
         "difference -1.0 – +9.0"
     )
     assert "paired, p < 0.001)" in final_text(final(difference={**apart, "p_value": 1e-9}))
+
+
+def controlled() -> dict[str, Any]:
+    """What a result has of the random control."""
+    apart = {"value": 0.05, "interval": [0.02, 0.08], "p_value": 0.002}
+    anytime = {"evolution": [[1.0, 0.5], [12.0, 0.7]], "random": [[1.0, 0.4], [12.0, 0.6]]}
+    return entry(0.832, number=123, name="random", difference=apart, anytime=anytime)
+
+
+def test_the_random_control_stands_beside_the_winner():
+    lines = final_text(final(control=controlled())).splitlines()
+    rows = {re.split(r"  +", line)[0]: line.split() for line in lines}
+    assert rows["random control #123"][3:] == ["83.2", "%", "82.2", "–", "84.2", "12,345", "2.50"]
+    assert rows["winner − random"][3:] == [
+        "+5.0",
+        "+2.0",
+        "–",
+        "+8.0",
+        "(600",
+        "test",
+        "tasks,",
+        "paired,",
+        "p",
+        "=",
+        "0.002)",
+    ]
+    assert rows["difference"][1] == "+4.1"
+    assert any(
+        line.startswith("Best score in the search after 3, 6, 9, 12 evaluations: evolution 50.0 %") for line in lines
+    )
+    assert NONE not in lines
+
+
+def test_without_a_control_one_line_says_so_and_one_that_failed_says_why():
+    assert final_text(final()).splitlines().count(NONE) == 1
+    text = final_text(final(control={"name": "random", "error": "no luck", "anytime": {}}))
+    assert "The random control has no result: no luck" in text.splitlines()
+    assert "control #" not in text
+
+
+def test_of_a_table_the_control_is_shown_by_what_is_reported():
+    winner = {"number": 4, "search_value": 0.5, "value": 93.5}
+    usual: dict[str, Any] = {"kind": "table", "finalists": [], "failures": [], "winner": winner}
+    assert final_text({**usual, "control": None}).splitlines() == [
+        "winner #4: 0.5000 in the search, reported 93.5000",
+        NONE,
+    ]
+    lines = final_text({**usual, "control": {**controlled(), "search_value": 0.4}}).splitlines()
+    assert lines[1] == "random control #123: 0.4000 in the search, reported 0.8320"
+
+
+def test_finalists_that_were_measured_unequally_often_say_so():
+    unequal = [entry(0.8, seeds=[0.8] * 6), entry(0.7, seeds=[0.7] * 6), entry(0.6, seeds=[0.6] * 3)]
+    assert "on fresh tasks with 6, 6 and 3 seeds: #4 80.0 %" in final_text(final(finalists=unequal))
+    assert "on fresh tasks with 1 seed: #4 80.0 %" in final_text(final(finalists=[entry(0.8, seeds=[0.8])]))
 
 
 def test_that_little_was_measured_is_one_line():
@@ -145,6 +201,9 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
     summary = {"config": data, "trials": [trial(n).to_json() for n in range(3)], "outer_steps": 600}
     assert progress_text(summary) == "3 of 12 candidates"
     assert progress_text({**summary, "trials": []}) == "0 of 12 candidates"
+    again = {**trial(7).to_json(), "repeats": 1}
+    control = {"trials": [trial(0).to_json(), trial(1, None, "no").to_json(), again]}
+    assert progress_text({**summary, "control": control}) == "3 of 12 candidates, 2 of the random control"
     data["search"]["fidelity"] = {"rungs": 3, "eta": 3}
     summary = {"config": data, "trials": [t.to_json() for t in by_rungs()], "outer_steps": 1244}
     assert progress_text(summary) == "4 of 12 candidates, 2 promotions; 1,244 outer steps, 600 without rungs"

@@ -16,6 +16,7 @@ import pytest
 from nas.architecture import Architecture, Score, Trial
 from nas.errors import ConfigError
 from nas.report import write_html
+from nas.report.control import LATER, NONE, words
 from nas.report.text import interval, number
 
 EVIL = '<script>alert("x")</script>&\'"'
@@ -144,7 +145,7 @@ def test_tables_say_what_the_json_says(tmp_path: Path) -> None:
     assert ["winner #5", "88.2 %", "87.2 – 89.2", "12,345", "1.20"] in rows
     assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "12,345", "1.20"] in rows
     assert ["difference, paired", "+4.1", "+3.2 – +5.0", "", ""] in rows
-    assert ["#4", "key4", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "12,345", "1.20"] in rows
+    assert ["#4", "key4", "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0", "12,345", "1.20"] in rows
     key = Architecture("space", {"a": 1}).key
     assert ["#1", key, "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
     assert ["#2", Architecture("space", {"a": 2}).key, f"ValueError: {EVIL}"] in rows
@@ -162,10 +163,10 @@ def test_p_values_intervals_over_classes_and_warnings_are_shown_where_they_are(t
     assert ["winner #5", "88.2 %", "87.2 – 89.2", "80.0 – 90.0", "12,345", "1.20"] in page.rows
     assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "–", "12,345", "1.20"] in page.rows
     assert ["difference, paired, p < 0.001", "+4.1", "+3.2 – +5.0", "-1.0 – +9.0", "", ""] in page.rows
-    assert ["#5", "key5", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "80.0 – 90.0", "12,345", "1.20"] in page.rows
-    assert ["#4", "key4", "85.0 · 87.0", "86.0 %", "85.0 – 87.0", "–", "12,345", "1.20"] in page.rows
+    assert ["#5", "key5", "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0", "80.0 – 90.0", "12,345", "1.20"] in page.rows
+    assert ["#4", "key4", "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0", "–", "12,345", "1.20"] in page.rows
     heads = [row for row in page.rows if "over classes" in row]
-    assert [len(row) for row in heads] == [6, 8]
+    assert [len(row) for row in heads] == [6, 9]
     assert f"Warning: measured on 7 test tasks {EVIL}." in page.words
     assert any("other classes like these" in word for word in page.words)
 
@@ -191,6 +192,45 @@ def test_promotions_are_counted_apart_and_the_best_is_of_the_highest_budget(tmp_
     assert not any(word.startswith("promoted") for word in written(tmp_path).words)
 
 
+def controlled(**changes: Any) -> dict[str, Any]:
+    """A result with a random control."""
+    anytime = {"evolution": [[1.0, 0.5], [3.0, 0.7], [40.0, 0.7]], "random": [[2.0, 0.4], [39.0, 0.6]]}
+    apart = {"value": 0.05, "interval": [0.02, 0.08], "p_value": 0.002}
+    control = result(12, 0.832, name="random", difference=apart, anytime=anytime)
+    return {**final(), "control": {**control, **changes}}
+
+
+def test_the_control_stands_beside_the_winner(tmp_path: Path) -> None:
+    before, page = written(tmp_path), written(tmp_path, final=controlled())
+    assert ["control random #12", "83.2 %", "82.2 – 84.2", "12,345", "1.20"] in page.rows
+    assert ["difference from the control, paired, p = 0.002", "+5.0", "+2.0 – +8.0", "", ""] in page.rows
+    assert [row for row in before.rows if row not in page.rows] == []
+    told = "Best score in the search after 10, 20, 30, 40 evaluations: "
+    told += "evolution 70.0 %, 70.0 %, 70.0 %, 70.0 %; random 40.0 %, 40.0 %, 40.0 %, 60.0 %."
+    assert told in page.words
+    assert "Best score against evaluations" in page.words
+    assert page.tags.count("svg") == before.tags.count("svg") + 1
+    assert "Best score against evaluations" not in before.words
+
+
+def test_a_page_without_control_says_so_and_how_to_get_one(tmp_path: Path) -> None:
+    assert NONE in written(tmp_path).words
+    assert NONE in written(tmp_path, final=None).words
+    wanted = {"search": {"control": "random"}}
+    assert LATER in written(tmp_path, final=None, config=wanted).words
+    page = written(tmp_path, final={**final(), "control": {"name": "random", "error": f"it failed {EVIL}"}})
+    assert f"The random control has no result: it failed {EVIL}" in page.words
+    assert not any(row[0].startswith("control") for row in page.rows)
+    for shown in (page, written(tmp_path, final=controlled())):
+        assert NONE not in shown.words
+
+
+def test_before_a_search_had_a_score_its_best_is_a_dash() -> None:
+    control = {"anytime": {"a": [[4.0, 0.5]], "random": []}}
+    told = "Best score in the search after 1, 2, 3, 4 evaluations: a –, –, –, 0.5; random –, –, –, –."
+    assert words({"control": control}, False) == told
+
+
 def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:
     page = written(tmp_path, final=final("regression"), trials=[])
     assert ["winner #5", "-0.882", "-0.892 to -0.872", "12,345", "1.20"] in page.rows
@@ -214,8 +254,8 @@ def test_results_may_lack_their_entries(tmp_path: Path) -> None:
         "kind": "classification",
     }
     rows = written(tmp_path, final=bare).rows
-    assert ["winner ", "50.0 %", "–", "", ""] in rows
-    assert ["#4", "", "", "–", "–", "", ""] in rows
+    assert ["winner", "50.0 %", "–", "", ""] in rows
+    assert ["#4", "", "", "0", "–", "–", "", ""] in rows
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:

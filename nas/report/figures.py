@@ -77,6 +77,29 @@ def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -
     return _svg(plot, "Adaptation curves", label, percent)
 
 
+def anytime(named: Mapping[str, Sequence[Sequence[float]]], *, label: str, percent: bool) -> str | None:
+    """The best score so far against evaluations, a line for each search's points (evaluations, score); None without."""
+    shown = {name: curve for name, curve in named.items() if curve}
+    if not shown:
+        return None
+
+    def plot(axes: Axes) -> None:
+        for i, (name, curve) in enumerate(shown.items()):
+            counts, values = zip(*curve, strict=True)
+            axes.step(
+                counts,
+                values,
+                where="post",
+                color=CURVES[i % len(CURVES)],
+                linewidth=2.4 if i == 0 else 1.4,
+                label=name,
+            )
+        axes.set_xlabel("evaluations")
+        _whole(axes)
+
+    return _svg(plot, "Best score against evaluations", label, percent)
+
+
 def cell(graph: nx.DiGraph) -> str:
     """The picture of a cell, as an `img` element with the PNG in it."""
     from ..graph import draw

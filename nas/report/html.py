@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..errors import ConfigError
-from . import sections
+from . import control, sections
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -90,6 +90,7 @@ def _page(
     parts = [
         sections.header(name, trials, best, final, percent),
         sections.results(final, percent),
+        control.section(config, final, percent),
         sections.charts(trials, final, label=label, percent=percent),
         sections.cell(final, graph),
         sections.finalists(final, percent),

@@ -70,12 +70,14 @@ def results(final: Final, percent: bool) -> str:
     rows = []
     for part in TESTED:
         result = final.get(part)
-        if result:
-            which = f"#{result['number']}" if result.get("number") is not None else str(result.get("name") or "")
-            rows.append([f"{part} {which}", *measured(result, percent, classes=classes)])
-    if difference:
-        named = f"difference, paired{probability(difference.get('p_value'))}"
-        rows.append([named, *measured(difference, percent, signed=True, classes=classes)])
+        if result and "error" not in result:
+            which = f"#{result['number']}" if result.get("number") is not None else ""
+            named = " ".join([part, *filter(None, (str(result.get("name") or ""), which))])
+            rows.append([named, *measured(result, percent, classes=classes)])
+    for of, apart in (("", difference), (" from the control", (final.get("control") or {}).get("difference"))):
+        if apart:
+            named = f"difference{of}, paired{probability(apart.get('p_value'))}"
+            rows.append([named, *measured(apart, percent, signed=True, classes=classes)])
     if not rows:
         return '<p class="soft">No test results yet: the run has not come to its finals.</p>'
     heads = ["", "test accuracy" if percent else "test score", *_intervals(classes), "parameters", "MFLOPs"]
@@ -91,10 +93,16 @@ def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) 
     drawn = [
         ("Score over trials", figures.scores(_comparable(trials), label=label, percent=percent)),
         ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=percent)),
+        ("Best score against evaluations", _anytime(final, label=label, percent=percent)),
         ("How they adapt", figures.curves(_curves(trials, final), label=label, percent=percent)),
     ]
     shown = [f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in drawn if svg]
     return f'<h2>The search</h2><div class="charts">{"".join(shown)}</div>' if shown else ""
+
+
+def _anytime(final: Final, *, label: str, percent: bool) -> str | None:
+    """Of the search and its random control; None without control."""
+    return figures.anytime((final.get("control") or {}).get("anytime") or {}, label=label, percent=percent)
 
 
 def cell(final: Final, graph: nx.DiGraph | None) -> str:
@@ -106,7 +114,7 @@ def cell(final: Final, graph: nx.DiGraph | None) -> str:
 
 
 def finalists(final: Final, percent: bool) -> str:
-    """The finalists as re-measured with several seeds."""
+    """The finalists as re-measured with several seeds, the winner first, then from the last dropped to the first."""
     rows, entries = [], final.get("finalists") or []
     classes = any("class_interval" in entry for entry in entries)
     for entry in entries:
@@ -114,9 +122,9 @@ def finalists(final: Final, percent: bool) -> str:
         seeds = [
             str(seed) if isinstance(seed, int) else number(seed, percent, bare=True) for seed in entry.get("seeds", [])
         ]
-        told = [f"#{entry.get('number', '?')}", str(entry.get("key", "")), " · ".join(seeds)]
+        told = [f"#{entry.get('number', '?')}", str(entry.get("key", "")), " · ".join(seeds), f"{len(seeds)}"]
         rows.append([*told, *measured(entry, percent, classes=classes)])
-    heads = ["trial", "key", "each seed", "re-measured", *_intervals(classes), "parameters", "MFLOPs"]
+    heads = ["trial", "key", "each seed", "measurements", "re-measured", *_intervals(classes), "parameters", "MFLOPs"]
     return f"<h2>Finalists, on fresh validation tasks</h2>{table(heads, rows, numbers=len(heads) - 3)}" if rows else ""
 
 

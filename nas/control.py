@@ -1,0 +1,95 @@
+"""The random control of a run: a second search, by the controller `random`, with the same budget, seed and tasks.
+
+It is kept in a folder of its own in the run's: nothing of it enters the search's trials or numbers. Its best candidate
+goes through the same finals, and stands beside the winner. What a search finds that chance finds too, it owes to its
+space.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .architecture import Score, Trial
+from .config import CONTROL, Component, Config
+from .errors import SearchError
+from .measuring import Measuring, entry, of_search
+from .protocols import Bank
+from .repeats import evaluated
+from .runs import Run, leaders
+from .statistics import compare
+from .store import Store
+
+FAILED = "failed"
+"""The record that says why a control's search ended before its budget; it is not made again."""
+
+
+def of_config(config: Config) -> Config:
+    """The config of the control's search: that of the run with another controller."""
+    search = config.search.model_copy(update={"control": "none"})
+    return config.model_copy(update={"controller": Component(name=CONTROL), "search": search})
+
+
+@contextmanager
+def opened(run: Run, config: Config) -> Iterator[Store | None]:
+    """The store of a run's control, made where it is missing; None for a run without control."""
+    if config.search.control == "none":
+        yield None
+        return
+    path = run.control.store_path
+    path.parent.mkdir(exist_ok=True)
+    with Store.open(path) if path.exists() else Store.create(path, {"config": of_config(config).to_json()}) as store:
+        yield store
+
+
+def result(measuring: Measuring, winner: list[Score], *, test: Bank, fresh: Bank) -> dict[str, Any]:
+    """The control's finals: its winner on the test tasks, and by how much `winner`, the search's, is better.
+
+    `measuring` is of the control's store. A control that fails is no reason to lose the run: why is the result's
+    'error'. Raises Stopped.
+    """
+    store, final = measuring.store, measuring.config.final
+    try:
+        ranked = measuring.rank(fresh, best_of(store, final.top))
+        rival = ranked[0][0]
+        measuring.make(test, [(rival.architecture, final.seeds)])
+        scores = measuring.scores(rival.architecture, test, final.seeds)
+        if not scores:
+            raise SearchError(f"the test of its winner failed: {measuring.failures()[-1]['error']}")
+    except SearchError as error:
+        return {"name": CONTROL, "error": str(error)}
+    return {
+        "name": CONTROL,
+        **of_search(rival),
+        **entry(rival.architecture, scores),
+        "difference": compare(winner, scores).to_json() if winner else None,
+        "finalists": measuring.entries(fresh, ranked),
+        "failures": measuring.failures(),
+    }
+
+
+def both(config: Config, search: Store, control: Store) -> dict[str, list[list[float]]]:
+    """`anytime` of the search and of its control, by the names of their controllers."""
+    return {config.controller.name: anytime(search.trials()), CONTROL: anytime(control.trials())}
+
+
+def anytime(trials: Sequence[Trial]) -> list[list[float]]:
+    """[evaluations, best score so far], where the best changes, and at the end; repeats are no evaluations.
+
+    Scores of a higher budget are better than those of a lower one, as everywhere.
+    """
+    ended = [trial for trial in evaluated(trials) if trial.state != "pending"]
+    ranks = ((trial.budget, trial.value) if trial.score is not None else (0, 0.0) for trial in ended)
+    points = [[float(count), best[1]] for count, best in enumerate(itertools.accumulate(ranks, max), 1) if best[0]]
+    found = points[:1] + [point for before, point in itertools.pairwise(points) if point[1] != before[1]]
+    return found if found[-1:] == points[-1:] else [*found, points[-1]]
+
+
+def best_of(store: Store, count: int) -> list[Trial]:
+    """The best candidates of the control. Raises SearchError where its search failed, or found nothing."""
+    failed = store.get(FAILED)
+    if failed is not None:
+        raise SearchError(failed["reason"])
+    return leaders(store.trials(), count)
