@@ -26,6 +26,7 @@ MAY_PRINT = (
     "experiments/benchmarks/",
     "experiments/reproduce/",
     "experiments/fidelity.py",
+    "experiments/zero_cost.py",
 )
 MAY_SWALLOW = {"nas/executors/attempt.py"}
 
