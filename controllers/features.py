@@ -14,7 +14,7 @@ from nas.executors.attempt import attempt
 
 Array = npt.NDArray[np.float64]
 MOST_KEPT = 10_000
-"""Architectures whose numbers are remembered; of more, those asked for longest ago are asked for again."""
+"""Architectures whose numbers are remembered: those used last. The others are asked for again."""
 
 
 class Features:
@@ -50,13 +50,13 @@ class Features:
         return ranks
 
     def _numbers(self, architecture: Architecture) -> Array:
-        numbers = self._known.get(architecture)
+        numbers = self._known.pop(architecture, None)
         if numbers is None:
             found, error = attempt(self._ask, architecture)
             numbers = np.full(len(self._names), np.nan) if error is not None else found
-            self._known[architecture] = numbers
-            if len(self._known) > MOST_KEPT:
-                del self._known[next(iter(self._known))]
+        self._known[architecture] = numbers  # at the end, so that the first is the one unused for longest
+        if len(self._known) > MOST_KEPT:
+            del self._known[next(iter(self._known))]
         return numbers
 
     def _ask(self, architecture: Architecture) -> Array:

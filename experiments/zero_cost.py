@@ -125,7 +125,7 @@ def text(found: Mapping[str, Any]) -> str:
         known = "" if row["published_spearman"] is None else f"{row['published_spearman']:.2f}"
         lines.append(
             f"{name:<12}{row['tau']:>6.2f}{interval:^16}{row['partial']:>9.2f}{row['over_size']:>+11.2f}{over:^18}"
-            f"{row['spearman']:>9.2f}{known:>11}"
+            f"{row['spearman']:>9.2f}{known:>11}".rstrip()
         )
     described = " · ".join(f"{key} {value}" for key, value in found["machine"].items())
     about = "τ | size: partial τ given the number of parameters. over size: τ minus that of the number of parameters."

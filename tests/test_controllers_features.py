@@ -72,11 +72,13 @@ def test_each_is_asked_for_once(monkeypatch):
     found.rows(numbered(3, 4, 5))
     found.rows(numbered(5, 3))
     assert asked == [3, 4, 5]
-    monkeypatch.setattr(module, "MOST_KEPT", 4)  # then that asked for longest ago is forgotten, but counts as met
-    before = found.rows(numbered(3))
+    monkeypatch.setattr(module, "MOST_KEPT", 4)  # then the one unused for longest is forgotten, but counts as met
+    before = found.rows(numbered(4, 3))
     found.rows(numbered(6, 7))
-    np.testing.assert_array_equal(found.rows(numbered(3)), before)
-    assert asked == [3, 4, 5, 6, 7, 3]
+    assert asked == [3, 4, 5, 6, 7]
+    found.rows(numbered(3, 8))
+    np.testing.assert_array_equal(found.rows(numbered(4, 3)), before)
+    assert asked == [3, 4, 5, 6, 7, 8, 4]
 
 
 def test_what_cannot_be_told_is_missing_and_no_error():
