@@ -2,5 +2,6 @@
 
 from .meta import MetaEvaluator
 from .tabular import Tabular
+from .untrained import ZeroCostEvaluator
 
-__all__ = ["MetaEvaluator", "Tabular"]
+__all__ = ["MetaEvaluator", "Tabular", "ZeroCostEvaluator"]

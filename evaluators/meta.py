@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.architecture import Architecture, Score
 from nas.errors import ConfigError
 from nas.executors.attempt import attempt
-from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily
+from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,6 +108,22 @@ class MetaEvaluator:
             if cost == "latency_ms":
                 return latency_ms(network, shape, device_of(self.device))
             return size(network, shape)[cost]
+
+    def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> dict[str, float]:
+        """Zero-cost scores (`nas.evaluators.zero_cost`) of the network with the initial weights of seed 0.
+
+        On the CPU and of six figures, so that what a controller proposes by them does not hang on device or threads.
+        Raises what the space's `build` raises, or the network, where it does not fit the task.
+        """
+        import torch
+
+        from .candidate import assemble
+        from .zero_cost import scores
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            network = assemble(self.space, architecture, self.tasks.shape, norm=self.norm, head_norm=self.head_norm)
+        return {name: float(f"{fmean(values):.6g}") for name, values in scores(network, self.tasks, names).items()}
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
         """The network with the weights that `measure` left in a file, and what the learner meta-learned besides.

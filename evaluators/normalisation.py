@@ -53,6 +53,10 @@ class SupportNorm(nn.Module):
         return (x - mean) * torch.rsqrt(variance + self.eps)
 
 
+NORMALISATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, SupportNorm, Affine)
+"""The layers that normalise, or scale and shift what was normalised."""
+
+
 def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     """Replaces every batch normalisation layer of `network`, in place, and returns the network.
 
@@ -102,8 +106,7 @@ def last_linear(network: nn.Module) -> str | None:
 
 def norm_parameters(network: nn.Module) -> set[str]:
     """The names of the parameters of normalisation layers: their scales and shifts."""
-    kinds = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, Affine)
-    modules = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    modules = [(name, module) for name, module in network.named_modules() if isinstance(module, NORMALISATIONS)]
     return {f"{name}.{own}" for name, module in modules for own, _ in module.named_parameters(recurse=False)}
 
 

@@ -27,7 +27,7 @@ from .config_tables import (
 from .constraints import Constrained
 from .errors import ConfigError, nearest, shown
 from .executors.attempt import attempt
-from .protocols import Controller, Costed, Evaluator, Measurer, SearchSpace
+from .protocols import Controller, Costed, Evaluator, Featured, Measurer, SearchSpace
 from .toml_text import DEEPEST, override, parse, place
 
 __all__ = [
@@ -142,7 +142,14 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     return Parts(
         space=space,
         limited=limited,
-        controller=_made("controller", config.controller, "controller", space=limited, seed=search.seed),
+        controller=_made(
+            "controller",
+            config.controller,
+            "controller",
+            space=limited,
+            seed=search.seed,
+            **_features(config, measurer),
+        ),
         evaluator=measurer,
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
@@ -178,6 +185,22 @@ def _given(config: Config) -> dict[str, Any]:
     if error is not None or "device" in takes:
         given["device"] = config.search.device
     return given
+
+
+def _features(config: Config, evaluator: Evaluator) -> dict[str, Any]:
+    """What the controller takes of zero-cost scores. Raises KeyFault where it needs some and the evaluator has none."""
+    takes, error = attempt(registry.options_of, _found("controller", config.controller, "controller"))
+    if error is not None or "features" not in takes:
+        return {}
+    if isinstance(evaluator, Featured):
+        return {"features": evaluator.features}
+    if config.controller.options.get("zero_cost"):
+        raise KeyFault(
+            f"evaluator {config.evaluator.name!r} tells no zero-cost scores (nas.protocols.Featured), as "
+            "controller.zero_cost needs; leave it out",
+            ("controller", "zero_cost"),
+        )
+    return {"features": None}
 
 
 def shipped() -> list[str]:

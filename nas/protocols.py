@@ -19,6 +19,8 @@ Split = Literal["train", "validation", "test"]
 Cost = Literal["parameters", "flops", "latency_ms"]
 """What a network costs, from the quickest told on: learned numbers; FLOPs, and milliseconds on this device, of one
 input's forward pass."""
+ZeroCost = Literal["synflow", "naswot", "grad-norm", "parameters"]
+"""What an untrained network says of how well it will train, the more the better (`nas.evaluators.zero_cost`)."""
 LEARNER = "learner:"
 """What the names begin with of meta-learned parameters that are the learner's, not the network's."""
 
@@ -120,6 +122,17 @@ class Costed(Protocol):
     """An evaluator that tells what a candidate's network costs without training it, as `search.constraints` need."""
 
     def cost(self, architecture: Architecture, cost: Cost) -> float: ...
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """An evaluator that tells zero-cost scores of a candidate, as a controller's `zero_cost` needs.
+
+    A controller whose constructor has a parameter `features` is given this method, or None where there is none."""
+
+    def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> Mapping[str, float]:
+        """The scores of those names, always the same. May raise, or leave out what it cannot tell."""
+        ...
 
 
 @runtime_checkable

@@ -43,7 +43,11 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "grid": "nas.controllers.grid:Grid",
         "random": "nas.controllers.random_search:RandomSearch",
     },
-    "evaluator": {"meta": "nas.evaluators.meta:MetaEvaluator", "tabular": "nas.evaluators.tabular:Tabular"},
+    "evaluator": {
+        "meta": "nas.evaluators.meta:MetaEvaluator",
+        "tabular": "nas.evaluators.tabular:Tabular",
+        "zero-cost": "nas.evaluators.untrained:ZeroCostEvaluator",
+    },
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",

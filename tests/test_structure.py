@@ -27,6 +27,7 @@ MAY_PRINT = (
     "experiments/reproduce/",
     "experiments/fidelity.py",
     "experiments/nas_bench_graph.py",
+    "experiments/zero_cost.py",
 )
 MAY_SWALLOW = {"nas/executors/attempt.py"}
 

@@ -85,16 +85,17 @@ def _page(
     graph: nx.DiGraph | None,
 ) -> str:
     percent = final.get("kind") == "classification"
-    label = "accuracy" if percent else "score"
+    # A search may go by another score than the finals, as by a zero-cost one.
+    searched = percent and all(0 <= trial.value <= 1 for trial in trials if trial.score is not None)
     best = next(iter(runs.best(trials)), None)
     parts = [
-        sections.header(name, trials, best, final, percent),
+        sections.header(name, trials, best, final, percent, searched),
         sections.results(final, percent),
         control.section(config, final, percent),
-        sections.charts(trials, final, label=label, percent=percent),
+        sections.charts(trials, final, percent, searched),
         sections.cell(final, graph),
         sections.finalists(final, percent),
-        sections.trials(trials, percent),
+        sections.trials(trials, searched),
         sections.failures(trials),
         f"<h2>Configuration</h2><pre>{escape(json.dumps(config, indent=2, ensure_ascii=False, default=str))}</pre>",
     ]

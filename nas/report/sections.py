@@ -25,8 +25,12 @@ OVER_CLASSES = (
 )
 
 
-def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool) -> str:
-    """The run's name, what came of it in figures, and the protocol and provenance of its scores."""
+def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool, searched: bool) -> str:
+    """The run's name, what came of it in figures, and the protocol and provenance of its scores.
+
+    percent   the results are fractions
+    searched  so are the scores of the search
+    """
     new = evaluated(trials)
     count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
     candidates = sum(trial.state == "done" for trial in _comparable(trials))
@@ -39,7 +43,7 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
         cards.append(("unfinished", f"{count['pending']:,}"))
     score = best.score if best is not None else None
     if best is not None and score is not None:
-        shown = f"{number(score.value, percent)} ± {number(score.stderr, percent, bare=True)}"
+        shown = f"{number(score.value, searched)} ± {number(score.stderr, searched, bare=True)}"
         cards.append((f"best in the search, #{best.number}", shown))
     median = final.get("median")
     if median:
@@ -88,13 +92,14 @@ def results(final: Final, percent: bool) -> str:
     return "<h2>On test tasks</h2>" + shown + "".join(f'<p class="soft">{escape(note)}</p>' for note in notes)
 
 
-def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) -> str:
-    """Score over trials, score against parameters, and how the finalists adapt."""
+def charts(trials: Sequence[Trial], final: Final, percent: bool, searched: bool) -> str:
+    """Score over trials, score against parameters, and how the finalists adapt; the flags are as in `header`."""
+    label, adapted = ("accuracy" if fractions else "score" for fractions in (searched, percent))
     drawn = [
-        ("Score over trials", figures.scores(_comparable(trials), label=label, percent=percent)),
-        ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=percent)),
-        ("Best score against evaluations", _anytime(final, label=label, percent=percent)),
-        ("How they adapt", figures.curves(_curves(trials, final), label=label, percent=percent)),
+        ("Score over trials", figures.scores(_comparable(trials), label=label, percent=searched)),
+        ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=searched)),
+        ("Best score against evaluations", _anytime(final, label=label, percent=searched)),
+        ("How they adapt", figures.curves(_curves(trials, final), label=adapted, percent=percent)),
     ]
     shown = [f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in drawn if svg]
     return f'<h2>The search</h2><div class="charts">{"".join(shown)}</div>' if shown else ""

@@ -1,0 +1,65 @@
+"""The evaluator `zero-cost`: candidates are ranked untrained, and only the finalists are meta-trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import get_args
+
+from nas.architecture import Architecture, Score
+from nas.protocols import Bank, ZeroCost
+
+from .meta import MetaEvaluator
+
+
+@dataclass(frozen=True)
+class ZeroCostEvaluator(MetaEvaluator):
+    """Scores a candidate by one of the zero-cost scores (`nas.evaluators.zero_cost`) of its untrained network.
+
+    The finals are those of `meta`, whose options it has: they meta-train the finalists, for the budget, of which a
+    candidate uses nothing. All four scores are among a candidate's metrics, those that are finite.
+
+    score  what candidates are ranked by
+    """
+
+    score: ZeroCost = "synflow"
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
+        """The score of the network with initial weights from `seed`; its standard error is over the tasks seen."""
+        from .candidate import size
+        from .devices import device_of, provenance, reproducible
+        from .zero_cost import scores
+
+        device, started = device_of(self.device), time.perf_counter()
+        network = self.network(architecture, seed)
+        metrics = size(network, self.tasks.shape)
+        with reproducible(network, device, tf32=self.tf32):
+            found = scores(network, self.tasks, get_args(ZeroCost))
+        metrics |= {name: mean for name, values in found.items() if math.isfinite(mean := fmean(values))}
+        metrics["seconds"] = time.perf_counter() - started
+        values = found[self.score]
+        return Score(
+            value=fmean(values),
+            stderr=stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0,
+            curve=(fmean(values),),
+            per_task=values,
+            metrics=metrics,
+            protocol=self._seen(),
+            provenance={"seed": seed, **provenance(device)},
+        )
+
+    def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
+        """As `evaluate`: there is nothing to go on with."""
+        return self.evaluate(architecture, budget, seed)
+
+    def _seen(self) -> dict[str, object]:
+        from .banks import digest
+        from .zero_cost import TASKS
+
+        bank = Bank("train", 0, TASKS)
+        options = {"norm": self.norm, "head_norm": self.head_norm, "tf32": self.tf32}
+        frozen = {**asdict(bank), "hash": digest(self.tasks, bank)}
+        return {"zero_cost": self.score, **options, "bank": frozen, "tasks": self.tasks.describe()}
