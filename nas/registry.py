@@ -122,6 +122,14 @@ def find(room: Room, name: str) -> Callable[..., Any]:
     raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{others}{or_own}")
 
 
+def is_controller(name: str) -> bool:
+    """Whether a name is that of a controller: a known one, or a class of a person's own with `ask` or `tell`."""
+    if own.is_own(name):
+        cls = own.find(name)
+        return any(hasattr(cls, method) for method in OWN["controller"][1])
+    return attempt(find, "controller", name)[1] is None
+
+
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
     """An instance of a named component from a config's `options`, with what the program itself gives (space, seed, …).
 
