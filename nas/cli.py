@@ -193,10 +193,11 @@ def list_(
         raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
     for heading in [room] if room else rooms:
         typer.echo(f"{heading}:")
-        names = registry.names(rooms[heading])
-        width = max(map(len, names)) + 2
-        for name in names:
-            typer.echo(f"  {name:<{width}}{_about(rooms[heading], name)}")
+        lines = {name: _about(rooms[heading], name) for name in registry.names(rooms[heading])}
+        lines |= registry.FORMS.get(rooms[heading], {})
+        width = max(map(len, lines)) + 2
+        for name, about in lines.items():
+            typer.echo(f"  {name:<{width}}{about}")
     if room is None:
         typer.echo("experiments: " + ", ".join(shipped()))
 

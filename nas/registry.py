@@ -73,6 +73,18 @@ PREFIXES: Mapping[Room, Mapping[str, str]] = {
     "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
+FORMS: Mapping[Room, Mapping[str, str]] = {
+    "space": {
+        "nni:NAME": "One of NNI's hub, such as nni:DARTS.",
+        "table:FILE": "The rows of a table, such as table:scores.csv.",
+        "FILE.py:NAME": "A class of your own, such as my_space.py:TinyConvNet.",
+    },
+    "controller": {
+        "optuna:NAME": "A sampler of Optuna, such as optuna:tpe.",
+        "FILE.py:NAME": "A class of your own, such as annealing.py:Annealing.",
+    },
+}
+"""Names that are no fixed ones, with examples, for a person."""
 OWN: Mapping[Room, tuple[str, tuple[str, ...]]] = {
     "space": ("search space", ("decide", "build")),
     "controller": ("controller", ("ask", "tell")),
