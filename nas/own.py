@@ -33,6 +33,13 @@ def absolute(name: str) -> str:
     return f"{Path(file).absolute()}:{attribute}" if is_own(name) else name
 
 
+def shortened(value: Any) -> Any:
+    """A JSON value with the names FILE.py:NAME in it less the folders, as a person is shown them."""
+    if isinstance(value, dict):
+        return {key: shortened(inner) for key, inner in value.items()}
+    return Path(value).name if isinstance(value, str) and is_own(value) else value
+
+
 def name_of(cls: type[Any]) -> str:
     """The name FILE.py:NAME of a class. Raises ConfigError for one that no file holds, as in an interpreter."""
     file, error = attempt(inspect.getsourcefile, cls)

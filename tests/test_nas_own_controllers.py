@@ -126,6 +126,9 @@ def test_a_search_and_its_resume_go_by_it_until_its_file_changes(folder: Path, i
     assert status == 0, said
     assert "mine.py:Mine" in said
     assert str(folder) not in said
+    page = (folder / "runs" / "a" / "report.html").read_text()
+    assert "&quot;mine.py:Mine&quot;" in page
+    assert str(folder) not in page
     assert nas("resume", "a")[0] == 0
     (folder / "mine.py").write_text(mine(tell="return"))
     status, _, said = nas("resume", "a")
