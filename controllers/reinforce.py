@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace
+from nas.space import sample
 
 from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
 from .policy_gradient import PolicyName, check
@@ -108,7 +109,7 @@ class Reinforce:
             self._unseen.see(trial.architecture)
             if not steps:
                 continue  # a space without a choice leaves nothing to learn
-            self._predictor.tell(trial)
+            self._predictor.tell(trial.architecture, trial.value, trial.stderr)
             self._scores.append(trial.value)
             self._best = sorted([*self._best, (-trial.value, len(self._scores), steps)])[: self._keep]
             old = self._old.pop(trial.architecture, None)
@@ -118,7 +119,7 @@ class Reinforce:
 
     def _propose(self, rng: random.Random) -> Architecture | None:
         if len(self._scores) < self._first:
-            return self._unseen.draw(lambda: self._uniform().sample(self._space, rng), rng)
+            return self._unseen.draw(lambda: sample(self._space, rng), rng)
         if self._pool == 1:
             return self._unseen.draw(lambda: self._policy.sample(self._space, rng), rng)
         pool = self._unseen.pool(lambda: self._sample(rng), self._pool, rng)
@@ -127,11 +128,7 @@ class Reinforce:
         return pool[0] if pool else None
 
     def _sample(self, rng: random.Random) -> Architecture:
-        policy = self._uniform() if rng.random() < self._fresh else self._policy
-        return policy.sample(self._space, rng)
-
-    def _uniform(self) -> TablePolicy:
-        return TablePolicy(seed=0)
+        return sample(self._space, rng) if rng.random() < self._fresh else self._policy.sample(self._space, rng)
 
     def _log_prob(self, steps: Sequence[Step]) -> float:
         if not steps:

@@ -30,7 +30,7 @@ class Architecture:
         object.__setattr__(self, "picks", MappingProxyType(dict(self.picks)))
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash((self.space, frozenset(self.picks.items())))
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[str, dict[str, int]]]:
         return Architecture, (self.space, dict(self.picks))
@@ -142,6 +142,11 @@ class Trial:
     def value(self) -> float:
         """The score's value; minus infinity for a trial without one, so that it never ranks as best."""
         return self.score.value if self.score is not None else -math.inf
+
+    @property
+    def stderr(self) -> float:
+        """The standard error of the score's value; infinite for a trial without one."""
+        return self.score.stderr if self.score is not None else math.inf
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,12 +1,11 @@
-"""Rows of choices and the distances between them, against loops over the choices."""
+"""Distances between architectures, against loops over the choices."""
 
 import random
 
 import numpy as np
-import pytest
 
 from nas.architecture import Architecture
-from nas.controllers.encoding import NOT_MADE, Columns, apart, unlike
+from nas.controllers.encoding import Choices
 from nas.space import sample
 from nas.testing import ToySpace
 
@@ -16,62 +15,57 @@ def drawn(count, seed):
     return [sample(ToySpace(), rng) for _ in range(count)]
 
 
+def encoded(architectures):
+    choices = Choices()
+    for architecture in architectures:
+        choices.add(architecture)
+    return choices
+
+
 KNOWN, NEW = drawn(12, 0), drawn(9, 1)
-NAMES = sorted({name for architecture in KNOWN + NEW for name in architecture.picks})
+LARGEST = {name: max(one.picks.get(name, 0) for one in KNOWN) for one in KNOWN for name in one.picks}
 
 
-def made(*architectures):
-    return [name for name in NAMES if any(name in architecture.picks for architecture in architectures)]
+def by_loop(one, other):
+    """Both distances; a choice that was never told is none."""
+    unlike, apart, made = 0, 0.0, 0
+    for name, largest in LARGEST.items():
+        a, b = one.picks.get(name), other.picks.get(name)
+        if a is None and b is None:
+            continue
+        made += 1
+        unlike += a != b
+        top = max(largest, 1)
+        apart += 1 if a is None or b is None else abs(min(a, top) - min(b, top)) / top
+    return unlike / made, apart / made
 
 
-def rows():
-    columns = Columns()
-    columns.meet(KNOWN)
-    columns.meet(NEW)
-    return columns.rows(KNOWN), columns.rows(NEW)
+def test_distances_are_those_of_a_loop_over_the_choices():
+    found = encoded(KNOWN).distances(np.arange(12), NEW)
+    expected = np.array([[by_loop(one, other) for other in NEW] for one in KNOWN])
+    assert any(expected[..., 0].ravel() != expected[..., 1].ravel())
+    for number, distance in enumerate(found):
+        assert distance.shape == (12, 9)
+        np.testing.assert_allclose(distance, expected[..., number], atol=1e-11)
 
 
-def test_a_row_holds_the_picks_and_marks_what_was_not_chosen():
-    columns = Columns()
-    columns.meet([Architecture("s", {"a": 2, "b": 0})])
-    columns.meet([Architecture("s", {"c": 1, "a": 0})])
-    found = columns.rows([Architecture("s", {"c": 3, "a": 1}), Architecture("s", {"b": 4, "never met": 7})])
-    assert found.tolist() == [[1, NOT_MADE, 3], [NOT_MADE, 4, NOT_MADE]]
-    assert columns.rows([]).shape == (0, 3)
+def test_an_index_that_was_never_told_is_unlike_and_as_far_as_can_be():
+    told = [Architecture("s", {"a": 0, "b": 0}), Architecture("s", {"a": 4, "b": 0})]
+    unlike, apart = encoded(told).distances(np.arange(2), [Architecture("s", {"a": 9, "b": 0, "never told": 3})])
+    assert unlike.tolist() == [[0.5], [0.5]]
+    assert apart.tolist() == [[0.5], [0.0]]
 
 
-def test_unlike_is_the_fraction_of_choices_made_differently():
-    found = unlike(*rows())
-    assert found.shape == (12, 9)
-    for i, one in enumerate(KNOWN):
-        for j, other in enumerate(NEW):
-            names = made(one, other)
-            different = sum(one.picks.get(name) != other.picks.get(name) for name in names)
-            assert found[i, j] == pytest.approx(different / len(names))
-
-
-def test_apart_is_how_far_the_indices_are():
-    known, new = rows()
-    # One column each for the choices; their largest index among the known.
-    largest = known.max(axis=0)
-    columns = Columns()
-    columns.meet(KNOWN)
-    order = [name for architecture in KNOWN for name in architecture.picks]
-    order = list(dict.fromkeys(order))
-    found = apart(known, new, largest)
-    for i, one in enumerate(KNOWN):
-        for j, other in enumerate(NEW):
-            total, names = 0.0, made(one, other)
-            for name in names:
-                a, b = one.picks.get(name), other.picks.get(name)
-                top = max(largest[order.index(name)], 1) if name in order else 1
-                total += 1 if a is None or b is None else abs(a - b) / top
-            assert found[i, j] == pytest.approx(total / len(names))
+def test_what_is_kept_is_all_that_is_looked_at():
+    choices = encoded(KNOWN)
+    places = np.array([1, 4, 5])
+    alone = encoded([KNOWN[i] for i in places]).distances(np.arange(3))
+    for few, all_ in zip(choices.distances(places), alone, strict=True):
+        np.testing.assert_array_equal(few, all_)
 
 
 def test_distances_are_zero_to_oneself_and_the_same_both_ways():
-    known, _ = rows()
-    for distance in (unlike(known, known), apart(known, known, known.max(axis=0))):
+    for distance in encoded(KNOWN).distances(np.arange(12)):
         assert not np.diagonal(distance).any()
         np.testing.assert_array_equal(distance, distance.T)
         assert distance.min() >= 0
@@ -79,7 +73,5 @@ def test_distances_are_zero_to_oneself_and_the_same_both_ways():
 
 
 def test_a_space_without_choices_has_no_distances():
-    nothing = Columns().rows([Architecture("s", {})] * 2)
-    assert (
-        unlike(nothing, nothing).tolist() == apart(nothing, nothing, nothing.max(axis=0)).tolist() == [[0, 0], [0, 0]]
-    )
+    nothing = encoded([Architecture("s", {})] * 2)
+    assert [distance.tolist() for distance in nothing.distances(np.arange(2))] == [[[0, 0], [0, 0]]] * 2

@@ -8,9 +8,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import predictor as module
-from nas.controllers.encoding import Columns, apart, unlike
+from nas.controllers.encoding import Choices
 from nas.controllers.gaussian import members, predict, weighed
 from nas.controllers.predictor import FEWEST, MOST, Predictor, normal_scores
 
@@ -24,10 +24,6 @@ def drawn(count, seed=0):
     return [flat(*(rng.randrange(5) for _ in range(4))) for _ in range(count)]
 
 
-def done(architecture, value, stderr=0.0):
-    return Trial(0, architecture, 1, 0, "done", Score(value, stderr))
-
-
 def total(architecture):
     return float(sum(architecture.picks.values()))
 
@@ -35,7 +31,7 @@ def total(architecture):
 def told(architectures, value=total, stderr=0.0):
     made = Predictor()
     for architecture in architectures:
-        made.tell(done(architecture, value(architecture), stderr))
+        made.tell(architecture, value(architecture), stderr)
     return made
 
 
@@ -67,7 +63,7 @@ def test_it_is_ready_when_enough_is_told():
     made = Predictor()
     for number, architecture in enumerate(drawn(FEWEST)):
         assert made.ready == (number >= FEWEST)
-        made.tell(done(architecture, 0.1 * number))
+        made.tell(architecture, 0.1 * number)
     assert made.ready
 
 
@@ -79,13 +75,12 @@ def test_it_ranks_what_it_has_not_seen():
 
 def test_it_draws_from_what_its_members_say():
     known, pool = drawn(30), drawn(5, seed=1)
-    columns = Columns()
-    columns.meet(known)
-    rows, new = columns.rows(known), columns.rows(pool)
-    largest = rows.max(axis=0)
+    choices = Choices()
+    for architecture in known:
+        choices.add(architecture)
     values = normal_scores([total(architecture) for architecture in known])
-    kept = weighed(members(2), [unlike(rows, rows), apart(rows, rows, largest)], values, np.zeros(30))
-    expected = predict(kept, [unlike(rows, new), apart(rows, new, largest)])
+    kept = weighed(members(2), choices.distances(np.arange(30)), values, np.zeros(30))
+    expected = predict(kept, choices.distances(np.arange(30), pool))
     found = draws(told(known), pool, 4000)
     np.testing.assert_allclose(found.mean(0), expected.mean, atol=0.06)
     np.testing.assert_allclose(found.std(0), expected.std, rtol=0.08)
@@ -118,11 +113,11 @@ def test_it_is_fitted_to_the_best_and_the_latest():
     rng = random.Random(0)
     values = [rng.random() for _ in range(3 * MOST)]
     for number, value in enumerate(values):
-        made.tell(done(flat(number % 5, number // 5 % 5, number // 25, 0), value))
+        made.tell(flat(number % 5, number // 5 % 5, number // 25, 0), value)
     kept, scores, noises = made._kept()
     assert len(kept) == len(scores) == len(noises) == MOST
     best = sorted(values)[-MOST // 2 :]
-    held = [trial.value for trial in kept]
+    held = [values[place] for place in kept]
     assert set(best) <= set(held)
     rest = [value for value in held if value not in best]
     assert rest == [value for value in values if value not in best][-len(rest) :]
@@ -140,7 +135,7 @@ def test_members_are_weighed_again_as_trials_grow(monkeypatch):
     monkeypatch.setattr(module, "weighed", counted)
     made = Predictor()
     for architecture in drawn(40):
-        made.tell(done(architecture, total(architecture)))
+        made.tell(architecture, total(architecture))
         if made.ready:
             made.draw(drawn(3, seed=1), random.Random(0))
             made.draw(drawn(3, seed=2), random.Random(0))  # nothing new was told: nothing is fitted again
