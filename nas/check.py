@@ -1,4 +1,4 @@
-"""`nas check`: the conformance suite on a search space, and a verdict that a person can act on."""
+"""`nas check` of a search space: the conformance suite, and a verdict that a person can act on."""
 
 from __future__ import annotations
 

@@ -193,24 +193,31 @@ def list_(
         raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
     for heading in [room] if room else rooms:
         typer.echo(f"{heading}:")
-        names = registry.names(rooms[heading])
-        width = max(map(len, names)) + 2
-        for name in names:
-            typer.echo(f"  {name:<{width}}{_about(rooms[heading], name)}")
+        lines = {name: _about(rooms[heading], name) for name in registry.names(rooms[heading])}
+        lines |= registry.FORMS.get(rooms[heading], {})
+        width = max(map(len, lines)) + 2
+        for name, about in lines.items():
+            typer.echo(f"  {name:<{width}}{about}")
     if room is None:
         typer.echo("experiments: " + ", ".join(shipped()))
 
 
 @app.command()
 def check(
-    target: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="Your space, or the name of another.")],
-    inputs: Annotated[str, typer.Option(help="Input shape of the task it is tried on.")] = "1,28,28",
+    target: Annotated[
+        str, typer.Argument(metavar="FILE.py:NAME", help="Your space or controller, or the name of another.")
+    ],
+    inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is tried on.")] = "1,28,28",
     outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
 ) -> None:
-    """Run the conformance suite on a search space: is it sound, how large, how quick?"""
+    """Run the conformance suite on a search space (is it sound, how large, how quick?) or a controller."""
+    from . import check_controllers, registry
     from .check import check as check_target
     from .protocols import TaskShape
 
+    if registry.is_controller(target):
+        typer.echo(check_controllers.check(target))
+        return
     try:
         shape = TaskShape(tuple(int(size) for size in inputs.split(",")), outputs)
         if min(*shape.input_shape, outputs) < 1:

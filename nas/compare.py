@@ -17,6 +17,7 @@ from .executors.attempt import reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .interrupts import stop_on_signal
+from .proposals import STORED
 from .protocols import Tabled
 from .runs import Run
 from .store import Store
@@ -107,7 +108,8 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
                     continue
                 error = future.exception()
                 if error is not None:
-                    raise SearchError(f"{job.label} with seed {job.seed}: {reason(error)}") from error
+                    text = reason(error).removesuffix(STORED)  # a search in memory stores none
+                    raise SearchError(f"{job.label} with seed {job.seed}: {text}") from error
                 yield job, future.result()
 
 

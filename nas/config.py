@@ -246,15 +246,20 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
 
 
 def _with_paths(config: Config) -> Config:
-    """The config with absolute paths of a person's own spaces, for it is read again in whatever folder."""
-    space = config.space.model_copy(update={"name": own.absolute(config.space.name)})
-    baseline = config.final.baseline
-    if isinstance(baseline, str):
-        baseline = own.absolute(baseline)
-    else:
-        baseline = baseline.model_copy(update={"name": own.absolute(baseline.name)})
-    final = config.final.model_copy(update={"baseline": baseline})
-    return config.model_copy(update={"space": space, "final": final})
+    """The config with absolute paths of a person's own classes, for it is read again in whatever folder."""
+    found = {
+        "space": _with_path(config.space),
+        "controller": _with_path(config.controller),
+        "final": config.final.model_copy(update={"baseline": _with_path(config.final.baseline)}),
+        "compare": {label: _with_path(table) for label, table in config.compare.items()},
+    }
+    return config.model_copy(update=found)
+
+
+def _with_path(table: str | Component) -> str | Component:
+    if isinstance(table, str):
+        return own.absolute(table)
+    return table.model_copy(update={"name": own.absolute(table.name)})
 
 
 def _found(room: registry.Room, table: str | Component, *path: str) -> Callable[..., Any]:

@@ -159,7 +159,7 @@ class Config(Table):
     @property
     def files(self) -> dict[str, str]:
         """The texts of the files of a person's own that the config names, by path. Raises ConfigError as they do."""
-        return own.texts(name_and_options(table)[0] for table in (self.space, self.final.baseline))
+        return own.texts(name_and_options(table)[0] for table in (self.space, self.controller, self.final.baseline))
 
     @property
     def final_budget(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import inspect
 import random
 import re
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import own
 from . import space as kernel
 from .architecture import Architecture
 from .errors import Rejected, SpaceError
@@ -105,16 +105,7 @@ class Watched:
     def place(self, error: BaseException | None = None) -> str:
         """'my_space.py:12': the innermost line of the space's file that an error passed, else where the method that ran
         last begins."""
-        lines = {}
-        trace = error.__traceback__ if error is not None else None
-        while trace is not None:
-            lines[trace.tb_frame.f_code.co_filename] = trace.tb_lineno
-            trace = trace.tb_next
-        file, failed = attempt(inspect.getsourcefile, type(self.space))
-        if failed is None and file in lines:
-            return f"{Path(file).name}:{lines[file]}"
-        source, failed = attempt(inspect.getsourcelines, getattr(type(self.space), self.running))
-        return f"{self.running} of {type(self.space).__name__}" if failed else f"{Path(file).name}:{source[1]}"
+        return own.place(type(self.space), self.running, error)
 
     def _run(self, limit_s: float, last: Callable[[], str | None], fn: Callable[..., Any], *args: Any) -> Any:
         try:

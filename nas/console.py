@@ -130,7 +130,7 @@ def header(config: Config, workers: int) -> str:
     return " · ".join(
         [
             f"{Path(config.space.name).name}{_of_tasks(config)}",
-            config.controller.name,
+            Path(config.controller.name).name,
             f"{config.search.trials} candidate{'s' if config.search.trials > 1 else ''}{_limit(config)}{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
         ]

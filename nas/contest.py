@@ -9,9 +9,10 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from . import registry
+from . import own, registry
 from .architecture import Trial
 from .config import Component, Config, build
 from .errors import ConfigError, nearest, shown
@@ -70,19 +71,21 @@ def entered(config: Config, label: str, seed: int) -> Config:
     search_table, evaluator, table = config.search, config.evaluator, config.compare.get(label)
     search_table = search_table.model_copy(update={"control": "none"})
     if table is not None:
-        name = table.name or label
+        name = own.absolute(table.name or label)
         controller = Component.model_validate({"name": name, **table.options})
         if (table.fidelity or table.budget) and not search_table.seconds:
             raise ConfigError(f"compare.{label}: budgets are not equal; give search.seconds, or leave its own out")
-        own = {"fidelity": table.fidelity, "repeats": table.repeats}
+        given = {"fidelity": table.fidelity, "repeats": table.repeats}
         evaluator = evaluator.model_copy(update={"budget": table.budget or evaluator.budget})
-        search_table = search_table.model_copy(update={key: value for key, value in own.items() if value is not None})
+        search_table = search_table.model_copy(update={key: value for key, value in given.items() if value is not None})
     else:
-        name = label
-        controller = config.controller if config.controller.name == label else Component(name=label)
+        name = own.absolute(label)
+        controller = config.controller if config.controller.name == name else Component(name=name)
     try:
         registry.find("controller", name)
     except ConfigError:
+        if own.is_own(name):
+            raise
         known = {*registry.names("controller"), *config.compare}
         raise ConfigError(f"controller {shown(name)} is not known: {nearest(name, known)}") from None
     search_table = search_table.model_copy(update={"seed": search_table.seed + seed})
@@ -96,6 +99,8 @@ def fingerprint(config: Config) -> str:
     Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
     told["search"] = {key: value for key, value in told["search"].items() if key not in UNTOLD}
+    if files := config.files:
+        told["files"] = own.digests(files)
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
         check_table(config, parts)
@@ -106,7 +111,7 @@ def fingerprint(config: Config) -> str:
 
 def run_name(label: str, seed: int, config: Config) -> str:
     """The name of a search's run in the folder of a comparison."""
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', label)[:40]}-{seed}-{fingerprint(config)[:8]}"
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', Path(label).name)[:40]}-{seed}-{fingerprint(config)[:8]}"
 
 
 def look_up(config: Config, label: str, seed: int) -> Result:

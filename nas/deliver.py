@@ -23,7 +23,7 @@ def write_report(run: Run, store: Store, parts: Parts) -> Path:
     leaders = [winner] if winner else [trial.architecture for trial in runs.best(trials)]
     graph = graph_of(parts, leaders[0]) if leaders else None
     path = run.folder / "report.html"
-    write_html(path, name=run.name, config=store.meta["config"], trials=trials, final=final, graph=graph)
+    write_html(path, name=run.name, config=own.shortened(store.meta["config"]), trials=trials, final=final, graph=graph)
     return path
 
 

@@ -28,6 +28,7 @@ from .finals import Finals
 from .interrupts import stop_on_signal
 from .lookup import check_table, conclude
 from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
+from .rehearsal import check_controller
 from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
 from .runs import Run
@@ -107,6 +108,8 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     parts = build(config)
     with _place(config, parts) as executor:
         _try_out(config, parts, executor)
+        controller = config.controller
+        check_controller(controller.name, controller.options, parts.space, config.search.seed, executor)
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 

@@ -1,4 +1,4 @@
-"""A person's own search space, from a file that they name: FILE.py:NAME."""
+"""A person's own search space or controller, from a file that they name: FILE.py:NAME."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def absolute(name: str) -> str:
     return f"{Path(file).absolute()}:{attribute}" if is_own(name) else name
 
 
+def shortened(value: Any) -> Any:
+    """A JSON value with the names FILE.py:NAME in it less the folders, as a person is shown them."""
+    if isinstance(value, dict):
+        return {key: shortened(inner) for key, inner in value.items()}
+    return Path(value).name if isinstance(value, str) and is_own(value) else value
+
+
 def name_of(cls: type[Any]) -> str:
     """The name FILE.py:NAME of a class. Raises ConfigError for one that no file holds, as in an interpreter."""
     file, error = attempt(inspect.getsourcefile, cls)
@@ -60,17 +67,31 @@ def find(name: str) -> type[Any]:
     return found
 
 
-def check_space(cls: type[Any], name: str) -> None:
-    """Raises ConfigError where a class, found by its name, is no search space."""
-    for method in ("decide", "build"):
+def check(cls: type[Any], name: str, kind: str, methods: Iterable[str]) -> None:
+    """Raises ConfigError where a class, found by its name, lacks a method of its kind."""
+    for method in methods:
         if not callable(getattr(cls, method, None)):
             file, _, attribute = name.rpartition(":")
-            raise ConfigError(f"{attribute} of {file} is no search space: it has no method {method!r}")
+            raise ConfigError(f"{attribute} of {file} is no {kind}: it has no method {method!r}")
 
 
 def is_found(cls: type[Any]) -> bool:
     """Whether a class is one that `find` gave: another process finds it by its name alone."""
     return cls.__module__.startswith(MODULES)
+
+
+def place(cls: type[Any], method: str, error: BaseException | None = None) -> str:
+    """'mine.py:12': the innermost line of the class's file that an error passed, else where the method begins."""
+    lines = {}
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        lines[trace.tb_frame.f_code.co_filename] = trace.tb_lineno
+        trace = trace.tb_next
+    file, failed = attempt(inspect.getsourcefile, cls)
+    if failed is None and file in lines:
+        return f"{Path(file).name}:{lines[file]}"
+    source, failed = attempt(lambda: inspect.getsourcelines(getattr(cls, method)))
+    return f"{method} of {cls.__name__}" if failed else f"{Path(file).name}:{source[1]}"
 
 
 def texts(names: Iterable[str]) -> dict[str, str]:
@@ -90,7 +111,7 @@ def check_unchanged(files: Mapping[str, str]) -> None:
         now = _text(Path(path), " with which this run was started; put it back")
         if now != before:
             raise ConfigError(
-                f"{path} has changed since this run was started: {_difference(before, now)}; results of two spaces "
+                f"{path} has changed since this run was started: {_difference(before, now)}; results of two versions "
                 "cannot be mixed: restore the file, or start a new run"
             )
 

@@ -77,6 +77,23 @@ PREFIXES: Mapping[Room, Mapping[str, str]] = {
     "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
+FORMS: Mapping[Room, Mapping[str, str]] = {
+    "space": {
+        "nni:NAME": "One of NNI's hub, such as nni:DARTS.",
+        "table:FILE": "The rows of a table, such as table:scores.csv.",
+        "FILE.py:NAME": "A class of your own, such as my_space.py:TinyConvNet.",
+    },
+    "controller": {
+        "optuna:NAME": "A sampler of Optuna, such as optuna:tpe.",
+        "FILE.py:NAME": "A class of your own, such as annealing.py:Annealing.",
+    },
+}
+"""Names that are no fixed ones, with examples, for a person."""
+OWN: Mapping[Room, tuple[str, tuple[str, ...]]] = {
+    "space": ("search space", ("decide", "build")),
+    "controller": ("controller", ("ask", "tell")),
+}
+"""Of what a class of a person's own, FILE.py:NAME, may be: what to call it, and the methods that it must have."""
 AS_SPACE = "nas.search_spaces.nni_space:as_space"
 """What makes a search space of a class that a person's file defines, where it is not one yet."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
@@ -96,7 +113,7 @@ def names(room: Room) -> list[str]:
 def find(room: Room, name: str) -> Callable[..., Any]:
     """The class of a name, or a function that makes instances; built-in names come before entry points.
 
-    A space may be a person's own, FILE.py:NAME, and that a ModelSpace of NNI.
+    A space or a controller may be a person's own, FILE.py:NAME; such a space also a ModelSpace of NNI.
 
     Raises ConfigError for an unknown name, with the nearest known one, and for an entry point or a file that cannot be
     loaded.
@@ -110,15 +127,23 @@ def find(room: Room, name: str) -> Callable[..., Any]:
     for point in _points(room):
         if point.name == name:
             return _load(point)
-    if room == "space" and own.is_own(name):
+    if room in OWN and own.is_own(name):
         cls = own.find(name)
-        found: Callable[..., Any] = _built_in(AS_SPACE)(cls)
+        found: Callable[..., Any] = _built_in(AS_SPACE)(cls) if room == "space" else cls
         if found is cls:
-            own.check_space(cls, name)
+            own.check(cls, name, *OWN[room])
         return found
     others = "".join(f", {prefix}:NAME" for prefix in PREFIXES.get(room, {}))
-    or_own = ", or a class of yours as FILE.py:NAME" if room == "space" else ""
+    or_own = ", or a class of yours as FILE.py:NAME" if room in OWN else ""
     raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{others}{or_own}")
+
+
+def is_controller(name: str) -> bool:
+    """Whether a name is that of a controller: a known one, or a class of a person's own with `ask` or `tell`."""
+    if own.is_own(name):
+        cls = own.find(name)
+        return any(hasattr(cls, method) for method in OWN["controller"][1])
+    return attempt(find, "controller", name)[1] is None
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
@@ -141,7 +166,7 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     # Attempted: torch has errors of its own for a size that no memory holds, and so may other people's components.
     made, error = attempt(cls, **given, **checked)
     if error is not None:
-        raise error if isinstance(error, NasError) else ConfigError(f"{room} {name!r} cannot be made: {reason(error)}")
+        raise error if isinstance(error, NasError) else ConfigError(_unmade(room, name, cls, given, error))
     if room == "space" and not isinstance(attempt(getattr, made, "name")[0], str):
         raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made
@@ -154,6 +179,12 @@ def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
     hints = get_type_hints(cls if whole else cls.__init__)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _unmade(room: Room, name: str, cls: Any, given: Mapping[str, Any], error: BaseException) -> str:
+    by = f"; it is called with {' and '.join(given)}" if given and isinstance(error, TypeError) else ""
+    place = f" ({own.place(cls, '__init__', error)})" if isinstance(cls, type) and own.is_found(cls) else ""
+    return f"{room} {name!r} cannot be made: {reason(error)}{by}{place}"
 
 
 def _built_in(place: str) -> Callable[..., Any]:

@@ -13,13 +13,13 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from .architecture import Architecture, Score, Trial
-from .errors import NasError, Rejected, SearchError
+from .errors import NasError, SearchError
 from .executors.attempt import attempt, reason
 from .fidelity import ONE_RUNG, Fidelity
+from .proposals import STORED, Held, Placed
 from .protocols import Controller, Evaluator, SearchSpace, Trials
 from .purse import Purse
 from .repeats import Repeats, evaluated, network_key
-from .space import replay
 
 End = Literal["done", "exhausted", "interrupted"]
 """All trials are finished or the seconds are spent; or the controller proposes no more, or nothing new; or `stop` said
@@ -77,10 +77,11 @@ def search(
     does not allow; SpaceError for one that is not of the space; StoreError where the store cannot be continued or
     written.
     """
-    store.replay(controller)
+    store.replay(Placed(controller, then=STORED))
     purse = Purse(evaluator, seconds)
     running = _Running(executor, evaluator, clock, purse)
-    plan = _Plan(space, controller, store, fidelity, trials, budget, seed, max_repeats_in_a_row, repeats, purse)
+    held = Held(controller, space, then=STORED)
+    plan = _Plan(space, held, store, fidelity, trials, budget, seed, max_repeats_in_a_row, repeats, purse)
     failures: list[Trial] = []
     stopped = False
     while True:
@@ -156,7 +157,7 @@ class _Plan:
             self._promoted.add(promoted.number)
             taken += self._noted([promoted])
         while (wanted := self._wanted(room - len(taken))) > 0:
-            asked = _ask(self._controller, self._space, wanted)
+            asked = self._controller.ask(wanted)
             keys = [network_key(self._space, architecture) if self._keyed else None for architecture in asked]
             self._dry = len(asked) < wanted  # until a result comes in
             for architecture, key in zip(asked, keys, strict=True):
@@ -280,13 +281,3 @@ def _storable(result: Any) -> Score:
     if not isinstance(result, Score):
         raise NasError(f"the evaluator returned {type(result).__name__}; it must return a Score")
     return Score.from_json(json.loads(json.dumps(result.checked().to_json(), allow_nan=False)))
-
-
-def _ask(controller: Controller, space: SearchSpace, n: int) -> list[Architecture]:
-    try:
-        asked = controller.ask(n)
-        for architecture in asked:
-            replay(space, architecture)
-    except Rejected as error:
-        raise SearchError(f"the controller proposes what space {space.name!r} does not allow: {error}") from error
-    return asked

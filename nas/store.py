@@ -179,7 +179,8 @@ class Store:
             if controller.ask(1) != [row.trial.architecture]:
                 raise StoreError(
                     f"{self.path} cannot be continued: the controller or space changed since trial {row.trial.number} "
-                    "was proposed (another architecture is proposed now); use the options of then, or start a new run"
+                    "was proposed, or goes by luck (another architecture is proposed now); use the options of then, or "
+                    "start a new run"
                 )
         if told[sent:]:
             controller.tell(told[sent:])

@@ -2,7 +2,7 @@
 
 from nas.testing import check_controller
 def test_laws():
-    check_controller(lambda space, seed: MyController(space, seed=seed))
+    check_controller(MyController)
 """
 
 from __future__ import annotations

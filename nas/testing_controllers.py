@@ -5,14 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from .architecture import Architecture, Score, Trial
 from .protocols import Controller, SearchSpace
 from .space import enumerate_all, replay, sample
 from .testing_toys import OnePoint, Ten, ToySpace, Vast, hold
 
-MakeController = Callable[[SearchSpace, int], Controller]
+
+class MakeController(Protocol):
+    """A controller's class, or a function that makes one."""
+
+    def __call__(self, space: SearchSpace, *, seed: int) -> Controller: ...
 
 
 def check_controller(
@@ -23,7 +28,7 @@ def check_controller(
     seed: int = 0,
     repeats: bool = True,
 ) -> None:
-    """Checks the laws of `nas.protocols.Controller` for `make(space, seed)` over a search of `candidates`.
+    """Checks the laws of `nas.protocols.Controller` for `make(space, seed=seed)` over a search of `candidates`.
 
     Proposals belong to the space; `ask(a + b)` is `ask(a) + ask(b)`; `tell(a + b)` is `tell(a); tell(b)`; a controller
     rebuilt by replaying the same asks and tells, one proposal at a time as a resumed run does, asks next what the
@@ -43,19 +48,21 @@ def check_controller(
     _check_failures(make, searched, candidates, rng)
     for scores in ((0.5, 0.5), (-1e30, -1e30), (0.0, 1.0), (-1e300, 1e300)):
         for points in (searched, OnePoint(), Ten()):
-            _check_search(make(points, seed), points, candidates, scores, repeats, rng)
-    _check_search(make(Vast(), seed), Vast(), candidates, (0.0, 1.0), repeats, rng)
+            _check_search(make(points, seed=seed), points, candidates, scores, repeats, rng)
+    _check_search(make(Vast(), seed=seed), Vast(), candidates, (0.0, 1.0), repeats, rng)
     if not repeats:
         for points in (OnePoint(), Ten(), ToySpace()):
             _check_ends(make, points, seed, rng)
 
 
 def _check_asks(make: MakeController, space: SearchSpace, candidates: int, seed: int) -> None:
-    at_once = make(space, seed).ask(candidates)
+    at_once = make(space, seed=seed).ask(candidates)
+    hold(isinstance(at_once, list), f"ask({candidates}) gave a {type(at_once).__name__}, not a list")
+    hold(len(at_once) > 0, f"ask({candidates}) of a fresh controller proposes nothing")
     hold(len(at_once) <= candidates, f"ask({candidates}) gave {len(at_once)} architectures")
     for architecture in at_once:
         replay(space, architecture)
-    controller = make(space, seed)
+    controller = make(space, seed=seed)
     hold(controller.ask(0) == [], "ask(0) must be an empty list")
     half = candidates // 2
     in_parts = controller.ask(half) + controller.ask(candidates - half)
@@ -71,7 +78,7 @@ def _check_tells(make: MakeController, space: SearchSpace, candidates: int, rng:
     # Not asked of the controller: a warm start.
     trials = [_done(i, sample(space, rng), rng.random()) for i in range(candidates)]
     rng.shuffle(trials)
-    together, apart = make(space, seed), make(space, seed)
+    together, apart = make(space, seed=seed), make(space, seed=seed)
     together.tell(trials)
     cut = rng.randrange(1, candidates)
     for part in (trials[:cut], [], trials[cut:]):
@@ -82,7 +89,7 @@ def _check_tells(make: MakeController, space: SearchSpace, candidates: int, rng:
 def _check_resumes(make: MakeController, space: SearchSpace, candidates: int, rng: random.Random) -> None:
     """A search whose candidates finish late and in any order is broken off at several places and rebuilt."""
     seed = rng.randrange(1000)
-    unbroken = make(space, seed)
+    unbroken = make(space, seed=seed)
     rounds: list[tuple[list[Architecture], int, list[Trial]]] = []
     pending: list[Trial] = []
     for first in itertools.count(0, 4):
@@ -96,7 +103,7 @@ def _check_resumes(make: MakeController, space: SearchSpace, candidates: int, rn
         if not asked or first >= 2 * candidates:
             break
     for place in {*rng.sample(range(len(rounds)), min(4, len(rounds))), len(rounds) - 1}:
-        rebuilt = make(space, seed)
+        rebuilt = make(space, seed=seed)
         for asked, _, told in rounds[:place]:
             for _ in asked:  # a store knows what was proposed, not how many were asked for at a time
                 rebuilt.ask(1)
@@ -113,16 +120,16 @@ def _check_failures(make: MakeController, space: SearchSpace, candidates: int, r
     seed = rng.randrange(1000)
     trials = [_finished(i, sample(space, rng), rng) for i in range(candidates)]
     scored = [trial for trial in trials if trial.state == "done"]
-    expected = _told(make(space, seed), scored).ask(candidates)
+    expected = _told(make(space, seed=seed), scored).ask(candidates)
     hold(
-        _told(make(space, seed), trials).ask(candidates) == expected,
+        _told(make(space, seed=seed), trials).ask(candidates) == expected,
         "being told failed trials changes what is asked next; they have no score to learn from",
     )
     for value in (math.nan, math.inf, -math.inf):
         strange = [_done(i, sample(space, rng), value) for i in range(candidates)]
         mixed = [trial for pair in itertools.zip_longest(strange, scored) for trial in pair if trial is not None]
         hold(
-            _told(make(space, seed), mixed).ask(candidates) == expected,
+            _told(make(space, seed=seed), mixed).ask(candidates) == expected,
             f"being told scores that are {value} changes what is asked next; there is nothing to learn from them",
         )
 
@@ -153,7 +160,7 @@ def _check_ends(make: MakeController, space: SearchSpace, seed: int, rng: random
     """All are proposed, at once or in the course of a search, some of them known before; then `ask` gives nothing."""
     everything = list(enumerate_all(space))
     for known, at_once in itertools.product((0, len(everything) // 2, len(everything)), (True, False)):
-        controller = make(space, seed)
+        controller = make(space, seed=seed)
         told = rng.sample(everything, known)
         _told(controller, [_done(i, architecture, rng.random()) for i, architecture in enumerate(told)])
         found: list[Architecture] = []

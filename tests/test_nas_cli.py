@@ -257,6 +257,8 @@ def test_every_component_is_listed_with_a_line_and_a_broken_plugin_breaks_no_lis
     for room, heading in {"space": "spaces", "controller": "controllers", "tasks": "tasks"}.items():
         assert f"{heading}:\n" in said.out
         assert set(registry.names(room)) <= set(said.out.split())
+        assert set(registry.FORMS.get(room, ())) <= set(said.out.split())
+    assert "such as optuna:tpe." in said.out
     assert "experiments: " in said.out
     broken = [EntryPoint("mine", "no_such_module_here:Space", "nas.search_spaces")]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: EntryPoints(broken if "space" in group else []))

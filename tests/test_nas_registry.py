@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 import typing
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -99,11 +100,18 @@ def test_every_built_in_has_its_own_name_a_line_on_itself_and_options_with_defau
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="space 'fewshot-cell' is not known: did you mean 'few-shot-cell'"):
         registry.find("space", "fewshot-cell")
-    with pytest.raises(ConfigError, match=r"did you mean 'evolution'\? Known: .*zoph-le, optuna:NAME$"):
+    with pytest.raises(ConfigError, match=r"did you mean 'evolution'\? Known: .*zoph-le, optuna:NAME, or a class "):
         registry.find("controller", "evolutoin")
     with pytest.raises(ConfigError) as caught:
         registry.find("space", "x" * 10_000)
     assert len(str(caught.value)) < 300
+
+
+def test_every_form_of_a_name_is_told_with_an_example():
+    for room, forms in registry.FORMS.items():
+        assert {form.partition(":")[0] for form in forms} == {*registry.PREFIXES[room], "FILE.py"}
+        for form, text in forms.items():
+            assert re.search(rf"such as {form.partition(':')[0]}:\w+|such as \w+\.py:\w+", text)
 
 
 def test_options_are_taken_as_a_file_writes_them(plugins):
