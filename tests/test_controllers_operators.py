@@ -87,8 +87,12 @@ def test_operators_are_made_one_after_the_other():
     breed = tournament(20) >> mutate(1) >> mutate(2)
     (child,) = breed.make(population, Vast(), rng)
     assert 1 <= sum(index != 5 for index in child.picks.values()) <= 3
-    (mixed,) = (tournament(1, parents=2) >> (crossover() >> mutate(1))).make(population, Vast(), random.Random(2))
-    assert {0, 5} <= set(mixed.picks.values())
+    two = tournament(1, parents=2) >> (crossover() >> mutate(1))
+    children = [child for _ in range(20) for child in two.make(population, Vast(), rng)]
+    assert len(children) == 20
+    near = [min(sum(index != digit for index in child.picks.values()) for digit in (0, 5)) for child in children]
+    assert near.count(1) > 3  # both parents the same, and a change
+    assert sum(changes > 10 for changes in near) > 3
     cycle = breed >> keep_best(3) >> age_out(2)
     told = [done(i, value) for i, value in enumerate((0.9, 0.1, 0.2, 0.8))]
     assert [trial.value for trial in cycle.survive.keep(told)] == [0.2, 0.8]
