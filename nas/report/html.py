@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..errors import ConfigError
-from . import sections
+from ..front import objectives_of
+from . import front, sections
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -91,6 +92,7 @@ def _page(
         sections.header(name, trials, best, final, percent),
         sections.results(final, percent),
         sections.charts(trials, final, label=label, percent=percent),
+        front.section(trials, objectives_of(config), label=label, percent=percent),
         sections.cell(final, graph),
         sections.finalists(final, percent),
         sections.trials(trials, percent),

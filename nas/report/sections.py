@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..fidelity import steps_spent
+from ..front import comparable
 from ..repeats import evaluated
 from . import figures
 from .text import measured, number, probability, sizes, table, value_of
@@ -29,7 +30,7 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
     """The run's name, what came of it in figures, and the protocol and provenance of its scores."""
     new = evaluated(trials)
     count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
-    candidates = sum(trial.state == "done" for trial in _comparable(trials))
+    candidates = sum(trial.state == "done" for trial in comparable(trials))
     cards = [("candidates", f"{candidates:,}"), ("failed", f"{count['failed']:,}")]
     if count["done"] > candidates:
         cards += [("promoted", f"{count['done'] - candidates:,}"), ("outer steps", f"{steps_spent(trials):,}")]
@@ -89,8 +90,8 @@ def results(final: Final, percent: bool) -> str:
 def charts(trials: Sequence[Trial], final: Final, *, label: str, percent: bool) -> str:
     """Score over trials, score against parameters, and how the finalists adapt."""
     drawn = [
-        ("Score over trials", figures.scores(_comparable(trials), label=label, percent=percent)),
-        ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=percent)),
+        ("Score over trials", figures.scores(comparable(trials), label=label, percent=percent)),
+        ("Score against parameters", figures.costs(comparable(trials), label=label, percent=percent)),
         ("How they adapt", figures.curves(_curves(trials, final), label=label, percent=percent)),
     ]
     shown = [f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in drawn if svg]
@@ -144,12 +145,6 @@ def failures(trials: Sequence[Trial]) -> str:
 
 def _intervals(classes: bool) -> list[str]:
     return ["95 % interval", "over classes"] if classes else ["95 % interval"]
-
-
-def _comparable(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the lowest budget, which all candidates had, without repeats."""
-    lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in evaluated(trials) if trial.budget == lowest]
 
 
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:
