@@ -11,7 +11,7 @@ import numpy as np
 
 from nas import pareto
 from nas.architecture import Architecture, Score, Trial
-from nas.errors import ConfigError, nearest
+from nas.front import check_costs
 
 from .operators import By
 from .predictor import Predictor
@@ -25,11 +25,7 @@ def point(trial: Trial, costs: Sequence[str]) -> tuple[float, ...]:
 
     Raises ConfigError for a metric that the score has not."""
     metrics = trial.score.metrics if trial.score is not None else {}
-    missing = [cost for cost in costs if cost not in metrics]
-    if missing:
-        raise ConfigError(
-            f"objective {missing[0]!r} is not among what the evaluator's scores measure: {nearest(missing[0], metrics)}"
-        )
+    check_costs(costs, metrics)
     return trial.value, *(-float(metrics[cost]) for cost in costs)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import pareto
 from .architecture import Trial
+from .errors import ConfigError, nearest
 from .repeats import evaluated
 
 USUAL = ("parameters",)
@@ -59,6 +60,14 @@ def objectives_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The costs that the controller of a run's config has as objectives; most have none."""
     named = dict(config.get("controller") or {}).get("objectives") or ()
     return tuple(str(cost) for cost in named) if isinstance(named, list | tuple) else ()
+
+
+def check_costs(costs: Sequence[str], known: Iterable[str]) -> None:
+    """Raises ConfigError for an objective that an evaluator does not measure."""
+    measured = set(known)
+    for cost in costs:
+        if cost not in measured:
+            raise ConfigError(f"objectives name {cost!r}, which the evaluator's scores lack: {nearest(cost, measured)}")
 
 
 def front_of(trials: Sequence[Trial], costs: Sequence[str] = ()) -> Front | None:

@@ -68,7 +68,7 @@ def test_it_keeps_the_laws_of_controllers():
 def test_a_point_is_the_score_and_the_costs_all_to_be_made_large():
     assert point(done(0, flat(0), 0.5, 100.0, 7.0), ("flops", "parameters")) == (0.5, -7.0, -100.0)
     assert point(done(0, flat(0), 0.5), ()) == (0.5,)
-    with pytest.raises(ConfigError, match=r"objective 'flop' is not among .* measure: did you mean 'flops'"):
+    with pytest.raises(ConfigError, match=r"objectives name 'flop', .* lack: did you mean 'flops'"):
         Evolution(Flat(), objectives=("flop",)).tell([done(0, flat(*[0] * 10), 0.5, 100.0, 7.0)])
 
 
