@@ -101,11 +101,6 @@ class Paths:
         return [np.clip(np.round(1 - first @ second.T, 12), 0, 1)]
 
 
-def encodings(space: SearchSpace) -> list[Encoding]:
-    """All that there are for a space."""
-    return [Choices(), Paths(space)] if hasattr(space, "graph") else [Choices()]
-
-
 def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
     """How often the graph's sequences of operations occur, (WIDTH,): each counts at a place that is a hash of it.
 

@@ -1,20 +1,24 @@
-"""Evolution at its best: ageing, tournaments, mutation of a learned strength, crossover, and a predictor's choice."""
+"""Evolution at its best: ageing, tournaments, mutation of a learned strength, crossover, and a predictor's choice; of
+several objectives, by fronts."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from nas.architecture import Architecture, Trial
 from nas.errors import ConfigError
-from nas.protocols import SearchSpace
+from nas.protocols import SearchSpace, ZeroCost
 from nas.space import crossover, replay, sample
 
-from .encoding import encodings
-from .operators import Strength, changed, tournament
-from .predictor import Predictor
+from .features import FeaturesOf
+from .objectives import Compromise, by_fronts, point
+from .operators import Strength, age_out, by_score, changed, keep_best, winner
+from .predictor import encodings
 from .regularized_evolution import check_sizes
 from .unseen import Unseen
 
@@ -30,9 +34,16 @@ class Evolution:
     fresh       the fraction of the children that are random samples instead, in [0, 1]
     pool        how many children the predictor chooses from, from 1; 1 leaves the choice to evolution alone
     first       so many random samples come first, from 1
+    objectives  costs to be made small beside a high score, by their names among the scores' metrics: parameters, flops,
+                latency_ms. Then tournaments and survival go by fronts, as in NSGA-II, and the predictor's choice by a
+                weighing of the objectives that is drawn anew for each proposal (`Compromise`). Nobody dies of age: of
+                a front all are wanted, and where many are kept, no single lucky score rules
+    zero_cost   scores before any training that the predictor may go by too: synflow, naswot, grad-norm, parameters
+    features    tells them; a search gives what its evaluator has (`nas.protocols.Featured`)
 
     No network is proposed twice while another is left; then `ask` gives less than it is asked for. How many choices a
-    mutation changes is learned (`Strength`). A trial without a finite score changes nothing.
+    mutation changes is learned (`Strength`); amounts change to a neighbour more often than names do (`by_kind`). A
+    trial without a finite score, or finite costs, changes nothing.
     """
 
     name = "evolution"
@@ -48,6 +59,9 @@ class Evolution:
         fresh: float = 0.7,
         pool: int = 100,
         first: int = 10,
+        objectives: tuple[str, ...] = (),
+        zero_cost: tuple[ZeroCost, ...] = (),
+        features: FeaturesOf | None = None,
     ) -> None:
         check_sizes(population, tournament)
         for option, share in (("crossover", crossover), ("fresh", fresh)):
@@ -56,15 +70,19 @@ class Evolution:
         for option, number in (("pool", pool), ("first", first)):
             if number < 1:
                 raise ConfigError(f"{option} is {number}; it must be at least 1")
-        self._space = space
-        self._seed = seed
-        self._asked = 0
+        for place, cost in enumerate(objectives):
+            if cost in objectives[:place]:
+                raise ConfigError(f"objectives name {cost!r} twice; name each cost once")
+        self.objectives = tuple(objectives)
+        self._space, self._seed, self._asked = space, seed, 0
         self._tournament = tournament
-        self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, first
-        self._population: deque[Trial] = deque(maxlen=population)
+        self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, min(first, population)
+        self._by = by_fronts(*objectives) if objectives else by_score
+        self._survive = keep_best(population, self._by) if objectives else age_out(population)
+        self._population: list[Trial] = []
         self._best: Trial | None = None
         self._unseen = Unseen(space, networks=True)
-        self._predictor = Predictor(encodings(space))
+        self._predictor = Compromise(objectives, lambda: encodings(space, zero_cost, features))
         self._strength = Strength(MOST_CHANGES)
         self._changes: dict[Architecture, tuple[int, float]] = {}
 
@@ -83,23 +101,27 @@ class Evolution:
             if not math.isfinite(trial.value):
                 continue
             replay(self._space, trial.architecture)
+            if not all(map(math.isfinite, point(trial, self.objectives))):
+                continue
             self._unseen.see(trial.architecture)
             changes, parent = self._changes.pop(trial.architecture, (0, 0.0))
             if changes:
-                self._strength.learn(changes, won=trial.value > parent)
-            self._population.append(trial)  # a full deque drops its oldest
-            self._predictor.tell(trial.architecture, trial.value, trial.stderr)
+                self._strength.learn(changes, won=self._moves_front(trial) if self.objectives else trial.value > parent)
+            self._population = self._survive.keep([*self._population, trial])
+            self._predictor.tell(trial)
             if self._best is None or trial.value > self._best.value:
                 self._best = trial
 
     def _propose(self, rng: random.Random) -> Architecture | None:
-        if self._best is None or len(self._population) < min(self._first, self._population.maxlen or 1):
+        if self._best is None or len(self._population) < self._first:
             return self._unseen.draw(lambda: sample(self._space, rng), rng)
-        parents = [*self._population, self._best]
+        # The best score is on the front, which survives as it is.
+        parents = self._population if self.objectives else [*self._population, self._best]
+        standings = self._by(parents)
         made: dict[Architecture, tuple[int, float]] = {}
 
         def draw() -> Architecture:
-            return self._child(parents, made, rng)
+            return self._child(parents, standings, made, rng)
 
         pool = self._unseen.pool(draw, self._pool, rng)
         if len(pool) > 1 and self._predictor.ready:
@@ -110,17 +132,26 @@ class Evolution:
         return child
 
     def _child(
-        self, parents: Sequence[Trial], made: dict[Architecture, tuple[int, float]], rng: random.Random
+        self,
+        parents: Sequence[Trial],
+        standings: Sequence[Any],
+        made: dict[Architecture, tuple[int, float]],
+        rng: random.Random,
     ) -> Architecture:
         """A child; in `made`, how many changes it was made by, and the score of its only parent."""
         if rng.random() < self._fresh:
             return sample(self._space, rng)
-        parent = tournament(parents, self._tournament, rng)
+        parent = parents[winner(standings, self._tournament, rng)]
         changes = self._strength.draw(rng)
         if rng.random() < self._crossover:
-            other = tournament(parents, self._tournament, rng)
+            other = parents[winner(standings, self._tournament, rng)]
             both = crossover(self._space, parent.architecture, other.architecture, rng)
             return both if both in self._unseen else changed(self._space, both, changes, rng)
         child = changed(self._space, parent.architecture, changes, rng)
         made[child] = changes, parent.value
         return child
+
+    def _moves_front(self, trial: Trial) -> bool:
+        """Whether none of the population is at least as good in everything."""
+        points = np.array([point(each, self.objectives) for each in self._population])
+        return not (points >= np.array(point(trial, self.objectives))).all(axis=1).any()

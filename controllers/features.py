@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.architecture import Architecture
 from nas.executors.attempt import attempt
+from nas.protocols import ZeroCost
 
-Array = npt.NDArray[np.float64]
+from .encoding import Array, Places
+
 MOST_KEPT = 10_000
 """Architectures whose numbers are remembered: those used last. The others are asked for again."""
+
+
+FeaturesOf = Callable[[Architecture, Sequence[ZeroCost]], Mapping[str, float]]
+"""What tells numbers of an architecture by their names, as `nas.protocols.Featured.features`."""
 
 
 class Features:
@@ -25,23 +29,33 @@ class Features:
     gives NaN, a feature is missing.
     """
 
-    def __init__(self, names: Sequence[Any], of: Callable[[Architecture, Sequence[Any]], Mapping[str, float]]) -> None:
+    def __init__(self, names: Sequence[ZeroCost], of: FeaturesOf) -> None:
         self._names, self._of = tuple(names), of
         self._known: dict[Architecture, Array] = {}
         self._met: list[Array] = [np.empty(0) for _ in self._names]
+        self._told: list[Array] = []
 
-    def meet(self, architectures: Iterable[Architecture]) -> None:
-        """These count in the ranks from now on, once for each time they are met."""
-        for architecture in architectures:
-            for place, value in enumerate(self._numbers(architecture)):
-                if not math.isnan(value):
-                    met = self._met[place]
-                    self._met[place] = np.insert(met, int(np.searchsorted(met, value)), value)
+    def add(self, architecture: Architecture) -> None:
+        """It counts in the ranks from now on."""
+        numbers = self._numbers(architecture)
+        self._told.append(numbers)
+        for place, value in enumerate(numbers):
+            if not math.isnan(value):
+                met = self._met[place]
+                self._met[place] = np.insert(met, int(np.searchsorted(met, value)), value)
+
+    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+        """As said of an Encoding: one measure, `between`."""
+        first = self._ranks([self._told[place] for place in kept])
+        return [between(first, first if new is None else self.rows(new))]
 
     def rows(self, architectures: Sequence[Architecture]) -> Array:
         """(architectures, features): the fraction of those met that have less, half of the equal ones counted; NaN
         where it is missing."""
-        values = np.array([self._numbers(a) for a in architectures]).reshape(len(architectures), len(self._names))
+        return self._ranks([self._numbers(architecture) for architecture in architectures])
+
+    def _ranks(self, numbers: Sequence[Array]) -> Array:
+        values = np.array(numbers).reshape(len(numbers), len(self._names))
         ranks = np.full(values.shape, np.nan)
         for place, met in enumerate(self._met):
             there = ~np.isnan(values[:, place])

@@ -10,8 +10,11 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from nas.architecture import Architecture
+from nas.errors import ConfigError
+from nas.protocols import SearchSpace, ZeroCost
 
-from .encoding import Encoding, Places
+from .encoding import Choices, Encoding, Paths, Places
+from .features import Features, FeaturesOf
 from .gaussian import Array, Fitted, Member, members, predict, weighed
 
 FEWEST = 8
@@ -23,7 +26,7 @@ GROWTH = 1.1
 
 
 class Predictor:
-    """An ensemble over encodings of architectures (`encoding.encodings`); ranks of the scores.
+    """An ensemble over encodings of architectures (`encodings`); ranks of the scores.
 
     Scores become normal scores of their ranks, so that it matters neither what they measure nor how badly bad
     candidates do. Their standard errors, in units of the scores' spread, are noise that the fit knows of.
@@ -92,6 +95,20 @@ class Predictor:
         own = np.where(np.isfinite(errors[kept]), errors[kept], spread)
         noises = np.minimum((own / spread) ** 2, 1.0) if spread > 0 else np.zeros(len(kept))
         return kept, normal_scores(scores)[kept], noises
+
+
+def encodings(space: SearchSpace, zero_cost: Sequence[ZeroCost] = (), of: FeaturesOf | None = None) -> list[Encoding]:
+    """All that there are for a space: choices; paths, where it draws graphs; and zero-cost scores `of` architectures.
+
+    Raises ConfigError where scores are asked for and nothing tells them."""
+    found: list[Encoding] = [Choices()]
+    if hasattr(space, "graph"):
+        found.append(Paths(space))
+    if zero_cost:
+        if of is None:
+            raise ConfigError("zero_cost needs an evaluator that tells zero-cost scores (nas.protocols.Featured)")
+        found.append(Features(zero_cost, of))
+    return found
 
 
 def normal_scores(values: npt.ArrayLike) -> Array:

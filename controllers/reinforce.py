@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from nas.architecture import Architecture, Trial
-from nas.protocols import SearchSpace
+from nas.protocols import SearchSpace, ZeroCost
 from nas.space import sample
 
-from .encoding import encodings
+from .features import FeaturesOf
 from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
 from .policy_gradient import PolicyName, check
-from .predictor import Predictor, normal_scores
+from .predictor import Predictor, encodings, normal_scores
 from .unseen import Unseen
 
 
@@ -36,6 +36,8 @@ class Reinforce:
     pool     how many samples of the policy the predictor chooses from, from 1; 1 leaves the choice to the policy
     fresh    the fraction of them that are uniform instead, in [0, 1]
     first    so many uniform samples come first, from 1
+    zero_cost  scores before any training that the predictor may go by too: synflow, naswot, grad-norm, parameters
+    features   tells them; a search gives what its evaluator has (`nas.protocols.Featured`)
 
     Rewards are the normal scores of the ranks among all scores told, so it matters neither what they measure nor how
     badly bad candidates do. No network is proposed twice while another is left; then `ask` gives less than it is asked
@@ -63,6 +65,8 @@ class Reinforce:
         first: int = 10,
         hidden: int = 35,
         layers: int = 2,
+        zero_cost: tuple[ZeroCost, ...] = (),
+        features: FeaturesOf | None = None,
     ) -> None:
         check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.05")
         check("clip", clip, 0 < clip < math.inf, "above 0, such as 0.2")
@@ -82,7 +86,7 @@ class Reinforce:
         )
         self._adam = Adam(self._policy, lr)
         self._unseen = Unseen(space, networks=True)
-        self._predictor = Predictor(encodings(space))
+        self._predictor = Predictor(encodings(space, zero_cost, features))
         self._old: dict[Architecture, float] = {}
         self._scores: list[float] = []
         self._waiting: list[tuple[list[Step], float, float]] = []

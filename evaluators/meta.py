@@ -196,7 +196,7 @@ class MetaEvaluator:
         weights: Path | None = None,
         stages: tuple[int, Path] | None = None,
     ) -> Score:
-        from .candidate import read_weights, size, write_weights
+        from .candidate import latency_ms, read_weights, size, write_weights
         from .chunks import Chunk, Chunked
         from .devices import device_of, provenance, reproducible
         from .scoring import score
@@ -217,6 +217,7 @@ class MetaEvaluator:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
             result = score(network, self.tasks, learner, bank, chunk=chunk.size)
+            metrics["latency_ms"] = latency_ms(network, self.tasks.shape, device)
         if chunk.halved:
             metrics["chunk"] = float(chunk.size)
         metrics["seconds"] = time.perf_counter() - started

@@ -113,6 +113,7 @@ def resume(name: Name, as_json: Json = False) -> None:
 def show(name: Name, as_json: Json = False) -> None:
     """Show a run's trials and its final result."""
     from . import console, runs
+    from .report import front
 
     summary = runs.summary(runs.existing_run(name))
     if as_json:
@@ -120,8 +121,11 @@ def show(name: Name, as_json: Json = False) -> None:
         return
     typer.echo(f"{name}: {summary['state']}, {console.progress_text(summary)}")
     typer.echo(console.trials_text(summary["trials"]))
-    if summary["final"]:
-        typer.echo(console.final_text(summary["final"]))
+    final = summary["final"]
+    if summary["front"]:
+        typer.echo(front.text(summary["front"], percent=bool(final) and final["kind"] == "classification"))
+    if final:
+        typer.echo(console.final_text(final))
 
 
 @app.command()

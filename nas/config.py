@@ -27,7 +27,8 @@ from .config_tables import (
 from .constraints import Constrained
 from .errors import ConfigError, nearest, shown
 from .executors.attempt import attempt
-from .protocols import Controller, Costed, Evaluator, Featured, Measurer, SearchSpace
+from .front import check_costs, objectives_of
+from .protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, SearchSpace
 from .toml_text import DEEPEST, override, parse, place
 
 __all__ = [
@@ -139,17 +140,16 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     given = _given(config)
     measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
     limited = _limited(config, space, measurer, costs)
+    features = _features(config, measurer)
+    controller = _made("controller", config.controller, "controller", space=limited, seed=search.seed, **features)
+    if isinstance(measurer, Costed):
+        _, error = attempt(check_costs, objectives_of(config.to_json()), get_args(Cost))
+        if error is not None:
+            raise KeyFault(str(error), ("controller", "objectives"))
     return Parts(
         space=space,
         limited=limited,
-        controller=_made(
-            "controller",
-            config.controller,
-            "controller",
-            space=limited,
-            seed=search.seed,
-            **_features(config, measurer),
-        ),
+        controller=controller,
         evaluator=measurer,
         baseline=baseline,
         baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),

@@ -9,6 +9,7 @@ from . import control
 from .architecture import Trial
 from .config import CONTROL, Config, Parts
 from .errors import SearchError
+from .front import check_costs, objectives_of
 from .protocols import Evaluator, Tabled
 from .repeats import network_key
 from .runs import leaders
@@ -43,14 +44,16 @@ def conclude(store: Store, config: Config, evaluator: Evaluator, rival: Store | 
 
 def check_table(config: Config, parts: Parts) -> None:
     """Looks one architecture up, where the evaluator is a table: its scores on each rung, its report, its cost where
-    the search has a limit. Raises NasError for a table that has not what the config asks of it."""
+    the search has a limit, the controller's objectives. Raises NasError for a table that has not what the config asks
+    of it."""
     architecture, table = sample(parts.space, random.Random(0)), parts.evaluator
     network_key(parts.space, architecture)
     if not isinstance(table, Tabled):
         return
     table.check(architecture)
     for budget in config.budgets:
-        table.evaluate(architecture, budget, config.search.seed)
+        score = table.evaluate(architecture, budget, config.search.seed)
+        check_costs(objectives_of(config.to_json()), score.metrics)
         table.reported(architecture, budget)
         if config.search.seconds:
             table.seconds(architecture, budget)

@@ -16,6 +16,7 @@ from .architecture import Architecture, Trial
 from .config import Config, Parts
 from .errors import ConfigError, NasError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
+from .front import front_of, objectives_of
 from .repeats import evaluated
 from .store import Store
 
@@ -166,6 +167,7 @@ def summary(run: Run) -> dict[str, Any]:
     with Store.open(run.store_path, readonly=True) as store:
         trials, config = store.trials(), config_of(store)
         leader = best(trials)
+        found = front_of(trials, objectives_of(config.to_json()))
         return {
             "name": run.name,
             "state": state(store, run),
@@ -174,6 +176,7 @@ def summary(run: Run) -> dict[str, Any]:
             "best": leader[0].number if leader else None,
             "repeats": len(trials) - len(evaluated(trials)),
             "outer_steps": steps_spent(trials),
+            "front": None if found is None else found.to_json(),
             "final": store.get("final"),
             "control": _control(run),
         }

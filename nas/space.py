@@ -22,6 +22,8 @@ from .protocols import SearchSpace
 T = TypeVar("T")
 Pick = Callable[[str, int], int]
 """Who decides: given a choice's name and its number of options, the index of one of them."""
+Step = Callable[[Sequence[Any], int, random.Random], int]
+"""What a mutation makes of a choice: given its options, at least two, and the index taken, the index of another."""
 
 MAX_CHOICES = 10_000
 MAX_TRIES = 1_000
@@ -103,21 +105,27 @@ def replay(space: SearchSpace, architecture: Architecture) -> Any:
 
 def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
     """For each choice of an architecture, in the order they are made, how many options it had. Raises as `replay`."""
-    return _replayed(space, architecture)[1]
+    return {name: len(options) for name, options in _replayed(space, architecture)[1].items()}
 
 
-def mutate(space: SearchSpace, architecture: Architecture, rng: random.Random) -> Architecture:
-    """The architecture with exactly one choice changed; choices that this opens are drawn uniformly.
+def any_other(options: Sequence[Any], index: int, rng: random.Random) -> int:
+    """Each of the other options alike."""
+    return (index + 1 + int(rng.random() * (len(options) - 1))) % len(options)
+
+
+def mutate(
+    space: SearchSpace, architecture: Architecture, rng: random.Random, *, step: Step = any_other
+) -> Architecture:
+    """The architecture with exactly one choice changed, by `step`; choices that this opens are drawn uniformly.
 
     Raises Rejected when no choice has a second option or none of many changes is allowed.
     """
-    movable = [(name, size) for name, size in num_options(space, architecture).items() if size > 1]
+    movable = [(name, options) for name, options in _replayed(space, architecture)[1].items() if len(options) > 1]
     if not movable:
         raise Rejected(f"no choice of this architecture of {space.name!r} has a second option")
     for _ in range(MAX_TRIES):
-        name, size = movable[int(rng.random() * len(movable))]
-        shifted = (architecture.picks[name] + 1 + int(rng.random() * (size - 1))) % size
-        kept = {**architecture.picks, name: shifted}
+        name, options = movable[int(rng.random() * len(movable))]
+        kept = {**architecture.picks, name: step(options, architecture.picks[name], rng)}
         try:
             return decide(space, _kept_or(kept, at_random(rng)))[1]
         except Rejected:
@@ -274,10 +282,22 @@ def _short(value: int) -> str:
     return f"{value:,}" if value < 10**6 else f"{Decimal(value):.3G}"
 
 
-def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, int]]:
+class _Recorder(Choose):
+    """Also knows the options of each choice made."""
+
+    def __init__(self, pick: Pick) -> None:
+        super().__init__(pick)
+        self.options: dict[str, Sequence[Any]] = {}
+
+    def __call__(self, name: str, options: Sequence[T]) -> T:
+        self.options[name] = options
+        return super().__call__(name, options)
+
+
+def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, Sequence[Any]]]:
+    """The spec, and for each choice in the order they are made its options."""
     if architecture.space != space.name:
         raise SpaceError(f"the architecture is of space {architecture.space!r}, not of {space.name!r}")
-    sizes: dict[str, int] = {}
 
     def pick(name: str, options: int) -> int:
         index = architecture.picks.get(name)
@@ -285,14 +305,14 @@ def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict
             raise SpaceError(f"choice {name!r} is missing from the architecture")
         if not 0 <= index < options:
             raise SpaceError(f"choice {name!r} has index {index}; it must be from 0 to {options - 1}")
-        sizes[name] = options
         return index
 
-    spec, _ = decide(space, pick)
-    unused = sorted(set(architecture.picks) - set(sizes))
+    choose = _Recorder(pick)
+    spec = space.decide(choose)
+    unused = sorted(set(architecture.picks) - set(choose.picks))
     if unused:
         raise SpaceError(f"choice {unused[0]!r} is in the architecture but the space never makes it")
-    return spec, sizes
+    return spec, choose.options
 
 
 def at_random(rng: random.Random) -> Pick:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nas.architecture import Architecture
-from nas.controllers.encoding import LONGEST, WIDTH, Choices, Paths, encodings
+from nas.controllers.encoding import LONGEST, WIDTH, Choices, Paths
+from nas.controllers.predictor import encodings
 from nas.errors import SpaceError
 from nas.graph import walks
 from nas.repeats import network_key

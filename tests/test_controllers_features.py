@@ -40,12 +40,17 @@ def slow_rank(value, met):
     return sum((other < value) + 0.5 * (other == value) for other in met) / max(len(met), 1)
 
 
+def add(features, architectures):
+    for architecture in architectures:
+        features.add(architecture)
+
+
 def test_rows_are_ranks_among_what_was_met():
     rng = random.Random(0)
     pool = [-math.inf, -2.5, 0.0, 1.0, 1.0, 7.25, 1e300, math.inf, math.nan]
     values = [(rng.choice(pool), rng.choice(pool)) for _ in range(40)]
     found = Features(NAMES, told(values)[0])
-    found.meet(numbered(*range(25)))
+    add(found, numbered(*range(25)))
     rows = found.rows(numbered(*range(40)))
     slow = [[slow_rank(own[place], [met[place] for met in values[:25]]) for place in (0, 1)] for own in values]
     np.testing.assert_allclose(rows, slow)
@@ -57,18 +62,18 @@ def test_neither_scale_nor_order_nor_what_was_asked_before_matters():
     rng = random.Random(1)
     values = [(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)]
     first = Features(NAMES, told(values)[0])
-    first.meet(numbered(*range(20)))
+    add(first, numbered(*range(20)))
     other = Features(NAMES, told([(math.exp(9 * a), b**3) for a, b in values])[0])
     other.rows(numbered(*range(29, -1, -1)))
-    other.meet(numbered(*range(19, 9, -1)))
-    other.meet(numbered(*range(10)))
+    add(other, numbered(*range(19, 9, -1)))
+    add(other, numbered(*range(10)))
     np.testing.assert_array_equal(first.rows(numbered(*range(30))), other.rows(numbered(*range(30))))
 
 
 def test_each_is_asked_for_once(monkeypatch):
     of, asked = told([(float(n), 0.0) for n in range(10)])
     found = Features(NAMES, of)
-    found.meet(numbered(3, 4))
+    add(found, numbered(3, 4))
     found.rows(numbered(3, 4, 5))
     found.rows(numbered(5, 3))
     assert asked == [3, 4, 5]
@@ -96,7 +101,7 @@ def test_what_cannot_be_told_is_missing_and_no_error():
                 return {"synflow": 4.0, "parameters": "many"}
 
     found = Features(NAMES, of)
-    found.meet(numbered(0, 1, 2, 3, 4))
+    add(found, numbered(0, 1, 2, 3, 4))
     rows = found.rows(numbered(0, 1, 2, 3, 4))
     assert np.isnan(rows[[0, 1, 3, 4]]).all()
     np.testing.assert_array_equal(rows[2], [0.5, math.nan])
@@ -136,3 +141,13 @@ def test_nothing_met_and_nothing_asked():
     assert found.rows([]).shape == (0, 2)
     np.testing.assert_array_equal(found.rows(numbered(0)), [[0.0, 0.0]])
     assert between(found.rows([]), found.rows(numbered(0))).shape == (0, 1)
+
+
+def test_distances_are_between_the_ranks_of_what_was_told_and_what_is_new():
+    rng = random.Random(2)
+    found = Features(NAMES, told([(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)])[0])
+    add(found, numbered(*range(20)))
+    [among], [across] = found.distances(np.array([3, 7])), found.distances(np.array([3, 7]), numbered(21, 22, 23))
+    rows = found.rows(numbered(3, 7, 21, 22, 23))
+    np.testing.assert_array_equal(among, between(rows[:2], rows[:2]))
+    np.testing.assert_array_equal(across, between(rows[:2], rows[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import re
 import sys
 import tomllib
@@ -119,6 +120,12 @@ def test_toml_is_valid(block, tmp_path, monkeypatch):
     data = tomllib.loads(block.text)
     if {"space", "tasks"} <= data.keys():
         configs.build(configs.from_json(data))
+    elif data.keys() == {"controller"}:
+        name = data["controller"].pop("name")
+        parameters = inspect.signature(registry.find("controller", name)).parameters
+        options = {key: each.default for key, each in parameters.items() if key not in ("space", "seed")}
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in data["controller"].items()}
+        assert given == options, "a table of a controller shows all its defaults"
     elif "learner" in data.get("evaluator", {}):
         learner = data["evaluator"]["learner"]
         defaults = registry.create("learner", learner["name"], {})

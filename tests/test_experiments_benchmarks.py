@@ -11,15 +11,18 @@ import torch
 from helpers_project import python
 
 from nas import registry
+from nas.architecture import Score
 from nas.errors import NasError
 from nas.experiments.benchmarks import (
     controllers,
+    fronts,
     inner_loop,
     inner_loop_measure,
     inner_loop_peers,
     inner_loop_workers,
     search_spaces,
 )
+from nas.testing_toys import Ten
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
@@ -241,3 +244,23 @@ def test_controllers_for_people():
         ["slow", "1.00", "–", "4", "700", "90"],
         ["other", "1.00", "5.00", "501", "100,000", "NOT", "MET"],
     ]
+
+
+def test_fronts_are_measured_against_the_whole_table(tmp_path, capsys):
+    """A search of all of a small space has the whole hypervolume, of part of it a part."""
+
+    def look(architecture):
+        return Score(sum(architecture.picks.values()), 0.0, metrics={"cost": 1.0 + architecture.picks["b"]})
+
+    rows = fronts.measure(Ten(), look, "cost", trials=10, seeds=2)
+    assert [row.name for row in rows][:2] == ["random", "regularized-evolution population=10 tournament=3"]
+    whole = [row for row in rows if "regularized" not in row.name]
+    assert all((row.plain, row.logarithm, row.plain_more) == (1.0, 1.0, (0.0, 0.0)) for row in whole)
+    part = fronts.measure(Ten(), look, "cost", trials=2, seeds=3)[0]
+    assert 0 <= part.plain < 1
+    out = tmp_path / "fronts.txt"
+    fronts.main(["--trials", "3", "--seeds", "2", "--json", "--out", str(out)])
+    document = json.loads(capsys.readouterr().out)
+    assert {row["name"] for row in document} == {contender.name for contender in fronts.SET}
+    assert all(0 < row["plain"] < 1 for row in document)
+    assert len(out.read_text("utf-8").splitlines()) == 2 + len(fronts.SET)

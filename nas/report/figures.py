@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..architecture import Trial
@@ -40,25 +40,31 @@ def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
     return _svg(plot, "Score over trials", label, percent)
 
 
-def costs(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
-    """Score against parameters, with the line of those that nothing smaller beats. None without any such point."""
-    scored = [trial.score for trial in trials if trial.score is not None]
-    points = [(s.metrics["parameters"], s.value) for s in scored if s.metrics.get("parameters", 0) > 0]
+def costs(
+    trials: Sequence[Trial], *, label: str, percent: bool, cost: str = "parameters", front: Collection[int] = ()
+) -> str | None:
+    """Score against a cost, with the line of those that nothing cheaper beats, and rings around the trials of a `front`
+    of several costs. None without any such point."""
+    scored = [(trial.number, trial.score) for trial in trials if trial.score is not None]
+    points = [(s.metrics[cost], s.value) for _, s in scored if s.metrics.get(cost, 0) > 0]
+    ringed = [(s.metrics[cost], s.value) for n, s in scored if n in front and s.metrics.get(cost, 0) > 0]
     if not points:
         return None
-    front: list[tuple[float, float]] = []
+    line: list[tuple[float, float]] = []
     for size, value in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or value > front[-1][1]:
-            front.append((size, value))
+        if not line or value > line[-1][1]:
+            line.append((size, value))
 
     def plot(axes: Axes) -> None:
         sizes, values = zip(*points, strict=True)
         _points(axes, sizes, values, "candidate")
-        axes.step(*zip(*front, strict=True), where="post", color=GREEN, label="nothing smaller is better")
-        axes.set_xlabel("parameters")
+        axes.step(*zip(*line, strict=True), where="post", color=GREEN, label="nothing smaller is better")
+        if ringed:
+            axes.plot(*zip(*ringed, strict=True), "o", color=ORANGE, fillstyle="none", label="on the front of all")
+        axes.set_xlabel(cost)
         axes.set_xscale("log")
 
-    return _svg(plot, "Score against parameters", label, percent)
+    return _svg(plot, f"Score against {cost}{', with the front' if front else ''}", label, percent)
 
 
 def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -> str | None:

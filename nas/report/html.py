@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..errors import ConfigError
-from . import control, sections
+from ..front import objectives_of
+from . import control, front, sections
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -93,6 +94,7 @@ def _page(
         sections.results(final, percent),
         control.section(config, final, percent),
         sections.charts(trials, final, percent, searched),
+        front.section(trials, objectives_of(config), label="accuracy" if searched else "score", percent=searched),
         sections.cell(final, graph),
         sections.finalists(final, percent),
         sections.trials(trials, searched),

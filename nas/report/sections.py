@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import runs
 from ..architecture import Trial
 from ..fidelity import steps_spent
+from ..front import comparable
 from ..repeats import evaluated
 from . import figures
 from .text import measured, number, probability, sizes, table, value_of
@@ -33,7 +34,7 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
     """
     new = evaluated(trials)
     count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
-    candidates = sum(trial.state == "done" for trial in _comparable(trials))
+    candidates = sum(trial.state == "done" for trial in comparable(trials))
     cards = [("candidates", f"{candidates:,}"), ("failed", f"{count['failed']:,}")]
     if count["done"] > candidates:
         cards += [("promoted", f"{count['done'] - candidates:,}"), ("outer steps", f"{steps_spent(trials):,}")]
@@ -96,8 +97,8 @@ def charts(trials: Sequence[Trial], final: Final, percent: bool, searched: bool)
     """Score over trials, score against parameters, and how the finalists adapt; the flags are as in `header`."""
     label, adapted = ("accuracy" if fractions else "score" for fractions in (searched, percent))
     drawn = [
-        ("Score over trials", figures.scores(_comparable(trials), label=label, percent=searched)),
-        ("Score against parameters", figures.costs(_comparable(trials), label=label, percent=searched)),
+        ("Score over trials", figures.scores(comparable(trials), label=label, percent=searched)),
+        ("Score against parameters", figures.costs(comparable(trials), label=label, percent=searched)),
         ("Best score against evaluations", _anytime(final, label=label, percent=searched)),
         ("How they adapt", figures.curves(_curves(trials, final), label=adapted, percent=percent)),
     ]
@@ -157,12 +158,6 @@ def failures(trials: Sequence[Trial]) -> str:
 
 def _intervals(classes: bool) -> list[str]:
     return ["95 % interval", "over classes"] if classes else ["95 % interval"]
-
-
-def _comparable(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the lowest budget, which all candidates had, without repeats."""
-    lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in evaluated(trials) if trial.budget == lowest]
 
 
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:
