@@ -219,9 +219,6 @@ def check(
     from .check import check as check_target
     from .protocols import TaskShape
 
-    if registry.is_controller(target):
-        typer.echo(check_controllers.check(target))
-        return
     try:
         shape = TaskShape(tuple(int(size) for size in inputs.split(",")), outputs)
         if min(*shape.input_shape, outputs) < 1:
@@ -230,7 +227,7 @@ def check(
         raise ConfigError(
             f"--inputs {inputs!r} --outputs {outputs}: give whole numbers from 1, such as 1,28,28 and 5"
         ) from None
-    typer.echo(check_target(target, shape))
+    typer.echo(check_controllers.check(target) if registry.is_controller(target) else check_target(target, shape))
 
 
 def main() -> None:
