@@ -12,6 +12,8 @@ from nas import pareto
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Evolution, RandomSearch
 from nas.controllers.objectives import Compromise, by_fronts, point, shortfall, weights
+from nas.controllers.operators import crossover, keep_best, mutate, tournament
+from nas.controllers.steady_state import SteadyState
 from nas.errors import ConfigError
 from nas.testing import ToySpace, check_controller
 
@@ -170,3 +172,16 @@ def test_it_dominates_more_than_random_search_and_than_evolution_by_the_score_al
     for other in (RandomSearch, Evolution):
         differences = [a - volumes(other(Flat(), seed=seed)) for a, seed in zip(found, seeds, strict=True)]
         assert fmean(differences) > 2.5 * stdev(differences) / math.sqrt(len(differences)) > 0
+
+
+def test_an_evolution_of_composed_operators_keeps_the_laws_and_climbs():
+    fronts = by_fronts()
+    cycle = tournament(2, fronts, parents=2) >> crossover() >> mutate(1) >> keep_best(10, fronts)
+    check_controller(lambda space, seed: SteadyState(space, cycle, seed=seed, first=6), candidates=20)
+    controller = SteadyState(Flat(), cycle)
+    found = []
+    for number in range(150):
+        (architecture,) = controller.ask(1)
+        found.append(sum(architecture.picks.values()) / 10)
+        controller.tell([done(number, architecture, found[-1])])
+    assert fmean(found[-30:]) > 3 > fmean(found[:10]) + 0.5
