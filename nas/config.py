@@ -142,7 +142,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     limited = _limited(config, space, measurer, costs)
     features = _features(config, measurer)
     controller = _made("controller", config.controller, "controller", space=limited, seed=search.seed, **features)
-    if isinstance(measurer, Costed):
+    if _tells_costs(measurer):
         _, error = attempt(check_costs, objectives_of(config.to_json()), get_args(Cost))
         if error is not None:
             raise KeyFault(str(error), ("controller", "objectives"))
@@ -215,13 +215,18 @@ def _limited(
     table = config.search.constraints
     if table is None or not table.limits:
         return space
-    if not isinstance(evaluator, Costed):
+    if not _tells_costs(evaluator):
         raise KeyFault(
             f"evaluator {config.evaluator.name!r} does not tell what a network costs (nas.protocols.Costed), as "
             "search.constraints need; leave them out",
             ("search", "constraints"),
         )
     return Constrained(space, table.limits, evaluator, costs)
+
+
+def _tells_costs(evaluator: Any) -> TypeGuard[Costed]:
+    """Costed, by more than the name: an evaluator may have an option `cost`."""
+    return callable(getattr(evaluator, "cost", None))
 
 
 def _check_rungs(config: Config) -> None:

@@ -11,7 +11,10 @@ import pytest
 from nas import pareto
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Evolution, RandomSearch
+from nas.controllers.encoding import Choices
 from nas.controllers.objectives import Compromise, by_fronts, point, shortfall, weights
+from nas.controllers.operators import crossover, keep_best, mutate, tournament
+from nas.controllers.steady_state import SteadyState
 from nas.errors import ConfigError
 from nas.testing import ToySpace, check_controller
 
@@ -138,7 +141,7 @@ def test_the_least_shortfall_is_on_the_front_and_every_point_of_the_front_is_som
 
 def test_a_compromise_predicts_each_objective():
     rng = random.Random(0)
-    compromise = Compromise(COSTS[:1])
+    compromise = Compromise(COSTS[:1], lambda: [Choices()])
     assert not compromise.ready
     for number in range(40):
         picks = [rng.randrange(5) for _ in range(10)]
@@ -146,7 +149,7 @@ def test_a_compromise_predicts_each_objective():
     assert compromise.ready
     # Of the first choice comes the score, of all others the cost: 4 and then zeros is the best in both.
     pool = [flat(first, *[rest] * 9) for first in (0, 4) for rest in (0, 4)]
-    picked = [compromise.pick(pool, rng) for _ in range(20)]
+    picked = [compromise.ranked(pool, rng)[0] for _ in range(20)]
     assert picked.count(flat(4, *[0] * 9)) >= 18
 
 
@@ -170,3 +173,16 @@ def test_it_dominates_more_than_random_search_and_than_evolution_by_the_score_al
     for other in (RandomSearch, Evolution):
         differences = [a - volumes(other(Flat(), seed=seed)) for a, seed in zip(found, seeds, strict=True)]
         assert fmean(differences) > 2.5 * stdev(differences) / math.sqrt(len(differences)) > 0
+
+
+def test_an_evolution_of_composed_operators_keeps_the_laws_and_climbs():
+    fronts = by_fronts()
+    cycle = tournament(2, fronts, parents=2) >> crossover() >> mutate(1) >> keep_best(10, fronts)
+    check_controller(lambda space, seed: SteadyState(space, cycle, seed=seed, first=6), candidates=20)
+    controller = SteadyState(Flat(), cycle)
+    found = []
+    for number in range(150):
+        (architecture,) = controller.ask(1)
+        found.append(sum(architecture.picks.values()) / 10)
+        controller.tell([done(number, architecture, found[-1])])
+    assert fmean(found[-30:]) > 3 > fmean(found[:10]) + 0.5

@@ -19,6 +19,8 @@ from nas.cli import app
 
 pytestmark = needs_checkout
 
+GIVEN = {"space", "seed", "features"}
+"""What a search gives a controller."""
 LANGUAGES = {"python", "sh", "toml", "text"}
 BLOCKS = all_blocks()
 WITH_SHELL = sorted({block.document for block in BLOCKS if block.language == "sh" and not block.not_run})
@@ -123,7 +125,7 @@ def test_toml_is_valid(block, tmp_path, monkeypatch):
     elif data.keys() == {"controller"}:
         name = data["controller"].pop("name")
         parameters = inspect.signature(registry.find("controller", name)).parameters
-        options = {key: each.default for key, each in parameters.items() if key not in ("space", "seed")}
+        options = {key: each.default for key, each in parameters.items() if key not in GIVEN}
         given = {key: tuple(value) if isinstance(value, list) else value for key, value in data["controller"].items()}
         assert given == options, "a table of a controller shows all its defaults"
     elif "learner" in data.get("evaluator", {}):

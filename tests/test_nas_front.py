@@ -1,13 +1,20 @@
 """The front of a search, and how it is shown."""
 
+import json
 import math
+import random
 
 import pytest
+from nas.tabled import check_table
 
 from nas.architecture import Architecture, Score, Trial
+from nas.config import KeyFault, build, from_json
+from nas.errors import ConfigError
 from nas.front import front_of, objectives_of
 from nas.report import write_html
 from nas.report.front import section, text
+from nas.search_spaces import FewShotCell
+from nas.space import sample
 
 
 def trial(number, value, parameters=None, flops=None, budget=10, repeats=None):
@@ -88,3 +95,25 @@ def test_the_page_has_it_in_a_table_and_draws_objectives(tmp_path):
     config["controller"]["objectives"] = ["flops"]
     write_html(tmp_path / "page.html", name="run", config=config, trials=TRIALS)
     assert "Pareto front of score against flops" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def config(evaluator, **tables):
+    controller = {"name": "evolution", "objectives": ["flop"]}
+    return {"space": {"name": "few-shot-cell"}, "evaluator": evaluator, "controller": controller, **tables}
+
+
+def test_an_objective_that_the_evaluator_does_not_measure_is_refused_before_a_search(tmp_path):
+    meta = from_json(config({"name": "meta"}, tasks={"name": "glyphs"}))
+    with pytest.raises(KeyFault, match=r"objectives name 'flop', .* did you mean 'flops'") as fault:
+        build(meta)
+    assert fault.value.path == ("controller", "objectives")
+    architecture = sample(FewShotCell(), random.Random(0))
+    row = f"{json.dumps(json.dumps(architecture.to_json()))[1:-1]}".replace('\\"', '""')
+    (tmp_path / "table.csv").write_text(f'arch,val,flops\n"{row}",0.5,9\n', encoding="utf-8")
+    # Its option `cost` is no method that tells costs, so the table itself is asked.
+    table = from_json(config({"name": "tabular", "path": str(tmp_path / "table.csv"), "metrics": ["flops"]}))
+    with pytest.raises(ConfigError, match=r"objectives name 'flop', .* did you mean 'flops'"):
+        check_table(table, build(table))
+    limited = config({"name": "tabular"}, search={"constraints": {"flops": 5}})
+    with pytest.raises(ConfigError, match="evaluator 'tabular' does not tell what a network costs"):
+        build(from_json(limited))

@@ -450,3 +450,22 @@ def test_uniform_samples_of_a_space_too_large_to_list_are_nearly_so():
     assert sum((n - e) ** 2 / e for n, e in zip(counts, (200, 600, 1800), strict=True)) < 18.4 * 1.5
     huge = FunctionSpace(lambda choose: [choose(f"{i}", range(10)) for i in range(400)])
     assert len(sample_uniformly(huge, random.Random(0), 3, pool=20)) == 3
+
+
+def test_a_mutation_takes_the_step_that_it_is_given():
+    class Sizes:
+        name = "sizes"
+
+        def decide(self, choose):
+            return choose("width", (8, 16, 32)), choose("only", ("one",)), choose("op", ("a", "b"))
+
+    seen = []
+
+    def last(options, index, rng):
+        seen.append((tuple(options), index))
+        return len(options) - 1
+
+    start = Architecture("sizes", {"width": 0, "only": 0, "op": 0})
+    found = {tuple(mutate(Sizes(), start, random.Random(k), step=last).picks.values()) for k in range(20)}
+    assert found == {(2, 0, 0), (0, 0, 1)}
+    assert set(seen) == {((8, 16, 32), 0), (("a", "b"), 0)}

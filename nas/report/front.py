@@ -50,7 +50,8 @@ def text(front: Mapping[str, Any], percent: bool, *, most: int = 10) -> str:
 
 
 def _title(front: Mapping[str, Any]) -> str:
-    return f"Pareto front of score against {' and '.join(front['objectives'][1:])}"
+    *others, last = front["objectives"][1:]
+    return f"Pareto front of score against {', '.join(others)}{' and ' if others else ''}{last}"
 
 
 def _rows(front: Mapping[str, Any], percent: bool) -> list[list[str]]:
