@@ -45,6 +45,7 @@ __all__ = [
     "SearchTable",
     "Table",
     "build",
+    "features_of",
     "from_json",
     "load",
     "measures",
@@ -140,7 +141,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     given = _given(config)
     measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
     limited = _limited(config, space, measurer, costs)
-    features = _features(config, measurer)
+    features = features_of(config, measurer)
     controller = _made("controller", config.controller, "controller", space=limited, seed=search.seed, **features)
     if _tells_costs(measurer):
         _, error = attempt(check_costs, objectives_of(config.to_json()), get_args(Cost))
@@ -187,7 +188,7 @@ def _given(config: Config) -> dict[str, Any]:
     return given
 
 
-def _features(config: Config, evaluator: Evaluator) -> dict[str, Any]:
+def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
     """What the controller takes of zero-cost scores. Raises KeyFault where it needs some and the evaluator has none."""
     takes, error = attempt(registry.options_of, _found("controller", config.controller, "controller"))
     if error is not None or "features" not in takes:

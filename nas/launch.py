@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from . import control, own, runs
 from .architecture import Architecture, Trial
-from .config import QUICK_START, Config, Parts, build, load, measures
+from .config import QUICK_START, Config, Parts, build, features_of, load, measures
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
@@ -108,8 +108,10 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     parts = build(config)
     with _place(config, parts) as executor:
         _try_out(config, parts, executor)
-        controller = config.controller
-        check_controller(controller.name, controller.options, parts.space, config.search.seed, executor)
+        controller, given = config.controller, features_of(config, parts.evaluator)
+        check_controller(
+            controller.name, controller.options, executor, space=parts.space, seed=config.search.seed, **given
+        )
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 

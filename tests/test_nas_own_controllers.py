@@ -163,7 +163,7 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
     monkeypatch.setattr(rehearsal, "ASK_S", 0.2)
     (folder / "mine.py").write_text(mine(ask=ask))
     with pytest.raises(NasError, match=part) as caught:
-        check_controller("mine.py:Mine", {}, ToySpace(), 0, InlineExecutor())
+        check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     assert f"(mine.py:{line})" in str(caught.value)
     assert caught.value.exit_status == 2
 
@@ -171,12 +171,12 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
 def test_one_that_goes_by_the_order_of_a_set_is_seen_from_another_process(folder: Path) -> None:
     text = mine(ask="return [sample(self.space, random.Random(hash(f'{self.seed}/{k}'))) for k in range(n)]")
     (folder / "mine.py").write_text(text)
-    check_controller("mine.py:Mine", {}, ToySpace(), 0, InlineExecutor())
+    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     with (
         ProcessExecutor(1) as executor,
         pytest.raises(ConfigError, match=r"could not be resumed \(mine\.py:10\); draw from"),
     ):
-        check_controller("mine.py:Mine", {}, ToySpace(), 0, executor)
+        check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize(
