@@ -90,16 +90,18 @@ class KeyFault(ConfigError):
         self.path = tuple(path)
 
 
-def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None = None) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, puts `space`, with its default options, in place of its
-    space, and applies `KEY=VALUE` overrides.
+def load(
+    source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
+) -> Config:
+    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with their default options,
+    in place of its own, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
     where, text = _read(QUICK_START if source is None else source)
     data = parse(where, text)
-    if space is not None:
-        data["space"] = {"name": space}
+    named = {room: name for room, name in (("space", space), ("controller", controller)) if name is not None}
+    data |= {room: {"name": name} for room, name in named.items()}
     for change in overrides:
         override(data, change)
     try:
@@ -107,8 +109,8 @@ def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None
         build(config)
     except KeyFault as error:
         found = place(where, text, error.path, overrides)
-        by_option = space is not None and error.path[:1] == ("space",) and not found.startswith("--set")
-        raise ConfigError(f"{'--space' if by_option else found}: {error}") from None
+        by_option = error.path[0] in named and not found.startswith("--set")
+        raise ConfigError(f"{f'--{error.path[0]}' if by_option else found}: {error}") from None
     return config
 
 

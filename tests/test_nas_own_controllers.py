@@ -120,6 +120,15 @@ def test_what_is_no_controller_is_refused_with_the_reason(folder: Path, name: st
         loaded(name=name)
 
 
+def test_it_may_be_named_in_place_of_the_configs(folder: Path) -> None:
+    (folder / "toy.toml").write_text(CONFIG.replace("[controller]", "[controller]\npopulation = 7"))
+    found = configs.load("toy.toml", ["controller.greed=0.1"], controller="mine.py:Mine").controller
+    assert (found.name, found.options) == (f"{folder}/mine.py:Mine", {"greed": 0.1})
+    for arguments, place in (((["controller.greed=true"],), "--set controller.greed"), (([],), "--controller")):
+        with pytest.raises(ConfigError, match=f"^{place}: "):
+            configs.load("toy.toml", *arguments, controller="mine.py:" + ("Mine" if arguments[0] else "Nobody"))
+
+
 def test_a_search_and_its_resume_go_by_it_until_its_file_changes(folder: Path, inline: None, nas: Any) -> None:
     options = [word for override in TOY for word in ("--set", override)]
     status, _, said = nas("search", "toy.toml", "--set", "controller.name=mine.py:Mine", "--name", "a", *options)
