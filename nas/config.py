@@ -93,8 +93,8 @@ class KeyFault(ConfigError):
 def load(
     source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
 ) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with their default options,
-    in place of its own, and applies `KEY=VALUE` overrides.
+    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with default options, in
+    place of its own, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """

@@ -40,8 +40,8 @@ def check_controller(
 ) -> None:
     """What a search asks of its controller before it begins: that it proposes, in a worker as here, and the same.
 
-    `given` is what the search gives it beside the space: its seed, and features. Raises ConfigError where it does not: a run
-    could not be resumed.
+    `given` is what the search gives it beside the space: its seed, and features. Raises ConfigError where the two
+    differ, for the run could not be resumed.
     """
     proposing: Callable[..., Any] = executor.submit(rehearse, name, options, space, **given).result
     elsewhere, error = attempt(proposing)
