@@ -57,7 +57,7 @@ def check(target: str) -> str:
     the line at fault, for one that is not sound; ConfigError where there is none."""
     made = registry.create("controller", target, {}, space=Ten(), seed=0)
     with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # one that ends its process must not end this one
-        _, error = attempt(check_first, target, {}, Vast(), 0, executor)
+        _, error = attempt(lambda: check_first(target, {}, executor, space=Vast(), seed=0))
         if error is None:
             verdict, error = attempt(executor.submit(examine, target).result)
     if error is not None:

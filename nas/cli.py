@@ -39,6 +39,10 @@ def search(
         str | None,
         typer.Option(metavar="FILE.py:NAME", help="Your own space, or another's name, in place of CONFIG's."),
     ] = None,
+    controller: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A controller, or your own as FILE.py:NAME, in place of CONFIG's."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; by default the config's with a number.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
@@ -50,7 +54,7 @@ def search(
     from . import launch, runs
     from .console import TerminalProgress
 
-    loaded = configs.load(config, set_ or [], space=space)
+    loaded = configs.load(config, set_ or [], space=space, controller=controller)
     run = runs.new_run(name, configs.QUICK_START if config is None else config)
     started = time.monotonic()
     with TerminalProgress().shown() as progress:

@@ -45,6 +45,7 @@ __all__ = [
     "SearchTable",
     "Table",
     "build",
+    "features_of",
     "from_json",
     "load",
     "measures",
@@ -89,16 +90,18 @@ class KeyFault(ConfigError):
         self.path = tuple(path)
 
 
-def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None = None) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, puts `space`, with its default options, in place of its
-    space, and applies `KEY=VALUE` overrides.
+def load(
+    source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
+) -> Config:
+    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with default options, in
+    place of its own, and applies `KEY=VALUE` overrides.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
     where, text = _read(QUICK_START if source is None else source)
     data = parse(where, text)
-    if space is not None:
-        data["space"] = {"name": space}
+    named = {room: name for room, name in (("space", space), ("controller", controller)) if name is not None}
+    data |= {room: {"name": name} for room, name in named.items()}
     for change in overrides:
         override(data, change)
     try:
@@ -106,8 +109,8 @@ def load(source: str | None, overrides: Sequence[str] = (), *, space: str | None
         build(config)
     except KeyFault as error:
         found = place(where, text, error.path, overrides)
-        by_option = space is not None and error.path[:1] == ("space",) and not found.startswith("--set")
-        raise ConfigError(f"{'--space' if by_option else found}: {error}") from None
+        by_option = error.path[0] in named and not found.startswith("--set")
+        raise ConfigError(f"{f'--{error.path[0]}' if by_option else found}: {error}") from None
     return config
 
 
@@ -140,7 +143,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
     given = _given(config)
     measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
     limited = _limited(config, space, measurer, costs)
-    features = _features(config, measurer)
+    features = features_of(config, measurer)
     controller = _made("controller", config.controller, "controller", space=limited, seed=search.seed, **features)
     if _tells_costs(measurer):
         _, error = attempt(check_costs, objectives_of(config.to_json()), get_args(Cost))
@@ -187,7 +190,7 @@ def _given(config: Config) -> dict[str, Any]:
     return given
 
 
-def _features(config: Config, evaluator: Evaluator) -> dict[str, Any]:
+def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
     """What the controller takes of zero-cost scores. Raises KeyFault where it needs some and the evaluator has none."""
     takes, error = attempt(registry.options_of, _found("controller", config.controller, "controller"))
     if error is not None or "features" not in takes:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from . import control, own, runs
 from .architecture import Architecture, Trial
-from .config import QUICK_START, Config, Parts, build, load, measures
+from .config import QUICK_START, Config, Parts, build, features_of, load, measures
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
@@ -27,7 +27,7 @@ from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
 from .lookup import check_table, conclude
-from .protocols import Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
+from .protocols import Controller, Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
 from .rehearsal import check_controller
 from .repeats import network_key
 from .report.tensorboard import TensorBoardLog
@@ -80,6 +80,7 @@ def run_search(
     source: str | None = None,
     *,
     space: str | type[SearchSpace] | None = None,
+    controller: str | type[Controller] | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
     progress: Progress | None = None,
@@ -88,13 +89,14 @@ def run_search(
 
     source     a TOML file or a shipped experiment's name; None: the quick start
     space      in place of the config's: a class at the top of a .py file, its name FILE.py:NAME, or another's name
+    controller likewise
     overrides  KEY=VALUE, as for --set
     name       the run's; None: the config's with a number
 
     A script calls it under `if __name__ == "__main__":`, for worker processes import the script. Raises NasError.
     """
-    target = own.name_of(space) if isinstance(space, type) else space
-    config = load(source, overrides, space=target)
+    searched, by = (own.name_of(given) if isinstance(given, type) else given for given in (space, controller))
+    config = load(source, overrides, space=searched, controller=by)
     run = runs.new_run(name, QUICK_START if source is None else source)
     return start(config, run, Silence() if progress is None else progress)
 
@@ -108,8 +110,10 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     parts = build(config)
     with _place(config, parts) as executor:
         _try_out(config, parts, executor)
-        controller = config.controller
-        check_controller(controller.name, controller.options, parts.space, config.search.seed, executor)
+        controller, given = config.controller, features_of(config, parts.evaluator)
+        check_controller(
+            controller.name, controller.options, executor, space=parts.space, seed=config.search.seed, **given
+        )
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 

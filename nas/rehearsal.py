@@ -21,9 +21,9 @@ ASK_S = 60.0
 """The longest that they may take: many thousand times the usual."""
 
 
-def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, seed: int) -> list[Architecture]:
+def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given: Any) -> list[Architecture]:
     """The first proposals of a fresh controller. Raises NasError where there are none to be had."""
-    controller = registry.create("controller", name, options, space=space, seed=seed)
+    controller = registry.create("controller", name, options, space=space, **given)
     try:
         with time_limit(ASK_S):
             return Held(controller, space).ask(FIRST)
@@ -35,15 +35,18 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, seed: in
         ) from None
 
 
-def check_controller(name: str, options: Mapping[str, Any], space: SearchSpace, seed: int, executor: Executor) -> None:
+def check_controller(
+    name: str, options: Mapping[str, Any], executor: Executor, *, space: SearchSpace, **given: Any
+) -> None:
     """What a search asks of its controller before it begins: that it proposes, in a worker as here, and the same.
 
-    Raises ConfigError where it does not: a run could not be resumed.
+    `given` is what the search gives it beside the space: its seed, and features. Raises ConfigError where the two
+    differ, for the run could not be resumed.
     """
-    proposing: Callable[..., Any] = executor.submit(rehearse, name, options, space, seed).result
+    proposing: Callable[..., Any] = executor.submit(rehearse, name, options, space, **given).result
     elsewhere, error = attempt(proposing)
     if error is None:
-        here, error = attempt(rehearse, name, options, space, seed)
+        here, error = attempt(lambda: rehearse(name, options, space, **given))
     if isinstance(error, SearchError):
         raise ConfigError(str(error)) from error
     if error is not None:

@@ -5,7 +5,7 @@ import math
 import random
 
 import pytest
-from nas.tabled import check_table
+from nas.lookup import check_table
 
 from nas.architecture import Architecture, Score, Trial
 from nas.config import KeyFault, build, from_json

@@ -120,6 +120,15 @@ def test_what_is_no_controller_is_refused_with_the_reason(folder: Path, name: st
         loaded(name=name)
 
 
+def test_it_may_be_named_in_place_of_the_configs(folder: Path) -> None:
+    (folder / "toy.toml").write_text(CONFIG.replace("[controller]", "[controller]\npopulation = 7"))
+    found = configs.load("toy.toml", ["controller.greed=0.1"], controller="mine.py:Mine").controller
+    assert (found.name, found.options) == (f"{folder}/mine.py:Mine", {"greed": 0.1})
+    for arguments, place in (((["controller.greed=true"],), "--set controller.greed"), (([],), "--controller")):
+        with pytest.raises(ConfigError, match=f"^{place}: "):
+            configs.load("toy.toml", *arguments, controller="mine.py:" + ("Mine" if arguments[0] else "Nobody"))
+
+
 def test_a_search_and_its_resume_go_by_it_until_its_file_changes(folder: Path, inline: None, nas: Any) -> None:
     options = [word for override in TOY for word in ("--set", override)]
     status, _, said = nas("search", "toy.toml", "--set", "controller.name=mine.py:Mine", "--name", "a", *options)
@@ -163,7 +172,7 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
     monkeypatch.setattr(rehearsal, "ASK_S", 0.2)
     (folder / "mine.py").write_text(mine(ask=ask))
     with pytest.raises(NasError, match=part) as caught:
-        check_controller("mine.py:Mine", {}, ToySpace(), 0, InlineExecutor())
+        check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     assert f"(mine.py:{line})" in str(caught.value)
     assert caught.value.exit_status == 2
 
@@ -171,12 +180,12 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
 def test_one_that_goes_by_the_order_of_a_set_is_seen_from_another_process(folder: Path) -> None:
     text = mine(ask="return [sample(self.space, random.Random(hash(f'{self.seed}/{k}'))) for k in range(n)]")
     (folder / "mine.py").write_text(text)
-    check_controller("mine.py:Mine", {}, ToySpace(), 0, InlineExecutor())
+    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     with (
         ProcessExecutor(1) as executor,
         pytest.raises(ConfigError, match=r"could not be resumed \(mine\.py:10\); draw from"),
     ):
-        check_controller("mine.py:Mine", {}, ToySpace(), 0, executor)
+        check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize(
