@@ -96,9 +96,9 @@ class Paths:
         self._told.append(self._counts(self._space, architecture))
 
     def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
-        first = _directions([self._told[place] for place in kept])
-        second = first if new is None else _directions([self._counts(self._space, one) for one in new])
-        return [np.clip(np.round(1 - first @ second.T, 12), 0, 1)]
+        first = np.array([self._told[place] for place in kept])
+        second = first if new is None else np.array([self._counts(self._space, one) for one in new])
+        return [np.clip(np.round(1 - _cosines(first, second), 12), 0, 1)]
 
 
 def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
@@ -106,10 +106,12 @@ def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
 
     Feature hashing: Weinberger et al. (2009), arXiv 0902.2206.
     """
-    counts = np.zeros(WIDTH, dtype=np.uint8)
+    at: dict[int, int] = {}
     for walk, times in (of_graph(space, architecture, _walks) or {}).items():
         place = zlib.crc32("\0".join(walk).encode()) % WIDTH
-        counts[place] = min(int(counts[place]) + times, MOST_COUNTED)
+        at[place] = at.get(place, 0) + times
+    counts = np.zeros(WIDTH, dtype=np.uint8)
+    counts[list(at)] = [min(times, MOST_COUNTED) for times in at.values()]
     counts.setflags(write=False)
     return counts
 
@@ -124,12 +126,14 @@ def _walks(graph: nx.DiGraph) -> Mapping[tuple[str, ...], int]:
     return walks(graph, LONGEST)
 
 
-def _directions(counts: Sequence[Counts]) -> Array:
-    """The square roots of the counts as vectors of length 1, (architectures, WIDTH + 1): the last is for no graph."""
-    roots = np.sqrt(np.array(counts, dtype=np.float64).reshape(-1, WIDTH))
-    roots = np.column_stack([roots, ~roots.any(axis=1)])
-    directions: Array = roots / np.linalg.norm(roots, axis=1, keepdims=True)
-    return directions
+def _cosines(first: Counts, second: Counts) -> Array:
+    """Of the angles between the square roots of counts, each to each: (first, second); 1 between two without counts."""
+    used = first.any(axis=0)
+    shared = np.sqrt(first[:, used], dtype=np.float64) @ np.sqrt(second[:, used], dtype=np.float64).T
+    a, b = (counts.sum(axis=1, dtype=np.float64) for counts in (first, second))
+    neither = (a[:, None] == 0) & (b[None, :] == 0)
+    cosines: Array = np.where(neither, 1.0, shared / np.sqrt(np.maximum(np.outer(a, b), 1)))
+    return cosines
 
 
 def unlike(first: Rows, second: Rows, options: Rows) -> Array:

@@ -32,7 +32,8 @@ class Evolution:
     tournament  how many of them are drawn for the best to be the parent, from 1
     crossover   the fraction of children with two parents, in [0, 1]
     fresh       the fraction of the children that are random samples instead, in [0, 1]
-    pool        how many children the predictor chooses from, from 1; 1 leaves the choice to evolution alone
+    pool        how many children the predictor chooses from, from 1; 1 leaves the choice to evolution alone. The better
+                half of those that are left over is chosen from again
     first       so many random samples come first, from 1
     objectives  costs to be made small beside a high score, by their names among the scores' metrics: parameters, flops,
                 latency_ms. Then tournaments and survival go by fronts, as in NSGA-II, and the predictor's choice by a
@@ -41,9 +42,9 @@ class Evolution:
     zero_cost   scores before any training that the predictor may go by too: synflow, naswot, grad-norm, parameters
     features    tells them; a search gives what its evaluator has (`nas.protocols.Featured`)
 
-    No network is proposed twice while another is left; then `ask` gives less than it is asked for. How many choices a
-    mutation changes is learned (`Strength`); amounts change to a neighbour more often than names do (`by_kind`). A
-    trial without a finite score, or finite costs, changes nothing.
+    No network is proposed twice while another is left (with a `pool` of 1, no architecture); then `ask` gives less than
+    it is asked for. How many choices a mutation changes is learned (`Strength`); amounts change to a neighbour more
+    often than names do (`by_kind`). A trial without a finite score, or finite costs, changes nothing.
     """
 
     name = "evolution"
@@ -81,10 +82,12 @@ class Evolution:
         self._survive = keep_best(population, self._by) if objectives else age_out(population)
         self._population: list[Trial] = []
         self._best: Trial | None = None
-        self._unseen = Unseen(space, networks=True)
+        self._unseen = Unseen(space, networks=pool > 1)
         self._predictor = Compromise(objectives, lambda: encodings(space, zero_cost, features))
         self._strength = Strength(MOST_CHANGES)
         self._changes: dict[Architecture, tuple[int, float]] = {}
+        self._made: dict[Architecture, tuple[int, float]] = {}
+        self._left: list[Architecture] = []
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
@@ -108,7 +111,8 @@ class Evolution:
             if changes:
                 self._strength.learn(changes, won=self._moves_front(trial) if self.objectives else trial.value > parent)
             self._population = self._survive.keep([*self._population, trial])
-            self._predictor.tell(trial)
+            if self._pool > 1:
+                self._predictor.tell(trial)
             if self._best is None or trial.value > self._best.value:
                 self._best = trial
 
@@ -118,17 +122,20 @@ class Evolution:
         # The best score is on the front, which survives as it is.
         parents = self._population if self.objectives else [*self._population, self._best]
         standings = self._by(parents)
-        made: dict[Architecture, tuple[int, float]] = {}
+        made = self._made
 
         def draw() -> Architecture:
             return self._child(parents, standings, made, rng)
 
-        pool = self._unseen.pool(draw, self._pool, rng)
+        pool = self._unseen.pool(draw, self._pool, rng, self._left)
         if len(pool) > 1 and self._predictor.ready:
             pool = self._predictor.ranked(pool, rng)
-        child = next((one for one in pool if one in self._unseen), None) or self._unseen.draw(draw, rng)
+            # Of several objectives each choice is by other weights, and what is left over was the best by these.
+            self._left = [] if self.objectives else pool[: self._pool // 2]
+        child = next((one for one in pool if self._unseen.is_new(one)), None) or self._unseen.draw(draw, rng)
         if child in made:
             self._changes[child] = made[child]
+        self._made = {one: made[one] for one in self._left if one in made}
         return child
 
     def _child(

@@ -19,7 +19,7 @@ from .gaussian import Array, Fitted, Member, members, predict, weighed
 
 FEWEST = 8
 """Scored trials below which nothing is predicted."""
-MOST = 256
+MOST = 192
 """Trials that it is fitted to, at most: the best half and the latest of the others, so that a fit stays cheap."""
 GROWTH = 1.1
 """Members are weighed again when there are this many times as many trials as the last time."""

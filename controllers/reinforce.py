@@ -33,16 +33,17 @@ class Reinforce:
     entropy  weight of the entropy bonus, from 0
     replay   weight, from 0, of making the `best` trials likelier (Abolafia et al., arXiv 1801.03526)
     best     how many trials are replayed, from 1
-    pool     how many samples of the policy the predictor chooses from, from 1; 1 leaves the choice to the policy
+    pool     how many samples of the policy the predictor chooses from, from 1; 1 leaves the choice to the policy. The
+             better half of those that are left over is chosen from again
     fresh    the fraction of them that are uniform instead, in [0, 1]
     first    so many uniform samples come first, from 1
     zero_cost  scores before any training that the predictor may go by too: synflow, naswot, grad-norm, parameters
     features   tells them; a search gives what its evaluator has (`nas.protocols.Featured`)
 
     Rewards are the normal scores of the ranks among all scores told, so it matters neither what they measure nor how
-    badly bad candidates do. No network is proposed twice while another is left; then `ask` gives less than it is asked
-    for. A trial that was not asked for (a warm start) counts as if the policy at hand had proposed it. A trial without
-    a finite score changes nothing.
+    badly bad candidates do. No network is proposed twice while another is left (with a `pool` of 1, no architecture);
+    then `ask` gives less than it is asked for. A trial that was not asked for (a warm start) counts as if the policy at
+    hand had proposed it. A trial without a finite score changes nothing.
     """
 
     name = "reinforce"
@@ -85,9 +86,10 @@ class Reinforce:
             TablePolicy(seed=seed) if policy == "table" else LstmPolicy(seed=seed, hidden=hidden, layers=layers)
         )
         self._adam = Adam(self._policy, lr)
-        self._unseen = Unseen(space, networks=True)
+        self._unseen = Unseen(space, networks=pool > 1)
         self._predictor = Predictor(encodings(space, zero_cost, features))
         self._old: dict[Architecture, float] = {}
+        self._left: list[Architecture] = []
         self._scores: list[float] = []
         self._waiting: list[tuple[list[Step], float, float]] = []
         self._best: list[tuple[float, int, list[Step]]] = []
@@ -114,7 +116,8 @@ class Reinforce:
             self._unseen.see(trial.architecture)
             if not steps:
                 continue  # a space without a choice leaves nothing to learn
-            self._predictor.tell(trial.architecture, trial.value, trial.stderr)
+            if self._pool > 1:
+                self._predictor.tell(trial.architecture, trial.value, trial.stderr)
             self._scores.append(trial.value)
             self._best = sorted([*self._best, (-trial.value, len(self._scores), steps)])[: self._keep]
             old = self._old.pop(trial.architecture, None)
@@ -127,10 +130,11 @@ class Reinforce:
             return self._unseen.draw(lambda: sample(self._space, rng), rng)
         if self._pool == 1:
             return self._unseen.draw(lambda: self._policy.sample(self._space, rng), rng)
-        pool = self._unseen.pool(lambda: self._sample(rng), self._pool, rng)
+        pool = self._unseen.pool(lambda: self._sample(rng), self._pool, rng, self._left)
         if len(pool) > 1 and self._predictor.ready:
             pool = self._predictor.ranked(pool, rng)
-        new = next((one for one in pool if one in self._unseen), None)
+            self._left = pool[: self._pool // 2]
+        new = next((one for one in pool if self._unseen.is_new(one)), None)
         return new or self._unseen.draw(lambda: self._sample(rng), rng)
 
     def _sample(self, rng: random.Random) -> Architecture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
@@ -31,7 +31,12 @@ class Unseen:
         self._left: list[Architecture] | None = None  # all that are left, once a walk has come to the end of the space
 
     def __contains__(self, architecture: Architecture) -> bool:
-        if architecture in self._seen:
+        """Whether it was not seen itself; that is quick."""
+        return architecture not in self._seen
+
+    def is_new(self, architecture: Architecture) -> bool:
+        """Whether neither it nor, with `networks`, the same network was seen."""
+        if architecture not in self:
             return False
         return self._networks is None or network_key(self._space, architecture) not in self._networks
 
@@ -52,26 +57,33 @@ class Unseen:
                 architecture = draw()
             except Rejected:
                 continue
-            if architecture in self:
+            if self.is_new(architecture):
                 return architecture
         all_left = enumerate_all(self._space) if self._left is None else self._left
-        left = list(itertools.islice((a for a in all_left if a in self), LEFT))
+        left = list(itertools.islice((a for a in all_left if self.is_new(a)), LEFT))
         if len(left) < LEFT:
             self._left = left
         return left[int(rng.random() * len(left))] if left else None
 
-    def pool(self, draw: Callable[[], Architecture], size: int, rng: random.Random) -> list[Architecture]:
-        """At most `size` different ones, of twice as many draws; at least one while one is left.
+    def pool(
+        self,
+        draw: Callable[[], Architecture],
+        size: int,
+        rng: random.Random,
+        before: Iterable[Architecture] = (),
+    ) -> list[Architecture]:
+        """At most `size` different ones: those of `before`, and of twice as many draws as are missing; at least one
+        while one is left.
 
         None was seen, but it may be the same network as one that was: a key for each of many would take too long. So
-        the one that is chosen must be looked for in this."""
-        found: dict[Architecture, None] = {}
-        for _ in range(2 * size):
+        the one that is chosen must be asked for with `is_new`."""
+        found = dict.fromkeys(architecture for architecture in before if architecture in self)
+        for _ in range(2 * (size - len(found))):
             try:
                 architecture = draw()
             except Rejected:
                 continue
-            if architecture not in self._seen:
+            if architecture in self:
                 found[architecture] = None
                 if len(found) == size:
                     break

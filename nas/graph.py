@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -82,21 +82,24 @@ def canonical(graph: nx.DiGraph) -> str:
     return json.dumps(form, separators=(",", ":"), ensure_ascii=False)
 
 
-def walks(graph: nx.DiGraph, longest: int) -> Counter[tuple[str, ...]]:
+def walks(graph: nx.DiGraph, longest: int) -> dict[tuple[str, ...], int]:
     """How often each sequence of at most `longest` operations occurs along the edges of `canonical`'s cell, ends
     included: ('input', 'conv', 'pool') once for each way to go from an input through a conv to a pool."""
     cell = _plain(graph)
     labels, feeds = _contracted(cell, _live(cell))
-    ending = [Counter[tuple[str, ...]]({(label[0],): 1}) for label in labels]
-    total = Counter[tuple[str, ...]]()
+    ending: list[dict[tuple[str, ...], int]] = [{(label[0],): 1} for label in labels]
+    total: dict[tuple[str, ...], int] = {}
     for _ in range(longest):
-        for found in ending:
-            total.update(found)
-        longer = [Counter[tuple[str, ...]]() for _ in labels]
-        for found, label, own in zip(longer, labels, feeds, strict=True):
+        longer: list[dict[tuple[str, ...], int]] = []
+        for found, label, own in zip(ending, labels, feeds, strict=True):
+            for walk, times in found.items():
+                total[walk] = total.get(walk, 0) + times
+            after: dict[tuple[str, ...], int] = {}
             for before, count in own.items():
                 for walk, times in ending[before].items():
-                    found[*walk, label[0]] += count * times
+                    on = (*walk, label[0])
+                    after[on] = after.get(on, 0) + count * times
+            longer.append(after)
         ending = longer
     return total
 

@@ -104,7 +104,7 @@ def test_distances_by_paths_are_those_of_a_loop_over_the_sequences():
     expected = np.zeros((30, 30))
     for i, one in enumerate(counted):
         for j, other in enumerate(counted):
-            shared = sum(math.sqrt(times * other[walk]) for walk, times in one.items())
+            shared = sum(math.sqrt(times * other.get(walk, 0)) for walk, times in one.items())
             size = math.sqrt(sum(one.values()) * sum(other.values()))
             expected[i, j] = 1 - shared / size if size else float(one != other)
     found = by_paths(space, drawn_cells)

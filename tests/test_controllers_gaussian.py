@@ -5,7 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from nas.controllers.gaussian import LEAST_WEIGHT, Fitted, Member, Prediction, members, predict, weighed, weights_of
+from nas.controllers.gaussian import (
+    LEAST_WEIGHT,
+    MOST_MEMBERS,
+    Fitted,
+    Member,
+    Prediction,
+    members,
+    predict,
+    weighed,
+    weights_of,
+)
 
 GENERATOR = np.random.default_rng(0)
 KNOWN, NEW = GENERATOR.random((9, 3)), GENERATOR.random((4, 3))
@@ -115,7 +125,9 @@ def test_weights_are_leave_one_out_likelihoods_and_the_light_are_left_out():
         assert weights[a] / weights[b] == pytest.approx(math.exp(every[a].loo - every[b].loo), rel=1e-9)
     kept = weighed(members(2), between, values, NOISES)
     assert [one.member for one in kept] == [
-        one.member for one, weight in zip(every, weights, strict=True) if weight >= LEAST_WEIGHT
+        one.member
+        for one, weight in zip(every, weights, strict=True)
+        if weight >= LEAST_WEIGHT and sum(weights > weight) < MOST_MEMBERS
     ]
     assert 0 < len(kept) < len(every)
     found = predict(kept, distances(KNOWN, NEW))
@@ -126,4 +138,4 @@ def test_weights_are_leave_one_out_likelihoods_and_the_light_are_left_out():
 def test_where_all_are_light_the_heaviest_stay():
     values = np.zeros(9)
     even = [Member(0, 0.6, 0.2)] * 40
-    assert len(weighed(even, distances(KNOWN, KNOWN), values, NOISES)) == 40
+    assert len(weighed(even, distances(KNOWN, KNOWN), values, NOISES)) == MOST_MEMBERS

@@ -142,9 +142,16 @@ def test_with_networks_what_is_the_same_network_is_seen_too():
     for architecture in list(first.values())[:-1]:
         made.see(architecture)
     *_, (last_key, last) = first.items()
-    assert last in made
-    assert all((one in made) == (network_key(space, one) == last_key) for one in cells[::20])
+    assert made.is_new(last)
+    assert all(made.is_new(one) == (network_key(space, one) == last_key) for one in cells[::20])
     drawn = iter([*cells[:9], last])
     assert made.draw(lambda: next(drawn), random.Random(0)) == last
     # The keys of a pool are not asked for.
     assert len(made.pool(lambda: random.Random(0).choice(cells), 1, random.Random(0))) == 1
+
+
+def test_a_pool_begins_with_what_is_unseen_of_the_one_before():
+    made = Unseen(Ten())
+    made.see(ALL[2])
+    drawn = iter(ALL[5:])
+    assert made.pool(lambda: next(drawn), 4, random.Random(0), [ALL[1], ALL[2], ALL[3]]) == [ALL[1], ALL[3], *ALL[5:7]]

@@ -5,12 +5,12 @@ import math
 import random
 
 import pytest
-from nas.lookup import check_table
 
 from nas.architecture import Architecture, Score, Trial
 from nas.config import KeyFault, build, from_json
 from nas.errors import ConfigError
 from nas.front import front_of, objectives_of
+from nas.lookup import check_table
 from nas.report import write_html
 from nas.report.front import section, text
 from nas.search_spaces import FewShotCell

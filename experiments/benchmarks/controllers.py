@@ -35,8 +35,9 @@ PREDICTED = 30.0
 SIMPLE = 0.3
 """Most ms a candidate: of a policy, of a predictor, of neither."""
 MOST_MIB = 500
-ROUNDS = 20
-"""Candidates that each time is a mean of."""
+ROUNDS = 100
+"""Candidates that each time is a mean of: enough that work done once in a while, such as weighing a predictor's members
+again after a tenth more trials, counts for what it is."""
 
 
 @dataclass(frozen=True)
