@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -22,22 +22,23 @@ NOT_MADE = -1
 LONGEST = 3
 WIDTH = 1024
 MOST_COUNTED = 255
+KEPT = 2**13
+"""Architectures whose counts are remembered."""
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]
-Places = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.uint8]
 
 
 class Encoding(Protocol):
-    """What the predictor keeps of the architectures that it was told, in their order."""
+    """What the predictor compares architectures by."""
 
     def add(self, architecture: Architecture) -> None:
         """One more was told."""
         ...
 
-    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
-        """From those that were told at the places `kept` to `new` ones, or to each other: one matrix (kept, new) for
-        each measure, in [0, 1]."""
+    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
+        """From some that were told to `new` ones, or to each other: one matrix (told, new) for each measure, in
+        [0, 1]."""
         ...
 
 
@@ -47,35 +48,27 @@ class Choices:
 
     def __init__(self) -> None:
         self._columns: dict[str, int] = {}
-        self._told: list[Rows] = []
 
     def add(self, architecture: Architecture) -> None:
         for name in architecture.picks:
             self._columns.setdefault(name, len(self._columns))
-        self._told.append(self._row(architecture))
 
-    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
         """As said of an Encoding. A choice that was never told does not count."""
-        first = self._stacked([self._told[place] for place in kept])
-        second = first if new is None else self._stacked([self._row(architecture) for architecture in new])
+        first = self._rows(told)
+        second = first if new is None else self._rows(new)
         options = first.max(axis=0, initial=0) + 1
         return [unlike(first, second, options), apart(first, second, options)]
 
-    def _row(self, architecture: Architecture) -> Rows:
-        """One number a choice that is known by now."""
-        row = np.full(len(self._columns), NOT_MADE, dtype=np.int32)
-        for name, index in architecture.picks.items():
-            column = self._columns.get(name)
-            if column is not None:
-                row[column] = index
-        return row
-
-    def _stacked(self, rows: Sequence[Rows]) -> Rows:
-        """(rows, columns): those that were told early lack the choices that were met later."""
-        stacked = np.full((len(rows), len(self._columns)), NOT_MADE, dtype=np.int32)
-        for place, row in enumerate(rows):
-            stacked[place, : len(row)] = row
-        return stacked
+    def _rows(self, architectures: Sequence[Architecture]) -> Rows:
+        """(architectures, columns)"""
+        rows = np.full((len(architectures), len(self._columns)), NOT_MADE, dtype=np.int32)
+        for row, architecture in enumerate(architectures):
+            for name, index in architecture.picks.items():
+                column = self._columns.get(name)
+                if column is not None:
+                    rows[row, column] = index
+        return rows
 
 
 class Paths:
@@ -87,18 +80,18 @@ class Paths:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space = space
         hashable = attempt(hash, space)[1] is None
-        self._counts = remembered_counts if hashable else walk_counts
-        self._told: list[Counts] = []
+        self._counts = partial(remembered_counts, space) if hashable else lru_cache(KEPT)(partial(walk_counts, space))
 
     def add(self, architecture: Architecture) -> None:
-        self._told.append(self._counts(self._space, architecture))
+        """Counts are found when they are asked for."""
 
-    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
-        first = np.array([self._told[place] for place in kept])
-        second = first if new is None else np.array([self._counts(self._space, one) for one in new])
-        return [np.clip(np.round(1 - _cosines(first, second), 12), 0, 1)]
+    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
+        first = self._rows(told)
+        return [np.clip(np.round(1 - _cosines(first, first if new is None else self._rows(new)), 12), 0, 1)]
+
+    def _rows(self, architectures: Sequence[Architecture]) -> Counts:
+        return np.array([self._counts(architecture) for architecture in architectures])
 
 
 def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
@@ -116,7 +109,7 @@ def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
     return counts
 
 
-remembered_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_cache(maxsize=2**14)(walk_counts))
+remembered_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_cache(KEPT)(walk_counts))
 """The same of a space that can be hashed: the searches of a comparison draw equal architectures over and over."""
 
 

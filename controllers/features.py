@@ -11,7 +11,7 @@ from nas.architecture import Architecture
 from nas.executors.attempt import attempt
 from nas.protocols import ZeroCost
 
-from .encoding import Array, Places
+from .encoding import Array
 
 MOST_KEPT = 10_000
 """Architectures whose numbers are remembered: those used last. The others are asked for again."""
@@ -33,29 +33,23 @@ class Features:
         self._names, self._of = tuple(names), of
         self._known: dict[Architecture, Array] = {}
         self._met: list[Array] = [np.empty(0) for _ in self._names]
-        self._told: list[Array] = []
 
     def add(self, architecture: Architecture) -> None:
         """It counts in the ranks from now on."""
-        numbers = self._numbers(architecture)
-        self._told.append(numbers)
-        for place, value in enumerate(numbers):
+        for place, value in enumerate(self._numbers(architecture)):
             if not math.isnan(value):
                 met = self._met[place]
                 self._met[place] = np.insert(met, int(np.searchsorted(met, value)), value)
 
-    def distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
         """As said of an Encoding: one measure, `between`."""
-        first = self._ranks([self._told[place] for place in kept])
+        first = self.rows(told)
         return [between(first, first if new is None else self.rows(new))]
 
     def rows(self, architectures: Sequence[Architecture]) -> Array:
         """(architectures, features): the fraction of those met that have less, half of the equal ones counted; NaN
         where it is missing."""
-        return self._ranks([self._numbers(architecture) for architecture in architectures])
-
-    def _ranks(self, numbers: Sequence[Array]) -> Array:
-        values = np.array(numbers).reshape(len(numbers), len(self._names))
+        values = np.array([self._numbers(a) for a in architectures]).reshape(len(architectures), len(self._names))
         ranks = np.full(values.shape, np.nan)
         for place, met in enumerate(self._met):
             there = ~np.isnan(values[:, place])

@@ -13,7 +13,7 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
 
-from .encoding import Choices, Encoding, Paths, Places
+from .encoding import Choices, Encoding, Paths
 from .features import Features, FeaturesOf
 from .gaussian import Array, Fitted, Member, members, predict, weighed
 
@@ -34,11 +34,12 @@ class Predictor:
 
     def __init__(self, encodings: Sequence[Encoding]) -> None:
         self._encodings = encodings
+        self._told: list[Architecture] = []
         self._values: list[float] = []
         self._errors: list[float] = []
         self._members: list[Member] = []
         self._weighed_at = 0
-        self._fit: tuple[int, Places, list[Fitted]] | None = None
+        self._fit: tuple[int, list[Architecture], list[Fitted]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -49,6 +50,7 @@ class Predictor:
         """Takes note of a finite score. A standard error that is not finite counts as the spread of the scores."""
         for encoding in self._encodings:
             encoding.add(architecture)
+        self._told.append(architecture)
         self._values.append(value)
         self._errors.append(stderr)
 
@@ -68,12 +70,13 @@ class Predictor:
         drawn: Array = found.means[member] + found.stds[member] * generator.standard_normal(len(pool))
         return drawn
 
-    def _distances(self, kept: Places, new: Sequence[Architecture] | None = None) -> list[Array]:
+    def _distances(self, kept: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
         return [distance for encoding in self._encodings for distance in encoding.distances(kept, new)]
 
-    def _fitted(self) -> tuple[Places, list[Fitted]]:
+    def _fitted(self) -> tuple[list[Architecture], list[Fitted]]:
         if self._fit is None or self._fit[0] != len(self._values):
-            kept, values, noises = self._kept()
+            places, values, noises = self._kept()
+            kept = [self._told[place] for place in places]
             distances = self._distances(kept)
             if len(self._values) >= GROWTH * self._weighed_at:
                 found = weighed(members(len(distances)), distances, values, noises)
@@ -83,7 +86,7 @@ class Predictor:
             self._fit = len(self._values), kept, found
         return self._fit[1:]
 
-    def _kept(self) -> tuple[Places, Array, Array]:
+    def _kept(self) -> tuple[npt.NDArray[np.intp], Array, Array]:
         """The places of the trials that it is fitted to, their values and the variances of these, on the scale of
         normal scores."""
         scores, errors = np.array(self._values), np.array(self._errors)

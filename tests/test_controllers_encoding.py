@@ -48,7 +48,7 @@ def by_loop(one, other):
 
 
 def test_distances_are_those_of_a_loop_over_the_choices():
-    found = encoded(KNOWN).distances(np.arange(12), NEW)
+    found = encoded(KNOWN).distances(KNOWN, NEW)
     expected = np.array([[by_loop(one, other) for other in NEW] for one in KNOWN])
     assert any(expected[..., 0].ravel() != expected[..., 1].ravel())
     for number, distance in enumerate(found):
@@ -58,21 +58,19 @@ def test_distances_are_those_of_a_loop_over_the_choices():
 
 def test_an_index_that_was_never_told_is_unlike_and_as_far_as_can_be():
     told = [Architecture("s", {"a": 0, "b": 0}), Architecture("s", {"a": 4, "b": 0})]
-    unlike, apart = encoded(told).distances(np.arange(2), [Architecture("s", {"a": 9, "b": 0, "never told": 3})])
+    unlike, apart = encoded(told).distances(told, [Architecture("s", {"a": 9, "b": 0, "never told": 3})])
     assert unlike.tolist() == [[0.5], [0.5]]
     assert apart.tolist() == [[0.5], [0.0]]
 
 
-def test_what_is_kept_is_all_that_is_looked_at():
-    choices = encoded(KNOWN)
-    places = np.array([1, 4, 5])
-    alone = encoded([KNOWN[i] for i in places]).distances(np.arange(3))
-    for few, all_ in zip(choices.distances(places), alone, strict=True):
-        np.testing.assert_array_equal(few, all_)
+def test_of_what_was_told_only_the_given_ones_count():
+    few = [KNOWN[i] for i in (1, 4, 5)]
+    for found, alone in zip(encoded(KNOWN).distances(few), encoded(few).distances(few), strict=True):
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_distances_are_zero_to_oneself_and_the_same_both_ways():
-    for distance in encoded(KNOWN).distances(np.arange(12)):
+    for distance in encoded(KNOWN).distances(KNOWN):
         assert not np.diagonal(distance).any()
         np.testing.assert_array_equal(distance, distance.T)
         assert distance.min() >= 0
@@ -80,8 +78,8 @@ def test_distances_are_zero_to_oneself_and_the_same_both_ways():
 
 
 def test_a_space_without_choices_has_no_distances():
-    nothing = encoded([Architecture("s", {})] * 2)
-    assert [distance.tolist() for distance in nothing.distances(np.arange(2))] == [[[0, 0], [0, 0]]] * 2
+    nothing = [Architecture("s", {})] * 2
+    assert [distance.tolist() for distance in encoded(nothing).distances(nothing)] == [[[0, 0], [0, 0]]] * 2
 
 
 def cells(count, seed, **options):
@@ -94,7 +92,7 @@ def by_paths(space, architectures, new=None):
     paths = Paths(space)
     for architecture in architectures:
         paths.add(architecture)
-    [found] = paths.distances(np.arange(len(architectures)), new)
+    [found] = paths.distances(architectures, new)
     return found
 
 

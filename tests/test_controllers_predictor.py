@@ -79,8 +79,8 @@ def test_it_draws_from_what_its_members_say():
     for architecture in known:
         choices.add(architecture)
     values = normal_scores([total(architecture) for architecture in known])
-    kept = weighed(members(2), choices.distances(np.arange(30)), values, np.zeros(30))
-    expected = predict(kept, choices.distances(np.arange(30), pool))
+    kept = weighed(members(2), choices.distances(known), values, np.zeros(30))
+    expected = predict(kept, choices.distances(known, pool))
     found = draws(told(known), pool, 4000)
     np.testing.assert_allclose(found.mean(0), expected.mean, atol=0.06)
     np.testing.assert_allclose(found.std(0), expected.std, rtol=0.08)
