@@ -50,13 +50,6 @@ def each_learner(request):
     return VARIANTS[request.param]
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def shaken(network, seed=0):
     """The network in float64, its parameters, the learner's own too, all away from where they start."""
     generator = torch.Generator().manual_seed(seed)

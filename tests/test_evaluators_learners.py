@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers_evaluators import CPU, Blobs, TinyConv, doubled, weights_of
+from helpers_evaluators import CPU, Blobs, TinyConv, doubled, seeded, weights_of  # noqa: F401  # fixture
 from helpers_learners import PRESETS, same, slow_loss, slow_meta_gradient, slow_predictions
-from helpers_variants import NORMS, VARIANTS, classification, each_learner, each_method, prepared, regression, seeded  # noqa: F401  # fixtures
+from helpers_variants import NORMS, VARIANTS, classification, each_learner, each_method, prepared, regression  # noqa: F401  # fixtures
 from torch import nn
 
 from nas import registry

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, each, one_task, weights_of
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, each, one_task, seeded, weights_of  # noqa: F401  # fixture
 from helpers_learners import met, same, slow_curve
-from helpers_variants import NORMS, classification, each_learner, prepared, seeded  # noqa: F401  # fixtures
+from helpers_variants import NORMS, classification, each_learner, prepared  # noqa: F401  # fixtures
 from torch import nn
 
 from nas.evaluators.candidate import build

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 import torch
-from helpers_evaluators import Blobs, TinyConv, only
-from helpers_variants import each_learner, seeded  # noqa: F401  # fixtures
+from helpers_evaluators import Blobs, TinyConv, only, seeded  # noqa: F401  # fixture
+from helpers_variants import each_learner  # noqa: F401  # fixtures
 from torch import nn
 
 from nas import registry
