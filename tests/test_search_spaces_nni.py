@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from helpers_evaluators import seeded  # noqa: F401  # fixture
-from test_nas_launch import Quiet
+from helpers_launch import Quiet
 
 from nas import launch, registry, runs
 from nas.architecture import Architecture
