@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers_evaluators import seeded  # noqa: F401  # fixture
-from helpers_spaces import check_export, check_second_order, normalised, pixels, shaken
+from helpers_spaces import check_export, check_second_order, normalised, pixels, samples, shaken
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
@@ -25,11 +25,6 @@ ONCE_FOR_ALL = Mobile(
     squeeze_excite=(False,),
     width_multipliers=(1.0,),
 )
-
-
-def samples(space, number, seed=0):
-    rng = random.Random(seed)
-    return [replay(space, sample(space, rng)) for _ in range(number)]
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------
