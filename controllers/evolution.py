@@ -75,14 +75,14 @@ class Evolution:
             if cost in objectives[:place]:
                 raise ConfigError(f"objectives name {cost!r} twice; name each cost once")
         self.objectives = tuple(objectives)
-        self._space, self._seed, self._asked = space, seed, 0
+        self._space = space
         self._tournament = tournament
         self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, min(first, population)
         self._by = by_fronts(*objectives) if objectives else by_score
         self._survive = keep_best(population, self._by) if objectives else age_out(population)
         self._population: list[Trial] = []
         self._best: Trial | None = None
-        self._unseen = Unseen(space, networks=pool > 1)
+        self._unseen = Unseen(space, seed=seed, networks=pool > 1)
         self._predictor = Compromise(objectives, lambda: encodings(space, zero_cost, features))
         self._strength = Strength(MOST_CHANGES)
         self._changes: dict[Architecture, tuple[int, float]] = {}
@@ -91,12 +91,7 @@ class Evolution:
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found: list[Architecture] = []
-        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-            self._asked += 1
-            self._unseen.see(architecture)
-            found.append(architecture)
-        return found
+        return list(self._unseen.propose(n, self._propose))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Adds scored trials to the population, asked for or not. Raises SpaceError for those of another space."""

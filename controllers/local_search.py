@@ -47,19 +47,17 @@ class LocalSearch:
     name = "local-search"
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
-        self._space, self._seed, self._asked = space, seed, 0
-        self._unseen = Unseen(space)
+        self._space = space
+        self._unseen = Unseen(space, seed=seed)
         self._pending: set[Architecture] = set()
         self._values: dict[Architecture, float] = {}
         self._climbs: list[_Climb] = []
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found: list[Architecture] = []
-        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-            self._asked += 1
-            self._unseen.see(architecture)
-            self._pending.add(architecture)
+        found = []
+        for architecture in self._unseen.propose(n, self._propose):
+            self._pending.add(architecture)  # before the next is proposed
             found.append(architecture)
         return found
 
@@ -73,7 +71,7 @@ class LocalSearch:
                 self._values[trial.architecture] = trial.value
 
     def _propose(self, rng: random.Random) -> Architecture | None:
-        if self._asked == 0 and self._values:
+        if self._unseen.asked == 0 and self._values:
             self._climbs = [_Climb(tried=list(self._values))]
         for climb in list(self._climbs):
             while (neighbour := self._neighbour(climb, rng)) is None and self._pending.isdisjoint(climb.tried):

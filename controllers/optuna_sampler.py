@@ -51,9 +51,9 @@ class OptunaSampler:
     ) -> None:
         cls = _found(sampler)
         self.name = f"optuna:{sampler}"
-        self._space, self._seed, self._asked = space, seed, 0
+        self._space = space
         self._numbers = sampler in NUMBERS_ONLY
-        self._unseen = Unseen(space)
+        self._unseen = Unseen(space, seed=seed)
         self._pending: dict[Architecture, int] = {}
         self._values: dict[Architecture, float] = {}
         self._exhausted = False
@@ -64,13 +64,8 @@ class OptunaSampler:
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found: list[Architecture] = []
         with _quiet():
-            while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-                self._asked += 1
-                self._unseen.see(architecture)
-                found.append(architecture)
-        return found
+            return list(self._unseen.propose(n, self._propose))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Tells Optuna, also of what was not asked for. Raises SpaceError for trials of another space."""

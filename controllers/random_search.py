@@ -22,17 +22,12 @@ class RandomSearch:
     name = "random"
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
-        self._space, self._seed, self._asked = space, seed, 0
-        self._unseen = Unseen(space)
+        self._space = space
+        self._unseen = Unseen(space, seed=seed)
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found: list[Architecture] = []
-        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-            self._asked += 1
-            self._unseen.see(architecture)
-            found.append(architecture)
-        return found
+        return list(self._unseen.propose(n, self._propose))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """What has a score need not be proposed, asked for or not. Raises SpaceError for trials of another space."""

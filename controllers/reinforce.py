@@ -78,7 +78,7 @@ class Reinforce:
         check("fresh", fresh, 0 <= fresh <= 1, "a fraction from 0 to 1")
         check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
         check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
-        self._space, self._seed, self._asked = space, seed, 0
+        self._space = space
         self._batch, self._epochs, self._clip = batch, epochs, clip
         self._entropy, self._replay, self._keep = entropy, replay, best
         self._pool, self._fresh, self._first = pool, fresh, first
@@ -86,7 +86,7 @@ class Reinforce:
             TablePolicy(seed=seed) if policy == "table" else LstmPolicy(seed=seed, hidden=hidden, layers=layers)
         )
         self._adam = Adam(self._policy, lr)
-        self._unseen = Unseen(space, networks=pool > 1)
+        self._unseen = Unseen(space, seed=seed, networks=pool > 1)
         self._predictor = Predictor(encodings(space, zero_cost, features))
         self._old: dict[Architecture, float] = {}
         self._left: list[Architecture] = []
@@ -96,12 +96,8 @@ class Reinforce:
 
     def ask(self, n: int) -> list[Architecture]:
         """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found: list[Architecture] = []
-        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-            self._asked += 1
-            self._unseen.see(architecture)
-            self._old[architecture] = self._log_prob(steps_of(self._space, architecture))
-            found.append(architecture)
+        found = list(self._unseen.propose(n, self._propose))
+        self._old |= {each: self._log_prob(steps_of(self._space, each)) for each in found}
         return found
 
     def tell(self, trials: Sequence[Trial]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
@@ -22,10 +22,12 @@ class Unseen:
     """What was proposed or told of a space, and how to propose something else.
 
     With `networks`, where the space draws graphs, what is the same network as one that was seen counts as seen too.
+    `asked` counts what `propose` gave.
     """
 
-    def __init__(self, space: SearchSpace, *, networks: bool = False) -> None:
-        self._space = space
+    def __init__(self, space: SearchSpace, *, seed: int = 0, networks: bool = False) -> None:
+        self._space, self._seed = space, seed
+        self.asked = 0
         self._seen: set[Architecture] = set()
         self._networks: set[str] | None = set() if networks and hasattr(space, "graph") else None
         self._left: list[Architecture] | None = None  # all that are left, once a walk has come to the end of the space
@@ -46,6 +48,19 @@ class Unseen:
             self._seen.add(architecture)
             if self._networks is not None:
                 self._networks.add(network_key(self._space, architecture))
+
+    def propose(self, n: int, propose: Callable[[random.Random], Architecture | None]) -> Iterator[Architecture]:
+        """At most `n`, each seen as it comes and from a generator of its own, until `propose` gives None.
+
+        The k-th of all has the same generator however many are asked for at once. Raises SpaceError as `propose`.
+        """
+        for _ in range(n):
+            architecture = propose(random.Random(f"{self._seed}/{self.asked}"))
+            if architecture is None:
+                return
+            self.asked += 1
+            self.see(architecture)
+            yield architecture
 
     def draw(self, draw: Callable[[], Architecture], rng: random.Random) -> Architecture | None:
         """The first unseen one of some draws; else one of those that are left, uniformly; None where none is left.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import select
 import signal
 import sys
 import threading
@@ -147,6 +148,17 @@ def read_numbers(pipe: Path, count: int) -> set[int]:
         data += os.read(descriptor, 1000)
     os.close(descriptor)
     return set(map(int, data.split()))
+
+
+def ended(pid: int) -> bool:
+    """Waits for the end of a process that need not be a child."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ready = select.select([descriptor], [], [], 60)[0]
+    os.close(descriptor)
+    return bool(ready)
 
 
 def run_toy(store: Trials, **options: Any) -> str:

@@ -17,6 +17,12 @@ from nas.protocols import TaskShape
 from nas.space import replay, sample
 
 
+def samples(space, number, seed=0):
+    """What random architectures of a space decide."""
+    rng = random.Random(seed)
+    return [replay(space, sample(space, rng)) for _ in range(number)]
+
+
 def shaken(network):
     """In float64, with every parameter away from where it starts."""
     for p in network.double().parameters():

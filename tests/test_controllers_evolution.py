@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
+from helpers_controllers import done
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture, Trial
 from nas.controllers import Evolution, RandomSearch
 from nas.errors import ConfigError
 from nas.testing import ToySpace
@@ -22,10 +23,6 @@ class Flat:
 
 def flat(pick):
     return Architecture("flat", {f"{i}": pick for i in range(12)})
-
-
-def done(number, architecture, value):
-    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
 
 
 def alone(**options):

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 
 import pytest
+from helpers_controllers import Flat
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Grid, RandomSearch
@@ -12,15 +13,6 @@ from nas.controllers.grid import COMPLETE, Tree
 from nas.space import enumerate_all
 from nas.testing import ToySpace
 from nas.testing_toys import Ten, Vast
-
-
-class Flat:
-    """4096 architectures: six choices of four options."""
-
-    name = "flat"
-
-    def decide(self, choose):
-        return [choose(f"{i}", range(4)) for i in range(6)]
 
 
 class Alike:

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import numpy as np
 import pytest
 import torch
+from helpers_controllers import Flat, done
 
 import nas.controllers
 from nas import registry
@@ -43,13 +44,6 @@ def make(name, space, seed=0):
     return registry.create("controller", name, OPTIONS.get(name, {}), space=space, seed=seed)
 
 
-class Flat:
-    name = "flat"
-
-    def decide(self, choose):
-        return [choose(f"{i}", range(4)) for i in range(6)]
-
-
 class WithoutChoices:
     name = "fixed"
 
@@ -70,10 +64,6 @@ class Sum:
 
     def evaluate(self, architecture, budget, seed):
         return Score(float(sum(architecture.picks.values())), 0.0)
-
-
-def done(number, architecture, value):
-    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
 
 
 def trials(count, seed=0):

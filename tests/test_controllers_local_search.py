@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
+from helpers_controllers import done, failed
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import LocalSearch
 from nas.space import enumerate_all, neighbours, replay
 from nas.testing import ToySpace
@@ -31,14 +32,6 @@ class Deep:
 
 def flat(*picks):
     return Architecture("flat", {f"{i}": pick for i, pick in enumerate(picks)})
-
-
-def done(number, architecture, value):
-    return Trial(number, architecture, 1, 0, "done", Score(value, 0.0))
-
-
-def failed(number, architecture):
-    return Trial(number, architecture, 1, 0, "failed", error="it broke")
 
 
 def bumpy(architecture):

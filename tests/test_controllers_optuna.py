@@ -8,6 +8,7 @@ import warnings
 
 import optuna
 import pytest
+from helpers_controllers import Flat
 from optuna.trial import TrialState
 
 from nas import registry
@@ -19,13 +20,6 @@ from nas.testing import ToySpace, check_controller
 from nas.testing_toys import Ten
 
 SAMPLERS = ["cmaes", "gp", "nsgaii", "nsgaiii", "qmc", "random", "tpe"]
-
-
-class Flat:
-    name = "flat"
-
-    def decide(self, choose):
-        return [choose(f"{i}", range(4)) for i in range(6)]
 
 
 class Alike:

@@ -2,33 +2,17 @@ import math
 import random
 
 import pytest
+from helpers_controllers import Flat, done, failed
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import RandomSearch, RegularizedEvolution
 from nas.errors import ConfigError
 from nas.space import neighbours, sample
 from nas.testing import ToySpace
 
 
-class Flat:
-    """Six choices of four options."""
-
-    name = "flat"
-
-    def decide(self, choose):
-        return [choose(f"{i}", range(4)) for i in range(6)]
-
-
 def flat(*picks):
     return Architecture("flat", {f"{i}": pick for i, pick in enumerate(picks)})
-
-
-def done(number, architecture, value):
-    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
-
-
-def failed(number, architecture):
-    return Trial(number, architecture, budget=1, seed=0, state="failed", error="it broke")
 
 
 def parents(children, candidates):

@@ -37,6 +37,19 @@ def test_what_was_seen_is_not_in_it():
     assert ALL[1] in made
 
 
+def test_what_is_proposed_is_seen_at_once_and_the_same_however_many_are_asked_for():
+    def proposed(*counts, seed=0):
+        made = Unseen(Ten(), seed=seed)
+        found = [one for n in counts for one in made.propose(n, lambda rng: made.draw(lambda: sample(Ten(), rng), rng))]
+        assert made.asked == len(found)
+        assert not any(one in made for one in found)
+        return found
+
+    assert proposed(4, 0, 3) == proposed(*[1] * 7) == proposed(99)[:7]
+    assert sorted(one.key for one in proposed(99)) == sorted(one.key for one in ALL)
+    assert proposed(7, seed=1) != proposed(7)
+
+
 def test_the_first_unseen_draw_is_taken_whatever_was_rejected_before():
     drawn = iter([ALL[3], None, ALL[3], ALL[5], ALL[6]])
 

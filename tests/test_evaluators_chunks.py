@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, only, weights_of
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, only, seeded, weights_of  # noqa: F401  # fixture
 from helpers_learners import same
 from torch import nn
 
@@ -23,13 +23,6 @@ from nas.testing import ToySpace
 
 TASKS = 5
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture(params=registry.names("learner"))

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from torch import nn
 
 from nas.errors import SpaceError
@@ -18,13 +19,6 @@ from nas.evaluators.normalisation import (
 )
 
 MODES = ["group", "batch", "support", "none"]
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def network(channels=16, **options):

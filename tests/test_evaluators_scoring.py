@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, weights_of
+from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, seeded, weights_of  # noqa: F401  # fixture
 from torch import nn
 
 from nas import registry
@@ -15,13 +15,6 @@ from nas.evaluators.scoring import check_no_leak, score, task_values
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.evaluators.training import OuterLoop, meta_train
 from nas.protocols import Bank, TaskBatch, TaskShape
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def test_accuracy_of_each_task_by_hand():

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 import torch
-from helpers_evaluators import CPU, NARROW, WIDE, Blobs, TinyConv
+from helpers_evaluators import CPU, NARROW, WIDE, Blobs, TinyConv, seeded  # noqa: F401  # fixture
 from helpers_project import TOY
 from torch import nn
 from torch.nn import functional as F
@@ -31,13 +31,6 @@ from nas.testing import check_evaluator
 
 NAMES = get_args(ZeroCost)
 FITTING = {"mlp": Sinusoid(), "mlp40": Sinusoid(), "recurrent-cell": SystemIdentification()}
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def evaluator(kind=ZeroCostEvaluator, **options):

@@ -1,61 +1,19 @@
-"""The command line as a person or a script meets it: exit status, one line for a mistake, one document for --json.
-
-As a script: the command `nas`, with candidates that wait at a gate (`test_nas_cli.py FOLDER search …`).
-"""
+"""The command line as a person or a script meets it: exit status, one line for a mistake, one document for --json."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from helpers_search import read_numbers
+from helpers_cli import TOY, Said, command, command_here  # noqa: F401  # fixture
 
-from nas import cli, launch
-from nas.architecture import Architecture, Score
-from nas.config import Config, Parts, build
-from nas.protocols import Bank
 from nas.store import Store
-
-TOY = """
-[space]
-name = "mlp"
-widths = [4, 8]
-max_depth = 2
-[controller]
-name = "evolution"
-population = 2
-tournament = 1
-[tasks]
-name = "sinusoid"
-shots = 4
-queries = 4
-[evaluator]
-learner = { name = "maml", inner_lr = 0.01, steps = 2 }
-norm = "none"
-budget = 2
-tasks_per_step = 2
-validation_tasks = 4
-[search]
-trials = 3
-workers = 1
-device = "cpu"
-[final]
-top = 1
-seeds = 2
-budget = 2
-validation_tasks = 4
-tasks = 4
-baseline = "mlp40"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,48 +31,10 @@ def finished(place: Path) -> subprocess.CompletedProcess[str]:
     return ended
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command, in a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if name != "NAS_RUNS"}
-    return subprocess.run(
-        [sys.executable, "-m", "nas", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@dataclass(frozen=True)
-class Said:
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def nas(
-    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Said]]:
-    """The command in this process: quick, since torch is imported once."""
+def nas(place: Path, call: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     monkeypatch.chdir(place)
-    monkeypatch.delenv("NAS_RUNS", raising=False)
-    before = signal.getsignal(signal.SIGINT)
-
-    def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
-        capsys.readouterr()
-        status: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        said = capsys.readouterr()
-        return Said(int(status or 0), said.out, said.err)
-
-    yield call
-    signal.signal(signal.SIGINT, before)
+    return call
 
 
 def test_json_of_a_search_is_one_document_on_standard_output_and_the_rest_is_on_standard_error(finished, nas):
@@ -293,133 +213,6 @@ def test_help_is_light():
     assert (ended.stdout, ended.stderr) == ("[]\n", "")
 
 
-@dataclass(frozen=True)
-class Gated:
-    """Candidates that say which process they are in, and wait, while there is a file `closed`, for a word to go on."""
-
-    folder: Path
-    tasks: Any
-    learner: Any
-
-    def check(self, architecture: Architecture) -> None:
-        pass
-
-    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        sys.stdout.write("noise on standard output\n")
-        if (self.folder / "closed").exists():
-            (self.folder / "pids").write_text(f"{os.getpid()}\n")
-            (self.folder / "go").read_text()
-        value = sum(architecture.picks.values()) / 7
-        return Score(value, 0.1, (0.0, value), (value, value + 0.1), {"parameters": 1.0, "flops": 1.0})
-
-    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
-        return replace(self.evaluate(architecture, budget, seed), metrics={})
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    (tmp_path / "toy.toml").write_text(TOY)
-    (tmp_path / "closed").touch()
-    for pipe in ("pids", "go"):
-        os.mkfifo(tmp_path / pipe)
-    return tmp_path
-
-
-def gated(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, __file__, str(folder), *arguments],
-        cwd=folder,
-        env={**os.environ, "NAS_RUNS": str(folder / "runs")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def until(process: subprocess.Popen[str], word: str) -> None:
-    """Reads what the process says until a line has the word."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if word in line:
-            return
-    raise AssertionError(f"ended without saying {word!r}")
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_lets_the_running_candidate_finish_and_a_resume_goes_on(gate, number):
-    process = gated(gate, "search", "toy.toml", "--name", "a", "--json")
-    (pid,) = read_numbers(gate / "pids", 1)
-    process.send_signal(number)
-    until(process, "stopping: ")
-    (gate / "go").write_text("go")
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    document = json.loads(out)
-    assert out.count("\n") == 1
-    assert (document["state"], document["final"], document["best"]) == ("interrupted", None, 0)
-    assert [trial["state"] for trial in document["trials"]] == ["done"]
-    assert gone(pid)
-    assert "Traceback" not in err
-    if number == signal.SIGTERM:
-        return
-    (gate / "closed").unlink()
-    resumed = gated(gate, "resume", "a", "--json")
-    out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, err
-    after = json.loads(out)
-    assert after["state"] == "done"
-    assert after["trials"][0] == document["trials"][0]
-    assert len(after["trials"]) == 3
-
-
-def test_two_signals_end_at_once_with_nothing_left_behind(gate):
-    process = gated(gate, "search", "toy.toml", "--name", "a")
-    (pid,) = read_numbers(gate / "pids", 1)
-    process.send_signal(signal.SIGINT)
-    until(process, "stopping: ")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert (out, "Traceback" in err) == ("", False)
-    until_gone(pid)
-    with Store.open(gate / "runs" / "a" / "trials.sqlite", readonly=True) as store:
-        assert [trial.state for trial in store.trials()] == ["pending"]
-
-
-def until_gone(pid: int) -> None:
-    """The system may take a moment to bury a process that was killed: its parent is gone, and another adopts it."""
-    for _ in range(10_000):
-        if gone(pid) or Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z"):
-            return
-        os.sched_yield()
-    raise AssertionError(f"worker {pid} outlives its master")
-
-
 def test_numbers_of_a_toy_run_are_finite(finished):
     values = [trial["score"]["value"] for trial in json.loads(finished.stdout)["trials"]]
     assert np.isfinite(values).all()
-
-
-def main(folder: Path) -> None:
-    """The command `nas`, with candidates that wait at the gate in a folder."""
-
-    def gated_parts(config: Config, *costs: Any) -> Parts:
-        parts = build(config, *costs)
-        waits: Any = Gated(folder, parts.evaluator.tasks, parts.evaluator.learner)
-        return replace(parts, evaluator=waits, baseline_evaluator=waits)
-
-    launch.build = gated_parts
-    cli.main()
-
-
-if __name__ == "__main__":
-    where = Path(sys.argv.pop(1))
-    main(where)

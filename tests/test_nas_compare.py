@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_launch import Quiet, in_this_process, own_runs, toy  # noqa: F401  # fixtures
 from scipy.stats import ttest_rel
 from test_evaluators_tabular import DATA
-from test_nas_launch import Quiet, inline, runs_here, toy  # noqa: F401  # fixtures
 
 from nas import compare, config, registry
 from nas.cli import main
@@ -158,7 +158,7 @@ def test_interrupted_it_goes_on_from_what_is_finished(table: Path, tmp_path: Pat
     assert rest.searches[-1] == (8, 8)
 
 
-def test_with_another_evaluator_the_searches_are_runs(inline: None, tmp_path: Path) -> None:  # noqa: F811
+def test_with_another_evaluator_the_searches_are_runs(inline: None, tmp_path: Path) -> None:
     told, heard = toy(), Heard()
     results = compare.compare(told, ["reinforce", "random"], 2, tmp_path, heard)
     assert results is not None

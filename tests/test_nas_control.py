@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 import pytest
+from helpers_launch import Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 from test_nas_compare import table, tabled  # noqa: F401  # a fixture
-from test_nas_launch import Crash, Quiet, crash_at, inline, result, runs_here, toy  # noqa: F401  # fixtures
 from test_nas_report_tensorboard import logged
 
 from nas import control, launch, runs
@@ -49,7 +49,7 @@ def measured_only(found: tuple[Any, ...]) -> tuple[Any, ...]:
     return found[:3]
 
 
-def test_the_search_and_its_finals_are_those_of_a_run_without_control(inline):  # noqa: F811
+def test_the_search_and_its_finals_are_those_of_a_run_without_control(inline):
     plain = runs.new_run("plain", "toy")
     launch.start(toy(), plain, Quiet())
     run = controlled("with")
@@ -62,7 +62,7 @@ def test_the_search_and_its_finals_are_those_of_a_run_without_control(inline):  
     assert runs.summary(plain)["control"] is None
 
 
-def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inline):  # noqa: F811
+def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inline):
     run = controlled("a")
     config = toy()
     parts = build(from_json({**config.to_json(), "controller": {"name": "random"}}))
@@ -88,7 +88,7 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
     assert summary["control"]["trials"] != summary["trials"]
 
 
-def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inline):  # noqa: F811
+def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inline):
     run = controlled("a", final={"top": 3})
     config = toy(final={"top": 3})
     final = runs.summary(run)["final"]
@@ -118,7 +118,7 @@ def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inli
     assert [origin["seed"] for origin in rival["provenance"]] == [1, 2]
 
 
-def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inline):  # noqa: F811
+def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inline):
     progress = Quiet()
     expected = whole(controlled("whole", progress))
     assert progress.events == EVENTS
@@ -134,7 +134,7 @@ def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inli
     assert (done.events, whole(run)) == (0, expected)
 
 
-def test_interrupted_by_a_signal_it_goes_on(inline):  # noqa: F811
+def test_interrupted_by_a_signal_it_goes_on(inline):
     expected = whole(controlled("whole"))
     for event in (6, EVENTS - 2):
         run = runs.new_run(f"signal{event}", "toy")
@@ -145,7 +145,7 @@ def test_interrupted_by_a_signal_it_goes_on(inline):  # noqa: F811
         assert whole(run) == expected
 
 
-def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_one(inline):  # noqa: F811
+def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_one(inline):
     """The killed one is of processes, the others are not."""
     run = runs.run_of("killed")
     command = [sys.executable, __file__, run.name, str(4 + 2)]
@@ -156,7 +156,7 @@ def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_o
     assert whole(run) == whole(controlled("whole"))
 
 
-def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):  # noqa: F811
+def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):
     plain = runs.new_run("plain", "toy")
     launch.start(toy(), plain, Quiet())
     evaluate = launch.build(toy()).evaluator.__class__.evaluate
@@ -181,7 +181,7 @@ def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):  
     assert whole(run) == before
 
 
-def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):  # noqa: F811
+def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):
     """A search ends after 20 failures in a row; the resumed run does not make 20 more."""
     tables = {"search": {"control": "random", "trials": 25}, "space": {"widths": [4, 8, 16], "max_depth": 4}}
     tables["final"] = {"seeds": 1, "budget": 1}
@@ -204,14 +204,14 @@ def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):  #
     assert whole(run) == before
 
 
-def test_where_both_find_the_same_network_the_difference_is_nothing(inline):  # noqa: F811
+def test_where_both_find_the_same_network_the_difference_is_nothing(inline):
     run = controlled("one", space={"widths": [4], "max_depth": 1})
     final = runs.summary(run)["final"]
     assert final["control"]["key"] == final["winner"]["key"]
     assert final["control"]["difference"]["value"] == 0
 
 
-def test_of_a_search_by_rungs_the_control_has_rungs_of_its_own(inline):  # noqa: F811
+def test_of_a_search_by_rungs_the_control_has_rungs_of_its_own(inline):
     tables = {
         "evaluator": {"budget": 4},
         "search": {"trials": 4, "fidelity": {"rungs": 2, "eta": 2}, "control": "random"},
@@ -229,7 +229,7 @@ def test_of_a_search_by_rungs_the_control_has_rungs_of_its_own(inline):  # noqa:
     assert not run.control.checkpoints.exists()
 
 
-def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of_the_search(inline):  # noqa: F811
+def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of_the_search(inline):
     run = controlled("a")
     for folder, of in ((run.folder / "tensorboard", run), (run.folder / "tensorboard" / "control", run.control)):
         with Store.open(of.store_path, readonly=True) as store:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import ctypes
 import itertools
-import json
 import logging
 import os
 import re
-import select
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_search import read_numbers
+from helpers_search import ended, read_numbers
 
 from nas.errors import ConfigError, WorkerError
-from nas.executors import InlineExecutor, ProcessExecutor, default_workers, slots
+from nas.executors import InlineExecutor, ProcessExecutor
 from nas.executors.attempt import attempt, reason
 
 
@@ -142,17 +139,6 @@ def children() -> list[str]:
         if gone is None and f"\nPPid:\t{os.getpid()}\n" in text:
             found.append(status.parent.name)
     return sorted(found)
-
-
-def ended(pid: int) -> bool:
-    """Waits for the end of a process that need not be a child."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    ready = select.select([descriptor], [], [], 60)[0]
-    os.close(descriptor)
-    return bool(ready)
 
 
 def test_is_an_executor(executor: Executor) -> None:
@@ -365,57 +351,6 @@ def test_kill_ends_all_at_once(by_error: bool, tmp_path: Path) -> None:
         executor.submit(abs, 1)
 
 
-SCRIPT = """
-import json, os, sys
-from nas.executors import ProcessExecutor
-
-print("imported", file=sys.stderr if __name__ == "__main__" else sys.stdout)
-
-def own(x):
-    print("on standard output")
-    os.system("echo and from a child")
-    return x + 1
-
-def main():
-    with ProcessExecutor(2) as executor:
-        future = executor.submit(own if {own} else abs, 41)
-        print(json.dumps([future.result()] if future.exception() is None else str(future.exception())))
-
-{guard}main()
-"""
-GUARD = "if __name__ == '__main__': "
-
-
-def script_output(*command: str, **options: Any) -> object:
-    ran = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=120, **options, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
-
-
-def test_runs_functions_of_a_script_and_keeps_its_output_clean(tmp_path: Path) -> None:
-    script = tmp_path / "my script.py"
-    script.write_text(SCRIPT.format(guard=GUARD, own=True))
-    assert script_output(str(script)) == [42]
-    assert script_output("my script.py", cwd=tmp_path) == [42]
-    (tmp_path / "my_module.py").write_text(script.read_text())
-    assert script_output("-m", "my_module", cwd=tmp_path) == [42]
-    assert script_output("-c", SCRIPT.format(guard=GUARD, own=False)) == [41]
-    assert script_output("-", input=SCRIPT.format(guard=GUARD, own=False)) == [41]
-
-
-def test_a_script_without_the_guard_is_told(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(guard="", own=True))
-    assert "does the script start its search under `if __name__ == '__main__':`?" in str(script_output(str(script)))
-
-
-def test_a_program_may_end_without_shutdown() -> None:
-    code = "from nas.executors import *; e = ProcessExecutor(1); print(e.submit(__import__('os').getpid).result())"
-    assert ended(int(str(script_output("-W", "ignore", "-c", code))))
-
-
 def test_reasons_are_one_printable_line() -> None:
     class Silent(Exception):
         def __str__(self) -> str:
@@ -425,27 +360,3 @@ def test_reasons_are_one_printable_line() -> None:
     assert reason(KeyError()) == "KeyError"
     assert reason(Silent()) == "Silent: (it has no message)"
     assert len(reason(ValueError("x" * 1000))) == 500
-
-
-def test_slots_on_the_cpu() -> None:
-    assert slots(3, "cpu") == [{}, {}, {}]
-    assert len(slots("auto", "cpu")) == default_workers(0) == len(os.sched_getaffinity(0))
-
-
-def test_slots_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(5, "cuda")] == ["0", "1", "0", "1", "0"]
-    assert slots(1, "cuda:1") == [{}]
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(64)))
-    assert len(slots("auto", "auto")) == default_workers(2) == 8
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
-    assert len(slots("auto", "cuda")) == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-abc")
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(2, "cuda")] == ["3", "GPU-abc"]
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert slots(1, "auto") == [{}]
-    with pytest.raises(ConfigError, match="sees no GPU"):
-        slots(1, "cuda")

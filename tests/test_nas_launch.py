@@ -9,128 +9,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers_launch import EVENTS, TRIALS, Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 
 from nas import launch, runs
-from nas.architecture import Trial
-from nas.config import Config, build, from_json
+from nas.config import from_json
 from nas.console import progress_text
 from nas.deliver import export_winner
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
-from nas.evaluators import MetaEvaluator
-from nas.executors import InlineExecutor
 from nas.launch import Outcome
-from nas.runs import Run
 from nas.search_spaces import Mlp
 from nas.store import Store
-
-TRIALS, EVENTS = 4, 4 + 4 + 4
-"""Candidates; and what can be heard: each of them, 2 + 2 fresh and 2 + 2 test measurements."""
-
-
-def toy(**tables: Any) -> Config:
-    """A search of seconds, of a controller that learns from all it is told."""
-    usual: dict[str, Any] = {
-        "space": {"name": "mlp", "widths": [4, 8], "max_depth": 2},
-        "controller": {"name": "reinforce", "batch": 2, "hidden": 4, "layers": 1},
-        "tasks": {"name": "sinusoid", "shots": 4, "queries": 4},
-        "evaluator": {
-            "learner": {"name": "maml", "inner_lr": 0.01, "steps": 2},
-            "norm": "none",
-            "budget": 2,
-            "tasks_per_step": 2,
-            "validation_tasks": 4,
-        },
-        "search": {"trials": TRIALS, "workers": 1, "device": "cpu"},
-        "final": {"top": 1, "seeds": 2, "budget": 3, "validation_tasks": 4, "tasks": 4, "baseline": "mlp40"},
-    }
-    return from_json({name: {**usual[name], **tables.get(name, {})} for name in usual})
-
-
-class Quiet:
-    """Hears of everything, and calls `at` with the number of each thing that it hears."""
-
-    def __init__(self, at: Callable[[int], None] = lambda event: None) -> None:
-        self.at, self.events, self.stops = at, 0, 0
-        self.measuring = False
-
-    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None:
-        assert workers == 1
-
-    def trial(self, trial: Trial, best: Trial) -> None:
-        assert trial.score is None or (best.budget, best.value) >= (trial.budget, trial.value)
-        self._heard()
-
-    def measured(self, done: int, of: int) -> None:
-        """The first of each bank only says how many were measured in an earlier life."""
-        if self.measuring:
-            self._heard()
-        self.measuring = done < of
-
-    def exhausted(self) -> None:
-        pass
-
-    def stopping(self) -> None:
-        self.stops += 1
-
-    def _heard(self) -> None:
-        self.events += 1
-        self.at(self.events)
-
-
-class Inline(InlineExecutor):
-    """In this process, where nothing is to be killed."""
-
-    workers = 1
-
-    def kill(self) -> None:
-        pass
-
-
-@pytest.fixture(autouse=True)
-def runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Runs happen in this process, with one thread as in a worker's."""
-
-    @contextmanager
-    def executor(_config: Config) -> Iterator[Inline]:
-        yield Inline()
-
-    monkeypatch.setattr(launch, "_executor", executor)
-    # Drawing the figures would take most of the time.
-    monkeypatch.setattr(launch, "write_report", lambda run, *_: (run.folder / "report.html").write_text("drawn"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def result(run: Run) -> tuple[Any, ...]:
-    """All that must not depend on how often a run was broken."""
-    with Store.open(run.store_path, readonly=True) as store:
-        trials = [
-            (t.number, t.architecture, t.budget, t.seed, t.state, t.error, t.score and (t.score.value, t.score.stderr))
-            + ((t.score.curve, t.score.per_task, t.score.protocol, t.score.provenance) if t.score else ())
-            for t in store.trials()
-        ]
-        measured = {
-            key: record["score"] and {name: value for name, value in record["score"].items() if name != "metrics"}
-            for key, record in store.items("measured/").items()
-        }
-        told = [trial.number for trial in store.told()]
-        return trials, told, measured, store.get("final"), runs.state(store, run)
 
 
 def unbroken(name: str = "whole") -> tuple[Any, ...]:
@@ -140,18 +32,6 @@ def unbroken(name: str = "whole") -> tuple[Any, ...]:
     assert (outcome.state, progress.events) == ("done", EVENTS)
     assert outcome.final == runs.summary(run)["final"]
     return result(run)
-
-
-class Crash(BaseException):
-    """The end of a process, or as near as one can come to it without one."""
-
-
-def crash_at(event: int) -> Quiet:
-    def crash(heard: int) -> None:
-        if heard == event:
-            raise Crash
-
-    return Quiet(crash)
 
 
 def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(inline):
@@ -180,54 +60,6 @@ def test_a_run_broken_again_and_again_is_the_unbroken_one(inline):
         except Crash:
             continue
     assert result(run) == whole
-
-
-HALVES: dict[str, Any] = {
-    "evaluator": {"budget": 4},
-    "search": {"trials": 5, "fidelity": {"rungs": 3, "eta": 2}},
-    "final": {"seeds": 1, "budget": 1},
-}
-"""A search by rungs of 1, 2 and 4 outer steps."""
-
-
-@pytest.mark.parametrize("lost", [False, True], ids=["checkpoints kept", "checkpoints lost"])
-def test_by_rungs_a_run_broken_at_any_candidate_and_resumed_is_bit_for_bit_the_unbroken_one(inline, lost):
-    whole = runs.new_run("whole", "toy")
-    launch.start(toy(**HALVES), whole, Quiet())
-    expected = result(whole)
-    assert sorted({trial[2] for trial in expected[0]}) == [1, 2, 4]
-    for event in range(1, len(expected[0]) + 1, 1 if lost else 2):
-        run = runs.new_run(f"broken{event}", "toy")
-        with pytest.raises(Crash):
-            launch.start(toy(**HALVES), run, crash_at(event))
-        files = list(run.checkpoints.iterdir())
-        assert 0 < len(files) <= event
-        for file in files if lost else ():
-            file.unlink()
-        launch.resume(run, Quiet())
-        assert result(run) == expected
-        assert not run.checkpoints.exists()
-
-
-def test_by_rungs_a_candidate_at_the_top_has_the_score_of_a_full_training_for_fewer_steps_in_all(inline):
-    run, config = runs.new_run("rungs", "toy"), toy(**HALVES)
-    launch.start(config, run, Quiet())
-    evaluator = launch.build(config).evaluator
-    with Store.open(run.store_path, readonly=True) as store:
-        trials = store.trials()
-        assert {trial.number for trial in store.told()} == {trial.number for trial in trials if trial.budget == 1}
-    top = [trial for trial in trials if trial.budget == 4]
-    assert top
-    for trial in top:
-        full = evaluator.evaluate(trial.architecture, 4, trial.seed)
-        for part in ("value", "stderr", "curve", "per_task", "protocol"):
-            assert getattr(trial.score, part) == getattr(full, part)
-    highest = {trial.architecture: trial.budget for trial in trials}  # they climb, so the last is the highest
-    spent = runs.summary(run)["outer_steps"]
-    assert spent == sum(highest.values()) < 5 * 4
-    final = runs.summary(run)["final"]
-    assert [entry["number"] for entry in final["finalists"]] == [runs.best(top)[0].number]
-    assert next(t for t in trials if t.number == final["median"]["number"]).budget == 1
 
 
 def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinct_finalists(inline, monkeypatch):
@@ -260,34 +92,6 @@ def test_a_graph_that_cannot_be_used_is_said_before_anything_is_written(inline, 
     with pytest.raises(SpaceError, match=r"gives no usable graph of the architecture .*KeyError: 'edge'"):
         launch.start(toy(), runs.new_run("a", "toy"), Quiet())
     assert not runs_here.exists()
-
-
-def test_an_evaluator_that_cannot_go_on_trains_from_the_start_on_each_rung(inline, monkeypatch):
-    class OnlyEvaluates(MetaEvaluator):
-        advance = None
-
-    def built(config: Config, *costs: Any) -> Any:
-        parts = build(config, *costs)
-        return replace(parts, evaluator=OnlyEvaluates(**vars(parts.evaluator)))
-
-    monkeypatch.setattr(launch, "build", built)
-    run = runs.new_run("rungs", "toy")
-    launch.start(toy(**HALVES), run, Quiet())
-    summary = runs.summary(run)
-    assert not run.checkpoints.exists()
-    assert {trial["budget"] for trial in summary["trials"]} == {1, 2, 4}
-    assert summary["outer_steps"] == sum(trial["budget"] for trial in summary["trials"])
-
-
-def test_interrupted_by_a_signal_a_search_by_rungs_keeps_its_checkpoints_and_goes_on(inline):
-    whole = runs.new_run("whole", "toy")
-    launch.start(toy(**HALVES), whole, Quiet())
-    run = runs.new_run("signal", "toy")
-    progress = Quiet(lambda heard: signal.raise_signal(signal.SIGINT) if heard == 4 else None)
-    assert launch.start(toy(**HALVES), run, progress) == Outcome(run, "interrupted", None)
-    assert any(run.checkpoints.iterdir())
-    launch.resume(run, Quiet())
-    assert result(run) == result(whole)
 
 
 def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbroken_one():

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_cli import Said, command, command_here, run  # noqa: F401  # fixture
 from helpers_project import TOY, TOY_OPTIONS
 
-from nas import cli, conformance, launch, own, registry
 from nas import config as configs
+from nas import conformance, launch, own, registry
 from nas.errors import ConfigError
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.space import sample
@@ -87,33 +85,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run `first` of the own space, by the real command."""
     folder = filled(tmp_path_factory.mktemp("own"))
-    command = ["search", "toy.toml", "--space", "my_space.py:Mine", "--name", "first", *TOY_OPTIONS]
-    ended = run(folder, "-m", "nas", *command)
+    ended = command(folder, "search", "toy.toml", "--space", "my_space.py:Mine", "--name", "first", *TOY_OPTIONS)
     assert ended.returncode == 0, ended.stderr
     assert "my_space.py:Mine on sinusoid" in ended.stderr
     return folder
 
 
 @pytest.fixture
-def nas(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The command in that folder, in this process: its status and what it printed."""
+def nas(place: Path, call: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     monkeypatch.chdir(place)
-    monkeypatch.delenv("NAS_RUNS", raising=False)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = signal.getsignal(signal.SIGINT)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
-        capsys.readouterr()
-        status: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        return (int(status or 0), *capsys.readouterr())
-
-    yield call
-    signal.signal(signal.SIGINT, before)
+    return call
 
 
 def filled(folder: Path) -> Path:
@@ -122,13 +103,6 @@ def filled(folder: Path) -> Path:
     (folder / "toy.toml").write_text(CONFIG)
     (folder / "mine.csv").write_text("0,1\n1,2\n2,1\n")
     return folder
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "NAS_RUNS"} | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
 
 
 def made(name: str = "my_space.py:Mine", **options: Any) -> Any:

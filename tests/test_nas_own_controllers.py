@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_cli import Said, command_here  # noqa: F401  # fixture
 from helpers_project import TOY
 from test_nas_own import CONFIG
 
-from nas import cli, compare, launch, rehearsal
+from nas import compare, launch, rehearsal
 from nas import config as configs
 from nas.console import header
 from nas.contest import entered, fingerprint, run_name
@@ -71,22 +71,8 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def nas(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """The command in this process: its status and what it printed."""
-    before = signal.getsignal(signal.SIGINT)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nas", *arguments])
-        capsys.readouterr()
-        status: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        return (int(status or 0), *capsys.readouterr())
-
-    yield call
-    signal.signal(signal.SIGINT, before)
+def nas(call: Callable[..., Said]) -> Callable[..., Said]:
+    return call
 
 
 def loaded(*overrides: str, name: str = "mine.py:Mine") -> configs.Config:

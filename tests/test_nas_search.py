@@ -4,66 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import select
-import signal
-import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import helpers_search
 import pytest
-from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, read_numbers, run_toy
+from helpers_loop import CONTROLLERS, Recorded, new_store, stopping_after, unbroken  # noqa: F401  # fixture
+from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, run_toy
 
 from nas.architecture import Architecture, Score, Trial
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
-from nas.executors import InlineExecutor, ProcessExecutor
+from nas.executors import InlineExecutor
 from nas.repeats import evaluated
 from nas.space import enumerate_all
 from nas.store import Store
-
-CONTROLLERS: dict[str, Callable[[], Any]] = {
-    "chain": Chain,
-    "chain in threes": lambda: Chain(batch=3),
-    "list": lambda: List(100),
-    "one by one": lambda: OneByOne(100),
-}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.create(tmp_path / "trials.sqlite", {}) as store:
-        yield store
-
-
-def stopping_after(count: int) -> tuple[Callable[[Trial], None], Callable[[], bool]]:
-    """Arguments `on_trial` and `stop` that stop a search when `count` trials are finished."""
-    seen: list[Trial] = []
-    return seen.append, lambda: len(seen) >= count
-
-
-def unbroken(folder: Path, **options: Any) -> list[Trial]:
-    with Store.create(folder / "unbroken.sqlite", {}) as store:
-        assert run_toy(store, **options) == "done"
-        assert store.trials() == store.told()
-        return store.trials()
-
-
-class Recorded(Chain):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[Trial] = []
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        super().tell(trials)
-        self.told += trials
 
 
 def test_toys_fail_now_and_then(tmp_path: Path) -> None:
@@ -86,85 +42,6 @@ def test_a_run_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], A
             assert len(store.trials()) == second
             assert run_toy(store, controller=make()) == "done"
             assert store.trials() == expected
-
-
-@pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
-def test_a_run_by_rungs_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], Any], tmp_path: Path) -> None:
-    with Store.create(tmp_path / "unbroken.sqlite", {}) as store:
-        assert run_toy(store, controller=make(), **HALVES) == "done"
-        expected, told = store.trials(), store.told()
-    assert {trial.budget for trial in expected} == {2, 4, 8}
-    for count in range(len(expected)):
-        path = tmp_path / f"{count}.sqlite"
-        on_trial, stop = stopping_after(count)
-        with Store.create(path, {}) as store:
-            assert run_toy(store, controller=make(), on_trial=on_trial, stop=stop, **HALVES) == "interrupted"
-            assert len(store.trials()) == count
-        with Store.open(path) as store:
-            assert run_toy(store, controller=make(), **HALVES) == "done"
-            assert store.trials() == expected
-            assert store.told() == told
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_promotions_are_trials_beyond_those_asked_for_and_the_controller_never_hears_of_them(
-    workers: int, store: Store
-) -> None:
-    controller = Recorded()
-    with ThreadPoolExecutor(workers) as executor:
-        options = {**HALVES, "trials": 40, "executor": executor, "workers": workers}
-        assert run_toy(store, controller=controller, **options) == "done"
-    trials, promoted = store.trials(), store.promoted()
-    assert len(evaluated(trials)) == 40 + len(promoted)
-    assert {t.number for t in trials if t.budget > 2} == promoted
-    assert controller.told == store.told()
-    assert sorted(t.number for t in controller.told) == [t.number for t in trials if t.budget == 2]
-    again = Recorded()
-    store.replay(again)
-    assert again.ask(5) == controller.ask(5)
-    for trial in trials:
-        below = [
-            t for t in trials[: trial.number] if (t.architecture, t.budget) == (trial.architecture, trial.budget // 2)
-        ]
-        assert trial.budget == 2 or any(t.state == "done" for t in below)
-    assert HALVES["fidelity"].promotion(trials, 8) is None
-
-
-def test_a_free_worker_promotes_before_it_asks_for_more(store: Store) -> None:
-    run_toy(store, evaluator=Toy(harmless=True), controller=List(6), **{**HALVES, "trials": 6})
-    values = [sum(trial.architecture.picks.values()) for trial in store.trials()]
-    assert values[:2] == [0, 1], "the first two of the list differ in one bit"
-    assert [trial.budget for trial in store.trials()] == [2, 2, 4, 2, 2, 4, 8, 2, 2, 4]
-
-
-def test_stopped_with_nothing_left_but_promotions_a_search_is_interrupted(store: Store) -> None:
-    on_trial, stop = stopping_after(2)
-    options = {**HALVES, "trials": 2, "evaluator": Toy(harmless=True), "controller": List(9)}
-    assert run_toy(store, on_trial=on_trial, stop=stop, **options) == "interrupted"
-    assert len(store.trials()) == 2
-    assert run_toy(store, **{**options, "controller": List(9)}) == "done"
-    assert [trial.budget for trial in store.trials()] == [2, 2, 4]
-
-
-def test_when_the_controller_has_no_more_promotions_go_on(store: Store) -> None:
-    assert run_toy(store, controller=List(4), evaluator=Toy(harmless=True), **HALVES) == "exhausted"
-    assert [trial.budget for trial in store.trials()] == [2, 2, 4, 2, 2, 4, 8]
-
-
-def test_a_candidate_that_fails_on_a_rung_climbs_no_further_and_counts_as_a_failure(store: Store) -> None:
-    class Weak(Toy):
-        def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-            if budget > 2:
-                raise RuntimeError("out of breath")
-            return super().evaluate(architecture, budget, seed)
-
-    controller = Recorded()
-    assert run_toy(store, controller=controller, evaluator=Weak(harmless=True), **HALVES) == "done"
-    failed = [trial for trial in store.trials() if trial.state == "failed"]
-    assert {trial.budget for trial in store.trials()} == {2, 4}
-    assert [trial.number for trial in failed] == sorted(store.promoted())
-    assert len({trial.architecture for trial in failed}) == len(failed) >= 5
-    assert all(trial.state == "done" for trial in controller.told)
 
 
 def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path, store: Store) -> None:
@@ -407,92 +284,3 @@ def test_does_not_continue_with_another_controller(store: Store) -> None:
 def test_seconds_are_those_of_the_given_clock(store: Store) -> None:
     run_toy(store, clock=itertools.count(0, 5).__next__, trials=3)
     assert [trial.seconds for trial in store.trials()] == [5.0] * 3
-
-
-def child(path: Path, how: str, extra: str = "") -> subprocess.Popen[bytes]:
-    command = [sys.executable, helpers_search.__file__, str(path), how, extra]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def check_invariant(path: Path, acknowledged: list[int]) -> None:
-    """Every acknowledged trial is there, no number twice, the file whole."""
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    connection.close()
-    with Store.open(path, readonly=True) as store:
-        finished = [trial.number for trial in store.trials() if trial.state != "pending"]
-    assert len(set(finished)) == len(finished)
-    assert set(acknowledged) <= set(finished)
-    assert len(set(acknowledged)) == len(acknowledged)
-
-
-@pytest.mark.parametrize("count", [1, 3, 6])
-@pytest.mark.parametrize("how", ["inline", "processes"])
-def test_kill_9_after_any_acknowledgement(how: str, count: int, tmp_path: Path) -> None:
-    path = tmp_path / "trials.sqlite"
-    with child(path, how) as process:
-        assert process.stdout is not None
-        acknowledged = [int(process.stdout.readline()) for _ in range(count)]
-        process.kill()
-        acknowledged += map(int, process.stdout.read().split())
-    check_invariant(path, acknowledged)
-    with Store.open(path) as store:
-        run_toy(store)
-        if how == "inline":
-            assert store.trials() == unbroken(tmp_path)
-        assert sorted(trial.number for trial in store.told()) == list(range(len(store.trials())))
-        assert len(evaluated(store.trials())) == TRIALS
-
-
-def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
-    """One run, killed again and again before its statement number n, gets on, and ends as the unbroken one."""
-    path = tmp_path / "trials.sqlite"
-    Store.create(path, {}).close()
-    acknowledged: list[int] = []
-    for statement in range(2, 16):
-        with child(path, "statement", str(statement)) as process:
-            assert process.stdout is not None
-            acknowledged += map(int, process.stdout.read().split())
-        assert process.returncode == -signal.SIGKILL
-        check_invariant(path, acknowledged)
-    assert acknowledged
-    with Store.open(path) as store, Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
-        assert store.promoted()
-        assert len(evaluated(store.trials())) < len(store.trials())
-        run_toy(store, **HALVES, **FEW, controller=Chain(AT_ONCE))
-        run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
-        assert store.trials() == whole.trials()
-        assert store.told() == whole.told()
-
-
-def test_workers_end_with_a_killed_master_in_the_middle_of_a_call(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with child(tmp_path / "trials.sqlite", "stuck", str(pipe)) as process:
-        workers = read_numbers(pipe, 2)
-        descriptors = [os.pidfd_open(worker) for worker in workers]
-        process.kill()
-        for descriptor in descriptors:
-            assert select.select([descriptor], [], [], 60)[0], "a worker outlived its master"
-            os.close(descriptor)
-    with Store.open(tmp_path / "trials.sqlite") as store:
-        assert len(store.pending()) == 2
-        run_toy(store)
-        assert len(store.told()) == TRIALS
-
-
-def test_candidates_that_kill_or_outstay_their_worker_are_failed_trials(store: Store) -> None:
-    with ProcessExecutor(2, deadline_s=30) as executor:
-        assert run_toy(store, evaluator=Deadly(), controller=List(TRIALS), executor=executor, workers=2) == "done"
-    errors = [trial.error for trial in store.trials() if trial.state == "failed"]
-    assert len(errors) == TRIALS / 2
-    assert all("WorkerError: worker ended with exit status 0" in (error or "") for error in errors)
-
-
-class Deadly(Toy):
-    """Ends its process for every other architecture of the list."""
-
-    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        if architecture.picks["bit7"]:
-            os._exit(0)
-        return super().evaluate(architecture, budget, seed)

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from torch import nn
 from torch.nn import functional as F
 
@@ -32,13 +33,6 @@ SMALL = TaskShape((2, 8, 8), 3)
 
 def fitting(name):
     return {"mlp": NUMBERS, "mlp40": NUMBERS, "recurrent-cell": SERIES}.get(name, IMAGES)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 # --- all spaces ------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import random
 import networkx as nx
 import pytest
 import torch
-from helpers_evaluators import weights_of
-from helpers_spaces import average, check_export, check_second_order, largest, normalised, pixels, shaken
+from helpers_evaluators import seeded, weights_of  # noqa: F401  # fixture
+from helpers_spaces import average, check_export, check_second_order, largest, normalised, pixels, samples, shaken
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
@@ -28,18 +28,6 @@ IMAGES = TaskShape((1, 28, 28), 5)
 @pytest.fixture(params=SPACES)
 def space_type(request):
     return SPACES[request.param]
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
-def samples(space, number, seed=0):
-    rng = random.Random(seed)
-    return [replay(space, sample(space, rng)) for _ in range(number)]
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------

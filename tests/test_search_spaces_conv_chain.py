@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_networks import check_treatable
 
 from nas.errors import ConfigError, SpaceError
@@ -21,13 +22,6 @@ from nas.testing import check_space
 PUBLISHED = {"heights": (1, 3, 5, 7), "widths": (1, 3, 5, 7), "filters": (24, 36, 48, 64)}
 TINY = {"heights": (1, 3), "widths": (3,), "filters": (2,), "strides": (1, 2)}
 SHAPE = TaskShape((2, 7, 6), 3)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 # --- the count -------------------------------------------------------------------------------------------------------

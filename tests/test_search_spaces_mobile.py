@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers_spaces import check_export, check_second_order, normalised, pixels, shaken
+from helpers_evaluators import seeded  # noqa: F401  # fixture
+from helpers_spaces import check_export, check_second_order, normalised, pixels, samples, shaken
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
@@ -24,18 +25,6 @@ ONCE_FOR_ALL = Mobile(
     squeeze_excite=(False,),
     width_multipliers=(1.0,),
 )
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
-def samples(space, number, seed=0):
-    rng = random.Random(seed)
-    return [replay(space, sample(space, rng)) for _ in range(number)]
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------

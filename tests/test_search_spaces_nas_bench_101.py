@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import networkx as nx
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_spaces import check_export, check_second_order
 from torch.nn import functional as F
 
@@ -23,13 +24,6 @@ SKELETON = NasBench101(width=128, cells=3)
 CIFAR = TaskShape((3, 32, 32), 10)
 GLYPHS = TaskShape((1, 28, 28), 5)
 CHAIN = tuple((vertex, vertex + 1) for vertex in range(6))
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def edges(matrix):

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_spaces import check_export, check_second_order
 from torch.nn import functional as F
 
@@ -26,13 +27,6 @@ CIFAR = TaskShape((3, 32, 32), 10)
 GLYPHS = TaskShape((1, 28, 28), 5)
 TEXT = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
 needs_table = pytest.mark.skipif(not TABLE.exists(), reason=f"{TABLE} is not there")
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_nas_launch import Quiet
+from helpers_evaluators import seeded  # noqa: F401  # fixture
+from helpers_launch import Quiet
 
 from nas import launch, registry, runs
 from nas.architecture import Architecture
@@ -43,13 +44,6 @@ from torch import nn  # noqa: E402
 
 IMAGES = TaskShape((1, 28, 28), 5)
 COLOURED = TaskShape((3, 32, 32), 7)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 @pytest.fixture(scope="module")

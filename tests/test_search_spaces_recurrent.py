@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_networks import check_treatable
 
 from nas.errors import ConfigError, SpaceError
@@ -20,13 +21,6 @@ from nas.space import count, decide, replay, sample
 from nas.testing import check_space
 
 SERIES = TaskShape((2, 7), 3)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def merges(text):

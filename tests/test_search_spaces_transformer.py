@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_networks import check_treatable
 
 from nas import registry
@@ -28,13 +29,6 @@ AUTOFORMER = {
 }
 SMALL = Transformer(widths=(3, 4), depths=(1, 2), heads=(1, 2), ratios=(0.5, 2), head_dim=3, max_tokens=4)
 IMAGE, SERIES = TaskShape((2, 5, 4), 3), TaskShape((2, 7), 3)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 # --- counts and sizes ------------------------------------------------------------------------------------------------

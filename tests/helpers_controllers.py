@@ -1,0 +1,22 @@
+"""A flat space, and trials for controllers to be told of."""
+
+from __future__ import annotations
+
+from nas.architecture import Score, Trial
+
+
+class Flat:
+    """4096 architectures: six choices of four options."""
+
+    name = "flat"
+
+    def decide(self, choose):
+        return [choose(f"{i}", range(4)) for i in range(6)]
+
+
+def done(number, architecture, value):
+    return Trial(number, architecture, budget=1, seed=0, state="done", score=Score(value, 0.0))
+
+
+def failed(number, architecture):
+    return Trial(number, architecture, budget=1, seed=0, state="failed", error="it broke")

@@ -1,0 +1,105 @@
+"""The checks of controllers accept what is sound and name what is not: one broken controller for each law."""
+
+import random
+
+import pytest
+
+from nas.architecture import Architecture
+from nas.controllers import RandomSearch
+from nas.space import sample
+from nas.testing import check_controller
+
+
+class OneGenerator:
+    """Draws all proposals from one generator, which keeps the laws as long as nothing told moves it."""
+
+    def __init__(self, space, seed):
+        self.space, self.rng = space, random.Random(seed)
+
+    def ask(self, n):
+        return [sample(self.space, self.rng) for _ in range(n)]
+
+    def tell(self, trials):
+        """Learns nothing."""
+
+
+class Global(OneGenerator):
+    def ask(self, n):
+        return [sample(self.space, random.Random(random.random())) for _ in range(n)]
+
+
+class OneCallOneDraw(OneGenerator):
+    def ask(self, n):
+        rng = random.Random(self.rng.random())
+        return [sample(self.space, rng) for _ in range(n)]
+
+
+class CountsTells(OneGenerator):
+    """Each call of tell moves the generator, whatever it brings."""
+
+    def tell(self, trials):
+        self.rng.random()
+
+
+class CountsFailures(OneGenerator):
+    def tell(self, trials):
+        for trial in trials:
+            if trial.state == "failed":
+                self.rng.random()
+
+
+class NeedsScores(OneGenerator):
+    def tell(self, trials):
+        for trial in trials:
+            assert trial.score is not None, "no score"
+
+
+class Forgetful(OneGenerator):
+    """Remembers in the class, not the instance: a rebuilt controller starts with what another was told."""
+
+    best = 0.0
+
+    def tell(self, trials):
+        for trial in trials:
+            if trial.score is not None and trial.value > Forgetful.best:
+                Forgetful.best = trial.value
+                self.rng.random()
+
+
+class Elsewhere(OneGenerator):
+    def ask(self, n):
+        return [Architecture("elsewhere", {}) for _ in range(n)]
+
+
+class DividesBySpread(OneGenerator):
+    def __init__(self, space, seed):
+        super().__init__(space, seed)
+        self.values = []
+
+    def tell(self, trials):
+        self.values += [trial.value for trial in trials if trial.score is not None]
+        if len(self.values) > 1:
+            _ = 1 / (max(self.values) - min(self.values))
+
+
+def test_sound_controllers_pass():
+    check_controller(OneGenerator)
+    check_controller(lambda space, seed: RandomSearch(space, seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (Global, AssertionError, r"ask\(60\) differs"),
+        (OneCallOneDraw, AssertionError, r"ask\(60\) differs"),
+        (CountsTells, AssertionError, r"tell\(a \+ b\) differs"),
+        (CountsFailures, AssertionError, "failed trials"),
+        (NeedsScores, AssertionError, "no score"),
+        (Forgetful, AssertionError, "rebuilt|differs"),
+        (Elsewhere, Exception, "elsewhere"),
+        (DividesBySpread, ZeroDivisionError, "division"),
+    ],
+)
+def test_a_broken_controller_is_named(make, error, reason):
+    with pytest.raises(error, match=reason):
+        check_controller(make)
