@@ -16,6 +16,9 @@ TRIES = 50
 """Draws of what was seen before, until the space is walked through for what was not."""
 LEFT = 1000
 """Of so many unseen architectures, the first of the walk, one is drawn."""
+WALKED = 20_000
+"""So many are looked at beyond those seen. Where all are networks that were seen, as they may be in a vast space of few
+networks, none counts as left."""
 
 
 class Unseen:
@@ -74,8 +77,9 @@ class Unseen:
                 continue
             if self.is_new(architecture):
                 return architecture
-        all_left = enumerate_all(self._space) if self._left is None else self._left
-        left = list(itertools.islice((a for a in all_left if self.is_new(a)), LEFT))
+        all_left = enumerate_all(self._space) if self._left is None else iter(self._left)
+        walk = itertools.islice(all_left, len(self._seen) + WALKED)
+        left = list(itertools.islice((a for a in walk if self.is_new(a)), LEFT))
         if len(left) < LEFT:
             self._left = left
         return left[int(rng.random() * len(left))] if left else None

@@ -1,6 +1,7 @@
 import itertools
 import random
 
+import networkx as nx
 import pytest
 
 from nas.architecture import Architecture
@@ -168,3 +169,14 @@ def test_a_pool_begins_with_what_is_unseen_of_the_one_before():
     made.see(ALL[2])
     drawn = iter(ALL[5:])
     assert made.pool(lambda: next(drawn), 4, random.Random(0), [ALL[1], ALL[2], ALL[3]]) == [ALL[1], ALL[3], *ALL[5:7]]
+
+
+def test_a_vast_space_of_one_network_comes_to_an_end(monkeypatch):
+    class One(Vast):
+        def graph(self, spec):
+            return nx.DiGraph()
+
+    monkeypatch.setattr(module, "WALKED", 300)
+    made, rng = Unseen(One(), networks=True), random.Random(0)
+    made.see(sample(One(), rng))
+    assert made.draw(lambda: sample(One(), rng), rng) is None
