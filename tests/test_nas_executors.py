@@ -243,8 +243,10 @@ def test_a_call_past_its_deadline_is_ended_with_all_it_started(tmp_path: Path) -
         late = executor.submit(hang, str(pipe))
         with pytest.raises(WorkerError, match=r"no answer after 0\.5 s"):
             late.result()
-        assert ended(int(os.read(reader, 100)))
+        os.set_blocking(reader, False)
+        written = attempt(os.read, reader, 100)[0]  # on a busy machine it may have been ended before it wrote
         os.close(reader)
+        assert written is None or ended(int(written))
         assert executor.submit(abs, -1).result() == 1
 
 
