@@ -40,7 +40,7 @@ class Chunk:
         while start < tasks:
             stop, full = min(start + self.size, tasks), ""
             try:
-                results.append(((stop - start) / tasks, run(_tasks(batch, start, stop))))
+                results.append(((stop - start) / tasks, run(part_of(batch, start, stop))))
                 start = stop
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or _recording():
@@ -125,7 +125,7 @@ def _recording() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
-def _tasks(batch: TaskBatch, start: int, stop: int) -> TaskBatch:
+def part_of(batch: TaskBatch, start: int, stop: int) -> TaskBatch:
     """The tasks from `start` to before `stop`."""
     parts: dict[str, Any] = {name: None if x is None else x[start:stop] for name, x in vars(batch).items()}
     return TaskBatch(**parts)

@@ -17,12 +17,16 @@ from nas.errors import DataError, NasError
 from nas.protocols import Learner, TaskBatch, TaskFamily
 
 from .candidate import read_tensors, write_tensors
+from .chunks import part_of
 from .graphs import Recorded
 
 log = logging.getLogger(__name__)
 SEEDS_APART = 2**32
 """Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
 STEPS_PER_CHECK = 10
+DRAWN_AT_ONCE = {"cpu": 1, "cuda": 256}
+"""Tasks that are drawn at once on a device, for the outer steps to come. On a GPU a draw is many small kernels, and
+takes as long for one step's tasks; a CPU is faster with what fits its cache."""
 STEP, WEIGHT = "outer_step", "weight"
 
 
@@ -89,6 +93,7 @@ class MetaTraining:
         # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
         self._sound = torch.ones((), dtype=torch.bool, device=self._device)
         self._sound_steps = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._drawn: tuple[range, TaskBatch] | None = None
 
     def advance(self, to: int) -> None:
         """Trains on until `to` outer steps are taken, of the loop's `budget`.
@@ -131,9 +136,19 @@ class MetaTraining:
         self._sound_steps.fill_(self.step)
 
     def _draw(self, step: int) -> TaskBatch:
-        first = self._seed * SEEDS_APART + step * self.loop.tasks_per_step
-        batch = self._family.tasks("train", range(first, first + self.loop.tasks_per_step), self._device)
-        shape = self._family.shape
+        """The tasks of an outer step."""
+        size = self.loop.tasks_per_step
+        if self._drawn is None or step not in self._drawn[0]:
+            ahead = max(1, DRAWN_AT_ONCE.get(self._device.type, 1) // size)
+            steps = range(step, min(step + ahead, self.loop.budget))
+            self._drawn = steps, self._draw_all(steps)
+        steps, batch = self._drawn
+        return part_of(batch, (step - steps.start) * size, (step - steps.start + 1) * size)
+
+    def _draw_all(self, steps: range) -> TaskBatch:
+        first, size = self._seed * SEEDS_APART, self.loop.tasks_per_step
+        tasks = range(first + steps.start * size, first + steps.stop * size)
+        batch, shape = self._family.tasks("train", tasks, self._device), self._family.shape
         return fewer_queries(batch, shape.num_outputs, self.loop.train_queries, shape.kind == "classification")
 
     def _apply(self, batch: TaskBatch, learner: Learner) -> None:

@@ -294,6 +294,24 @@ def test_a_training_taken_up_from_a_file_is_the_unbroken_one(name, tmp_path):
     assert moved == (name != "scratch")
 
 
+@pytest.mark.parametrize("at_once", [2, 6, 10, 100])
+def test_tasks_drawn_for_steps_to_come_are_those_of_each_step(at_once, monkeypatch):
+    """From whichever step on; and no task beyond the schedule is drawn."""
+    monkeypatch.setattr("nas.evaluators.training.DRAWN_AT_ONCE", {"cpu": at_once})
+    for begun in range(LOOP.budget):
+        learner, spy = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd"), Spy(Blobs())
+        ahead = MetaTraining(nn.Linear(1, 1), spy, learner, LOOP, 2)
+        ahead.restore({**ahead.state(), "outer_step": torch.tensor(begun)})
+        ahead.advance(LOOP.budget)
+        assert len(spy.asked) == -(-(LOOP.budget - begun) // max(1, at_once // 3))
+        drawn = [index for _, indices in spy.asked for index in indices]
+        assert drawn == list(range(2 * 2**32 + 3 * begun, 2 * 2**32 + 3 * LOOP.budget))
+        for step, batch in enumerate(learner.batches, begun):
+            first = 2 * 2**32 + 3 * step
+            expected = vars(Blobs().tasks("train", range(first, first + 3), CPU))
+            assert all(torch.equal(x, expected[name]) for name, x in vars(batch).items() if x is not None)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_layouts_in_memory_survive_a_restart(optimizer):
     """What Adam keeps must lie in memory as its weight does, or it is read in another order."""

@@ -58,6 +58,9 @@ def convolve_input(gradient: Tensor, weight: Tensor, shape: torch.Size, geometry
     if shared(weight):
         x = gradient.new_empty(()).expand(tasks * shape[1], *shape[2:])
         return _backward(_merged(gradient), x, weight[0], geometry, 0).unflatten(0, (-1, tasks)).transpose(0, 1)
+    if by_patches(gradient, weight.shape, gradient.shape[-2] * gradient.shape[-1], geometry):
+        rows = gradient.movedim(2, -1).reshape(tasks, -1, weight.shape[1])
+        return unpatched(rows @ weight.flatten(2), shape, weight.shape, geometry)
     x = gradient.new_empty(()).expand(shape[1], tasks * shape[2], *shape[3:])
     geometry = geometry._replace(groups=geometry.groups * tasks)
     return _apart(_backward(_grouped(gradient), x, weight.flatten(0, 1), geometry, 0), tasks)
@@ -97,6 +100,14 @@ def patches(x: Tensor, weight: Sequence[int], geometry: Geometry) -> Tensor:
         padded.storage_offset(),
     )
     return windows.reshape(tasks, images * height * width, -1)
+
+
+def unpatched(columns: Tensor, shape: torch.Size, weight: Sequence[int], geometry: Geometry) -> Tensor:
+    """Images of `shape`, each pixel the sum of what stands for it in the patches, which here are by channel first:
+    (tasks, images * height * width, in * kh * kw)."""
+    stride, padding, dilation, _ = geometry
+    images = columns.reshape(shape[0] * shape[1], -1, columns.shape[-1]).mT
+    return torch.nn.functional.fold(images, shape[3:], weight[3:], dilation, padding, stride).reshape(shape)
 
 
 def weight_matrix(weight: Tensor) -> Tensor:

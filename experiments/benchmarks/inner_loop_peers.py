@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.autograd import backward, grad
 from torch.nn import functional as F
 
+from nas.evaluators.graphs import Recorded
 from nas.evaluators.normalisation import set_normalisation
+from nas.protocols import Learner, TaskBatch
 
 from .inner_loop_work import Problem
 
@@ -23,13 +25,20 @@ Gradient = Callable[[], Sequence[Tensor]]
 
 
 def ours(problem: Problem) -> Gradient:
-    """The learner on the whole batch at once."""
+    """The learner on the whole batch at once; on a GPU recorded as a CUDA graph, as a search has it."""
     network = set_normalisation(copy.deepcopy(problem.network), "batch")
     parameters = {name: p.detach() for name, p in network.named_parameters()}
+    found = {name: torch.empty_like(p) for name, p in parameters.items()}
+
+    def step(batch: TaskBatch, learner: Learner) -> None:
+        for name, gradient in learner.meta_gradient(network, parameters, batch, problem.kind)[1].items():
+            found[name].copy_(gradient)
+
+    recorded = Recorded(step, problem.batch.support_x.device)
 
     def gradient() -> list[Tensor]:
-        _, gradients = problem.learner.meta_gradient(network, parameters, problem.batch, problem.kind)
-        return [gradients[name] for name in parameters]
+        recorded(problem.batch, problem.learner)
+        return list(found.values())
 
     return gradient
 
