@@ -2,15 +2,10 @@
 
 import pytest
 import torch
-from helpers_evaluators import only
 from torch import nn
 
 from nas.errors import ConfigError
 from nas.evaluators.devices import device_of, reproducible
-from nas.evaluators.learners import Maml
-from nas.evaluators.meta import MetaEvaluator
-from nas.evaluators.tasks.glyphs import Glyphs
-from nas.search_spaces import Conv4
 
 CPU = torch.device("cpu")
 
@@ -76,16 +71,3 @@ def test_a_gpu_computes_with_full_precision_and_the_same_algorithms():
     with reproducible(network, torch.device("cuda"), tf32=True):
         assert settings() == (True, False, True, True, "high")
     assert settings() == before
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_shorter_mantissas_leave_a_score_within_its_error():
-    space = Conv4(16)
-    full, short = (
-        MetaEvaluator(
-            space=space, tasks=Glyphs(), learner=Maml(), validation_tasks=600, device="cuda", tf32=tf32
-        ).evaluate(only(space), 300, 0)
-        for tf32 in (False, True)
-    )
-    assert abs(full.value - short.value) < full.stderr

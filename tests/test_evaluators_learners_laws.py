@@ -168,6 +168,8 @@ def test_a_gpu_computes_what_the_cpu_does(learner, norm):
     loss, gradients = learner.meta_gradient(copy.deepcopy(network).cuda(), there, moved, kind)
     assert {predictions.is_cuda, loss.is_cuda} == {True}
     assert all(g.is_cuda for g in gradients.values())
-    assert same(predictions.cpu(), learner.adapt(network, weights, batch, kind, 3))
+    # Adam divides by the size of a gradient, also where that is rounding, as that of a bias in balanced classes.
+    atol = 1e-6 if getattr(learner, "inner_optimizer", "") == "adam" else 1e-10
+    assert torch.allclose(predictions.cpu(), learner.adapt(network, weights, batch, kind, 3), rtol=1e-7, atol=atol)
     expected = learner.meta_gradient(network, weights, batch, kind)[1]
-    assert all(same(gradients[name].cpu(), expected[name]) for name in weights)
+    assert all(torch.allclose(gradients[name].cpu(), expected[name], rtol=1e-7, atol=atol) for name in weights)

@@ -60,7 +60,7 @@ def convolve_input(gradient: Tensor, weight: Tensor, shape: torch.Size, geometry
         return _backward(_merged(gradient), x, weight[0], geometry, 0).unflatten(0, (-1, tasks)).transpose(0, 1)
     if by_patches(gradient, weight.shape, gradient.shape[-2] * gradient.shape[-1], geometry):
         rows = gradient.movedim(2, -1).reshape(tasks, -1, weight.shape[1])
-        return unpatched(rows @ weight.flatten(2), shape, weight.shape, geometry)
+        return unpatched(rows @ weight_matrix(weight).mT, shape, weight.shape, geometry)
     x = gradient.new_empty(()).expand(shape[1], tasks * shape[2], *shape[3:])
     geometry = geometry._replace(groups=geometry.groups * tasks)
     return _apart(_backward(_grouped(gradient), x, weight.flatten(0, 1), geometry, 0), tasks)
@@ -103,11 +103,18 @@ def patches(x: Tensor, weight: Sequence[int], geometry: Geometry) -> Tensor:
 
 
 def unpatched(columns: Tensor, shape: torch.Size, weight: Sequence[int], geometry: Geometry) -> Tensor:
-    """Images of `shape`, each pixel the sum of what stands for it in the patches, which here are by channel first:
-    (tasks, images * height * width, in * kh * kw)."""
-    stride, padding, dilation, _ = geometry
-    images = columns.reshape(shape[0] * shape[1], -1, columns.shape[-1]).mT
-    return torch.nn.functional.fold(images, shape[3:], weight[3:], dilation, padding, stride).reshape(shape)
+    """Images of `shape`, each pixel the sum of what stands for it in columns laid out as `patches`; its transpose."""
+    tasks, images, channels, *size = shape
+    height, width = out_size(shape, weight, geometry)
+    (down, right), padding, (apart_y, apart_x), _ = geometry
+    parts = columns.view(tasks, images, height, width, weight[3], weight[4], channels)
+    padded = columns.new_zeros(tasks, images, size[0] + 2 * padding[0], size[1] + 2 * padding[1], channels)
+    for y in range(weight[3]):
+        rows = slice(y * apart_y, y * apart_y + (height - 1) * down + 1, down)
+        for x in range(weight[4]):
+            places = slice(x * apart_x, x * apart_x + (width - 1) * right + 1, right)
+            padded[:, :, rows, places] += parts[:, :, :, :, y, x]
+    return padded[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]].movedim(-1, 2)
 
 
 def weight_matrix(weight: Tensor) -> Tensor:

@@ -23,4 +23,6 @@ class ImageFamily(ClassFamily):
         return TaskShape((1, SIDE, SIDE), self.ways, "classification")
 
     def inputs(self, examples: Tensor) -> Tensor:
-        return examples.unsqueeze(3).to(torch.float32) / 255.0
+        # By a tensor: a GPU multiplies by the reciprocal of a number, which differs from a CPU's in the last bit.
+        white = torch.full((), 255.0, device=examples.device)
+        return examples.unsqueeze(3).to(torch.float32) / white
