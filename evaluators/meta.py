@@ -36,8 +36,8 @@ class MetaEvaluator:
     validation_tasks  tasks of the bank that scores are from
     anneal            the outer learning rate falls linearly to zero over the budget; else it is constant
     chunk             most tasks taken at once, in meta-training and in scoring; bounds memory. Changes rounding only
-    tf32              on a GPU, products of 10 bits of mantissa: an eighth faster, and it moves scores: on an H200 one by
-                      four of its standard errors, where rounding alone moves it by one
+    tf32              on a GPU, products of 10 bits of mantissa: an eighth faster, but it moves scores: on an H200 one
+                      by four of its standard errors, where rounding alone moves it by one
     device            'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one
     """
 
