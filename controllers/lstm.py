@@ -7,8 +7,8 @@ A layer is one matrix (2 * hidden + 1, 4 * hidden). Its rows are for what it rea
 constant one, which makes the last row the bias; its columns are for the input, forget and output gates and for the
 candidate. What it reads is as wide as what it puts out.
 
-All products are of one step. In the sizes of a policy that is as quick as one product over all of them, and OpenBLAS
-gives it one thread: several would go on spinning between the products, on cores that worker processes need.
+All products are of one step. For 35 units and batches below 26 OpenBLAS gives such a product one thread; a product over
+all steps it would split, and keep other threads spinning on cores that worker processes need.
 """
 
 from __future__ import annotations
