@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from .evolution import Evolution
 from .grid import Grid
 from .local_search import LocalSearch
+from .policy_gradient import ReinforceNasBench201, ZophLe
 from .random_search import RandomSearch
 from .regularized_evolution import RegularizedEvolution
+from .reinforce import Reinforce
 
 __all__ = [
     "Evolution",
@@ -22,22 +24,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .optuna_sampler import OptunaSampler
-    from .policy_gradient import ReinforceNasBench201, ZophLe
-    from .reinforce import Reinforce
 else:
 
     def __getattr__(name: str) -> object:
-        # These need torch or optuna, which take seconds to import; the others must not pay for it.
+        # It needs optuna, which takes seconds to import; the others must not pay for it.
         if name == "OptunaSampler":
             from .optuna_sampler import OptunaSampler
 
             return OptunaSampler
-        if name == "Reinforce":
-            from .reinforce import Reinforce
-
-            return Reinforce
-        if name in ("ReinforceNasBench201", "ZophLe"):
-            from . import policy_gradient
-
-            return getattr(policy_gradient, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,94 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.space import decide, num_options, sample
 
+from . import lstm
+from .lstm import Array
+from .walks import Indices, Likelihood, Step, Steps, Walks
+
 INIT_RANGE = 0.08
 MAX_REJECTED = 100
 
 
-@dataclass(frozen=True)
-class Step:
-    """One choice that was made: option `index` of `options`."""
-
-    name: str
-    options: int
-    index: int
-
-
-Walks = Sequence[Sequence[Step]]
-
-
 class Policy(Protocol):
-    """What a policy gradient moves. `parameters` holds all that was met so far, by name, in the order of meeting."""
+    """What a policy gradient moves.
+
+    `parameters` holds all that was met so far, by name, in the order of meeting. Its arrays are put in each other's
+    place, never changed.
+    """
 
     @property
-    def parameters(self) -> dict[str, Tensor]: ...
+    def parameters(self) -> dict[str, Array]: ...
 
     def sample(self, space: SearchSpace, rng: random.Random) -> Architecture:
         """An architecture drawn from the policy. Raises SpaceError where the space rejects all that is drawn."""
         ...
 
-    def log_probs(self, walks: Walks) -> tuple[Tensor, Tensor]:
-        """For each walk (at least one step long): its log-probability, and the sum of its steps' entropies.
-
-        Both (walks,), differentiable in `parameters`. The log-probability is that of the walk before rejection.
-        """
-        ...
-
-    def moved(self) -> None:
-        """Says that the parameters were changed."""
+    def likelihood(self, walks: Walks) -> Likelihood:
+        """What the policy says of some walks, each at least one step long, before rejection."""
         ...
 
 
 def steps_of(space: SearchSpace, architecture: Architecture) -> list[Step]:
     """The choices of an architecture as a walk. Raises SpaceError for one of another space."""
     return [Step(name, size, architecture.picks[name]) for name, size in num_options(space, architecture).items()]
-
-
-class Adam:
-    """torch's Adam on all parameters of a policy, those that are met later included."""
-
-    def __init__(self, policy: Policy, lr: float) -> None:
-        self._policy = policy
-        self._num_trained = len(policy.parameters)
-        groups = [{"params": list(policy.parameters.values())}]
-        self._optimizer = torch.optim.Adam(groups, lr=lr)
-
-    def descend(self, loss: Tensor) -> None:
-        """One step against the gradient of a loss."""
-        new = list(self._policy.parameters.values())[self._num_trained :]
-        if new:
-            self._optimizer.add_param_group({"params": new})
-            self._num_trained += len(new)
-        # To None, not zero: Adam must leave alone the choices that this batch did not meet.
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._optimizer.step()
-        self._policy.moved()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, up to a hundred times where worker processes hold the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class LstmPolicy:
@@ -101,92 +53,73 @@ class LstmPolicy:
     probabilities of the options. A choice is known by its name and number of options. Its head and embeddings are
     made when it is first met, from a generator derived from (seed, name), so the order of meeting does not matter
     and conditional or unbounded spaces need no list of their choices. All parameters start uniform in ±0.08.
-
-    `parameters` holds them all by name, in the order of meeting.
     """
 
     def __init__(self, *, seed: int, hidden: int, layers: int) -> None:
-        self._seed = seed
-        self._hidden = hidden
-        self.parameters: dict[str, Tensor] = {}
-        # By way of the meta device: the usual constructor would draw from the global generator.
-        self._lstm = nn.LSTM(hidden, hidden, layers, batch_first=True, device="meta").to_empty(device="cpu")
-        for name, tensor in self._lstm.named_parameters():
-            self.parameters[f"lstm.{name}"] = self._initialised(f"lstm.{name}", tensor)
+        self._seed, self._hidden, self._layers = seed, hidden, layers
+        self.parameters: dict[str, Array] = {}
 
     def sample(self, space: SearchSpace, rng: random.Random) -> Architecture:
         """As `Policy.sample`."""
-        with one_thread(), torch.no_grad():
-            return _allowed(space, lambda: self._walk(space, rng), rng)
+        return _allowed(space, lambda: self._walk(space, rng), rng)
 
-    def moved(self) -> None:
-        """Nothing is kept that depends on them."""
+    def likelihood(self, walks: Walks) -> Likelihood:
+        """As `Policy.likelihood`."""
+        made = Steps.of(walks)
+        tables = [self._start(), *(self._embedding(*choice) for choice in made.choices)]
+        rows = made.rows_read()
+        outputs, back = lstm.forward(self._lstm(), np.concatenate(tables)[rows])
+        read = made.split(outputs[made.place, made.walk])
+        heads = [self._head(*choice) for choice in made.choices]
+        logits = [part @ weight.T + bias for part, (weight, bias) in zip(read, heads, strict=True)]
 
-    def log_probs(self, walks: Walks) -> tuple[Tensor, Tensor]:
-        """As `Policy.log_probs`."""
-        made: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
-        for walk, steps in enumerate(walks):
-            for place, step in enumerate(steps):
-                made.setdefault((step.name, step.options), []).append((walk, place, step.index))
-        outputs = self._lstm(self._inputs(walks, list(made)))[0]
-        log_probs, entropies, owners = [], [], []
-        for (name, options), places in made.items():
-            walk_ids, place_ids, indices = torch.tensor(places).unbind(1)
-            weight, bias = self._head(name, options)
-            log_p = F.linear(outputs[walk_ids, place_ids], weight, bias).log_softmax(1)
-            log_probs.append(log_p.gather(1, indices[:, None])[:, 0])
-            entropies.append(-(log_p.exp() * log_p).sum(1))
-            owners.append(walk_ids)
-        owner, zeros = torch.cat(owners), torch.zeros(len(walks))
-        return zeros.index_add(0, owner, torch.cat(log_probs)), zeros.index_add(0, owner, torch.cat(entropies))
+        def gradient(by_logits: Sequence[Array]) -> dict[str, Array]:
+            by_outputs = np.zeros_like(outputs)
+            by_read = [by @ weight for by, (weight, _) in zip(by_logits, heads, strict=True)]
+            by_outputs[made.place, made.walk] = np.concatenate(by_read)
+            by_layers, by_inputs = back(by_outputs)
+            found = {f"lstm {number}": by for number, by in enumerate(by_layers)}
+            found["start"], *by_embeddings = _by_tables(tables, rows, by_inputs)
+            parts = zip(made.choices, by_embeddings, by_logits, read, strict=True)
+            for (name, options), by_embedding, by, part in parts:
+                found[f"embedding {options} {name}"] = by_embedding
+                found[f"weight {options} {name}"] = by.T @ part
+                found[f"bias {options} {name}"] = by.sum(0)
+            return found
+
+        return made.likelihood(logits, gradient)
 
     def _walk(self, space: SearchSpace, rng: random.Random) -> Architecture:
-        read = self._start()
-        state: tuple[Tensor, Tensor] | None = None
+        layers, read = self._lstm(), self._start()[0]
+        state = lstm.start(layers)
 
         def pick(name: str, options: int) -> int:
             nonlocal read, state
-            output, state = self._lstm(read, state)
-            probabilities = F.linear(output[0], *self._head(name, options)).softmax(0).tolist()
-            index = rng.choices(range(options), probabilities)[0]
-            read = self._embedding(name, options)[index : index + 1]
+            output, state = lstm.step(layers, read, state)
+            weight, bias = self._head(name, options)
+            index = rng.choices(range(options), cum_weights=_cumulative(weight @ output + bias))[0]
+            read = self._embedding(name, options)[index]
             return index
 
         return decide(space, pick)[1]
 
-    def _inputs(self, walks: Walks, choices: Sequence[tuple[str, int]]) -> Tensor:
-        """What the LSTM reads at each place: (walks, longest walk, hidden). Behind a walk's end, anything."""
-        tables = [self._start()]
-        first_row = {}
-        num_rows = 1
-        for name, options in choices:
-            tables.append(self._embedding(name, options))
-            first_row[name, options] = num_rows
-            num_rows += options
-        rows = torch.zeros(len(walks), max(map(len, walks)), dtype=torch.long)
-        for walk, steps in enumerate(walks):
-            read = [first_row[step.name, step.options] + step.index for step in steps[:-1]]
-            rows[walk, 1 : len(steps)] = torch.tensor(read, dtype=torch.long)
-        return F.embedding(rows, torch.cat(tables))
+    def _lstm(self) -> list[Array]:
+        return [self._parameter(f"lstm {number}", *lstm.shape(self._hidden)) for number in range(self._layers)]
 
-    def _start(self) -> Tensor:
+    def _start(self) -> Array:
         return self._parameter("start", 1, self._hidden)
 
-    def _embedding(self, name: str, options: int) -> Tensor:
+    def _embedding(self, name: str, options: int) -> Array:
         return self._parameter(f"embedding {options} {name}", options, self._hidden)
 
-    def _head(self, name: str, options: int) -> tuple[Tensor, Tensor]:
+    def _head(self, name: str, options: int) -> tuple[Array, Array]:
         weight = self._parameter(f"weight {options} {name}", options, self._hidden)
         return weight, self._parameter(f"bias {options} {name}", options)
 
-    def _parameter(self, name: str, *shape: int) -> Tensor:
+    def _parameter(self, name: str, *shape: int) -> Array:
         if name not in self.parameters:
-            self.parameters[name] = self._initialised(name, torch.empty(shape, requires_grad=True))
+            self.parameters[name] = _generator(self._seed, name).uniform(-INIT_RANGE, INIT_RANGE, shape)
         return self.parameters[name]
-
-    def _initialised(self, name: str, tensor: Tensor) -> Tensor:
-        with torch.no_grad():
-            return tensor.uniform_(-INIT_RANGE, INIT_RANGE, generator=_generator(self._seed, name))
 
 
 class TablePolicy:
@@ -197,51 +130,54 @@ class TablePolicy:
     """
 
     def __init__(self, *, seed: int, spread: float = 0.0) -> None:
-        self._seed = seed
-        self._spread = spread
-        self.parameters: dict[str, Tensor] = {}
-        self._probabilities: dict[str, list[float]] = {}
+        self._seed, self._spread = seed, spread
+        self.parameters: dict[str, Array] = {}
+        self._weights: dict[str, tuple[Array, list[float]]] = {}
 
     def sample(self, space: SearchSpace, rng: random.Random) -> Architecture:
         """As `Policy.sample`."""
 
         def pick(name: str, options: int) -> int:
-            return rng.choices(range(options), self._chances(name, options))[0]
+            return rng.choices(range(options), cum_weights=self._cumulative(name, options))[0]
 
         return _allowed(space, lambda: decide(space, pick)[1], rng)
 
-    def log_probs(self, walks: Walks) -> tuple[Tensor, Tensor]:
-        """As `Policy.log_probs`."""
-        made: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        for walk, steps in enumerate(walks):
-            for step in steps:
-                made.setdefault((step.name, step.options), []).append((walk, step.index))
-        log_probs, entropies, owners = [], [], []
-        for (name, options), places in made.items():
-            walk_ids, indices = torch.tensor(places).unbind(1)
-            log_p = self._logits(name, options).log_softmax(0)
-            log_probs.append(log_p[indices])
-            entropies.append(-(log_p.exp() * log_p).sum().expand(len(indices)))
-            owners.append(walk_ids)
-        owner, zeros = torch.cat(owners), torch.zeros(len(walks))
-        return zeros.index_add(0, owner, torch.cat(log_probs)), zeros.index_add(0, owner, torch.cat(entropies))
+    def likelihood(self, walks: Walks) -> Likelihood:
+        """As `Policy.likelihood`."""
+        made = Steps.of(walks)
+        logits = [self._logits(*choice)[None].repeat(n, 0) for choice, n in zip(made.choices, made.counts, strict=True)]
 
-    def moved(self) -> None:
-        """The probabilities are computed anew."""
-        self._probabilities.clear()
+        def gradient(by_logits: Sequence[Array]) -> dict[str, Array]:
+            choices = zip(made.choices, by_logits, strict=True)
+            return {f"{options} {name}": by.sum(0) for (name, options), by in choices}
 
-    def _chances(self, name: str, options: int) -> list[float]:
-        key = f"{options} {name}"
-        if key not in self._probabilities:
-            self._probabilities[key] = self._logits(name, options).detach().softmax(0).tolist()
-        return self._probabilities[key]
+        return made.likelihood(logits, gradient)
 
-    def _logits(self, name: str, options: int) -> Tensor:
+    def _cumulative(self, name: str, options: int) -> list[float]:
+        """As `_cumulative`, kept while the logits stand: for a predictor's pool they are drawn from a hundred times."""
+        key, logits = f"{options} {name}", self._logits(name, options)
+        if key not in self._weights or self._weights[key][0] is not logits:
+            self._weights[key] = logits, _cumulative(logits)
+        return self._weights[key][1]
+
+    def _logits(self, name: str, options: int) -> Array:
         key = f"{options} {name}"
         if key not in self.parameters:
-            normal = torch.randn(options, generator=_generator(self._seed, key))
-            self.parameters[key] = (self._spread * normal).requires_grad_()
+            self.parameters[key] = self._spread * _generator(self._seed, key).standard_normal(options)
         return self.parameters[key]
+
+
+def _by_tables(tables: Sequence[Array], rows: Indices, by_inputs: Array) -> list[Array]:
+    """A loss's derivatives by each table, given those by the rows that were read of all of them together."""
+    found = np.zeros((sum(map(len, tables)), by_inputs.shape[-1]))
+    np.add.at(found, rows, by_inputs)
+    return np.split(found, np.cumsum([len(table) for table in tables[:-1]]))
+
+
+def _cumulative(logits: Array) -> list[float]:
+    """The options' probabilities as sums from the first to each, in a unit of their own."""
+    sums: list[float] = np.exp(logits - logits.max()).cumsum().tolist()
+    return sums
 
 
 def _allowed(space: SearchSpace, draw: Callable[[], Architecture], rng: random.Random) -> Architecture:
@@ -258,6 +194,6 @@ def _allowed(space: SearchSpace, draw: Callable[[], Architecture], rng: random.R
     return sample(space, rng)
 
 
-def _generator(seed: int, name: str) -> torch.Generator:
+def _generator(seed: int, name: str) -> np.random.Generator:
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "big")))

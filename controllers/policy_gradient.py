@@ -7,15 +7,17 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from nas.architecture import Architecture, Trial
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace
 
+from .adam import Adam
 from .baseline import Baseline
-from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
+from .lstm import Array
+from .policy import LstmPolicy, Policy, TablePolicy, steps_of
+from .walks import Step
 
 PolicyName = Literal["lstm", "table"]
 LARGEST = 1e150
@@ -128,7 +130,7 @@ class PolicyGradient:
         self._batch, self._power, self._entropy = batch, power, entropy
         self._baseline = Baseline(baseline_decay)
         self._waiting: list[tuple[list[Step], float]] = []
-        self._adam = Adam(policy, lr)
+        self._adam = Adam(policy.parameters, lr)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
@@ -145,19 +147,21 @@ class PolicyGradient:
     def _update(self) -> None:
         walks, rewards = zip(*self._waiting, strict=True)
         self._waiting = []
-        advantages = torch.tensor(self._baseline.advantages(rewards))
+        advantages = np.array(self._baseline.advantages(rewards))
         self._baseline = self._baseline.updated(rewards)
-        with one_thread():
-            log_probs, entropies = self._policy.log_probs(walks)
-            self._adam.descend(policy_loss(log_probs, advantages) - self._entropy * entropies.mean())
+        likelihood = self._policy.likelihood(walks)
+        _, by_log_probs = policy_loss(likelihood.log_probs, advantages)
+        by_entropies = np.full(len(walks), -self._entropy / len(walks))
+        self._adam.descend(likelihood.gradient(by_log_probs, by_entropies))
 
 
-def policy_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
+def policy_loss(log_probs: Array, advantages: Array) -> tuple[float, Array]:
     """A scalar whose gradient is, on average over walks drawn from the policy, minus that of the expected reward.
 
-    `log_probs` and `advantages` are (walks,). Williams (1992), "Simple statistical gradient-following algorithms".
+    And its derivatives by `log_probs`, which are (walks,) as `advantages` are. Williams (1992), "Simple statistical
+    gradient-following algorithms".
     """
-    return -(advantages * log_probs).mean()
+    return -float(np.mean(advantages * log_probs)), -advantages / len(advantages)
 
 
 def check(option: str, value: float, allowed: bool, rule: str) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.special import ndtri
 
 from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import sample
 
+from .adam import Adam
 from .features import FeaturesOf
-from .policy import Adam, LstmPolicy, Policy, Step, TablePolicy, one_thread, steps_of
+from .lstm import Array
+from .policy import LstmPolicy, Policy, TablePolicy, steps_of
 from .policy_gradient import PolicyName, check
-from .predictor import Predictor, encodings, normal_scores
+from .predictor import Predictor, encodings
 from .unseen import Unseen
+from .walks import Step
+
+MOST = 100.0
+"""Logarithms of ratios are cut here: squares of the exponential of a large one would be no number."""
 
 
 class Reinforce:
@@ -85,7 +92,7 @@ class Reinforce:
         self._policy: Policy = (
             TablePolicy(seed=seed) if policy == "table" else LstmPolicy(seed=seed, hidden=hidden, layers=layers)
         )
-        self._adam = Adam(self._policy, lr)
+        self._adam = Adam(self._policy.parameters, lr)
         self._unseen = Unseen(space, seed=seed, networks=pool > 1)
         self._predictor = Predictor(encodings(space, zero_cost, features))
         self._old: dict[Architecture, float] = {}
@@ -114,7 +121,7 @@ class Reinforce:
                 continue  # a space without a choice leaves nothing to learn
             if self._pool > 1:
                 self._predictor.tell(trial.architecture, trial.value, trial.stderr)
-            self._scores.append(trial.value)
+            insort(self._scores, trial.value)
             self._best = sorted([*self._best, (-trial.value, len(self._scores), steps)])[: self._keep]
             old = self._old.pop(trial.architecture, None)
             self._waiting.append((steps, trial.value, self._log_prob(steps) if old is None else old))
@@ -137,30 +144,36 @@ class Reinforce:
         return sample(self._space, rng) if rng.random() < self._fresh else self._policy.sample(self._space, rng)
 
     def _log_prob(self, steps: Sequence[Step]) -> float:
-        if not steps:
-            return 0.0
-        with one_thread(), torch.no_grad():
-            return float(self._policy.log_probs([steps])[0])
+        return float(self._policy.likelihood([steps]).log_probs[0]) if steps else 0.0
 
     def _update(self) -> None:
         walks, scores, old = zip(*self._waiting, strict=True)
         self._waiting = []
-        among = normal_scores(self._scores)
-        ranks = dict(zip(self._scores, among.tolist(), strict=True))
-        advantages = torch.tensor([ranks[score] for score in scores], dtype=torch.float32)
+        advantages = normal_scores_in(self._scores, scores)
         best = [steps for _, _, steps in self._best]
-        with one_thread():
-            for _ in range(self._epochs):
-                log_probs, entropies = self._policy.log_probs(walks)
-                loss = clipped_loss(log_probs, torch.tensor(old), advantages, self._clip)
-                replayed = self._policy.log_probs(best)[0].mean()
-                self._adam.descend(loss - self._entropy * entropies.mean() - self._replay * replayed)
+        new, replayed = len(walks), len(best)
+        by_entropies = np.repeat([-self._entropy / new, 0.0], [new, replayed])
+        by_replayed = np.full(replayed, -self._replay / replayed)
+        for _ in range(self._epochs):
+            likelihood = self._policy.likelihood([*walks, *best])
+            _, by_log_probs = clipped_loss(likelihood.log_probs[:new], np.array(old), advantages, self._clip)
+            self._adam.descend(likelihood.gradient(np.concatenate((by_log_probs, by_replayed)), by_entropies))
 
 
-def clipped_loss(log_probs: Tensor, old: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """PPO's clipped surrogate, to be minimised: all (walks,), `old` the log-probabilities when they were proposed.
+def clipped_loss(log_probs: Array, old: Array, advantages: Array, clip: float) -> tuple[float, Array]:
+    """PPO's clipped surrogate, to be minimised, and its derivatives by `log_probs`.
 
-    Where the ratio is 1 its gradient is that of `policy_gradient.policy_loss`.
+    All (walks,), `old` the log-probabilities when they were proposed. Where the ratio is 1 the derivatives are those of
+    `policy_gradient.policy_loss`; they are zero where it is beyond the clip on the side that the advantage pulls to.
     """
-    ratio = (log_probs - old).exp()
-    return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
+    ratio = np.exp(np.minimum(log_probs - old, MOST))
+    loss = -float(np.mean(np.minimum(ratio * advantages, np.clip(ratio, 1 - clip, 1 + clip) * advantages)))
+    moves = np.where(advantages > 0, ratio <= 1 + clip, ratio >= 1 - clip)
+    return loss, -ratio * advantages * moves / len(advantages)
+
+
+def normal_scores_in(told: Sequence[float], values: Sequence[float]) -> Array:
+    """What `predictor.normal_scores` gives some of the values told, which are sorted, without ranking all anew."""
+    middles = [(bisect_left(told, value) + bisect_right(told, value) + 1) / 2 for value in values]
+    found: Array = ndtri((np.array(middles) - 0.375) / (len(told) + 0.25))
+    return found

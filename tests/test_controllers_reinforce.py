@@ -3,16 +3,16 @@
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Reinforce
-from nas.controllers.policy import TablePolicy, steps_of
 from nas.controllers.policy_gradient import policy_loss
-from nas.controllers.reinforce import clipped_loss
+from nas.controllers.predictor import normal_scores
+from nas.controllers.reinforce import clipped_loss, normal_scores_in
 from nas.errors import ConfigError
-from nas.space import sample
 from nas.testing import ToySpace
 
 WIDE = 14
@@ -53,37 +53,74 @@ def lessons(controller, better, count=40, values=(1.0, 0.0)):
 
 def test_the_loss_is_that_of_the_paper():
     """Schulman et al., equation 7, a walk at a time, in plain numbers."""
-    generator = torch.Generator().manual_seed(0)
-    new, old, advantages = (torch.randn(200, generator=generator) for _ in range(3))
+    rng = np.random.default_rng(0)
+    new, old, advantages = rng.normal(size=(3, 200))
     expected = 0.0
     for n, o, a in zip(new.tolist(), old.tolist(), advantages.tolist(), strict=True):
         ratio = math.exp(n - o)
         clipped = min(max(ratio, 0.8), 1.2)
         expected += min(ratio * a, clipped * a) / 200
-    assert clipped_loss(new, old, advantages, 0.2).item() == pytest.approx(-expected, rel=1e-4)
+    assert clipped_loss(new, old, advantages, 0.2)[0] == pytest.approx(-expected, rel=1e-12)
 
 
-def test_where_the_policy_is_the_old_one_its_gradient_is_that_of_reinforce():
-    policy = TablePolicy(seed=0, spread=1.0)
-    space, rng = ToySpace(), random.Random(0)
-    walks = [steps_of(space, sample(space, rng)) for _ in range(10)]
-    advantages = torch.randn(10, generator=torch.Generator().manual_seed(0))
-    log_probs = policy.log_probs(walks)[0]
-    tensors = list(policy.parameters.values())
-    losses = (clipped_loss(log_probs, log_probs.detach(), advantages, 0.2), policy_loss(log_probs, advantages))
-    ours, reinforce = (torch.autograd.grad(loss, tensors, retain_graph=True) for loss in losses)
-    assert any(gradient.abs().max() > 0.01 for gradient in reinforce)
-    for one, other in zip(ours, reinforce, strict=True):
-        torch.testing.assert_close(one, other)
+@pytest.mark.parametrize("spread", [0.05, 1.0], ids=["within the clip", "on both sides of it"])
+def test_the_derivatives_of_the_losses_are_those_of_autograd(spread):
+    rng = np.random.default_rng(0)
+    new, advantages = rng.normal(size=(2, 200))
+    old = new - spread * rng.normal(size=200)
+    log_probs = torch.tensor(new, requires_grad=True)
+    ratio, by = (log_probs - torch.tensor(old)).exp(), torch.tensor(advantages)
+    clipped = -torch.minimum(ratio * by, ratio.clamp(0.8, 1.2) * by).mean()
+    for ours, loss in (
+        (clipped_loss(new, old, advantages, 0.2), clipped),
+        (policy_loss(new, advantages), -(log_probs * by).mean()),
+    ):
+        (gradient,) = torch.autograd.grad(loss, log_probs)
+        assert ours[0] == pytest.approx(loss.item(), rel=1e-12)
+        np.testing.assert_allclose(ours[1], gradient.numpy(), rtol=1e-12)
+    held = clipped_loss(new, old, advantages, 0.2)[1] == 0
+    for outside in (ratio > 1.2).numpy() & (advantages > 0), (ratio < 0.8).numpy() & (advantages < 0):
+        assert held[outside].all()
+        assert outside.sum() > 20 or spread < 1
+
+
+def test_where_the_policy_is_the_old_one_its_derivatives_are_those_of_reinforce():
+    log_probs, advantages = np.random.default_rng(0).normal(size=(2, 10))
+    ours, reinforce = clipped_loss(log_probs, log_probs, advantages, 0.2)[1], policy_loss(log_probs, advantages)[1]
+    assert abs(reinforce).max() > 0.01
+    np.testing.assert_allclose(ours, reinforce, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "moves"), [(1.5, 1, False), (1.5, -1, True), (0.5, 1, True), (0.5, -1, False)]
 )
 def test_only_what_went_too_far_already_is_held_back(ratio, advantage, moves):
-    log_prob = torch.tensor([math.log(ratio)], requires_grad=True)
-    clipped_loss(log_prob, torch.zeros(1), torch.tensor([float(advantage)]), 0.2).backward()
-    assert (log_prob.grad.item() != 0) == moves
+    log_prob, old = np.array([math.log(ratio)]), np.zeros(1)
+    assert (clipped_loss(log_prob, old, np.array([float(advantage)]), 0.2)[1][0] != 0) == moves
+
+
+@pytest.mark.parametrize("advantage", [-1.0, 1.0])
+def test_what_has_become_likelier_beyond_all_numbers_leaves_the_policy_one(advantage):
+    _, by_log_probs = clipped_loss(np.zeros(1), np.array([-5000.0]), np.array([advantage]), 0.2)
+    assert np.isfinite(by_log_probs**2).all()
+    assert (by_log_probs[0] > 0) == (advantage < 0)
+
+
+@pytest.mark.parametrize("different", [3, 40, 10**9])
+def test_scores_count_by_their_normal_scores_among_all_that_were_told(different):
+    rng = random.Random(0)
+    told = [float(rng.randrange(different)) for _ in range(200)]
+    np.testing.assert_allclose(normal_scores_in(sorted(told), told), normal_scores(told), rtol=1e-12, atol=1e-12)
+
+
+def test_a_batch_is_judged_among_the_scores_before_it_too():
+    """The last batch is of the worst scores so far, so what it tossed becomes unlikelier, its best as well."""
+    controller = plain(batch=2, lr=0.3)
+    lessons(controller, 1, count=20, values=(1.0, 1.0))
+    before = tails(controller)
+    rng = random.Random(1)
+    controller.tell([done(tossed(rng, 1), 0.2), done(tossed(rng, 1), 0.1)])
+    assert tails(controller) < before - 0.2
 
 
 @pytest.mark.parametrize("policy", ["table", "lstm"])
@@ -138,7 +175,7 @@ def test_a_late_result_counts_by_the_policy_that_proposed_it():
                 lessons(controller, 1)
             else:
                 controller.tell(part)
-        return {name: tensor.tolist() for name, tensor in controller._policy.parameters.items()}
+        return {name: array.tolist() for name, array in controller._policy.parameters.items()}
 
     # Told at once, the policy at hand is the one that proposed it; later it is another.
     assert after(asked=True, late=False) == after(asked=False, late=False)

@@ -2,8 +2,8 @@
 
     python -m nas.experiments.benchmarks.controllers [--only NAME,…] [--minutes 10] [--json] [--out TXT]
 
-Each controller is measured in a process of its own. Its memory is that of the whole process, with torch where the
-controller needs it; a controller that is not through after `--minutes` is measured as far as it came.
+Each controller is measured in a process of its own, whose whole memory counts as the controller's. One that is not
+through after `--minutes` is measured as far as it came.
 """
 
 from __future__ import annotations
