@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -122,8 +122,14 @@ CONTENDERS: Mapping[str, Callable[[Problem], Gradient]] = {"ours": ours, **PEERS
 
 
 def installed(peer: str) -> bool:
-    """Whether a peer can be run: the loop always, the others where their package is there."""
-    return peer == "loop" or find_spec(peer) is not None
+    """Whether a peer can be run: the loop always, the others where their package and what it needs are there."""
+    if peer == "loop":
+        return True
+    try:
+        import_module(peer)
+    except ImportError:
+        return False
+    return True
 
 
 def _sum(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
