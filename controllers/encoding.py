@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,19 +32,32 @@ Counts = npt.NDArray[np.uint8]
 class Encoding(Protocol):
     """What the predictor compares architectures by."""
 
+    @property
+    def measures(self) -> int:
+        """How many measures of distance it has."""
+        ...
+
     def add(self, architecture: Architecture) -> None:
         """One more was told."""
         ...
 
-    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
-        """From some that were told to `new` ones, or to each other: one matrix (told, new) for each measure, in
-        [0, 1]."""
+    def rows(self, architectures: Sequence[Architecture]) -> npt.NDArray[Any]:
+        """What `distance` goes by, a row an architecture. Another set of rows once more was told."""
+        ...
+
+    def distance(self, measure: int, told: npt.NDArray[Any], new: npt.NDArray[Any]) -> Array:
+        """By one of the measures, from the rows of some that were told to those of `new` ones: (told, new) in [0, 1].
+
+        Told ones may be new ones too."""
         ...
 
 
 class Choices:
     """By the choices made: the index taken for each, by name, in the order of first meeting. Conditional and unbounded
-    spaces just add some. Two measures: `unlike` for options that are names, `apart` for options in an order."""
+    spaces just add some. Two measures: `unlike` for options that are names, `apart` for options in an order. A choice
+    that was never told does not count."""
+
+    measures = 2
 
     def __init__(self) -> None:
         self._columns: dict[str, int] = {}
@@ -53,22 +66,18 @@ class Choices:
         for name in architecture.picks:
             self._columns.setdefault(name, len(self._columns))
 
-    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
-        """As said of an Encoding. A choice that was never told does not count."""
-        first = self._rows(told)
-        second = first if new is None else self._rows(new)
-        options = first.max(axis=0, initial=0) + 1
-        return [unlike(first, second, options), apart(first, second, options)]
-
-    def _rows(self, architectures: Sequence[Architecture]) -> Rows:
+    def rows(self, architectures: Sequence[Architecture]) -> Rows:
         """(architectures, columns)"""
         rows = np.full((len(architectures), len(self._columns)), NOT_MADE, dtype=np.int32)
-        for row, architecture in enumerate(architectures):
-            for name, index in architecture.picks.items():
-                column = self._columns.get(name)
-                if column is not None:
-                    rows[row, column] = index
+        for row, architecture in zip(rows, architectures, strict=True):
+            known = {self._columns[name]: i for name, i in architecture.picks.items() if name in self._columns}
+            row[list(known)] = list(known.values())
         return rows
+
+    def distance(self, measure: int, told: Rows, new: Rows) -> Array:
+        """As said of an Encoding."""
+        options = told.max(axis=0, initial=0) + 1
+        return (unlike, apart)[measure](told, new, options)
 
 
 class Paths:
@@ -79,6 +88,8 @@ class Paths:
     share. For a space that draws graphs (`nas.graph`); raises SpaceError where it draws a bad one.
     """
 
+    measures = 1
+
     def __init__(self, space: SearchSpace) -> None:
         hashable = attempt(hash, space)[1] is None
         self._counts = partial(remembered_counts, space) if hashable else lru_cache(KEPT)(partial(walk_counts, space))
@@ -86,12 +97,13 @@ class Paths:
     def add(self, architecture: Architecture) -> None:
         """Counts are found when they are asked for."""
 
-    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
-        first = self._rows(told)
-        return [np.clip(np.round(1 - _cosines(first, first if new is None else self._rows(new)), 12), 0, 1)]
-
-    def _rows(self, architectures: Sequence[Architecture]) -> Counts:
+    def rows(self, architectures: Sequence[Architecture]) -> Counts:
+        """(architectures, WIDTH)"""
         return np.array([self._counts(architecture) for architecture in architectures])
+
+    def distance(self, measure: int, told: Counts, new: Counts) -> Array:
+        """As said of an Encoding."""
+        return np.clip(np.round(1 - _cosines(told, new), 12), 0, 1)
 
 
 def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:

@@ -29,6 +29,8 @@ class Features:
     gives NaN, a feature is missing.
     """
 
+    measures = 1
+
     def __init__(self, names: Sequence[ZeroCost], of: FeaturesOf) -> None:
         self._names, self._of = tuple(names), of
         self._known: dict[Architecture, Array] = {}
@@ -41,10 +43,9 @@ class Features:
                 met = self._met[place]
                 self._met[place] = np.insert(met, int(np.searchsorted(met, value)), value)
 
-    def distances(self, told: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
+    def distance(self, measure: int, told: Array, new: Array) -> Array:
         """As said of an Encoding: one measure, `between`."""
-        first = self.rows(told)
-        return [between(first, first if new is None else self.rows(new))]
+        return between(told, new)
 
     def rows(self, architectures: Sequence[Architecture]) -> Array:
         """(architectures, features): the fraction of those met that have less, half of the equal ones counted; NaN

@@ -22,40 +22,16 @@ MOST_MEMBERS, LEAST_WEIGHT = 5, 0.05
 
 @dataclass(frozen=True)
 class Member:
-    """A kernel exp(-distance / scale) on distance number `distance`, with `noise` on its diagonal of ones."""
+    """A kernel exp(-distance / scale) on the distances by measure number `measure`, with `noise` on its diagonal of
+    ones."""
 
-    distance: int
+    measure: int
     scale: float
     noise: float
 
-    def kernel(self, distances: Sequence[Array]) -> Array:
-        value: Array = np.exp(-distances[self.distance] / self.scale)
+    def kernel(self, distance: Array) -> Array:
+        value: Array = np.exp(-distance / self.scale)
         return value
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the members say of each of some architectures: means and standard deviations (members, architectures).
-
-    weights  (members,), of sum 1
-    """
-
-    means: Array
-    stds: Array
-    weights: Array
-
-    @property
-    def mean(self) -> Array:
-        """The mixture's mean, (architectures,)."""
-        mean: Array = self.weights @ self.means
-        return mean
-
-    @property
-    def std(self) -> Array:
-        """The mixture's standard deviation, (architectures,)."""
-        second = self.weights @ (self.stds**2 + self.means**2)
-        std: Array = np.sqrt(np.maximum(second - self.mean**2, 0))
-        return std
 
 
 @dataclass(frozen=True)
@@ -70,10 +46,10 @@ class Fitted:
     loo: float
 
     @classmethod
-    def of(cls, member: Member, distances: Sequence[Array], values: Array, noises: Array) -> Fitted:
-        """`distances` each (n, n) between the architectures of the `values` (n,); `noises` (n,) is added to the
-        member's own, as variances of the values' scale."""
-        covariance = member.kernel(distances)
+    def of(cls, member: Member, distance: Array, values: Array, noises: Array) -> Fitted:
+        """`distance` is (n, n) between the architectures of the `values` (n,); `noises` (n,) is added to the member's
+        own, as variances of the values' scale."""
+        covariance = member.kernel(distance)
         covariance[np.diag_indices_from(covariance)] += member.noise + noises
         inverse = _inverse(covariance)
         solved = inverse @ values
@@ -84,9 +60,9 @@ class Fitted:
         loo = float(-0.5 * (np.log(variances) + errors**2 / variances).sum())
         return cls(member, inverse, solved, variance, loo)
 
-    def predict(self, distances: Sequence[Array]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the values without noise, of architectures at `distances` (n, new)."""
-        across = self.member.kernel(distances)
+    def predict(self, distance: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the values without noise, of architectures at `distance` (n, new)."""
+        across = self.member.kernel(distance)
         left = np.maximum(1 - (across * (self.inverse @ across)).sum(axis=0), 1e-9)
         std: Array = np.sqrt(self.variance * left)
         return across.T @ self.solved, std
@@ -100,15 +76,15 @@ def _inverse(covariance: Array) -> Array:
     return inverse
 
 
-def members(distances: int) -> list[Member]:
-    """All members for so many distances."""
-    return [Member(d, scale, noise) for d, scale, noise in product(range(distances), SCALES, NOISES)]
+def members(measures: int) -> list[Member]:
+    """All members for so many measures of distance."""
+    return [Member(measure, scale, noise) for measure, scale, noise in product(range(measures), SCALES, NOISES)]
 
 
 def weighed(chosen: Sequence[Member], distances: Sequence[Array], values: Array, noises: Array) -> list[Fitted]:
     """The members that count, fitted: the `MOST_MEMBERS` with the largest weights by leave-one-out likelihood, from
-    `LEAST_WEIGHT` on."""
-    fitted = [Fitted.of(member, distances, values, noises) for member in chosen]
+    `LEAST_WEIGHT` on. `distances` are (n, n), one for each measure."""
+    fitted = [Fitted.of(member, distances[member.measure], values, noises) for member in chosen]
     weights = weights_of(fitted)
     best = np.argsort(-weights, kind="stable")[:MOST_MEMBERS]
     least = min(LEAST_WEIGHT, weights[best[0]])
@@ -121,9 +97,3 @@ def weights_of(fitted: Sequence[Fitted]) -> Array:
     likelihoods = np.exp(loos - loos.max())
     weights: Array = likelihoods / likelihoods.sum()
     return weights
-
-
-def predict(fitted: Sequence[Fitted], distances: Sequence[Array]) -> Prediction:
-    """What fitted members say of architectures at `distances` (n, new) from those they were fitted to."""
-    means, stds = zip(*(one.predict(distances) for one in fitted), strict=True)
-    return Prediction(np.array(means), np.array(stds), weights_of(fitted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from nas.protocols import SearchSpace, ZeroCost
 
 from .encoding import Choices, Encoding, Paths
 from .features import Features, FeaturesOf
-from .gaussian import Array, Fitted, Member, members, predict, weighed
+from .gaussian import Array, Fitted, Member, members, weighed, weights_of
 
 FEWEST = 8
 """Scored trials below which nothing is predicted."""
@@ -30,6 +31,9 @@ class Predictor:
 
     Scores become normal scores of their ranks, so that it matters neither what they measure nor how badly bad
     candidates do. Their standard errors, in units of the scores' spread, are noise that the fit knows of.
+
+    All members are fitted only when they are weighed; a draw fits the one that it is from. So what no member that
+    counts goes by, paths in the graphs for one, is not computed either.
     """
 
     def __init__(self, encodings: Sequence[Encoding]) -> None:
@@ -38,8 +42,9 @@ class Predictor:
         self._values: list[float] = []
         self._errors: list[float] = []
         self._members: list[Member] = []
+        self._weights: Array = np.empty(0)
         self._weighed_at = 0
-        self._fit: tuple[int, list[Architecture], list[Fitted]] | None = None
+        self._sample: Sample | None = None
 
     @property
     def ready(self) -> bool:
@@ -53,6 +58,7 @@ class Predictor:
         self._told.append(architecture)
         self._values.append(value)
         self._errors.append(stderr)
+        self._sample = None
 
     def ranked(self, pool: Sequence[Architecture], rng: random.Random) -> list[Architecture]:
         """The pool by Thompson sampling: from the best on in a draw from what may be true, given the trials.
@@ -63,32 +69,21 @@ class Predictor:
 
     def draw(self, pool: Sequence[Architecture], rng: random.Random) -> Array:
         """A draw of the scores, on the scale of normal scores, from one member chosen by weight: (pool,)."""
-        kept, fitted = self._fitted()
-        found = predict(fitted, self._distances(kept, pool))
+        if self._sample is None:
+            self._sample = Sample(self._encodings, *self._kept())
+        if len(self._values) >= GROWTH * self._weighed_at:
+            found = self._sample.weighed()
+            self._members, self._weights = [one.member for one in found], weights_of(found)
+            self._weighed_at = len(self._values)
         generator = np.random.default_rng(rng.getrandbits(63))
-        member = int(generator.choice(len(fitted), p=found.weights))
-        drawn: Array = found.means[member] + found.stds[member] * generator.standard_normal(len(pool))
+        member = self._members[int(generator.choice(len(self._members), p=self._weights))]
+        means, stds = self._sample.fitted(member).predict(self._sample.distance(member.measure, pool))
+        drawn: Array = means + stds * generator.standard_normal(len(pool))
         return drawn
 
-    def _distances(self, kept: Sequence[Architecture], new: Sequence[Architecture] | None = None) -> list[Array]:
-        return [distance for encoding in self._encodings for distance in encoding.distances(kept, new)]
-
-    def _fitted(self) -> tuple[list[Architecture], list[Fitted]]:
-        if self._fit is None or self._fit[0] != len(self._values):
-            places, values, noises = self._kept()
-            kept = [self._told[place] for place in places]
-            distances = self._distances(kept)
-            if len(self._values) >= GROWTH * self._weighed_at:
-                found = weighed(members(len(distances)), distances, values, noises)
-                self._members, self._weighed_at = [one.member for one in found], len(self._values)
-            else:
-                found = [Fitted.of(member, distances, values, noises) for member in self._members]
-            self._fit = len(self._values), kept, found
-        return self._fit[1:]
-
-    def _kept(self) -> tuple[npt.NDArray[np.intp], Array, Array]:
-        """The places of the trials that it is fitted to, their values and the variances of these, on the scale of
-        normal scores."""
+    def _kept(self) -> tuple[list[Architecture], Array, Array]:
+        """The architectures that it is fitted to, their values and the variances of these, on the scale of normal
+        scores."""
         scores, errors = np.array(self._values), np.array(self._errors)
         with np.errstate(over="ignore", invalid="ignore"):  # of huge scores; then no error matters
             spread = float(scores.std())
@@ -97,7 +92,43 @@ class Predictor:
         kept = np.sort(np.concatenate([order[: MOST // 2], latest]))
         own = np.where(np.isfinite(errors[kept]), errors[kept], spread)
         noises = np.minimum((own / spread) ** 2, 1.0) if spread > 0 else np.zeros(len(kept))
-        return kept, normal_scores(scores)[kept], noises
+        return [self._told[place] for place in kept], normal_scores(scores)[kept], noises
+
+
+class Sample:
+    """The trials that members are fitted to, and what is computed of these when it is asked for.
+
+    values, noises  (trials,), on the scale of normal scores: what they came to, and the variances of that
+    """
+
+    def __init__(
+        self, encodings: Sequence[Encoding], architectures: Sequence[Architecture], values: Array, noises: Array
+    ) -> None:
+        self._measures = [(encoding, number) for encoding in encodings for number in range(encoding.measures)]
+        self._architectures, self._values, self._noises = architectures, values, noises
+        self._rows: dict[Encoding, npt.NDArray[Any]] = {}
+        self._fitted: dict[Member, Fitted] = {}
+
+    def distance(self, measure: int, new: Sequence[Architecture] | None = None) -> Array:
+        """From the trials' architectures to `new` ones, or to each other."""
+        encoding, number = self._measures[measure]
+        if encoding not in self._rows:
+            self._rows[encoding] = encoding.rows(self._architectures)
+        told = self._rows[encoding]
+        return encoding.distance(number, told, told if new is None else encoding.rows(new))
+
+    def fitted(self, member: Member) -> Fitted:
+        """A member, fitted to the trials."""
+        if member not in self._fitted:
+            self._fitted[member] = Fitted.of(member, self.distance(member.measure), self._values, self._noises)
+        return self._fitted[member]
+
+    def weighed(self) -> list[Fitted]:
+        """The members that count."""
+        distances = [self.distance(measure) for measure in range(len(self._measures))]
+        found = weighed(members(len(distances)), distances, self._values, self._noises)
+        self._fitted = {one.member: one for one in found}
+        return found
 
 
 def encodings(space: SearchSpace, zero_cost: Sequence[ZeroCost] = (), of: FeaturesOf | None = None) -> list[Encoding]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -30,6 +31,11 @@ class Architecture:
         object.__setattr__(self, "picks", MappingProxyType(dict(self.picks)))
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Kept: controllers look an architecture up in sets some ten times.
         return hash((self.space, frozenset(self.picks.items())))
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[str, dict[str, int]]]:

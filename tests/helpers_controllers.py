@@ -20,3 +20,10 @@ def done(number, architecture, value):
 
 def failed(number, architecture):
     return Trial(number, architecture, budget=1, seed=0, state="failed", error="it broke")
+
+
+def distances(encoding, told, new=None):
+    """By every measure of an encoding, from told architectures to new ones, or to each other."""
+    rows = encoding.rows(told)
+    others = rows if new is None else encoding.rows(new)
+    return [encoding.distance(measure, rows, others) for measure in range(encoding.measures)]

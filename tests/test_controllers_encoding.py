@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from helpers_controllers import distances
 
 from nas.architecture import Architecture
 from nas.controllers.encoding import LONGEST, WIDTH, Choices, Paths
@@ -48,7 +49,7 @@ def by_loop(one, other):
 
 
 def test_distances_are_those_of_a_loop_over_the_choices():
-    found = encoded(KNOWN).distances(KNOWN, NEW)
+    found = distances(encoded(KNOWN), KNOWN, NEW)
     expected = np.array([[by_loop(one, other) for other in NEW] for one in KNOWN])
     assert any(expected[..., 0].ravel() != expected[..., 1].ravel())
     for number, distance in enumerate(found):
@@ -58,19 +59,19 @@ def test_distances_are_those_of_a_loop_over_the_choices():
 
 def test_an_index_that_was_never_told_is_unlike_and_as_far_as_can_be():
     told = [Architecture("s", {"a": 0, "b": 0}), Architecture("s", {"a": 4, "b": 0})]
-    unlike, apart = encoded(told).distances(told, [Architecture("s", {"a": 9, "b": 0, "never told": 3})])
+    unlike, apart = distances(encoded(told), told, [Architecture("s", {"a": 9, "b": 0, "never told": 3})])
     assert unlike.tolist() == [[0.5], [0.5]]
     assert apart.tolist() == [[0.5], [0.0]]
 
 
 def test_of_what_was_told_only_the_given_ones_count():
     few = [KNOWN[i] for i in (1, 4, 5)]
-    for found, alone in zip(encoded(KNOWN).distances(few), encoded(few).distances(few), strict=True):
+    for found, alone in zip(distances(encoded(KNOWN), few), distances(encoded(few), few), strict=True):
         np.testing.assert_array_equal(found, alone)
 
 
 def test_distances_are_zero_to_oneself_and_the_same_both_ways():
-    for distance in encoded(KNOWN).distances(KNOWN):
+    for distance in distances(encoded(KNOWN), KNOWN):
         assert not np.diagonal(distance).any()
         np.testing.assert_array_equal(distance, distance.T)
         assert distance.min() >= 0
@@ -79,7 +80,7 @@ def test_distances_are_zero_to_oneself_and_the_same_both_ways():
 
 def test_a_space_without_choices_has_no_distances():
     nothing = [Architecture("s", {})] * 2
-    assert [distance.tolist() for distance in encoded(nothing).distances(nothing)] == [[[0, 0], [0, 0]]] * 2
+    assert [distance.tolist() for distance in distances(encoded(nothing), nothing)] == [[[0, 0], [0, 0]]] * 2
 
 
 def cells(count, seed, **options):
@@ -92,7 +93,7 @@ def by_paths(space, architectures, new=None):
     paths = Paths(space)
     for architecture in architectures:
         paths.add(architecture)
-    [found] = paths.distances(architectures, new)
+    [found] = distances(paths, architectures, new)
     return found
 
 

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from helpers_controllers import distances
 
 from nas.architecture import Architecture
 from nas.controllers import features as module
@@ -147,7 +148,7 @@ def test_distances_are_between_the_ranks_of_what_was_told_and_what_is_new():
     rng = random.Random(2)
     found = Features(NAMES, told([(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)])[0])
     add(found, numbered(*range(20)))
-    [among], [across] = found.distances(numbered(3, 7)), found.distances(numbered(3, 7), numbered(21, 22, 23))
+    [among], [across] = distances(found, numbered(3, 7)), distances(found, numbered(3, 7), numbered(21, 22, 23))
     rows = found.rows(numbered(3, 7, 21, 22, 23))
     np.testing.assert_array_equal(among, between(rows[:2], rows[:2]))
     np.testing.assert_array_equal(across, between(rows[:2], rows[2:]))

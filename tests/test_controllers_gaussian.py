@@ -10,9 +10,7 @@ from nas.controllers.gaussian import (
     MOST_MEMBERS,
     Fitted,
     Member,
-    Prediction,
     members,
-    predict,
     weighed,
     weights_of,
 )
@@ -51,11 +49,11 @@ def textbook(known, values, noises, new, variance=None):
 
 
 def fitted(member=MEMBER, values=VALUES):
-    return Fitted.of(member, distances(KNOWN, KNOWN), values, NOISES)
+    return Fitted.of(member, distances(KNOWN, KNOWN)[member.measure], values, NOISES)
 
 
 def test_mean_and_variance_are_those_of_the_textbook():
-    means, stds = fitted().predict(distances(KNOWN, NEW))
+    means, stds = fitted().predict(distances(KNOWN, NEW)[1])
     expected_means, variances, scale = textbook(KNOWN, VALUES, NOISES, NEW)
     np.testing.assert_allclose(means, expected_means, rtol=1e-9)
     np.testing.assert_allclose(stds**2, variances, rtol=1e-9)
@@ -75,7 +73,7 @@ def test_the_leave_one_out_likelihood_is_that_of_leaving_one_out():
 
 def test_the_scale_is_the_likeliest():
     def likelihood(variance):
-        covariance = MEMBER.kernel(distances(KNOWN, KNOWN)) + np.diag(0.2 + NOISES)
+        covariance = MEMBER.kernel(distances(KNOWN, KNOWN)[1]) + np.diag(0.2 + NOISES)
         return -0.5 * (
             np.linalg.slogdet(variance * covariance)[1] + VALUES @ np.linalg.solve(variance * covariance, VALUES)
         )
@@ -86,31 +84,20 @@ def test_the_scale_is_the_likeliest():
 
 def test_far_away_nothing_is_known_and_on_the_spot_nearly_all():
     exact = Member(1, scale=0.6, noise=1e-9)
-    one = Fitted.of(exact, distances(KNOWN, KNOWN), VALUES, np.zeros(9))
-    means, stds = one.predict(distances(KNOWN, KNOWN))
+    one = Fitted.of(exact, distances(KNOWN, KNOWN)[1], VALUES, np.zeros(9))
+    means, stds = one.predict(distances(KNOWN, KNOWN)[1])
     np.testing.assert_allclose(means, VALUES, atol=1e-6)
     assert stds.max() < 1e-3
-    means, stds = one.predict(distances(KNOWN, NEW + 1000))
+    means, stds = one.predict(distances(KNOWN, NEW + 1000)[1])
     np.testing.assert_allclose(means, 0, atol=1e-12)
     np.testing.assert_allclose(stds, math.sqrt(one.variance))
 
 
 def test_equal_values_are_fitted_too():
     one = fitted(values=np.zeros(9))
-    means, stds = one.predict(distances(KNOWN, NEW))
+    means, stds = one.predict(distances(KNOWN, NEW)[1])
     assert not means.any()
     assert np.isfinite([*stds, one.loo]).all()
-
-
-def test_a_mixture_has_the_mean_and_spread_of_its_draws():
-    mixture = Prediction(
-        np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.5, 1.0], [1.5, 1.0]]), weights=np.array([0.25, 0.75])
-    )
-    generator = np.random.default_rng(1)
-    chosen = generator.choice(2, size=200_000, p=mixture.weights)
-    draws = mixture.means[chosen] + mixture.stds[chosen] * generator.standard_normal((200_000, 2))
-    np.testing.assert_allclose(mixture.mean, draws.mean(0), atol=0.02)
-    np.testing.assert_allclose(mixture.std, draws.std(0), atol=0.02)
 
 
 def test_weights_are_leave_one_out_likelihoods_and_the_light_are_left_out():
@@ -118,7 +105,7 @@ def test_weights_are_leave_one_out_likelihoods_and_the_light_are_left_out():
     values = np.sin(3 * KNOWN.sum(1))
     values -= values.mean()
     between = distances(KNOWN, KNOWN)
-    every = [Fitted.of(member, between, values, NOISES) for member in members(2)]
+    every = [Fitted.of(member, between[member.measure], values, NOISES) for member in members(2)]
     weights = weights_of(every)
     assert weights.sum() == pytest.approx(1)
     for a, b in ((0, 5), (3, 11)):
@@ -130,9 +117,6 @@ def test_weights_are_leave_one_out_likelihoods_and_the_light_are_left_out():
         if weight >= LEAST_WEIGHT and sum(weights > weight) < MOST_MEMBERS
     ]
     assert 0 < len(kept) < len(every)
-    found = predict(kept, distances(KNOWN, NEW))
-    assert found.means.shape == found.stds.shape == (len(kept), 4)
-    np.testing.assert_allclose(found.weights, weights_of(kept))
 
 
 def test_where_all_are_light_the_heaviest_stay():

@@ -7,11 +7,12 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from helpers_controllers import distances
 
 from nas.architecture import Architecture
 from nas.controllers import predictor as module
 from nas.controllers.encoding import Choices
-from nas.controllers.gaussian import members, predict, weighed
+from nas.controllers.gaussian import members, weighed, weights_of
 from nas.controllers.predictor import FEWEST, MOST, Predictor, normal_scores
 
 
@@ -73,17 +74,60 @@ def test_it_ranks_what_it_has_not_seen():
     assert np.corrcoef(mean, [total(architecture) for architecture in pool])[0, 1] > 0.9
 
 
+def mixture(fitted, measured):
+    """Mean and standard deviation of what members say of architectures at distances `measured`, by their weights."""
+    said = [one.predict(measured[one.member.measure]) for one in fitted]
+    means, stds = (np.array(part) for part in zip(*said, strict=True))
+    weights = weights_of(fitted)
+    mean = weights @ means
+    return mean, np.sqrt(weights @ (stds**2 + means**2) - mean**2)
+
+
 def test_it_draws_from_what_its_members_say():
     known, pool = drawn(30), drawn(5, seed=1)
     choices = Choices()
     for architecture in known:
         choices.add(architecture)
     values = normal_scores([total(architecture) for architecture in known])
-    kept = weighed(members(2), choices.distances(known), values, np.zeros(30))
-    expected = predict(kept, choices.distances(known, pool))
+    kept = weighed(members(2), distances(choices, known), values, np.zeros(30))
+    assert len(kept) > 1
+    mean, std = mixture(kept, distances(choices, known, pool))
     found = draws(told(known), pool, 4000)
-    np.testing.assert_allclose(found.mean(0), expected.mean, atol=0.06)
-    np.testing.assert_allclose(found.std(0), expected.std, rtol=0.08)
+    np.testing.assert_allclose(found.mean(0), mean, atol=0.06)
+    np.testing.assert_allclose(found.std(0), std, rtol=0.08)
+
+
+class Watched(Choices):
+    """Writes down by which measures it is asked for distances."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def distance(self, measure, told, new):
+        self.asked.append(measure)
+        return super().distance(measure, told, new)
+
+
+def test_between_weighings_members_keep_their_weights_and_only_the_one_drawn_from_is_fitted():
+    """By one measure, between the trials and to the pool; all that was told since is fitted to."""
+    watched = Watched()
+    made = Predictor([watched])
+    for architecture in drawn(40):
+        made.tell(architecture, total(architecture))
+    made.draw(drawn(3, seed=1), random.Random(0))
+    before = made._members, made._weights
+    made.tell(drawn(41)[-1], -1e9)
+    for seed in range(5):
+        made._sample = None
+        watched.asked.clear()
+        made.draw(drawn(3, seed=2), random.Random(seed))
+        assert len(watched.asked) == 2
+        assert len(set(watched.asked)) == 1
+        [(member, fitted)] = made._sample._fitted.items()
+        assert member in made._members
+        assert fitted.solved.shape == (41,)
+    assert (made._members, made._weights) == before
 
 
 def test_the_pool_is_ranked_by_a_draw():
@@ -118,7 +162,7 @@ def test_it_is_fitted_to_the_best_and_the_latest():
     kept, scores, noises = made._kept()
     assert len(kept) == len(scores) == len(noises) == MOST
     best = sorted(values)[-MOST // 2 :]
-    held = [values[place] for place in kept]
+    held = [values[made._told.index(one)] for one in kept]
     assert set(best) <= set(held)
     rest = [value for value in held if value not in best]
     assert rest == [value for value in values if value not in best][-len(rest) :]
