@@ -227,6 +227,15 @@ def test_controllers_as_json(tmp_path):
         assert row["met"] == (row["ms"]["12"] <= row["target_ms"] and row["peak_mib"] <= 500)
 
 
+def test_a_controller_that_is_not_in_the_list_is_measured_where_it_is_asked_for(tmp_path):
+    pytest.importorskip("optuna")
+    rows = json.loads(python([*CONTROLLERS, "--only", "grid,optuna:random", "--json"], tmp_path))["rows"]
+    assert [(row["name"], row["target_ms"], row["met"]) for row in rows] == [
+        ("grid", None, None),
+        ("optuna:random", None, None),
+    ]
+
+
 def test_every_controller_is_measured():
     assert {one.controller for one in controllers.contenders()} == set(registry.names("controller"))
 

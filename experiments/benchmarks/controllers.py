@@ -153,7 +153,7 @@ def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures what controllers cost apart from storing and evaluating.")
-    parser.add_argument("--only", default="", help="names of controllers, with commas")
+    parser.add_argument("--only", default="", help="names of controllers, also optuna:NAME, with commas")
     parser.add_argument("--counts", type=_counts, default=[10, 100, 1000], help="trials told before, with commas")
     parser.add_argument("--memory", type=whole(1), default=100_000, help="trials after which memory is measured")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each controller, at most")
@@ -176,11 +176,13 @@ def _counts(text: str) -> list[int]:
 
 
 def _chosen(names: str) -> list[Contender]:
-    only, known = [name for name in names.split(",") if name], registry.names("controller")
+    only, known = [name for name in names.split(",") if name], contenders()
     for name in only:
-        if name not in known:
-            raise ConfigError(f"--only {name!r}: {nearest(name, known)}")
-    return [one for one in contenders() if not only or one.controller in only]
+        if not registry.is_controller(name):
+            raise ConfigError(f"--only {name!r}: {nearest(name, registry.names('controller'))}")
+    named = {contender.controller for contender in known}
+    others = [Contender(name) for name in only if name not in named]  # of Optuna's samplers, or a person's own
+    return [one for one in known if not only or one.controller in only] + others
 
 
 if __name__ == "__main__":

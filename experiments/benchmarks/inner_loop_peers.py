@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -123,10 +122,11 @@ CONTENDERS: Mapping[str, Callable[[Problem], Gradient]] = {"ours": ours, **PEERS
 
 def installed(peer: str) -> bool:
     """Whether a peer can be run: the loop always, the others where their package and what it needs are there."""
-    if peer == "loop":
-        return True
-    try:
-        import_module(peer)
+    try:  # imported to see whether they can be: `find_spec` knows nothing of what they need themselves
+        if peer == "higher":
+            import higher  # noqa: F401
+        elif peer == "torchopt":
+            import torchopt  # noqa: F401
     except ImportError:
         return False
     return True
