@@ -77,11 +77,12 @@ class Evolution:
         self.objectives = tuple(objectives)
         self._space = space
         self._tournament = tournament
-        self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, min(first, population)
+        self._crossover, self._fresh, self._pool, self._first = crossover, fresh, pool, first
         self._by = by_fronts(*objectives) if objectives else by_score
         self._survive = keep_best(population, self._by) if objectives else age_out(population)
         self._population: list[Trial] = []
         self._best: Trial | None = None
+        self._scored = 0
         self._unseen = Unseen(space, seed=seed, networks=pool > 1)
         self._predictor = Compromise(objectives, lambda: encodings(space, zero_cost, features))
         self._strength = Strength(MOST_CHANGES)
@@ -101,6 +102,7 @@ class Evolution:
             replay(self._space, trial.architecture)
             if not all(map(math.isfinite, point(trial, self.objectives))):
                 continue
+            self._scored += 1
             self._unseen.see(trial.architecture)
             changes, parent = self._changes.pop(trial.architecture, (0, 0.0))
             if changes:
@@ -112,7 +114,7 @@ class Evolution:
                 self._best = trial
 
     def _propose(self, rng: random.Random) -> Architecture | None:
-        if self._best is None or len(self._population) < self._first:
+        if self._best is None or self._scored < self._first:
             return self._unseen.draw(lambda: sample(self._space, rng), rng)
         # The best score is on the front, which survives as it is.
         parents = self._population if self.objectives else [*self._population, self._best]

@@ -36,7 +36,8 @@ class ZophLe:
     baseline_decay  of the moving average of the rewards, in [0, 1)
     hidden, layers  size of the LSTM, from 1 to 4096 and 16
 
-    The paper's rate is for 12,800 candidates and stands still in 200. The gradient is that of the policy at the time of
+    The paper's rate is for 12,800 candidates and stands still in 200. Advantages are in units of their average distance
+    from the baseline (`Baseline`), which the paper does not say. The gradient is that of the policy at the time of
     telling, of proposals that may come from an older one; an architecture may be proposed again. A trial without a
     finite score changes nothing.
     """

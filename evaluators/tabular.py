@@ -55,7 +55,7 @@ class Tabular:
             metrics["seconds"] = self.seconds(architecture, budget)
         return Score(
             value=value,
-            stderr=table.value(self._column(table, self.errors, budget), row) if self.errors else 0.0,
+            stderr=table.value(self._column(table, self.errors, budget), row, least=0) if self.errors else 0.0,
             curve=(value,),
             per_task=(value,),
             metrics=metrics,
@@ -68,7 +68,7 @@ class Tabular:
             raise ConfigError("evaluator cost is not set; name the table's column of seconds, or leave out the limit")
         table = self._table()
         column, share = self._price(table, budget)
-        return share * table.value(column, table.row(self.space, architecture))
+        return share * table.value(column, table.row(self.space, architecture), least=0)
 
     def reported(self, architecture: Architecture, budget: int) -> float:
         """The value to report, which no search has seen. Raises DataError where the table has no such entry."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from . import launch
+from . import launch, own
 from .architecture import Trial
 from .config import Config, KeyFault, build
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
-from .errors import ConfigError, SearchError
+from .errors import ConfigError, NasError, SearchError
 from .executors.attempt import reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .interrupts import stop_on_signal
 from .proposals import STORED
 from .protocols import Tabled
+from .rehearsal import check_controller
 from .runs import Run
 from .store import Store
 
@@ -94,6 +95,8 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
         ProcessExecutor(workers) as executor,
         stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped,
     ):
+        for job in {job.label: job for job in jobs}.values():
+            _rehearse(job, executor)
         running: dict[Future[Result], Job] = {
             executor.submit(look_up, job.config, job.label, job.seed): job for job in jobs
         }
@@ -108,9 +111,18 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
                     continue
                 error = future.exception()
                 if error is not None:
-                    text = reason(error).removesuffix(STORED)  # a search in memory stores none
+                    text = str(error) if isinstance(error, NasError) else reason(error)
+                    text = text.removesuffix(STORED)  # a search in memory stores none
                     raise SearchError(f"{job.label} with seed {job.seed}: {text}") from error
                 yield job, future.result()
+
+
+def _rehearse(job: Job, executor: Executor) -> None:
+    """Has a controller of a person's own tried out; a run of another evaluator does so itself. Raises NasError."""
+    controller = job.config.controller
+    if own.is_own(controller.name):
+        space, seed = build(job.config).space, job.config.search.seed
+        check_controller(controller.name, controller.options, executor, space=space, seed=seed)
 
 
 def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:

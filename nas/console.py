@@ -55,6 +55,8 @@ class TerminalProgress:
     def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
         self._say(header(config, workers))
         self._of = config.search.trials
+        if config.search.workers not in ("auto", workers):
+            self._say(f"search.workers is {config.search.workers}; a table is looked up one candidate after the other")
         if self._of < workers:
             self._say(
                 f"search.trials is {self._of}: no more than {self._of} of the {workers} workers are busy at a time"
@@ -147,7 +149,7 @@ def _of_tasks(config: Config) -> str:
 
 
 def _limit(config: Config) -> str:
-    return f" or {config.search.seconds:,.0f} s of evaluations" if config.search.seconds else ""
+    return f" or {config.search.seconds:,.12g} s of evaluations" if config.search.seconds else ""
 
 
 def score_text(trial: Trial) -> str:

@@ -7,7 +7,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -111,9 +111,10 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     with _place(config, parts) as executor:
         _try_out(config, parts, executor)
         controller, given = config.controller, features_of(config, parts.evaluator)
-        check_controller(
-            controller.name, controller.options, executor, space=parts.space, seed=config.search.seed, **given
-        )
+        with _elsewhere(config, executor) as other:
+            check_controller(
+                controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **given
+            )
         with runs.create(run, config) as store:
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
@@ -232,6 +233,13 @@ def _evaluator(run: Run, config: Config, parts: Parts) -> Evaluator:
 def _place(config: Config, parts: Parts) -> AbstractContextManager[Place]:
     """Where candidates are evaluated. A table is looked up here, one at a time, so that every run of it is the same."""
     return InlineExecutor() if isinstance(parts.evaluator, Tabled) else _executor(config)
+
+
+def _elsewhere(config: Config, executor: Executor) -> AbstractContextManager[Executor]:
+    """Where a controller is tried beside here: a worker or, where a table needs none, another process for one's own."""
+    if isinstance(executor, InlineExecutor) and own.is_own(config.controller.name):
+        return ProcessExecutor(1)
+    return nullcontext(executor)
 
 
 @contextmanager

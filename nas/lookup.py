@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 from . import control
-from .architecture import Trial
+from .architecture import Architecture, Trial
 from .config import CONTROL, Config, Parts
-from .errors import SearchError
+from .errors import DataError, SearchError
+from .executors.attempt import attempt
 from .front import check_costs, objectives_of
 from .protocols import Evaluator, Tabled
 from .repeats import network_key
@@ -17,6 +18,8 @@ from .space import sample
 from .store import Store
 
 KIND = "table"
+LOOKS = 100
+"""Architectures that are looked up before a table is said to lack what is asked of it."""
 
 
 def conclude(store: Store, config: Config, evaluator: Evaluator, rival: Store | None) -> dict[str, Any]:
@@ -42,14 +45,30 @@ def conclude(store: Store, config: Config, evaluator: Evaluator, rival: Store | 
     return result
 
 
-def check_table(config: Config, parts: Parts) -> None:
-    """Looks one architecture up, where the evaluator is a table: its scores on each rung, its report, its cost where
-    the search has a limit, the controller's objectives. Raises NasError for a table that has not what the config asks
-    of it."""
-    architecture, table = sample(parts.space, random.Random(0)), parts.evaluator
-    network_key(parts.space, architecture)
-    if not isinstance(table, Tabled):
-        return
+def check_table(config: Config, parts: Parts) -> dict[str, Any]:
+    """Looks an architecture up, where the evaluator is a table: its scores on each rung, its report, its cost where the
+    search has a limit, the controller's objectives. Returns the protocol of its score, or nothing without a table.
+
+    A table may have holes, so another one is looked up where something is missing; raises NasError, for the first,
+    where all of many lack what the config asks of a table."""
+    rng = random.Random(0)
+    first = sample(parts.space, rng)
+    network_key(parts.space, first)
+    if not isinstance(parts.evaluator, Tabled):
+        return {}
+    protocol, error = attempt(_look, config, parts.evaluator, first)
+    for _ in range(LOOKS):
+        if not isinstance(error, DataError):
+            break
+        protocol, other = attempt(_look, config, parts.evaluator, sample(parts.space, rng))
+        error = error if other is not None else None
+    if error is not None:
+        raise error
+    found: dict[str, Any] = protocol
+    return found
+
+
+def _look(config: Config, table: Tabled, architecture: Architecture) -> dict[str, Any]:
     table.check(architecture)
     for budget in config.budgets:
         score = table.evaluate(architecture, budget, config.search.seed)
@@ -57,6 +76,7 @@ def check_table(config: Config, parts: Parts) -> None:
         table.reported(architecture, budget)
         if config.search.seconds:
             table.seconds(architecture, budget)
+    return dict(score.protocol)
 
 
 def _control(rival: Store, winner: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .architecture import Architecture, Score, Trial
-from .errors import DataError
+from .errors import NasError
 from .protocols import Evaluator, Tabled
 
 NS = 1_000_000_000
@@ -42,11 +42,13 @@ class Purse:
         elif trial.state != "pending":
             self._pay(trial, round((trial.seconds or 0.0) * NS))
 
-    def took(self, score: Score | None, elapsed_s: float) -> float:
-        """The seconds of a trial that ended: in a table those that its score says, or none."""
+    def took(self, trial: Trial, score: Score | None, elapsed_s: float) -> float:
+        """The seconds of a trial that ended: in a table those that its score says or, where it failed, its price."""
         if self._table is None:
             return elapsed_s
-        return 0.0 if score is None else score.metrics.get("seconds", 0.0)
+        if score is not None:
+            return score.metrics.get("seconds", 0.0)
+        return self._price(self._table, trial.architecture, trial.budget) / NS
 
     def _pay(self, trial: Trial, price: int) -> None:
         self._paid[trial.number] = price
@@ -56,5 +58,5 @@ class Purse:
     def _price(table: Tabled, architecture: Architecture, budget: int) -> int:
         try:
             return round(table.seconds(architecture, budget) * NS)
-        except DataError:
-            return 0  # what is not in the table fails when it is evaluated, and says why
+        except NasError:
+            return 0  # what is not in the table fails when it is evaluated, and says why; a table may know no seconds

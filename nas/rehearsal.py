@@ -1,22 +1,25 @@
-"""What is asked of a controller before a search begins: that it proposes, and the same in every process."""
+"""What is asked of a controller before a search begins: that it proposes, and the same in every process, also when it
+is told of scores."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from . import own, registry
-from .architecture import Architecture
+from .architecture import Architecture, Score, Trial
 from .conformance import TimeUp, time_limit
 from .errors import ConfigError, SearchError
 from .executors.attempt import attempt
 from .proposals import Held
 from .protocols import SearchSpace
 
-FIRST = 5
-"""Proposals that are compared."""
+FIRST, LATER = 5, 20
+"""Proposals that are compared: before anything is told and, where a controller is not built in, as scores are told."""
+COSTS = ("parameters", "flops", "latency_ms", "seconds")
 ASK_S = 60.0
 """The longest that they may take: many thousand times the usual."""
 
@@ -24,21 +27,40 @@ ASK_S = 60.0
 def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given: Any) -> list[Architecture]:
     """The first proposals of a fresh controller. Raises NasError where there are none to be had."""
     controller = registry.create("controller", name, options, space=space, **given)
+    held = Held(controller, space)
     try:
         with time_limit(ASK_S):
-            return Held(controller, space).ask(FIRST)
+            first = held.ask(FIRST)
+            return first if name in registry.BUILT_IN["controller"] else first + _later(held, first)
     except TimeUp as up:
         place = own.place(type(controller), "ask", up)
         raise SearchError(
-            f"controller {type(controller).__name__}: ask({FIRST}) has not ended after {ASK_S:g} s "
-            f"({place}); does a loop end?"
+            f"controller {type(controller).__name__}: ask has not ended after {ASK_S:g} s ({place}); does a loop end?"
         ) from None
+
+
+def _later(controller: Held, first: list[Architecture]) -> list[Architecture]:
+    """What it proposes as it is told made-up scores of its proposals, up to where it takes no more of them: it may want
+    to be told more than they say, and a search will say what is wrong."""
+    rng, told = random.Random(0), list(first)
+    found: list[Architecture] = []
+    for number in range(LATER):
+        for architecture in told:
+            score = Score(rng.random(), 0.01, metrics={cost: rng.random() for cost in COSTS})
+            trial = Trial(number, architecture, budget=1, seed=0, state="done", score=score, seconds=1.0)
+            if attempt(controller.tell, [trial])[1] is not None:
+                return found
+        told, error = attempt(controller.ask, 1)
+        if error is not None:
+            return found
+        found += told
+    return found
 
 
 def check_controller(
     name: str, options: Mapping[str, Any], executor: Executor, *, space: SearchSpace, **given: Any
 ) -> None:
-    """What a search asks of its controller before it begins: that it proposes, in a worker as here, and the same.
+    """What a search asks of its controller before it begins: that it proposes, and the same in another process.
 
     `given` is what the search gives it beside the space: its seed, and features. Raises ConfigError where the two
     differ, for the run could not be resumed.

@@ -148,7 +148,9 @@ def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
     """As `best`. Raises SearchError where no candidate was scored."""
     found = best(trials, count)
     if not found:
-        why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}" if trials else "none was proposed"
+        why = "none could be begun; has search.seconds enough for one?"
+        if trials:
+            why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}"
         raise SearchError(f"no candidate was scored: {why}")
     return found
 

@@ -272,8 +272,8 @@ class _Running:
         if error is None:
             score, error = attempt(_storable, future.result())
             if error is None:
-                return replace(trial, state="done", score=score, seconds=self._purse.took(score, seconds))
-        return replace(trial, state="failed", error=reason(error), seconds=self._purse.took(None, seconds))
+                return replace(trial, state="done", score=score, seconds=self._purse.took(trial, score, seconds))
+        return replace(trial, state="failed", error=reason(error), seconds=self._purse.took(trial, None, seconds))
 
 
 def _storable(result: Any) -> Score:

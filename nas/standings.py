@@ -144,7 +144,7 @@ def _reached(name: str, results: Sequence[Result], level: float, seconds: bool) 
 
 def _curve(name: str, results: Sequence[Result], grid: NDArray[np.float64], seconds: bool) -> Curve:
     begins = max((result.curve[0].seconds if seconds else result.curve[0].evaluations) for result in results)
-    x = grid[grid >= begins]
+    x = np.append(begins, grid[grid > begins])
     table = np.array([_at(result, x, seconds) for result in results])
     mean = table.mean(axis=0)
     margin = np.zeros_like(mean)

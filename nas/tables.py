@@ -40,8 +40,8 @@ class Table:
     digest: str
     columns: Mapping[str, NDArray[Any]]
 
-    def value(self, column: str, row: int) -> float:
-        """A finite number of the table. Raises DataError for anything else."""
+    def value(self, column: str, row: int, *, least: float = -math.inf) -> float:
+        """A finite number of the table, from `least` on. Raises DataError for anything else."""
         cell = self.columns[column][row]
         try:
             value = float(cell)
@@ -49,6 +49,10 @@ class Table:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(f"{self.path}: column {column!r} has {shown(str(cell))} in row {row + 1}, not a number")
+        if value < least:
+            raise DataError(
+                f"{self.path}: column {column!r} has {value:g} in row {row + 1}; it must be {least:g} or more"
+            )
         return value
 
     def row(self, space: SearchSpace, architecture: Architecture) -> int:
@@ -57,7 +61,10 @@ class Table:
             made = choices_made(space, architecture)
             names = tuple(sorted(made))
             self._check_choices(space, names)
-            row = _rows_by(self, names).get(tuple(made[name] for name in names))
+            rows = _rows_by(self, names).get(tuple(made[name] for name in names), [])
+            if len(rows) > 1:
+                raise self._twice(rows[0], rows[1])
+            row = rows[0] if rows else None
         elif self._is_json:
             row = self._rows_by_key.get(architecture.key)
         else:
@@ -94,8 +101,11 @@ class Table:
         rows: dict[str, int] = {}
         for row, key in enumerate(keys):
             if rows.setdefault(key, row) != row:
-                raise DataError(f"{self.path}: rows {rows[key] + 1} and {row + 1} are of one architecture; keep one")
+                raise self._twice(rows[key], row)
         return rows
+
+    def _twice(self, row: int, other: int) -> DataError:
+        return DataError(f"{self.path}: rows {row + 1} and {other + 1} are of one architecture; keep one")
 
     def _check_choices(self, space: SearchSpace, names: Sequence[str]) -> None:
         missing = [name for name in names if name not in self.columns]
@@ -127,12 +137,12 @@ class _Noting(Choose):
 
 
 @lru_cache(maxsize=256)
-def _rows_by(table: Table, names: tuple[str, ...]) -> dict[tuple[str, ...], int]:
-    """The first row for each combination of values in some columns."""
+def _rows_by(table: Table, names: tuple[str, ...]) -> dict[tuple[str, ...], list[int]]:
+    """The rows of each combination of values in some columns."""
     columns = [table.columns[name].tolist() for name in names]
-    rows: dict[tuple[str, ...], int] = {}
+    rows: dict[tuple[str, ...], list[int]] = {}
     for row, cells in enumerate(zip(*columns, strict=True)):
-        rows.setdefault(tuple(map(str, cells)), row)
+        rows.setdefault(tuple(map(str, cells)), []).append(row)
     return rows
 
 
@@ -149,10 +159,10 @@ def stamp(path: Path) -> tuple[int, int]:
 def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
     """The table in a file, read once a process while its `stamp` stays. Raises DataError where it cannot be read."""
     readers = {".npz": _read_npz, ".csv": _read_csv}
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise DataError(f"{path} is no table that can be read; give a .npz or .csv file")
     try:
-        columns = readers[path.suffix](path)
+        columns = readers[path.suffix.lower()](path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}; is it the right file, and whole?") from None
@@ -175,7 +185,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        heads, *rows = list(csv.reader(file)) or [[]]
+        heads, *rows = [row for row in csv.reader(file) if row] or [[]]  # a blank line is no row
     if len(set(heads)) < len(heads):
         raise ValueError("two columns have one name")
     for number, row in enumerate(rows, 1):

@@ -137,3 +137,18 @@ def test_scores_that_are_no_numbers_make_no_parents():
 def test_an_option_out_of_range_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         Evolution(ToySpace(), **options)
+
+
+def test_first_counts_scores_whatever_the_population(monkeypatch):
+    children, child = [], Evolution._child
+
+    def counted(self, *arguments):
+        children.append(self._scored)
+        return child(self, *arguments)
+
+    monkeypatch.setattr(Evolution, "_child", counted)
+    controller = Evolution(Flat(), first=12, population=5, tournament=2, pool=1)
+    for number in range(15):
+        (architecture,) = controller.ask(1)
+        controller.tell([done(number, architecture, number)])
+    assert sorted(set(children)) == [12, 13, 14]

@@ -149,6 +149,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ("arch,val\ntoy 0,nan\n", "column 'val' has 'nan' in row 1, not a number"),
         ("arch,val\ntoy 0,\n", "column 'val' has '' in row 1, not a number"),
         ("arch,val\ntoy 0,1\ntoy 0,2\n", "rows 1 and 2 are of one architecture"),
+        ("layers,0.op,0.width,val\n1,dense,4,1\n1,dense,4,2\n", "rows 1 and 2 are of one architecture"),
         ("arch,vall\ntoy 0,1\n", "has no column 'val', nor one of budget 3: did you mean 'vall'"),
         ('arch,val\n"{""a"": 1}",1\n', "row 1 is of no architecture"),
         ("arch,val\n{,1\n", "row 1 is of no architecture"),
@@ -207,3 +208,14 @@ def test_nas_bench_201_holds_every_cell_and_the_published_best() -> None:
     assert evaluator.seconds(cell, 12) == pytest.approx(1444.2186 * 12 / 200)
     assert evaluator.seconds(cell, 200) == pytest.approx(1444.2186)
     assert math.isfinite(evaluator.evaluate(best, 12, 0).value)
+
+
+def test_costs_and_errors_below_zero_are_refused_and_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "T.CSV"
+    path.write_text("arch,val,cost,err\n\ntoy 0,1,-3,0.1\n\ntoy 1,2,3,-0.1\n\n")
+    evaluator = Tabular(Texts(), path, cost="cost", errors="err")
+    with pytest.raises(DataError, match="column 'cost' has -3 in row 1; it must be 0 or more"):
+        evaluator.seconds(TOYS[0], 1)
+    assert evaluator.seconds(TOYS[1], 1) == 3
+    with pytest.raises(DataError, match=r"column 'err' has -0\.1 in row 2; it must be 0 or more"):
+        evaluator.evaluate(TOYS[1], 1, 0)

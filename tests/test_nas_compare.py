@@ -200,6 +200,33 @@ def test_what_cannot_be_compared_is_said_before_anything(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_table_with_a_hole_where_it_is_looked_up_first_is_searched(tmp_path: Path) -> None:
+    space = {"name": f"table:{tmp_path / 'holes.csv'}", "choices": ["a", "b"]}
+    config = {"space": space, "evaluator": {"name": "tabular", "path": str(tmp_path / "holes.csv")}}
+    cells = [(a, b) for a in range(4) for b in range(4)]
+
+    def searched(values: dict[tuple[int, int], object]) -> Any:
+        lines = [f"{a},{b},{values.get((a, b), '')}" for a, b in cells]
+        (tmp_path / "holes.csv").write_text("\n".join(["a,b,val", *lines]))
+        told = from_json({**config, "search": {"trials": 16, "workers": 1}})
+        return compare.compare(told, ["random"], 1, tmp_path / "out", Heard())
+
+    for hole in cells:
+        [result] = searched({cell: sum(cell) for cell in cells if cell != hole})["random"]
+        assert result.evaluations == 16
+        assert result.reported == (6 if hole != (3, 3) else 5)
+    with pytest.raises(DataError, match="column 'val' has '' in row"):
+        searched({})
+
+
+def test_a_curve_begins_where_all_its_searches_have_a_candidate_also_at_their_very_end() -> None:
+    """By rounding, the sum of the seconds may be less than their running sum."""
+    late = Result("late", 0, 1.0, 1, 0.3, (Point(1, 0.1 + 0.2, 1.0, 1.0),))
+    [curve] = curves({"late": [late]}, seconds=True)
+    assert curve.x.tolist() == [0.1 + 0.2]
+    assert curve.mean.tolist() == [1.0]
+
+
 def test_a_table_without_costs_cannot_be_searched_by_seconds(table: Path, tmp_path: Path) -> None:
     told = tabled(table, evaluator={"name": "tabular", "path": str(table), "cost": ""})
     with pytest.raises(ConfigError, match="evaluator cost is not set"):
@@ -208,7 +235,7 @@ def test_a_table_without_costs_cannot_be_searched_by_seconds(table: Path, tmp_pa
         compare.compare(tabled(tmp_path / "none.npz"), ["random"], 1, tmp_path / "new", Heard())
     nothing = tabled(table, search={"trials": 10, "seconds": 0.001, "workers": 1})
     with pytest.raises(
-        SearchError, match="random with seed 0: SearchError: no candidate was scored: none was proposed"
+        SearchError, match=r"random with seed 0: no candidate was scored: none could be begun; has search.seconds"
     ):
         compare.compare(nothing, ["random"], 1, tmp_path / "new", Heard())
 

@@ -174,6 +174,41 @@ def test_one_that_goes_by_the_order_of_a_set_is_seen_from_another_process(folder
         check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
 
 
+SETS = {
+    "init": "self.sums = set()",
+    "tell": "self.sums |= {str(sum(t.architecture.picks.values())) for t in trials}",
+    "ask": "self.seed = ''.join(self.sums)",
+}
+"""It goes by the order of a set once something is told."""
+
+
+def test_one_that_goes_by_the_order_of_a_set_only_when_told_is_seen_too(folder: Path) -> None:
+    (folder / "mine.py").write_text(mine(**SETS))
+    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+    with ProcessExecutor(1) as executor, pytest.raises(ConfigError, match="proposes something else each time"):
+        check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
+
+
+def test_on_a_table_it_is_tried_in_another_process_too(folder: Path) -> None:
+    """In a search, and in a comparison."""
+    (folder / "mine.py").write_text(mine(**SETS))
+    cells = [f"{a},{b},{a * b}" for a in range(1, 9) for b in range(1, 9)]
+    (folder / "table.csv").write_text("\n".join(["a,b,val", *cells]))
+    (folder / "table.toml").write_text(
+        "[space]\nname = 'table:table.csv'\nchoices = ['a', 'b']\n[evaluator]\nname = 'tabular'\npath = 'table.csv'\n"
+    )
+    config = configs.load("table.toml", ["controller.name=mine.py:Mine"])
+    with pytest.raises(ConfigError, match="proposes something else each time"):
+        launch.start(config, new_run("sets", "table.toml"), Silence())
+    with pytest.raises(ConfigError, match="proposes something else each time"):
+        compare.compare(config, ["mine.py:Mine"], 1, folder / "out", Searches())
+
+
+def test_one_that_takes_no_made_up_scores_is_tried_as_far_as_it_goes(folder: Path) -> None:
+    (folder / "mine.py").write_text(mine(tell="trials[0].score.metrics['of mine']"))
+    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+
+
 @pytest.mark.parametrize(
     ("changed", "part"),
     [
@@ -201,7 +236,9 @@ def test_what_it_does_wrong_later_ends_the_search_with_all_trials_stored(
 
 
 def test_a_resume_of_one_that_learns_by_luck_is_refused(folder: Path, inline: None) -> None:
-    (folder / "mine.py").write_text(mine(tell="self.seed = random.random()", ask="assert self.asked != 3, 'late'"))
+    # Only where a score is a real one: of made-up ones luck is seen before the search begins.
+    lucky = "self.seed = random.random() if trials[0].score.protocol else self.seed"
+    (folder / "mine.py").write_text(mine(tell=lucky, ask="assert self.asked != 3, 'late'"))
     with pytest.raises(SearchError, match="late"):
         launch.start(loaded(*TOY), new_run("luck", "toy.toml"), Silence())
     with pytest.raises(StoreError, match="or goes by luck"):

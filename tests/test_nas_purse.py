@@ -147,6 +147,29 @@ def test_without_a_limit_a_table_is_not_asked_for_prices() -> None:
     assert [trial.seconds for trial in store.trials()] == [0.0] * 8
 
 
+@dataclass(frozen=True)
+class Holed(Priced):
+    """Knows what an evaluation costs, and of some not what it came to."""
+
+    holes: frozenset[str] = frozenset()
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
+        if architecture.key in self.holes:
+            raise DataError("not a number")
+        return super().evaluate(architecture, budget, seed)
+
+
+def test_what_failed_took_what_it_was_paid_for() -> None:
+    holes = frozenset(architecture.key for architecture in List(2).left)
+    store = MemoryStore()
+    options: dict[str, Any] = {"evaluator": Holed(holes=holes), "controller": List(8), "trials": 8}
+    run_toy(store, **options, seconds=3.3)
+    prices = [Priced().seconds(trial.architecture, trial.budget) for trial in store.trials()]
+    assert [trial.state for trial in store.trials()][:3] == ["failed", "failed", "done"]
+    assert [trial.seconds for trial in store.trials()] == pytest.approx(prices)
+    assert 0 < sum(prices) <= 3.3
+
+
 def test_what_the_table_lacks_fails_and_costs_nothing() -> None:
     missing = frozenset(architecture.key for architecture in List(2).left)
     store = MemoryStore()
