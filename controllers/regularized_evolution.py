@@ -18,8 +18,9 @@ class RegularizedEvolution(SteadyState):
                 random samples, as the paper's first population is
     tournament  how many of them are drawn, with replacement as in the paper, for the best to be the parent, from 1
 
-    The defaults are the paper's, for 20,000 candidates; 10 and 3 are usual for a hundred. As `SteadyState` says, an
-    architecture may be proposed again.
+    The defaults are the paper's, for 20,000 candidates; 10 and 3 are usual for a hundred. The paper's identity mutation
+    (one in twenty) is left out, for it trains a network once more. As `SteadyState` says, an architecture may be
+    proposed again all the same.
     """
 
     name = "regularized-evolution"
