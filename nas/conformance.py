@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import own
@@ -35,6 +35,7 @@ QUICK, QUICK_S = 50, 2.0
 """Architectures that are looked at before a search, and seconds after which those looked at must do."""
 FINGERPRINT = 20
 AGAIN_S = 0.01
+IMPORT = "<frozen importlib._bootstrap>"
 RULE = "decide may depend on nothing but its choices, not on unseeded randomness, the time, or what it decided before"
 
 
@@ -48,17 +49,20 @@ class TimeUp(BaseException):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeUp where the block takes longer. Does nothing outside the main thread, where no signal arrives."""
+    """Raises TimeUp where the block takes longer, but not within an import, which is let through to its end: a package
+    that is half imported cannot be imported again. Does nothing outside the main thread, where no signal arrives."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(_signal: int, frame: FrameType | None) -> None:
-        if _collects(frame):  # what is raised there is lost, with a warning
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, seconds)
-            return
-        raise TimeUp
+        running = _codes(frame, outside)
+        if running & {getattr(callback, "__code__", None) for callback in gc.callbacks}:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, seconds)  # what is raised there is lost, with a warning
+        elif all(code.co_filename != IMPORT for code in running):
+            raise TimeUp
 
+    outside = sys._getframe(2)  # past that of contextlib: where the block stands
     before = signal.signal(signal.SIGALRM, stop)
     # Again and again: what is raised in a destructor is lost too, and cannot be told from outside.
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
@@ -69,14 +73,13 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _collects(frame: FrameType | None) -> bool:
-    """Whether the frame runs in a callback of the garbage collector."""
-    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-    while frame is not None:
-        if frame.f_code in callbacks:
-            return True
+def _codes(frame: FrameType | None, outside: FrameType) -> set[CodeType]:
+    """Of the functions that run: that of the frame, and all that called it within the block in `outside`."""
+    codes = set()
+    while frame is not None and frame is not outside:
+        codes.add(frame.f_code)
         frame = frame.f_back
-    return False
+    return codes
 
 
 class Watched:

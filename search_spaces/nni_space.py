@@ -130,7 +130,14 @@ class NniSpace:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The choices are read anew in another process: some of NNI's expressions cannot be pickled.
-        return NniSpace, (self.model, dict(self.options))
+        return _unpickled, (self.model, dict(self.options))
+
+
+def _unpickled(model: type[Any] | str, options: dict[str, Any]) -> NniSpace:
+    """A space that has read its choices: importing NNI takes seconds, which are not those of its first `decide`."""
+    space = NniSpace(model, options)
+    attempt(lambda: space._choices)  # what this raises, `decide` raises again, where it is looked after
+    return space
 
 
 def hub(name: str) -> Callable[..., NniSpace]:

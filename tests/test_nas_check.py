@@ -273,6 +273,36 @@ def test_a_time_limit_that_is_swallowed_once_comes_again():
         swallows()
 
 
+def test_a_time_limit_lets_an_import_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The seconds of torch's or NNI's first import are no endless loop, and nothing may be half imported."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.3)\nready = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def loops():
+        import slow_to_import
+
+        assert slow_to_import.ready
+        while True:
+            pass
+
+    with pytest.raises(TimeUp), time_limit(0.05):
+        loops()
+    assert sys.modules.pop("slow_to_import").ready
+
+
+def test_a_time_limit_holds_in_a_program_that_is_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "program.py").write_text(
+        "from nas.conformance import TimeUp, time_limit\n"
+        "try:\n    with time_limit(0.05):\n        while True:\n            pass\n"
+        "except TimeUp:\n    stopped = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import program
+
+    assert program.stopped
+    del sys.modules["program"]
+
+
 def test_a_time_limit_waits_for_the_end_of_a_garbage_collection():
     def slow(phase, _info):
         while phase == "stop" and time.monotonic() < end:

@@ -256,7 +256,10 @@ def test_a_space_travels_to_another_process(spaces):
         architecture = sample(space, random.Random(8))
         copy = pickle.loads(pickle.dumps(space))
         assert copy == space
+        assert "_choices" in vars(copy)  # read already: importing NNI there is no part of the first `decide`
         assert replay(copy, architecture) == replay(space, architecture)
+    with pytest.raises(SpaceError, match="'Broken' cannot be made"):
+        sample(pickle.loads(pickle.dumps(NniSpace(Broken))), random.Random(0))
 
 
 # --- what cannot be searched -----------------------------------------------------------------------------------------
