@@ -8,7 +8,7 @@ from typing import Any
 from . import control
 from .architecture import Architecture, Trial
 from .config import CONTROL, Config, Parts
-from .errors import DataError, SearchError
+from .errors import ConfigError, DataError, SearchError
 from .executors.attempt import attempt
 from .front import check_costs, objectives_of
 from .protocols import Evaluator, Tabled
@@ -72,7 +72,9 @@ def _look(config: Config, table: Tabled, architecture: Architecture) -> dict[str
     table.check(architecture)
     for budget in config.budgets:
         score = table.evaluate(architecture, budget, config.search.seed)
-        check_costs(objectives_of(config.to_json()), score.metrics)
+        _, error = attempt(check_costs, objectives_of(config.to_json()), score.metrics)
+        if error is not None:
+            raise ConfigError(f"{error}; evaluator.metrics names the columns that a table's scores have") from error
         table.reported(architecture, budget)
         if config.search.seconds:
             table.seconds(architecture, budget)

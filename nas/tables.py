@@ -30,6 +30,7 @@ from .space import Choose
 
 T = TypeVar("T")
 ARCHITECTURE = ("arch", "architecture")
+MOST = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,8 @@ class Table:
     columns: Mapping[str, NDArray[Any]]
 
     def value(self, column: str, row: int, *, least: float = -math.inf) -> float:
-        """A finite number of the table, from `least` on. Raises DataError for anything else."""
+        """A number of the table, from `least` on. Raises DataError for anything else, and for a larger one than
+        sums and figures can be made of."""
         cell = self.columns[column][row]
         try:
             value = float(cell)
@@ -49,6 +51,8 @@ class Table:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(f"{self.path}: column {column!r} has {shown(str(cell))} in row {row + 1}, not a number")
+        if abs(value) > MOST:
+            raise DataError(f"{self.path}: column {column!r} has {value:g} in row {row + 1}; {MOST:g} is the most")
         if value < least:
             raise DataError(
                 f"{self.path}: column {column!r} has {value:g} in row {row + 1}; it must be {least:g} or more"

@@ -148,6 +148,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ("arch,val\ntoy 0,good\n", "column 'val' has 'good' in row 1, not a number"),
         ("arch,val\ntoy 0,nan\n", "column 'val' has 'nan' in row 1, not a number"),
         ("arch,val\ntoy 0,\n", "column 'val' has '' in row 1, not a number"),
+        ("arch,val\ntoy 0,-1e308\n", "column 'val' has -1e+308 in row 1; 1e+100 is the most"),
         ("arch,val\ntoy 0,1\ntoy 0,2\n", "rows 1 and 2 are of one architecture"),
         ("layers,0.op,0.width,val\n1,dense,4,1\n1,dense,4,2\n", "rows 1 and 2 are of one architecture"),
         ("arch,vall\ntoy 0,1\n", "has no column 'val', nor one of budget 3: did you mean 'vall'"),

@@ -219,6 +219,12 @@ def test_a_table_with_a_hole_where_it_is_looked_up_first_is_searched(tmp_path: P
         searched({})
 
 
+def test_an_objective_that_a_table_does_not_tell_is_refused_with_where_it_is_named(table: Path, tmp_path: Path) -> None:
+    told = tabled(table, controller={"name": "evolution", "objectives": ["seconds", "flops"]})
+    with pytest.raises(ConfigError, match=r"objectives name 'flops', .*; evaluator\.metrics names the columns"):
+        compare.compare(told, ["evolution"], 1, tmp_path / "new", Heard())
+
+
 def test_a_curve_begins_where_all_its_searches_have_a_candidate_also_at_their_very_end() -> None:
     """By rounding, the sum of the seconds may be less than their running sum."""
     late = Result("late", 0, 1.0, 1, 0.3, (Point(1, 0.1 + 0.2, 1.0, 1.0),))
