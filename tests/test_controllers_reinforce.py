@@ -128,7 +128,7 @@ def test_a_batch_is_judged_among_the_scores_before_it_too():
 def test_what_scores_better_becomes_likelier(policy, better):
     controller = plain(policy=policy, lr=0.05)
     lessons(controller, better)
-    assert abs(tails(controller) - better) < 0.3
+    assert abs(tails(controller, tosses=60) - better) < 0.3  # few: a policy that is sure looks long for what is unseen
 
 
 def test_nothing_moves_before_a_batch_is_full():

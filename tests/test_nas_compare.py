@@ -20,11 +20,12 @@ from test_evaluators_tabular import DATA
 
 from nas import compare, config, registry
 from nas.cli import main
-from nas.config import Config, from_json
+from nas.config import Config, build, from_json
 from nas.contest import Point, Result, entered, look_up
 from nas.errors import ConfigError, DataError, SearchError
 from nas.report.standings import Standings, text, write
 from nas.search_spaces import NasBench201
+from nas.space import sample
 from nas.standings import curves, holm, level, pairs, reached, rows
 
 needs_table = pytest.mark.skipif(not DATA.exists(), reason="needs nas_bench_201_cifar10.npz beside the checkout")
@@ -211,7 +212,9 @@ def test_a_table_with_a_hole_where_it_is_looked_up_first_is_searched(tmp_path: P
         told = from_json({**config, "search": {"trials": 16, "workers": 1}})
         return compare.compare(told, ["random"], 1, tmp_path / "out", Heard())
 
-    for hole in cells:
+    assert searched({cell: sum(cell) for cell in cells})
+    looked_up = tuple(sample(build(from_json(config)).space, random.Random(0)).picks.values())
+    for hole in (looked_up, (0, 0), (3, 3)):
         [result] = searched({cell: sum(cell) for cell in cells if cell != hole})["random"]
         assert result.evaluations == 16
         assert result.reported == (6 if hole != (3, 3) else 5)
