@@ -146,9 +146,13 @@ def encodings(space: SearchSpace, zero_cost: Sequence[ZeroCost] = (), of: Featur
 
 
 def normal_scores(values: npt.ArrayLike) -> Array:
-    """Each value's rank as a quantile of the normal distribution; equal values share theirs (Blom, 1958)."""
+    """Each value's rank as a quantile of the normal distribution; equal values share theirs."""
     array = np.asarray(values, dtype=float)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - (counts + 1) / 2 + 1
-    found: Array = ndtri((middle - 0.375) / (len(array) + 0.25))[inverse]
+    return normal_quantiles(np.cumsum(counts) - (counts - 1) / 2, len(array))[inverse]
+
+
+def normal_quantiles(ranks: npt.ArrayLike, of: int) -> Array:
+    """The quantile of the normal distribution that stands for each rank, from 1, among `of` values (Blom, 1958)."""
+    found: Array = ndtri((np.asarray(ranks, dtype=float) - 0.375) / (of + 0.25))
     return found

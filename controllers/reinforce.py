@@ -8,7 +8,6 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace, ZeroCost
@@ -19,7 +18,7 @@ from .features import FeaturesOf
 from .lstm import Array
 from .policy import LstmPolicy, Policy, TablePolicy, steps_of
 from .policy_gradient import PolicyName, check
-from .predictor import Predictor, encodings
+from .predictor import Predictor, encodings, normal_quantiles
 from .unseen import Unseen
 from .walks import Step
 
@@ -174,6 +173,5 @@ def clipped_loss(log_probs: Array, old: Array, advantages: Array, clip: float) -
 
 def normal_scores_in(told: Sequence[float], values: Sequence[float]) -> Array:
     """What `predictor.normal_scores` gives some of the values told, which are sorted, without ranking all anew."""
-    middles = [(bisect_left(told, value) + bisect_right(told, value) + 1) / 2 for value in values]
-    found: Array = ndtri((np.array(middles) - 0.375) / (len(told) + 0.25))
-    return found
+    ranks = [(bisect_left(told, value) + bisect_right(told, value) + 1) / 2 for value in values]
+    return normal_quantiles(ranks, len(told))
