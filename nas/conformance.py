@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ QUICK, QUICK_S = 50, 2.0
 FINGERPRINT = 20
 AGAIN_S = 0.01
 IMPORT = "<frozen importlib._bootstrap>"
+WEAK = (weakref.__file__, weakref.WeakSet.__init__.__code__.co_filename)
 RULE = "decide may depend on nothing but its choices, not on unseeded randomness, the time, or what it decided before"
 
 
@@ -49,17 +51,28 @@ class TimeUp(BaseException):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeUp where the block takes longer, but not within an import, which is let through to its end: a package
-    that is half imported cannot be imported again. Does nothing outside the main thread, where no signal arrives."""
+    """Raises TimeUp where the block takes longer. Does nothing outside the main thread, where no signal arrives.
+
+    An import is let through to its end, as a package that is half imported cannot be imported again; where one is under
+    way when the time is up, the block has as long again."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    imported = False
+
     def stop(_signal: int, frame: FrameType | None) -> None:
+        nonlocal imported
         running = _codes(frame, outside)
-        if running & {getattr(callback, "__code__", None) for callback in gc.callbacks}:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, seconds)  # what is raised there is lost, with a warning
-        elif all(code.co_filename != IMPORT for code in running):
+        imports = any(code.co_filename == IMPORT for code in running)
+        # In a callback of the garbage collector or of a weak reference what is raised is lost, with a warning.
+        callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+        collects = any(code in callbacks or code.co_filename in WEAK for code in running)
+        if imports and not imported:
+            imported = True
+        elif imports or collects:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, seconds)
+        else:
             raise TimeUp
 
     outside = sys._getframe(2)  # past that of contextlib: where the block stands

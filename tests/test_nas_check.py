@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,37 @@ def test_a_time_limit_lets_an_import_end(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(TimeUp), time_limit(0.05):
         loops()
     assert sys.modules.pop("slow_to_import").ready
+
+
+def test_a_time_limit_waits_for_the_callback_of_a_weak_reference():
+    class Held:
+        pass
+
+    def slow():
+        while time.monotonic() < end:
+            pass
+
+    def loops():
+        held = Held()
+        weakref.finalize(held, slow)
+        del held
+        while True:
+            pass
+
+    end = time.monotonic() + 0.2
+    with pytest.raises(TimeUp), time_limit(0.05):
+        loops()
+    assert time.monotonic() >= end
+
+
+def test_a_time_limit_ends_a_loop_of_imports():
+    def loops():
+        while True:
+            with contextlib.suppress(ImportError):
+                import a_package_that_is_not_there  # noqa: F401
+
+    with pytest.raises(TimeUp), time_limit(0.05):
+        loops()
 
 
 def test_a_time_limit_holds_in_a_program_that_is_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
