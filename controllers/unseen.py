@@ -10,15 +10,15 @@ from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.repeats import network_key
-from nas.space import enumerate_all
+from nas.space import all_ends
 
 TRIES = 50
 """Draws of what was seen before, until the space is walked through for what was not."""
 LEFT = 1000
 """Of so many unseen architectures, the first of the walk, one is drawn."""
 WALKED = 20_000
-"""So many are looked at beyond those seen. Where all are networks that were seen, as they may be in a vast space of few
-networks, none counts as left."""
+"""So many are looked at beyond those seen. Where all are rejected, or are networks that were seen, as they may be in a
+vast space of few networks, none counts as left."""
 
 
 class Unseen:
@@ -33,7 +33,8 @@ class Unseen:
         self.asked = 0
         self._seen: set[Architecture] = set()
         self._networks: set[str] | None = set() if networks and hasattr(space, "graph") else None
-        self._left: list[Architecture] | None = None  # all that are left, once a walk has come to the end of the space
+        self._left: list[Architecture] = []  # those of the last walk, where it found few
+        self._whole = False  # whether no others are left
 
     def __contains__(self, architecture: Architecture) -> bool:
         """Whether it was not seen itself; that is quick."""
@@ -77,12 +78,23 @@ class Unseen:
                 continue
             if self.is_new(architecture):
                 return architecture
-        all_left = enumerate_all(self._space) if self._left is None else iter(self._left)
-        walk = itertools.islice(all_left, len(self._seen) + WALKED)
-        left = list(itertools.islice((a for a in walk if self.is_new(a)), LEFT))
-        if len(left) < LEFT:
-            self._left = left
+        left = [architecture for architecture in self._left if self.is_new(architecture)]
+        if not left and not self._whole:
+            left = self._walk()
+        self._left = left if len(left) < LEFT else []
         return left[int(rng.random() * len(left))] if left else None
+
+    def _walk(self) -> list[Architecture]:
+        """The first unseen ones in the order of the space, as far as it is looked at."""
+        left: list[Architecture] = []
+        ends = all_ends(self._space)
+        for end in itertools.islice(ends, len(self._seen) + WALKED):
+            if end is not None and self.is_new(end):
+                left.append(end)
+                if len(left) == LEFT:
+                    return left
+        self._whole = not left or not any(True for _ in ends)
+        return left
 
     def pool(
         self,

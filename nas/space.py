@@ -169,6 +169,11 @@ def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
     return _walk(space, {})
 
 
+def all_ends(space: SearchSpace) -> Iterator[Architecture | None]:
+    """The same with None for each that is rejected, of which there may be any number in a row."""
+    return (end for _, end in _ends(space, {}))
+
+
 @dataclass(frozen=True)
 class Count:
     """How many architectures a space has: exact, or an unbiased estimate rounded to a whole number.

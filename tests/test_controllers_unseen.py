@@ -4,13 +4,14 @@ import random
 import networkx as nx
 import pytest
 
-from nas.architecture import Architecture
+from nas import registry
+from nas.architecture import Architecture, Score, Trial
 from nas.controllers import unseen as module
 from nas.controllers.unseen import LEFT, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
 from nas.repeats import network_key
 from nas.search_spaces.nas_bench_201 import NasBench201
-from nas.space import enumerate_all, sample
+from nas.space import all_ends, enumerate_all, sample
 from nas.testing import ToySpace
 from nas.testing_toys import Ten, Vast
 
@@ -89,9 +90,9 @@ def test_the_space_is_walked_through_once(monkeypatch):
 
     def counted(space):
         walks.append(space)
-        return enumerate_all(space)
+        return all_ends(space)
 
-    monkeypatch.setattr(module, "enumerate_all", counted)
+    monkeypatch.setattr(module, "all_ends", counted)
     made, rng = Unseen(ToySpace()), random.Random(0)
     seen = set()
     for _ in range(36):
@@ -101,6 +102,40 @@ def test_the_space_is_walked_through_once(monkeypatch):
     assert seen == set(enumerate_all(ToySpace()))
     assert made.draw(never, rng) is None
     assert len(walks) == 1
+
+
+class Deep:
+    """Ten architectures that are allowed, of 10²⁰."""
+
+    name = "deep"
+
+    def decide(self, choose):
+        depth = choose("depth", range(1, 21))
+        spec = [choose(f"{place}", range(10)) for place in range(depth)]
+        if depth > 1:
+            choose.reject("too deep")
+        return spec
+
+
+@pytest.mark.parametrize("name", ["random", "evolution", "reinforce", "local-search"])
+def test_a_space_that_rejects_nearly_all_ends(name):
+    controller = registry.create("controller", name, {}, space=Deep(), seed=0)
+    found = []
+    while asked := controller.ask(1):
+        found += asked
+        controller.tell([Trial(len(found), *asked, budget=1, seed=0, state="done", score=Score(0.1 * len(found), 0.0))])
+    assert len(set(found)) == len(found) == 10
+
+
+def test_the_few_that_a_walk_found_are_not_taken_for_all(monkeypatch):
+    """Of a space whose walk is cut short it goes on behind them."""
+    monkeypatch.setattr(module, "WALKED", 3)
+    made, rng = Unseen(Ten()), random.Random(0)
+    found = []
+    while (architecture := made.draw(never, rng)) is not None:
+        made.see(architecture)
+        found.append(architecture)
+    assert sorted(found, key=ALL.index) == ALL
 
 
 def test_of_a_huge_space_the_first_that_are_left_must_do():
