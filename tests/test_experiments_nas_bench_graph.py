@@ -115,6 +115,18 @@ def test_a_space_of_a_table_keeps_the_laws(tmp_path: Path) -> None:
         registry.create("space", f"table:{table}", {"choice": ["a"]})
 
 
+def test_of_a_table_with_hardly_any_combination_all_rows_are_found(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    rows = {tuple(rng.randrange(5) for _ in range(6)) for _ in range(60)}
+    table = tmp_path / "sparse.csv"
+    table.write_text("a,b,c,d,e,f,val\n" + "".join(f"{','.join(map(str, row))},1\n" for row in sorted(rows)))
+    space = TableSpace(table, tuple("abcdef"))
+    assert {replay(space, each) for each in enumerate_all(space)} == {tuple(map(str, row)) for row in rows}
+    for name in ("random", "evolution", "reinforce"):
+        controller = registry.create("controller", name, {}, space=space, seed=1)
+        assert len(set(controller.ask(100))) == len(rows)
+
+
 def result(label: str, reported: float) -> Result:
     return Result(label, 0, reported, 1, 0.0, (Point(1, 0.0, reported, reported),))
 
