@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from . import launch, own
 from .architecture import Trial
-from .config import Config, KeyFault, build
+from .config import Config, KeyFault, build, features_of
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
 from .errors import ConfigError, NasError, SearchError
-from .executors.attempt import reason
+from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .interrupts import stop_on_signal
@@ -24,6 +25,7 @@ from .runs import Run
 from .store import Store
 
 POLL_S = 0.2
+RESULTS = "results.sqlite"
 
 
 class Progress(launch.Progress, Protocol):
@@ -52,9 +54,10 @@ def compare(
     for what cannot be compared, and where a search fails.
     """
     jobs = _jobs(config, labels, seeds)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "results.sqlite"
-    with Store.open(path) if path.exists() else Store.create(path, {}) as store:
+    _, error = attempt(folder.mkdir, parents=True, exist_ok=True)
+    if error is not None:
+        raise ConfigError(f"{folder} cannot hold a comparison: {reason(error)}; give another folder") from error
+    with _opened(folder) as store:
         kept = store.items("result/")
         missing = [job for job in jobs if job.key not in kept]
         progress.searched(len(jobs) - len(missing), len(jobs))
@@ -67,6 +70,25 @@ def compare(
         return None
     found = {job.key: Result.from_json(kept[job.key]) for job in jobs}
     return {label: [found[job.key] for job in jobs if job.label == label] for label in labels}
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Store]:
+    """The store of results. Where a comparison is refused before there is any result, nothing is left of it."""
+    path, refused = folder / RESULTS, False
+    try:
+        with Store.open(path) if path.exists() else Store.create(path, {}) as store:
+            try:
+                yield store
+            except NasError:
+                refused = not store.items("result/") and not (folder / "runs").exists()
+                raise
+    finally:
+        if refused:
+            for file in folder.glob(f"{RESULTS}*"):
+                file.unlink()
+            with suppress(OSError):  # there are files of a person's own in it
+                folder.rmdir()
 
 
 def _jobs(config: Config, labels: Sequence[str], seeds: int) -> list[Job]:
@@ -121,8 +143,9 @@ def _rehearse(job: Job, executor: Executor) -> None:
     """Has a controller of a person's own tried out; a run of another evaluator does so itself. Raises NasError."""
     controller = job.config.controller
     if own.is_own(controller.name):
-        space, seed = build(job.config).space, job.config.search.seed
-        check_controller(controller.name, controller.options, executor, space=space, seed=seed)
+        parts, seed = build(job.config), job.config.search.seed
+        given = features_of(job.config, parts.evaluator)
+        check_controller(controller.name, controller.options, executor, space=parts.space, seed=seed, **given)
 
 
 def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
@@ -135,7 +158,7 @@ def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress
         if outcome.final is None:
             return
         with Store.open(run.store_path, readonly=True) as store:
-            heard = [trial for trial in store.trials() if trial.state != "pending"]
+            heard = store.told()
         yield job, _measured(job, heard, outcome.final["winner"])
 
 

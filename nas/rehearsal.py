@@ -31,7 +31,7 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given:
     try:
         with time_limit(ASK_S):
             first = held.ask(FIRST)
-            return first if name in registry.BUILT_IN["controller"] else first + _later(held, first)
+            return first if name in registry.BUILT_IN["controller"] else first + _later(held, first, name)
     except TimeUp as up:
         place = own.place(type(controller), "ask", up)
         raise SearchError(
@@ -39,21 +39,29 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given:
         ) from None
 
 
-def _later(controller: Held, first: list[Architecture]) -> list[Architecture]:
-    """What it proposes as it is told made-up scores of its proposals, up to where it takes no more of them: it may want
-    to be told more than they say, and a search will say what is wrong."""
+def _later(controller: Held, first: list[Architecture], name: str) -> list[Architecture]:
+    """What it proposes as it is told made-up scores of its proposals, up to where one of others takes no more of them:
+    it may want to be told more than they say, and a search will say what is wrong."""
+    may_end = name.partition(":")[0] not in registry.PREFIXES["controller"]
     rng, told = random.Random(0), list(first)
     found: list[Architecture] = []
     for number in range(LATER):
         for architecture in told:
             score = Score(rng.random(), 0.01, metrics={cost: rng.random() for cost in COSTS})
             trial = Trial(number, architecture, budget=1, seed=0, state="done", score=score, seconds=1.0)
-            if attempt(controller.tell, [trial])[1] is not None:
-                return found
+            _, error = attempt(controller.tell, [trial])
+            if error is not None:
+                return _ended(found, error, may_end)
         told, error = attempt(controller.ask, 1)
         if error is not None:
-            return found
+            return _ended(found, error, may_end)
         found += told
+    return found
+
+
+def _ended(found: list[Architecture], error: BaseException, may_end: bool) -> list[Architecture]:
+    if not may_end:
+        raise error
     return found
 
 

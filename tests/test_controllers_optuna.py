@@ -15,7 +15,8 @@ from nas import registry
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import OptunaSampler
 from nas.controllers import optuna_sampler as module
-from nas.errors import ConfigError
+from nas.errors import ConfigError, SearchError
+from nas.rehearsal import rehearse
 from nas.testing import ToySpace, check_controller
 from nas.testing_toys import Ten
 
@@ -188,6 +189,11 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
     with pytest.raises(ConfigError) as caught:
         make(name, ToySpace(), **options)
     assert message in str(caught.value)
+
+
+def test_what_its_sampler_does_not_take_is_seen_before_a_search():
+    with pytest.raises(SearchError, match=r"ask raised ValueError: The size of .samples. must be positive"):
+        rehearse("optuna:tpe", {"n_ei_candidates": 0}, ToySpace(), seed=0)
 
 
 def test_without_the_package_it_says_how_to_install_it(monkeypatch):

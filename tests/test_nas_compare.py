@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_launch import Quiet, in_this_process, own_runs, toy  # noqa: F401  # fixtures
+from matplotlib.axes import Axes
 from scipy.stats import ttest_rel
 from test_evaluators_tabular import DATA
 
@@ -23,7 +24,7 @@ from nas.cli import main
 from nas.config import Config, build, from_json
 from nas.contest import Point, Result, entered, look_up
 from nas.errors import ConfigError, DataError, SearchError
-from nas.report.standings import Standings, text, write
+from nas.report.standings import Standings, draw, text, write
 from nas.search_spaces import NasBench201
 from nas.space import sample
 from nas.standings import curves, holm, level, pairs, reached, rows
@@ -228,6 +229,40 @@ def test_an_objective_that_a_table_does_not_tell_is_refused_with_where_it_is_nam
         compare.compare(told, ["evolution"], 1, tmp_path / "new", Heard())
 
 
+def test_a_refused_first_comparison_leaves_nothing_and_takes_nothing_away(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "luck.py").write_text(LUCK)
+    told = tabled(table, compare={"luck": {"name": f"{tmp_path / 'luck.py'}:Luck"}})
+    with pytest.raises(ConfigError, match="proposes something else each time"):
+        compare.compare(told, ["luck"], 1, tmp_path / "new", Heard())
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="proposes something else each time"):
+        compare.compare(told, ["luck"], 1, tmp_path / "mine", Heard())
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    with pytest.raises(ConfigError, match="cannot hold a comparison"):
+        compare.compare(told, ["random"], 1, tmp_path / "mine" / "notes.txt", Heard())
+
+
+LUCK = """
+import random
+from nas.space import sample
+
+
+class Luck:
+    name = "luck"
+
+    def __init__(self, space, seed):
+        self.space = space
+
+    def ask(self, n):
+        return [sample(self.space, random.Random()) for _ in range(n)]
+
+    def tell(self, trials):
+        pass
+"""
+
+
 def test_a_curve_begins_where_all_its_searches_have_a_candidate_also_at_their_very_end() -> None:
     """By rounding, the sum of the seconds may be less than their running sum."""
     late = Result("late", 0, 1.0, 1, 0.3, (Point(1, 0.1 + 0.2, 1.0, 1.0),))
@@ -247,6 +282,18 @@ def test_a_table_without_costs_cannot_be_searched_by_seconds(table: Path, tmp_pa
         SearchError, match=r"random with seed 0: no candidate was scored: none could be begun; has search.seconds"
     ):
         compare.compare(nothing, ["random"], 1, tmp_path / "new", Heard())
+
+
+def test_labels_and_titles_are_drawn_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    legend = Axes.legend
+    monkeypatch.setattr(
+        Axes, "legend", lambda axes, **kw: seen.extend(axes.get_legend_handles_labels()[1]) or legend(axes, **kw)
+    )
+    points = (Point(1, 1.0, 0.4, 0.4), Point(2, 2.0, 0.5, 0.5))
+    results = {name: [Result(name, s, 0.5, 2, 2.0, points) for s in (0, 1)] for name in ("_mine", r"a$\b$", "random")}
+    draw(Standings.of(results, seconds=False, levels=()), tmp_path / "curves.png", r"t $\b$")
+    assert sorted(seen) == [" _mine", r"a\$\b\$", "random"]
 
 
 # --- what is said of the results -------------------------------------------------------------------------------------

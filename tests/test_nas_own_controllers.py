@@ -204,6 +204,16 @@ def test_on_a_table_it_is_tried_in_another_process_too(folder: Path) -> None:
         compare.compare(config, ["mine.py:Mine"], 1, folder / "out", Searches())
 
 
+def test_a_comparison_gives_it_the_features_that_a_search_does(folder: Path) -> None:
+    (folder / "mine.py").write_text(mine(signature="features, *, seed: int = 0"))
+    (folder / "table.csv").write_text("\n".join(["a,b,val", *(f"{a},{b},{a * b}" for a in range(4) for b in range(4))]))
+    (folder / "table.toml").write_text(
+        "[space]\nname = 'table:table.csv'\nchoices = ['a', 'b']\n[evaluator]\nname = 'tabular'\npath = 'table.csv'\n"
+    )
+    config = configs.load("table.toml", ["controller.name=mine.py:Mine", "search.trials=4"])
+    assert compare.compare(config, ["mine.py:Mine"], 1, folder / "out", Searches())
+
+
 def test_one_that_takes_no_made_up_scores_is_tried_as_far_as_it_goes(folder: Path) -> None:
     (folder / "mine.py").write_text(mine(tell="trials[0].score.metrics['of mine']"))
     check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)

@@ -108,18 +108,23 @@ def draw(standings: Standings, path: Path, title: str) -> Path:
     for i, curve in enumerate(sorted(standings.curves, key=lambda curve: -float(curve.mean[-1]))):
         colour = CURVES[i % len(CURVES)]
         style = "-" if i < len(CURVES) else "--"
-        axes.plot(curve.x, curve.mean, style, color=colour, label=curve.controller)
+        axes.plot(curve.x, curve.mean, style, color=colour, label=_plain(curve.controller))
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
     ends = [value for curve in standings.curves for value in curve.mean[len(curve.mean) // 20 :].tolist()]
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
     axes.set_ylim(min(ends) - margin, max(ends) + margin)  # or the first candidates would be all that is seen
     axes.set_xlabel("seconds of evaluations" if standings.axis == "seconds" else "evaluations")
     axes.set_ylabel("best so far, mean and its 95 % interval")
-    axes.set_title(title)
+    axes.set_title(_plain(title))
     axes.grid(alpha=0.2)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     return path
+
+
+def _plain(text: str) -> str:
+    """As matplotlib writes it as it stands: no formula, and no name that a legend leaves out."""
+    return text.replace("$", r"\$").replace("_", " _", 1 if text.startswith("_") else 0)
 
 
 def _csv(path: Path, heads: Sequence[str], lines: Sequence[Sequence[object]]) -> Path:
