@@ -140,7 +140,7 @@ class PolicyGradient:
             steps = steps_of(self._space, trial.architecture)
             if not steps:
                 continue  # a space without a choice leaves nothing to learn
-            size = min(abs(trial.value), LARGEST ** (1 / self._power)) ** self._power
+            size = min(abs(trial.value), LARGEST ** min(1.0, 1 / self._power)) ** self._power
             self._waiting.append((steps, math.copysign(size, trial.value)))
             if len(self._waiting) == self._batch:
                 self._update()

@@ -96,9 +96,8 @@ class Tabular:
         cost = self._full(self.cost)
         if epochs is None or f"{cost}_{epochs[1]}" in table.columns:
             return self._column(table, self.cost, int(epochs[1]) if epochs else budget), 1.0
-        known = [
-            int(found[1]) for column in table.columns if (found := re.fullmatch(rf"{re.escape(cost)}_(\d+)", column))
-        ]
+        of_epochs = [re.fullmatch(rf"{re.escape(cost)}_(\d+)", column) for column in table.columns]
+        known = [int(found[1]) for found in of_epochs if found is not None and int(found[1]) > 0]
         if not known:
             return self._column(table, self.cost, budget), 1.0
         return f"{cost}_{max(known)}", int(epochs[1]) / max(known)

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -31,6 +32,7 @@ from .space import Choose
 T = TypeVar("T")
 ARCHITECTURE = ("arch", "architecture")
 MOST = 1e100
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, csv.Error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,7 @@ def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
     try:
         columns = readers[path.suffix.lower()](path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, csv.Error) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {error}; is it the right file, and whole?") from None
     if not columns or len(next(iter(columns.values()))) == 0:
         raise DataError(f"{path} has no rows")
@@ -184,6 +186,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     columns = {name: column.astype(str) if column.dtype.kind == "S" else column for name, column in columns.items()}
     if any(column.ndim != 1 for column in columns.values()) or len({len(column) for column in columns.values()}) > 1:
         raise ValueError("its arrays are not columns of one length")
+    for name, column in columns.items():
+        if column.dtype.kind not in "biufU":
+            raise ValueError(f"column {name!r} has neither numbers nor texts ({column.dtype})")
     return columns
 
 

@@ -125,6 +125,13 @@ def test_the_reward_is_the_score_to_a_power_with_its_sign():
     assert cubed.ask(50) == plain.ask(50)
 
 
+def test_no_power_is_too_small_for_a_score():
+    controller, plain = ZophLe(Coin(), lr=0.3, batch=2, power=0.1), ZophLe(Coin(), lr=0.3, batch=2, power=1.0)
+    controller.tell([tossed(0, 1e-10), tossed(1, 0.0)])
+    plain.tell([tossed(0, 0.1), tossed(1, 0.0)])
+    assert controller.ask(50) == plain.ask(50)
+
+
 def test_the_reinforce_of_nas_bench_201_takes_the_steps_of_the_definition():
     """By hand: a softmax a choice, advantages over a moving average, one Adam step a candidate."""
     rng = random.Random(0)

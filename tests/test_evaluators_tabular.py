@@ -167,6 +167,30 @@ def test_what_is_wrong_with_a_csv_is_said(text: str, why: str, tmp_path: Path) -
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("column", [np.array([1j]), np.array(["2020-01-01"], "M8[D]"), np.zeros(1, [("x", "f8")])])
+def test_columns_are_numbers_or_texts(column: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "odd.npz", arch=["toy 0"], val=column)
+    with pytest.raises(DataError, match="column 'val' has neither numbers nor texts"):
+        Tabular(Texts(), tmp_path / "odd.npz").evaluate(TOYS[0], 3, 0)
+
+
+def test_a_damaged_compressed_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.npz"
+    np.savez_compressed(path, arch=[f"toy {number}" for number in range(400)], val=np.arange(400))
+    content = bytearray(path.read_bytes())
+    content[70:120] = bytes(byte ^ 0xFF for byte in content[70:120])
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        Tabular(Texts(), path).evaluate(TOYS[0], 3, 0)
+
+
+def test_a_cost_of_no_epochs_tells_no_price(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("arch,val_12,cost_0\ntoy 0,1,2\n")
+    with pytest.raises(DataError, match="no column 'cost'"):
+        Tabular(Texts(), path, cost="cost").evaluate(TOYS[0], 12, 0)
+
+
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, cells: Path) -> None:
     def refusal(path: Path | None) -> str:
         with pytest.raises((ConfigError, DataError)) as caught:
