@@ -17,8 +17,10 @@ TRIES = 50
 LEFT = 1000
 """Of so many unseen architectures, the first of the walk, one is drawn."""
 WALKED = 20_000
-"""So many are looked at beyond those seen. Where all are rejected, or are networks that were seen, as they may be in a
-vast space of few networks, none counts as left."""
+"""So many are looked at beyond those seen. Where all are networks that were seen, as they may be in a vast space of few
+networks, none counts as left."""
+REJECTED = 2000
+"""Where so many in a row are rejected, each of which may be a network that had to be built, no more are looked at."""
 
 
 class Unseen:
@@ -87,8 +89,11 @@ class Unseen:
     def _walk(self) -> list[Architecture]:
         """The first unseen ones in the order of the space, as far as it is looked at."""
         left: list[Architecture] = []
-        ends = all_ends(self._space)
+        ends, rejected = all_ends(self._space), 0
         for end in itertools.islice(ends, len(self._seen) + WALKED):
+            rejected = rejected + 1 if end is None else 0
+            if rejected == REJECTED:
+                break
             if end is not None and self.is_new(end):
                 left.append(end)
                 if len(left) == LEFT:
