@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -245,9 +247,12 @@ def test_what_it_does_wrong_later_ends_the_search_with_all_trials_stored(
     assert summary(existing_run("bad"))["trials"][: len(done)] == found["trials"]
 
 
-def test_a_resume_of_one_that_learns_by_luck_is_refused(folder: Path, inline: None) -> None:
+def test_a_resume_of_one_that_learns_by_luck_is_refused(
+    folder: Path, inline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Only where a score is a real one: of made-up ones luck is seen before the search begins.
-    lucky = "self.seed = random.random() if trials[0].score.protocol else self.seed"
+    monkeypatch.setattr(random, "luck", itertools.count(), raising=False)  # other each time, and the same in each test
+    lucky = "self.seed = next(random.luck) if trials[0].score.protocol else self.seed"
     (folder / "mine.py").write_text(mine(tell=lucky, ask="assert self.asked != 3, 'late'"))
     with pytest.raises(SearchError, match="late"):
         launch.start(loaded(*TOY), new_run("luck", "toy.toml"), Silence())
