@@ -14,7 +14,7 @@ from .architecture import Trial
 from .config import Config, KeyFault, build, features_of
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
 from .errors import ConfigError, NasError, SearchError
-from .executors.attempt import attempt, reason
+from .executors.attempt import reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .interrupts import stop_on_signal
@@ -54,9 +54,10 @@ def compare(
     for what cannot be compared, and where a search fails.
     """
     jobs = _jobs(config, labels, seeds)
-    _, error = attempt(folder.mkdir, parents=True, exist_ok=True)
-    if error is not None:
-        raise ConfigError(f"{folder} cannot hold a comparison: {reason(error)}; give another folder") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot hold a comparison: {error.strerror}; give another folder") from None
     with _opened(folder) as store:
         kept = store.items("result/")
         missing = [job for job in jobs if job.key not in kept]

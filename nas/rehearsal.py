@@ -30,8 +30,13 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given:
     held = Held(controller, space)
     try:
         with time_limit(ASK_S):
-            first = held.ask(FIRST)
-            return first if name in registry.BUILT_IN["controller"] else first + _later(held, first, name)
+            found = held.ask(FIRST)
+            if name not in registry.BUILT_IN["controller"]:
+                _, error = attempt(_later, held, found)
+                # A person's own may want to be told more than is made up here: a search will say what is wrong.
+                if error is not None and name.partition(":")[0] in registry.PREFIXES["controller"]:
+                    raise error
+            return found
     except TimeUp as up:
         place = own.place(type(controller), "ask", up)
         raise SearchError(
@@ -39,30 +44,16 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given:
         ) from None
 
 
-def _later(controller: Held, first: list[Architecture], name: str) -> list[Architecture]:
-    """What it proposes as it is told made-up scores of its proposals, up to where one of others takes no more of them:
-    it may want to be told more than they say, and a search will say what is wrong."""
-    may_end = name.partition(":")[0] not in registry.PREFIXES["controller"]
-    rng, told = random.Random(0), list(first)
-    found: list[Architecture] = []
+def _later(controller: Held, found: list[Architecture]) -> None:
+    """Adds to `found` what it proposes as it is told made-up scores of its proposals. Raises what it does."""
+    rng, told = random.Random(0), list(found)
     for number in range(LATER):
         for architecture in told:
             score = Score(rng.random(), 0.01, metrics={cost: rng.random() for cost in COSTS})
             trial = Trial(number, architecture, budget=1, seed=0, state="done", score=score, seconds=1.0)
-            _, error = attempt(controller.tell, [trial])
-            if error is not None:
-                return _ended(found, error, may_end)
-        told, error = attempt(controller.ask, 1)
-        if error is not None:
-            return _ended(found, error, may_end)
+            controller.tell([trial])
+        told = controller.ask(1)
         found += told
-    return found
-
-
-def _ended(found: list[Architecture], error: BaseException, may_end: bool) -> list[Architecture]:
-    if not may_end:
-        raise error
-    return found
 
 
 def check_controller(
