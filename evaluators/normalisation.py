@@ -53,6 +53,8 @@ class SupportNorm(nn.Module):
         return (x - mean) * torch.rsqrt(variance + self.eps)
 
 
+BATCH_LAYERS = (*BATCH_NORMS, SupportNorm)
+"""The layers by which the examples of a batch see each other, as the evaluator's `norm` says."""
 NORMALISATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, SupportNorm, Affine)
 """The layers that normalise, or scale and shift what was normalised."""
 
@@ -112,7 +114,7 @@ def norm_parameters(network: nn.Module) -> set[str]:
 
 def sees_batch(network: nn.Module) -> bool:
     """Whether the network's outputs for one example depend on the others in the batch."""
-    return any(isinstance(module, (*BATCH_NORMS, SupportNorm)) for module in network.modules())
+    return any(isinstance(module, BATCH_LAYERS) for module in network.modules())
 
 
 def queries_told(network: nn.Module, queries: int) -> dict[str, Tensor]:

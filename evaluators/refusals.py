@@ -15,23 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
+from nas.batch_order import EXAMPLES, find_fault
 from nas.errors import NasError, SpaceError
 from nas.executors.attempt import attempt
 
 from .calls import Call, calls_of, first, floats, graph
-from .normalisation import sees_batch
+from .normalisation import BATCH_LAYERS
 
 UNDIFFERENTIABLE = {"torch::autograd::NotImplemented", "torch::autograd::Error"}
 """What torch puts into the graph of a gradient where a further derivative would fail."""
 
 
 def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> None:
-    """Raises SpaceError where the network does not turn x (2, *input_shape) into (2, outputs) finite numbers, the same
-    whenever and beside whatever else it is asked, and leave x and its own state as they are."""
+    """Raises SpaceError where the network does not turn x (2, *input_shape) into (2, outputs) finite numbers, changes x
+    or its own state, or does not treat each example by itself, whatever its place (`nas.batch_order`)."""
     what = f"a network of space {space!r}"
     _check_sizes_known(network, what)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        given, before, drawn = x.clone(), _state(network), torch.random.get_rng_state()
+        given, before = x.clone(), _state(network)
         output, error = attempt(network, given)
         if isinstance(error, NasError):
             raise error
@@ -46,10 +47,11 @@ def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> No
             layer = _named(first(network, given, lambda call: call.changed and given._version > 0))
             raise SpaceError(f"{what} changes its inputs in place, in {layer}; use inplace=False there, or a clone")
         _check_output(network, x, output, outputs, what)
-        beside = x if sees_batch(network) else x[[0, 0]]
-        again = network(beside)
-        if not torch.equal(torch.random.get_rng_state(), drawn) or not _equal(output[0], again[0]):
-            raise SpaceError(f"{what} {_unsteady(network, x, beside)}")
+    fault, error = attempt(find_fault, network, x, batch_layers=BATCH_LAYERS)
+    if error is not None:
+        raise SpaceError(f"{what} takes {len(x)} examples, but fails on {EXAMPLES}: {_line(error)}") from error
+    if fault is not None:
+        raise SpaceError(f"{what} {fault}")
 
 
 def check_gradient(network: nn.Module, x: Tensor, *, batched: bool, twice: bool) -> None:
@@ -115,32 +117,6 @@ def _end(network: nn.Module, x: Tensor) -> str:
     call = leaves[-1] if leaves else Call("", network)
     sizes = " and ".join(str(tuple(t.shape)) for t in floats(call.output))
     return f"It ends with {call}" + (f", which gives {sizes}" if sizes else "")
-
-
-def _unsteady(network: nn.Module, x: Tensor, beside: Tensor) -> str:
-    """What is wrong with a network that draws at random, or gives the first of x something else in `beside`."""
-    alone, together = _first_to_differ(network, x, x), _first_to_differ(network, x, beside)
-    if alone is not None or together is None:
-        return (
-            f"gives two outputs for one input, in {_named(alone)}; its scores could not be repeated: "
-            f"leave out layers that draw at random, like dropout, or remember their inputs"
-        )
-    return (
-        f"lets the examples of a batch see each other, in {together}; they may be of different tasks: use "
-        f"nn.BatchNorm2d, of which the evaluator's `norm` says what it sees"
-    )
-
-
-def _first_to_differ(network: nn.Module, x: Tensor, beside: Tensor) -> Call | None:
-    """The first layer to draw from torch's generator, or to give something else for the first of `beside` than of x."""
-    earlier = iter(calls_of(network, x))
-    drawn = torch.random.get_rng_state()
-
-    def differs(call: Call) -> bool:
-        pairs = zip(floats(next(earlier, call).output), floats(call.output), strict=False)
-        return not all(_equal(a[:1], b[:1]) for a, b in pairs) or not torch.equal(torch.random.get_rng_state(), drawn)
-
-    return first(network, beside, differs)
 
 
 def _named(call: Call | None) -> str:
