@@ -11,11 +11,13 @@ import torch
 from nas.errors import ConfigError
 from nas.protocols import Bank, TaskFamily
 
+from .drawing import draw
+
 DRAWN_AT_ONCE: Final = 25  # bounds memory; the digest does not depend on it
 
 
 def digest(family: TaskFamily, bank: Bank) -> str:
-    """16 hexadecimal digits of a bank's tasks in their order: examples as drawn, labels, and classes.
+    """16 hexadecimal digits of a bank's tasks in their order: examples in the order of `draw`, labels, and classes.
 
     The tasks are drawn on the CPU, whatever the device that scores them, and once a process for equal families.
     Raises ConfigError for a family that is not a frozen value.
@@ -34,7 +36,7 @@ def digest(family: TaskFamily, bank: Bank) -> str:
 def _digest(family: TaskFamily, bank: Bank) -> str:
     sha = hashlib.sha256()
     for start in range(0, bank.count, DRAWN_AT_ONCE):
-        batch = family.tasks(bank.split, bank.indices[start : start + DRAWN_AT_ONCE], torch.device("cpu"))
+        batch = draw(family, bank.split, bank.indices[start : start + DRAWN_AT_ONCE], torch.device("cpu"))
         tensors = {name: x.contiguous() for name, x in vars(batch).items() if x is not None}
         for task in range(len(batch.support_x)):
             for name, x in tensors.items():

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nas.batch_order import BATCH_NORMS
 from nas.errors import SpaceError
 
 Norm = Literal["group", "batch", "support", "none"]
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
 from nas.protocols import Bank, Kind, Learner, TaskBatch, TaskFamily
+
+from .drawing import draw
 
 LEAK_TASKS = 20
 
@@ -62,8 +64,12 @@ def adaptations(
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
     for start in range(0, bank.count, chunk):
-        batch = family.tasks(bank.split, bank.indices[start : start + chunk], device)
-        yield learner.adapt(network, parameters, batch, family.shape.kind, steps), batch
+        batch = draw(family, bank.split, bank.indices[start : start + chunk], device)
+        # Neither learner nor network can use the queries' labels: no tensor holds them until the predictions are made.
+        labels = batch.query_y.cpu().numpy()
+        batch = replace(batch, query_y=torch.zeros_like(batch.query_y))
+        predictions = learner.adapt(network, parameters, batch, family.shape.kind, steps)
+        yield predictions, replace(batch, query_y=torch.from_numpy(labels).to(device))
 
 
 def check_finite(predictions: Tensor, first: int) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from nas.protocols import Learner, TaskBatch, TaskFamily
 
 from .candidate import read_tensors, write_tensors
 from .chunks import part_of
+from .drawing import draw
 from .graphs import Recorded
 
 log = logging.getLogger(__name__)
@@ -148,8 +149,7 @@ class MetaTraining:
     def _draw_all(self, steps: range) -> TaskBatch:
         first, size = self._seed * SEEDS_APART, self.loop.tasks_per_step
         tasks = range(first + steps.start * size, first + steps.stop * size)
-        batch, shape = self._family.tasks("train", tasks, self._device), self._family.shape
-        return fewer_queries(batch, shape.num_outputs, self.loop.train_queries, shape.kind == "classification")
+        return draw(self._family, "train", tasks, self._device, queries=self.loop.train_queries)
 
     def _apply(self, batch: TaskBatch, learner: Learner) -> None:
         """One outer step on a batch. It asks the device for no number, so that nothing waits."""
@@ -168,18 +168,6 @@ class MetaTraining:
             raise NasError(
                 f"meta-training diverged: the loss or a weight is not finite at outer step {int(self._sound_steps) + 1}"
             )
-
-
-def fewer_queries(batch: TaskBatch, ways: int, queries: int, by_class: bool) -> TaskBatch:
-    """The batch with only the first `queries` queries of each class (of each task, in regression); 0 keeps all."""
-    if queries == 0:
-        return batch
-    groups = ways if by_class else 1
-
-    def first(x: Tensor) -> Tensor:
-        return x.reshape(len(x), groups, -1, *x.shape[2:])[:, :, :queries].flatten(1, 2)
-
-    return replace(batch, query_x=first(batch.query_x), query_y=first(batch.query_y))
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from nas.protocols import Kind, TaskFamily, ZeroCost
 
 from .candidate import num_parameters
+from .drawing import draw
 from .learners.inner import task_losses
 from .normalisation import NORMALISATIONS
 
@@ -113,5 +114,5 @@ def _without_normalisation(network: nn.Module) -> nn.Module:
 @lru_cache(maxsize=8)
 def _support(family: TaskFamily, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Examples and labels of the support sets, drawn once a process for equal families."""
-    batch = family.tasks("train", range(TASKS), device)
+    batch = draw(family, "train", range(TASKS), device)
     return list(zip(batch.support_x, batch.support_y, strict=True))

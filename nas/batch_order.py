@@ -38,6 +38,7 @@ TOLERANCE: Final = 1e-4
 NOISE: Final = 0.1
 """Standard deviation of what is added to the weights for the second test, which finds what zero weights hide."""
 TORCH: Final = str(Path(torch.__file__).parent) + os.sep
+BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TIME_MAJOR: Final = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 
 

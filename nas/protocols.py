@@ -39,7 +39,9 @@ class TaskShape:
 class TaskBatch:
     """Many tasks at once.
 
-    support_x  (tasks, support, *input_shape) float32; support is ways * shots, sorted by class
+    A family gives the examples sorted by class; the evaluator puts those of each task in random order.
+
+    support_x  (tasks, support, *input_shape) float32; support is ways * shots
     support_y  (tasks, support) int64 class in [0, ways), or (tasks, support, num_outputs) float32 targets
     query_x, query_y  the same with queries * ways (or the regression task's queries) in place of support
     classes    (tasks, ways) int64: for each label the number of its class among the split's; None where there are none
@@ -279,5 +281,7 @@ class Learner(Protocol):
     def adapt(
         self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        """Predictions for the queries after 0, 1, …, `steps` inner steps: (steps + 1, tasks, queries, outputs)."""
+        """Predictions for the queries after 0, 1, …, `steps` inner steps: (steps + 1, tasks, queries, outputs).
+
+        `batch.query_y` has the right shape, but its content means nothing."""
         ...

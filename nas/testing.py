@@ -40,7 +40,7 @@ def check_space(
 
     `decide` must be a function of its choices alone, with a spec that compares equal when they are (tuples, lists,
     dataclasses), and every network must return (inputs, num_outputs) finite numbers, differentiable twice, that it can
-    be trained by.
+    be trained by, each from its own input alone, whatever its place in the batch (`nas.batch_order`).
     """
     rng = random.Random(seed)
     hold(isinstance(space.name, str) and space.name != "", "a space's name must be a text that is not empty")
@@ -94,6 +94,8 @@ def _check_crosses(space: SearchSpace, first: Architecture, second: Architecture
 def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShape, seed: int) -> None:
     import torch
 
+    from .batch_order import BATCH_NORMS, find_fault
+
     what = f"the network of {dict(architecture.picks)}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -114,6 +116,8 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
         f"{what} maps {tuple(inputs.shape)} to {tuple(outputs.shape)}; it must be {(4, task.num_outputs)}",
     )
     hold(bool(outputs.isfinite().all()), f"{what} gives numbers that are not finite")
+    fault = find_fault(network, inputs, batch_layers=BATCH_NORMS)
+    hold(fault is None, f"{what} {fault}")
     trained = [p for p in network.parameters() if p.requires_grad]
     hold(len(trained) > 0, f"{what} has no parameter to train")
     loss = outputs.square().sum()
@@ -134,8 +138,8 @@ def check_task_family(
     """Checks tasks `indices` of each split, on the CPU.
 
     A task is a function of (split, index): the same when drawn again, alone or in another batch, whatever the state of
-    the global generators. Shapes and types are those of `TaskBatch`, classes are balanced and sorted in the support
-    set, no query is also in the support set, and tasks differ between indices and between splits.
+    the global generators. Shapes and types are those of `TaskBatch`, examples are sorted by class and
+    classes balanced, no query is also in the support set, and tasks differ between indices and between splits.
     """
     import torch
 
@@ -186,14 +190,12 @@ def _check_batch(shape: TaskShape, batch: TaskBatch, num_tasks: int, what: str) 
         hold(bool(x.isfinite().all()), f"{what}: {part}_x has numbers that are not finite")
         if shape.kind == "classification":
             _check_labels(y, (num_tasks, examples), shape.num_outputs, f"{what}: {part}_y")
+            hold(torch.equal(y, y.sort(1).values), f"{what}: {part}_y must be sorted by class")
         else:
             targets = (num_tasks, examples, shape.num_outputs)
             hold(tuple(y.shape) == targets, f"{what}: {part}_y is {tuple(y.shape)}; it must be {targets}")
             hold(y.dtype == torch.float32, f"{what}: {part}_y is {y.dtype}; it must be float32")
             hold(bool(y.isfinite().all()), f"{what}: {part}_y has numbers that are not finite")
-    if shape.kind == "classification":
-        sorted_y = batch.support_y.sort(1).values
-        hold(torch.equal(batch.support_y, sorted_y), f"{what}: support_y must be sorted by class")
     if batch.classes is not None:
         expected = (num_tasks, shape.num_outputs)
         found = tuple(batch.classes.shape)

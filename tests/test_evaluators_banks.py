@@ -13,6 +13,7 @@ from helpers_evaluators import CPU, NARROW, Blobs, TinyConv
 from nas.errors import ConfigError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.banks import DRAWN_AT_ONCE, digest
+from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil
 from nas.evaluators.tasks import Glyphs, Sinusoid
 from nas.protocols import Bank
@@ -25,7 +26,7 @@ BANK = Bank("validation", 3, COUNT)
 def test_it_is_that_of_the_tasks_drawn_one_by_one(family):
     sha = hashlib.sha256()
     for index in BANK.indices:
-        batch = family.tasks("validation", [index], CPU)
+        batch = draw(family, "validation", [index], CPU)
         for name in ("support_x", "support_y", "query_x", "query_y", "classes"):
             tensor = getattr(batch, name)
             if tensor is not None:

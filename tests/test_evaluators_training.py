@@ -13,9 +13,10 @@ from torch import nn
 from nas import registry
 from nas.errors import DataError, NasError
 from nas.evaluators.candidate import attach, build
+from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.evaluators.training import MetaTraining, OuterLoop, fewer_queries, meta_train
+from nas.evaluators.training import MetaTraining, OuterLoop, meta_train
 from nas.protocols import LEARNER
 
 LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
@@ -81,9 +82,7 @@ def test_training_is_torchs_optimizer_on_the_learners_gradients(name, anneal):
     optimizer = kinds[learner.outer_optimizer](slow.parameters(), lr=learner.outer_lr)
     for step in range(4):
         first = 2 * 2**32 + 3 * step
-        batch = family.tasks("train", [first, first + 1, first + 2], CPU)
-        rows = [0, 1, 4, 5, 8, 9]  # two of the four queries of each of the three classes
-        batch = replace(batch, query_x=batch.query_x[:, rows], query_y=batch.query_y[:, rows])
+        batch = draw(family, "train", [first, first + 1, first + 2], CPU, queries=2)
         _, gradients = learner.meta_gradient(slow, weights_of(slow), batch, "classification")
         for group in optimizer.param_groups:
             group["lr"] = learner.outer_lr * ((4 - step) / 4 if anneal else 1)
@@ -196,36 +195,6 @@ def test_no_gradients_are_left_behind():
     assert all(p.grad is None for p in network.parameters())
 
 
-# --- fewer queries ---------------------------------------------------------------------------------------------------
-
-
-def test_fewer_queries_are_the_first_of_each_class():
-    family = Blobs(ways=3, shots=2, queries=4)
-    batch = family.tasks("train", range(2), CPU)
-    fewer = fewer_queries(batch, 3, 2, True)
-    for x, y in ((fewer.support_x, batch.support_x), (fewer.support_y, batch.support_y)):
-        assert torch.equal(x, y)
-    assert fewer.query_y.tolist() == [[0, 0, 1, 1, 2, 2]] * 2
-    for task in range(2):
-        for way in range(3):
-            of_class = batch.query_x[task][batch.query_y[task] == way]
-            assert torch.equal(fewer.query_x[task][fewer.query_y[task] == way], of_class[:2])
-
-
-def test_fewer_queries_of_a_regression_task_are_its_first():
-    batch = Sinusoid(queries=9).tasks("train", range(2), CPU)
-    fewer = fewer_queries(batch, 1, 4, False)
-    assert torch.equal(fewer.query_x, batch.query_x[:, :4])
-    assert torch.equal(fewer.query_y, batch.query_y[:, :4])
-
-
-@pytest.mark.parametrize("queries", [0, 4, 99])
-def test_all_queries_are_taken_where_there_are_no_more(queries):
-    batch = Blobs(queries=4).tasks("train", range(2), CPU)
-    fewer = fewer_queries(batch, 3, queries, True)
-    assert all(torch.equal(fewer_x, x) for fewer_x, x in zip(vars(fewer).values(), vars(batch).values(), strict=True))
-
-
 # --- divergence ------------------------------------------------------------------------------------------------------
 
 
@@ -308,7 +277,7 @@ def test_tasks_drawn_for_steps_to_come_are_those_of_each_step(at_once, monkeypat
         assert drawn == list(range(2 * 2**32 + 3 * begun, 2 * 2**32 + 3 * LOOP.budget))
         for step, batch in enumerate(learner.batches, begun):
             first = 2 * 2**32 + 3 * step
-            expected = vars(Blobs().tasks("train", range(first, first + 3), CPU))
+            expected = vars(draw(Blobs(), "train", range(first, first + 3), CPU))
             assert all(torch.equal(x, expected[name]) for name, x in vars(batch).items() if x is not None)
 
 

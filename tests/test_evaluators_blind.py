@@ -1,0 +1,67 @@
+"""No network scores above chance without its inputs: what no check can see has no use, as the examples are shuffled."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers_blind import CALLS, QUERIES, SHOTS, WAYS, ByCounter, ByGlobalState, ByMemory, ByPlace, Space
+from helpers_evaluators import Blobs, only
+from scipy.stats import binomtest
+
+from nas import registry
+from nas.evaluators import scoring
+from nas.evaluators.candidate import attach, build
+from nas.protocols import Bank
+
+FAMILY = Blobs(ways=WAYS, shots=SHOTS, queries=QUERIES)
+KINDS = ("maml", "meta-sgd", "anil", "reptile", "protonet", "ridge", "finetune", "scratch")
+TASKS = 20
+
+
+def accuracy(kind, norm, learner_name, tasks=TASKS):
+    learner = registry.create("learner", learner_name, {})
+    learner = replace(learner, steps=2) if "steps" in vars(learner) else learner
+    space = Space(kind)
+    network = build(space, only(space), FAMILY.shape, norm=norm, head_norm=False, learner=learner, seed=0)
+    network.calls = 10**6
+    attach(network, learner.initial(network, FAMILY))
+    # One task at a time, so that the place in the batch is the place in the task.
+    return scoring.score(network, FAMILY, learner, Bank("test", 0, tasks), chunk=1).value
+
+
+@pytest.fixture
+def many_calls(monkeypatch):
+    monkeypatch.setattr("helpers_blind.CALLS", [0] * 10**6)
+
+
+def check_at_chance(accuracy, tasks):
+    asked = tasks * WAYS * QUERIES
+    assert binomtest(round(accuracy * asked), asked, 1 / WAYS).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("kind", [ByPlace, ByCounter, ByGlobalState], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "norm, learner", [*(("group", name) for name in KINDS), *((n, "anil") for n in ("batch", "support", "none"))]
+)
+def test_a_network_that_never_looks_is_at_chance(kind, norm, learner, many_calls):
+    check_at_chance(accuracy(kind, norm, learner), TASKS)
+
+
+@pytest.mark.parametrize("learner", ["anil", "protonet"])
+def test_no_tensor_holds_the_labels_of_queries_that_are_predicted(learner):
+    check_at_chance(accuracy(ByMemory, "none", learner, tasks=5), 5)
+
+
+@pytest.mark.parametrize("kind", [ByPlace, ByCounter, ByGlobalState], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("learner", ["anil", "protonet"])
+def test_in_the_order_of_their_classes_it_would_be_right(kind, learner, many_calls, monkeypatch):
+    """So the test above can fail."""
+    monkeypatch.setattr(scoring, "draw", lambda family, *asked: family.tasks(*asked))
+    assert accuracy(kind, "group", learner) > 0.9
+
+
+def test_labels_that_lie_in_memory_would_be_found():
+    labels = torch.arange(WAYS).repeat(QUERIES)
+    network = ByMemory(WAYS)
+    assert torch.equal(network.guesses(torch.zeros(len(labels), 1)).argmax(dim=1), labels)
+    assert CALLS is not None
