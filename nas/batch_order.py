@@ -115,6 +115,7 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
             noisy = {name: p + NOISE * torch.randn_like(p) for name, p in own.items() if p.is_floating_point()}
             for training, weights in ((True, own), (True, noisy), (False, own)):
                 network.train(training)
+                fault: Fault | None
                 fault, error = attempt(_fault, network, {**buffers, **own, **weights}, x, other, batch_layers)
                 if fault is not None:
                     return fault
@@ -277,7 +278,8 @@ def _follows(a: Tensor, b: Tensor, case: _Case) -> bool:
             continue
         for sizes in {(EXAMPLES, size // EXAMPLES), (size // EXAMPLES, EXAMPLES)}:
             at = dim + (sizes[0] != EXAMPLES)
-            one, other = a.unflatten(dim, sizes).movedim(at, 0), b.unflatten(dim, sizes).movedim(at, 0)
+            split = (*a.shape[:dim], *sizes, *a.shape[dim + 1 :])
+            one, other = a.reshape(split).movedim(at, 0), b.reshape(split).movedim(at, 0)
             if case.holds(one, other):
                 return True
     return False

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from nas.errors import ConfigError, DataError
-from nas.evaluators.tasks.classes import ClassData, ClassPool
+from nas.evaluators.tasks.classes import ClassData, ClassPool, _choose_classes
 from nas.evaluators.tasks.images import ImageFamily
 from nas.protocols import TaskShape
 
@@ -160,6 +161,64 @@ def test_classes_of_a_task_are_of_one_group_and_all_groups_come_up():
     groups = (batch.support_x[:, :, 0, 0, 0] * 255).round().long() % 4
     assert (groups == groups[:, :1]).all()
     assert set(groups[:, 0].tolist()) == {0, 1, 2, 3}
+
+
+def test_a_task_has_one_rotation_of_a_character_and_all_come_up_as_often():
+    first, end = BOUNDS["validation"]
+    variants = torch.arange(4 * (end - first)).reshape(4, -1).T
+
+    @dataclass(frozen=True, kw_only=True)
+    class Distinct(Numbered):
+        turns: int = 4
+
+        def load(self):
+            return ClassData(
+                numbered_images(),
+                {split: replace(pool, variants=variants) for split, pool in pools(turns=4).items() if split},
+            )
+
+    data = Distinct().load()
+    pool = data.pools["validation"]
+    assert pool.most_ways == end - first
+    classes = _choose_classes(torch.arange(4000) * 7919, pool, ways=end - first)
+    assert (pool.rows[classes].sort(dim=1).values == torch.arange(first, end)).all()
+    counts = torch.bincount(classes.flatten(), minlength=len(pool.names))
+    assert chisquare(counts).pvalue > 1e-4
+
+
+def test_two_identical_examples_are_not_in_one_task_where_there_are_enough_others(caplog):
+    images = numbered_images()
+    images[3, 5], images[3, 8] = images[3, 1], images[3, 1]
+    first = [True] * DRAWERS
+    first[5] = first[8] = False
+
+    class Twice(Numbered):
+        def load(self):
+            return data
+
+    data = ClassData(images, pools())
+    assert data.copies.nonzero().tolist() == [[3, 5], [3, 8]]
+    assert data.usable(DRAWERS - 2)[3].tolist() == first
+    assert bool(data.usable(DRAWERS - 1)[3].all())
+    assert bool(data.usable(1)[4].all())
+    with caplog.at_level("WARNING"):
+        Twice().check()
+    assert caplog.messages == [
+        "numbered: 1 classes have an example twice, the first of them 'c3@0'; a task has one of the two, where the "
+        "class has enough others"
+    ]
+    batch = Twice(ways=5, shots=1, queries=DRAWERS - 3).tasks("train", range(40), CPU)
+    for task in range(40):
+        found = [drawing(image) for image in torch.cat([batch.support_x[task], batch.query_x[task]])]
+        assert len(set(found)) == len(found)
+
+
+def test_examples_that_are_padding_are_no_copies():
+    examples = torch.zeros(2, 4, 3)
+    examples[:, :2] = torch.arange(12.0).reshape(2, 2, 3)
+    data = ClassData(examples, {"train": ClassPool(("a", "b"), torch.tensor([0, 1]))}, torch.tensor([2, 2]))
+    assert not data.copies.any()
+    assert data.usable(2).tolist() == [[True, True, False, False]] * 2
 
 
 def test_shape_needs_no_data():

@@ -95,7 +95,7 @@ def test_archives_folders_and_packed_file_hold_the_same(zips, extracted, packed)
 
 
 def test_splits_are_by_alphabet(packed):
-    family = small(packed, rotations=False)
+    family = small(packed, rotations="none")
     alphabets = {
         split: {name.split("/")[0] for name in family.classes(split)} for split in ("train", "validation", "test")
     }
@@ -105,7 +105,7 @@ def test_splits_are_by_alphabet(packed):
 
 def test_mixed_characters_are_split_at_random_whatever_their_order(packed, tmp_path):
     def upright(path, **options):
-        family = small(path, **options)
+        family = small(path, rotations="as classes", **options)
         classes = (family.classes(split) for split in ("train", "validation", "test"))
         return [{name for name in names if "@" not in name} for names in classes]
 
@@ -116,11 +116,12 @@ def test_mixed_characters_are_split_at_random_whatever_their_order(packed, tmp_p
     assert any(name.startswith(("Tengwar", "Avesta")) for name in found[0])
     np.savez(tmp_path / "turned.npz", **{key: array[::-1] for key, array in arrays.items()})
     assert upright(tmp_path / "turned.npz", mixed=True) == found
-    assert small(packed, mixed=True).describe() != small(packed).describe()
+    mixed, apart = (small(packed, mixed=mixed, rotations="as classes") for mixed in (True, False))
+    assert mixed.describe() != apart.describe()
 
 
 def test_rotated_characters_are_further_classes(packed):
-    plain, turned = small(packed, rotations=False), small(packed)
+    plain, turned = small(packed, rotations="none"), small(packed)
     for split in ("train", "validation", "test"):
         names = plain.classes(split)
         expected = [*names, *(f"{name}@{angle}" for angle in (90, 180, 270) for name in names)]
@@ -136,6 +137,27 @@ def test_rotated_drawings_are_those_of_the_files_turned(packed):
     found = {np.round(x.numpy() * 255).astype(np.uint8).tobytes() for x in batch.query_x.flatten(0, 2)}
     assert found <= known
     assert not found <= upright
+
+
+@pytest.mark.parametrize("rotations", ["distinct", "as classes"])
+def test_a_task_has_a_character_in_several_rotations_only_as_classes(packed, rotations):
+    family = small(packed, rotations=rotations)
+    names = [name.split("@")[0] for name in family.classes("train")]
+    batch = family.tasks("train", range(100), CPU)
+    distinct = [len({names[c] for c in task}) == family.ways for task in batch.classes.tolist()]
+    assert all(distinct) == (rotations == "distinct")
+
+
+def test_more_ways_than_characters_are_refused_where_rotations_are_no_classes(packed):
+    with pytest.raises(DataError, match="ways = 4 classes a task, but the validation split has 3: lower ways"):
+        small(packed, ways=4).check()
+    small(packed, ways=4, rotations="as classes").check()
+
+
+@pytest.mark.parametrize("rotations", [True, False, "all"])
+def test_other_rotations_are_refused(rotations):
+    with pytest.raises(ConfigError, match=f"rotations is {rotations!r}; it must be one of distinct, as classes, none"):
+        Omniglot(rotations=rotations)
 
 
 def test_within_alphabet_takes_all_classes_of_a_task_from_one_alphabet(packed):
@@ -155,7 +177,7 @@ def test_within_alphabet_takes_all_classes_of_a_task_from_one_alphabet(packed):
 
 
 def test_within_alphabet_leaves_out_small_alphabets_and_says_when_none_is_left(packed):
-    family = small(packed, ways=3, within_alphabet=True, rotations=False)
+    family = small(packed, ways=3, within_alphabet=True, rotations="none")
     assert {name.split("/")[0] for name in family.classes("train")} == {"Greek"}
     with pytest.raises(
         DataError, match="no validation alphabet has 4 characters, as within_alphabet needs: lower ways"
@@ -178,7 +200,7 @@ def test_a_path_is_needed_but_only_when_data_are():
 
 def test_more_ways_than_classes_is_a_data_error(packed):
     with pytest.raises(DataError, match="ways = 13 classes a task, but the validation split has 12"):
-        small(packed, ways=13).check()
+        small(packed, ways=13, rotations="as classes").check()
     with pytest.raises(DataError, match=r"need 5 examples a class; '.*' has 4"):
         small(packed, queries=4).check()
 
@@ -319,11 +341,11 @@ class TestRealFile:
         assert [len(mixed.classes(s)) for s in ("train", "validation", "test")] == [4 * 1100, 4 * 100, 4 * 423]
 
     def test_all_validation_alphabets_are_there(self):
-        names = Omniglot(path=PACKED, rotations=False).classes("validation")
+        names = Omniglot(path=PACKED, rotations="none").classes("validation")
         assert {name.split("/")[0] for name in names} == set(VALIDATION_ALPHABETS)
 
     def test_nearest_pixels_get_some_queries_but_far_from_all(self):
-        batch = Omniglot(path=PACKED, rotations=False).tasks("test", range(300), CPU)
+        batch = Omniglot(path=PACKED, rotations="none").tasks("test", range(300), CPU)
         distances = torch.cdist(batch.query_x.flatten(2), batch.support_x.flatten(2))
         accuracy = (distances.argmin(dim=-1) == batch.query_y).float().mean()
         assert 0.38 < accuracy < 0.48

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from nas import config as configs
 from nas.errors import ConfigError
+from nas.evaluators.drawing import draw
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.experiments.reproduce import measure, settings, table
 from nas.protocols import Bank
@@ -131,7 +132,7 @@ def test_omniglot_has_the_published_settings():
         evaluator = parts.evaluator
         assert (evaluator.norm, evaluator.head_norm, parts.space.width) == ("batch", False, 64)
         family = evaluator.tasks
-        assert (family.ways, family.shots, family.mixed, family.rotations) == (5, 1, True, True)
+        assert (family.ways, family.shots, family.mixed, family.rotations) == (5, 1, True, "distinct")
         assert (row.test.tasks, row.test.queries) == (600, 15)
         assert evaluator.learner.outer_lr == (1.0 if row.name == "reptile" else 1e-3)
     settled = {
@@ -161,9 +162,9 @@ def test_the_schedules_differ_in_the_outer_loop_alone():
 def test_omniglot_runs_to_the_end(tmp_path, capsys):
     """On few random characters, with a narrow network."""
     rng = np.random.default_rng(0)
-    names = np.array([f"Latin/character{i:02}" for i in range(40)])
-    images = rng.integers(0, 256, (40, 20, 28, 28), np.uint8)
-    np.savez(tmp_path / "few.npz", images=images, names=names, evaluation=np.arange(40) > 30)
+    names = np.array([f"Latin/character{i:02}" for i in range(100)])
+    images = rng.integers(0, 256, (100, 20, 28, 28), np.uint8)
+    np.savez(tmp_path / "few.npz", images=images, names=names, evaluation=np.arange(100) > 70)
     path = toy("omniglot", tmp_path)
     text = path.read_text("utf-8").replace("width = 64", "width = 4").replace("steps = 100,", "steps = 10,")
     path.write_text(re.sub(r"budget = \d+", "budget = 1", text.replace("10, 100]", "10]")), encoding="utf-8")
@@ -195,12 +196,13 @@ class Wrong:
     inner_lr: float = 0.1
 
     def adapt(self, network, parameters, batch, kind, steps):
-        task = batch.query_x[:, :1] * 0.01
-        return torch.stack([batch.query_y + (self.inner_lr - 0.3) * step + task for step in range(steps + 1)])
+        x, amplitude, phase = batch.query_x.split(1, dim=-1)
+        targets, task = amplitude * torch.sin(x - phase), x[:, :1] * 0.01
+        return torch.stack([targets + (self.inner_lr - 0.3) * step + task for step in range(steps + 1)])
 
 
 def test_the_tuned_rate_is_the_best_on_the_bank_and_never_one_that_diverges():
-    network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7), Bank("validation", 0, 9)
+    network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7, oracle=True), Bank("validation", 0, 9)
     chosen = measure.tuned(
         network, family, Wrong(), bank, (float("nan"), 0.1, 0.25, 0.9, float("inf")), steps=3, chunk=4
     )
@@ -208,9 +210,9 @@ def test_the_tuned_rate_is_the_best_on_the_bank_and_never_one_that_diverges():
 
 
 def test_curves_are_each_tasks_value_after_each_step_whatever_the_chunk():
-    network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7), Bank("test", 3, 9)
+    network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7, oracle=True), Bank("test", 3, 9)
     values = measure.curves(network, family, Wrong(), bank, steps=2, chunk=4)
-    x = family.tasks("test", range(3, 12), torch.device("cpu")).query_x
+    x = draw(family, "test", range(3, 12), torch.device("cpu")).query_x[..., :1]
     for step in range(3):
         expected = -((((0.1 - 0.3) * step + 0.01 * x[:, :1]) ** 2).mean(dim=(1, 2)))
         assert torch.allclose(values[step], expected.double(), atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -17,7 +18,8 @@ from nas.protocols import Split, TaskBatch, TaskShape
 
 from .episodes import SPLITS, choose, fold, task_keys
 
-_CLASSES, _GROUPS, _EXAMPLES = 0, 1, 2  # numbers of the streams that a task's key is folded into
+log = logging.getLogger(__name__)
+_CLASSES, _GROUPS, _EXAMPLES, _VARIANTS = 0, 1, 2, -1  # numbers of the streams that a task's key is folded into
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +30,24 @@ class ClassPool:
     rows    (classes,) int64: the row of the tensor of examples that holds its own
     turns   (classes,) int64: quarter turns, counter-clockwise, by which its images are rotated; None for no rotation
     groups  (classes,) int64 from 0 without gaps: all classes of a task are of one group; None for any classes
+    variants  (characters, variants) int64: classes of which a task has one at most, such as the rotations of one
+              character; each class stands once. None for any classes. Not beside `groups`
     """
 
     names: tuple[str, ...]
     rows: Tensor
     turns: Tensor | None = None
     groups: Tensor | None = None
+    variants: Tensor | None = None
+
+    @property
+    def most_ways(self) -> int:
+        """The largest number of classes that a task can have, where there are no groups."""
+        return len(self.names if self.variants is None else self.variants)
 
     def to(self, device: torch.device) -> ClassPool:
-        turns, groups = (None if x is None else x.to(device) for x in (self.turns, self.groups))
-        return ClassPool(self.names, self.rows.to(device), turns, groups)
+        own = (None if x is None else x.to(device) for x in (self.turns, self.groups, self.variants))
+        return ClassPool(self.names, self.rows.to(device), *own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +82,33 @@ class ClassData:
         return sha.hexdigest()[:16]
 
     @cached_property
+    def copies(self) -> Tensor:
+        """(rows, most) bool: examples that are identical to an earlier one of their row."""
+        flat = self.examples.cpu().numpy().reshape(*self.examples.shape[:2], -1)
+        found = torch.zeros(self.examples.shape[:2], dtype=torch.bool)
+        for row, examples in enumerate(flat):
+            seen: set[bytes] = set()
+            for place, example in enumerate(examples[: self._counts[row]]):
+                data = example.tobytes()
+                found[row, place] = data in seen
+                seen.add(data)
+        return found
+
+    def usable(self, needed: int) -> Tensor:
+        """(rows, most) bool: examples that tasks may have; of identical ones the first, where `needed` remain."""
+        real = torch.arange(self.examples.shape[1]) < torch.tensor(self._counts)[:, None]
+        distinct = real & ~self.copies
+        return torch.where(distinct.sum(dim=1, keepdim=True) >= needed, distinct, real)
+
+    @property
+    def _counts(self) -> list[int]:
+        """The number of real examples of each row."""
+        return [self.examples.shape[1]] * len(self.examples) if self.counts is None else self.counts.tolist()
+
+    @cached_property
     def smallest(self) -> tuple[str, int]:
         """The name of a class with the fewest examples, and their number."""
-        most = self.examples.shape[1]
-        counts = [most] * len(self.examples) if self.counts is None else self.counts.tolist()
+        counts = self._counts
         named = [pair for pool in self.pools.values() for pair in zip(pool.names, pool.rows.tolist(), strict=True)]
         name, row = min(named, key=lambda pair: counts[pair[1]])
         return name, counts[row]
@@ -114,8 +147,20 @@ class ClassFamily:
         raise NotImplementedError
 
     def check(self) -> None:
-        """Loads the data. Raises DataError where it is missing, damaged or too small for these tasks."""
-        self._checked()
+        """Loads the data. Raises DataError where it is missing, damaged or too small for these tasks.
+
+        Logs a warning that names classes with identical examples.
+        """
+        data = self._checked()
+        twice = set(data.copies.any(dim=1).nonzero().flatten().tolist())
+        pairs = (pair for pool in data.pools.values() for pair in zip(pool.names, pool.rows.tolist(), strict=True))
+        named = [name for name, row in pairs if row in twice]
+        if named:
+            log.warning(
+                "%s: %d classes have an example twice, the first of them %r; a task has one of the two, where the "
+                "class has enough others",
+                *(self.name, len(twice), named[0]),
+            )
 
     def classes(self, split: Split) -> list[str]:
         """Names of the classes that tasks of `split` are made of."""
@@ -132,12 +177,18 @@ class ClassFamily:
         support_x is (tasks, ways * shots, *input_shape), sorted by class; a class's label is its place in the task's
         own random order of classes. Raises ConfigError for an unknown split, and what `check` raises.
         """
-        data = _on_device(self._checked(), device)
+        checked = self._checked()
+        data, usable = _on_device(checked, device), _usable(checked, self.shots + self.queries, device)
         pool = _pool(data, split)
         keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
         classes = _choose_classes(keys, pool, self.ways)
         ways = torch.arange(self.ways, device=device)
-        numbers = _choose_examples(fold(keys[:, None], ways + _EXAMPLES), data, pool.rows[classes], self)
+        numbers = choose(
+            fold(keys[:, None], ways + _EXAMPLES),
+            population=data.examples.shape[1],
+            count=self.shots + self.queries,
+            allowed=usable[pool.rows[classes]],
+        )
         x = self.inputs(_taken(data.examples, pool, classes, numbers))
         return TaskBatch(
             support_x=x[:, :, : self.shots].flatten(1, 2),
@@ -156,7 +207,7 @@ class ClassFamily:
                 f"examples a class; {smallest!r} has {count}: lower shots or queries"
             )
         for split in SPLITS:
-            found = len(data.pools[split].names)
+            found = data.pools[split].most_ways
             if self.ways > found:
                 raise DataError(
                     f"{self.name}: ways = {self.ways} classes a task, but the {split} split has {found}: lower ways"
@@ -183,21 +234,24 @@ def _on_device(data: ClassData, device: torch.device) -> ClassData:
     return ClassData(data.examples.to(device), {split: pool.to(device) for split, pool in data.pools.items()}, counts)
 
 
+@lru_cache(maxsize=4)
+def _usable(data: ClassData, needed: int, device: torch.device) -> Tensor:
+    return data.usable(needed).to(device)
+
+
 def _choose_classes(keys: Tensor, pool: ClassPool, ways: int) -> Tensor:
-    """Places in the pool, (tasks, ways): distinct and in random order, all of one group where there are groups."""
+    """Places in the pool, (tasks, ways): distinct and in random order, all of one group where there are groups, no two
+    of them variants of one character."""
+    if pool.variants is not None:
+        characters, number = pool.variants.shape
+        chosen = choose(fold(keys, _CLASSES), population=characters, count=ways)
+        variants = choose(fold(fold(keys, _VARIANTS)[:, None], chosen), population=number, count=1)
+        return pool.variants[chosen, variants[..., 0]]
     population, allowed = len(pool.names), None
     if pool.groups is not None:
         group = choose(fold(keys, _GROUPS), population=int(pool.groups.max()) + 1, count=1)
         allowed = pool.groups == group
     return choose(fold(keys, _CLASSES), population=population, count=ways, allowed=allowed)
-
-
-def _choose_examples(keys: Tensor, data: ClassData, rows: Tensor, family: ClassFamily) -> Tensor:
-    """Numbers of examples of the classes in `rows` (tasks, ways): (tasks, ways, shots + queries), all different."""
-    most, allowed = data.examples.shape[1], None
-    if data.counts is not None:
-        allowed = torch.arange(most, device=rows.device) < data.counts[rows][..., None]
-    return choose(keys, population=most, count=family.shots + family.queries, allowed=allowed)
 
 
 def _taken(examples: Tensor, pool: ClassPool, classes: Tensor, numbers: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ VALIDATION_ALPHABETS: Final = ("Armenian", "Balinese", "Grantha", "Korean", "N_K
 MIXED_PARTS: Final = (1100, 100, 423)
 """Characters of train, validation and test where all alphabets are mixed: all 1,623 of them, as in MAML."""
 _QUARTERS: Final = 4
+Rotations = Literal["distinct", "as classes", "none"]
+ROTATIONS: Final[tuple[Rotations, ...]] = get_args(Rotations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,9 @@ class Omniglot(ImageFamily):
     path             a packed .npz (`omniglot_files`), or the folder with images_background and images_evaluation, each
                      as the official .zip or extracted
     download         fetches the official archives into the folder `path` where they are not there yet
-    rotations        each character turned by 90, 180 and 270° is a further class, in every split, as in MAML
+    rotations        each character turned by 90, 180 and 270° is a further class, in every split. 'distinct': the
+                     classes of a task are different characters, each in one of its rotations, as in MAML's code; 'as
+                     classes': a task may have one character in several rotations; 'none': no character is turned
     within_alphabet  all classes of a task are of one alphabet, in one rotation, drawn uniformly over alphabets; those
                      with fewer than `ways` characters are left out
     mixed            characters are split at random instead, whatever their alphabet: 1,100 train, 100 validation and
@@ -45,12 +49,14 @@ class Omniglot(ImageFamily):
     name: ClassVar[str] = "omniglot"
     path: Path | None = None
     download: bool = False
-    rotations: bool = True
+    rotations: Rotations = "distinct"
     within_alphabet: bool = False
     mixed: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rotations not in ROTATIONS:
+            raise ConfigError(f"omniglot: rotations is {self.rotations!r}; it must be one of {', '.join(ROTATIONS)}")
         if self.download and self.path is not None and self.path.suffix in {".npz", ".zip"}:
             raise ConfigError(f"omniglot: path is {self.path}; with download = true it must be a folder")
 
@@ -66,14 +72,14 @@ class Omniglot(ImageFamily):
 
 
 @lru_cache(maxsize=4)
-def _data(path: Path, *, rotations: bool, least: int | None, mixed: bool) -> ClassData:
+def _data(path: Path, *, rotations: Rotations, least: int | None, mixed: bool) -> ClassData:
     characters, images = _characters(path)
     owners = _mixed(characters.names) if mixed else _by_alphabet(characters)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     pools: dict[Split, ClassPool] = {}
     for split in splits:
         rows = np.flatnonzero(owners == split)
-        pools[split] = _pool(characters.names, rows, turns=_QUARTERS if rotations else 1, least=least)
+        pools[split] = _pool(characters.names, rows, rotations=rotations, least=least)
         if not pools[split].names:
             if least is None:
                 raise DataError(f"omniglot: {path} has no {split} characters; {HINT}")
@@ -115,14 +121,16 @@ def _alphabet(name: str) -> str:
     return name.split("/")[0]
 
 
-def _pool(names: tuple[str, ...], rows: NDArray[np.intp], *, turns: int, least: int | None) -> ClassPool:
+def _pool(names: tuple[str, ...], rows: NDArray[np.intp], *, rotations: Rotations, least: int | None) -> ClassPool:
     """Each character of these rows in each rotation; grouped by alphabet and rotation where `least` is set."""
+    turns = 1 if rotations == "none" else _QUARTERS
     alphabets = np.array([_alphabet(names[row]) for row in rows])
     if least is not None:
         rows = rows[[(alphabets == alphabet).sum() >= least for alphabet in alphabets]]
         alphabets = np.array([_alphabet(names[row]) for row in rows])
     turned = np.repeat(np.arange(turns), len(rows))
     labels = tuple(names[row] + (f"@{90 * turn}" if turn else "") for turn in range(turns) for row in rows)
+    variants = torch.arange(turns * len(rows)).reshape(turns, len(rows)).T.contiguous()
     groups = None
     if least is not None:
         found, number = np.unique(alphabets, return_inverse=True)
@@ -132,4 +140,5 @@ def _pool(names: tuple[str, ...], rows: NDArray[np.intp], *, turns: int, least: 
         rows=torch.from_numpy(np.tile(rows, turns)),
         turns=torch.from_numpy(turned) if turns > 1 else None,
         groups=groups,
+        variants=variants if rotations == "distinct" and groups is None else None,
     )
