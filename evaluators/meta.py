@@ -15,6 +15,8 @@ from nas.errors import ConfigError
 from nas.executors.attempt import attempt
 from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
 
+from .options import options_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -172,7 +174,7 @@ class MetaEvaluator:
 
     def _training(self, budget: int) -> dict[str, Any]:
         return {
-            "learner": {"name": self.learner.name, **vars(self.learner)},
+            "learner": {"name": self.learner.name, **options_of(self.learner)},
             "norm": self.norm,
             "head_norm": self.head_norm,
             "budget": budget,
