@@ -32,7 +32,7 @@ class MetaEvaluator:
     tasks 0 to `validation_tasks` - 1. So scores can be compared task by task.
 
     norm              what normalisation layers see (`nas.evaluators.normalisation`)
-    head_norm         layer normalisation before the linear layer that gives the output, so that one inner rate suits all
+    head_norm         layer normalisation before the linear layer that gives the output: one inner rate then suits all
     tasks_per_step    tasks of one outer step
     train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
     validation_tasks  tasks of the bank that scores are from
