@@ -32,7 +32,7 @@ class ZophLe:
     lr              learning rate of Adam, above 0
     batch           scored trials to an update, from 1: the paper's m children of a controller replica
     power           rewards are scores to this power, with their sign; the paper cubes them for convolutional networks
-    entropy         weight of the entropy bonus, from 0
+    entropy         weight of the policy's entropy in what it maximises, from 0
     baseline_decay  of the moving average of the rewards, in [0, 1)
     hidden, layers  size of the LSTM, from 1 to 4096 and 16
 

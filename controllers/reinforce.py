@@ -36,7 +36,8 @@ class Reinforce:
     epochs   steps taken on a batch, from 1
     clip     PPO's clipping of the ratio of new to old probabilities, above 0 (Schulman et al., arXiv 1707.06347,
              equation 7). Old is the policy that proposed the trial, so results that come late count by their importance
-    entropy  weight of the entropy bonus, from 0
+    entropy  weight of the policy's entropy, from 0: its gradient is exact in expectation for walks that the policy
+             draws, and is taken along those that were proposed
     replay   weight, from 0, of making the `best` trials likelier (Abolafia et al., arXiv 1801.03526)
     best     how many trials are replayed, from 1
     pool     how many samples of the policy the predictor chooses from, from 1; 1 leaves the choice to the policy. The

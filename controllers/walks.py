@@ -30,7 +30,14 @@ class Likelihood:
     """What a policy says of some walks.
 
     log_probs, entropies  of each walk its log-probability, and the sum of its steps' entropies; both (walks,)
-    gradient              from a loss's derivatives by these two to those by the parameters that the walks met, by name
+    gradient              from a loss's derivatives by the log-probabilities, and each walk's weight of the policy's
+                          entropy, to derivatives by the parameters that the walks met, by name
+
+    The entropy of the policy is the expectation of `entropies` over walks that it draws. Its gradient has two parts:
+    the steps' entropies change, and so does how likely later steps are to be met. The second is the score function,
+    each step's gradient of its log-probability times the entropies of the later steps of its walk. They count less
+    their mean over the other walks that make the same choice and have a weight: that changes no expectation, as walks
+    are drawn independently, and it leaves nothing where later entropies do not hang on the choice.
     """
 
     log_probs: Array
@@ -96,7 +103,8 @@ class Steps:
         taken = starts + self.picked
 
         def back(by_log_probs: Array, by_entropies: Array) -> dict[str, Array]:
-            by_taken, by_entropy = by_log_probs[self.walk], by_entropies[self.walk]
+            by_entropy = by_entropies[self.walk]
+            by_taken = by_log_probs[self.walk] + by_entropy * self._ahead(entropies, by_entropy != 0)
             # Of log p[taken]: one at `taken`, less p. Of the entropy H: -p (log p + H).
             by_row = -p * (np.repeat(by_taken + by_entropy * entropies, sizes) + log_p * np.repeat(by_entropy, sizes))
             by_row[taken] += by_taken
@@ -104,6 +112,18 @@ class Steps:
             return gradient([part.reshape(one.shape) for part, one in zip(parts, logits, strict=True)])
 
         return Likelihood(self._sums(log_p[taken]), self._sums(entropies), back)
+
+    def _ahead(self, entropies: Array, weighted: npt.NDArray[np.bool_]) -> Array:
+        """Of each step the entropies of those that follow it in its walk, less the mean of this over the other weighted
+        steps of the same choice, where there are any; all (steps,)."""
+        places = np.zeros((self.place.max() + 1, self.num_walks))
+        places[self.place, self.walk] = entropies
+        ahead = (places[::-1].cumsum(0)[::-1] - places)[self.place, self.walk]
+        choice = np.repeat(np.arange(len(self.counts)), self.counts)
+        others = np.bincount(choice, weighted)[choice] - weighted
+        sums = np.bincount(choice, ahead * weighted)[choice] - ahead * weighted
+        centred: Array = ahead - sums / np.maximum(others, 1)
+        return centred
 
     def _sums(self, values: Array) -> Array:
         """Of each walk the sum over its steps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
 from nas.space import replay
 
 from .normalisation import Norm, normalise_head_input, sees_batch, set_normalisation
+from .output_layer import mark_head
 from .refusals import check_forward
 
 WARM_UP, PASSES = 3, 30
@@ -60,7 +62,8 @@ def assemble(
         raise SpaceError(
             f"build of space {space.name!r} gave a {type(network).__name__}; it must give a torch.nn.Module"
         )
-    network = set_normalisation(network, norm)
+    inputs = torch.linspace(0, 1, 2 * math.prod(shape.input_shape)).reshape(2, *shape.input_shape)  # nothing is drawn
+    network = mark_head(set_normalisation(network, norm), inputs)
     return normalise_head_input(network) if head_norm else network
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
-from nas.protocols import Kind, Learner, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, Kind, Learner, TaskBatch, TaskFamily
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ class Chunk:
 class Chunked:
     """A learner that takes a batch in chunks, and gives what it gives for the whole batch up to rounding.
 
-    Losses and meta-gradients are means over tasks: here of the chunks' means, weighted by their tasks.
+    Losses and meta-gradients are means over tasks: here of the chunks' means, weighted by their tasks. What a learner
+    carries on by itself goes from chunk to chunk.
     """
 
     learner: Learner
@@ -101,12 +102,19 @@ class Chunked:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        parts = self.chunk.of(batch, lambda part: self.learner.meta_gradient(network, parameters, part, kind))
+        carried: dict[str, Tensor] = {}
+
+        def run(part: TaskBatch) -> tuple[Tensor, dict[str, Tensor]]:
+            value, found = self.learner.meta_gradient(network, {**parameters, **carried}, part, kind)
+            carried.update({name: tensor for name, tensor in found.items() if name.startswith(CARRIED)})
+            return value, found
+
+        parts = self.chunk.of(batch, run)
         if len(parts) == 1:
             return parts[0][1]
         loss = torch.stack([share * value for share, (value, _) in parts]).sum()
         gradients = {n: torch.stack([share * found[n] for share, (_, found) in parts]).sum(dim=0) for n in parameters}
-        return loss, gradients
+        return loss, gradients | carried
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int

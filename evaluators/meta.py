@@ -15,6 +15,8 @@ from nas.errors import ConfigError
 from nas.executors.attempt import attempt
 from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
 
+from .options import options_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -30,7 +32,7 @@ class MetaEvaluator:
     tasks 0 to `validation_tasks` - 1. So scores can be compared task by task.
 
     norm              what normalisation layers see (`nas.evaluators.normalisation`)
-    head_norm         layer normalisation before the last linear layer, so that one inner rate suits all candidates
+    head_norm         layer normalisation before the linear layer that gives the output: one inner rate then suits all
     tasks_per_step    tasks of one outer step
     train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
     validation_tasks  tasks of the bank that scores are from
@@ -172,7 +174,7 @@ class MetaEvaluator:
 
     def _training(self, budget: int) -> dict[str, Any]:
         return {
-            "learner": {"name": self.learner.name, **vars(self.learner)},
+            "learner": {"name": self.learner.name, **options_of(self.learner)},
             "norm": self.norm,
             "head_norm": self.head_norm,
             "budget": budget,

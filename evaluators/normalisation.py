@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from nas.batch_order import BATCH_NORMS
 from nas.errors import SpaceError
 
+from .output_layer import head_name, names_of, rename_head
+
 Norm = Literal["group", "batch", "support", "none"]
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
@@ -85,25 +87,22 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
 
 
 def normalise_head_input(network: nn.Module) -> nn.Module:
-    """Puts a layer normalisation without weights before the last linear layer, in place, and returns the network.
+    """Puts a layer normalisation without weights before the network's head, in place, and returns the network.
 
     The step that an inner learning rate makes grows with the square of the features' size, which differs between
     architectures by orders of magnitude. Without this a search ranks candidates by how well their initial scale
-    happens to suit one learning rate. A network without a linear layer is left as it is.
+    happens to suit one learning rate. A network without a head (`output_layer.head_name`) is left as it is.
     """
-    name = last_linear(network)
+    name = head_name(network)
     if name is not None:
         head = network.get_submodule(name)
         assert isinstance(head, nn.Linear)
         norm = nn.LayerNorm(head.in_features, elementwise_affine=False)
-        network.set_submodule(name, nn.Sequential(OrderedDict(norm=norm, linear=head)))
+        normalised = nn.Sequential(OrderedDict(norm=norm, linear=head))
+        for each in names_of(network, head):
+            network.set_submodule(each, normalised)
+        rename_head(network, f"{name}.linear")
     return network
-
-
-def last_linear(network: nn.Module) -> str | None:
-    """The name of the last linear layer inside the network, in the order of registration; None where there is none."""
-    names = [name for name, module in network.named_modules() if name and isinstance(module, nn.Linear)]
-    return names[-1] if names else None
 
 
 def norm_parameters(network: nn.Module) -> set[str]:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError
-from nas.protocols import Learner, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, Learner, TaskBatch, TaskFamily
 
 from .candidate import read_tensors, write_tensors
 from .chunks import part_of
@@ -89,7 +89,8 @@ class MetaTraining:
         self._network, self._family, self._learner, self._seed = network, family, learner, seed
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._device = next(iter(self._parameters.values())).device
-        self._optimizer = _optimizer(learner, list(self._parameters.values()))
+        self._moved = {name: p for name, p in self._parameters.items() if not name.startswith(CARRIED)}
+        self._optimizer = _optimizer(learner, list(self._moved.values()))
         self._rate = self._optimizer.param_groups[0]["lr"]
         # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
         self._sound = torch.ones((), dtype=torch.bool, device=self._device)
@@ -126,12 +127,14 @@ class MetaTraining:
             slot, _, name = key.partition(":")
             slots.setdefault(slot, {})[name] = value
         step, weights = slots.pop(STEP, {}).get(""), slots.pop(WEIGHT, {})
-        same = _shapes(weights) == _shapes(self._parameters) and all(s.keys() == weights.keys() for s in slots.values())
+        same = _shapes(weights) == _shapes(self._parameters)
+        same = same and all(s.keys() == self._moved.keys() for s in slots.values())
         if step is None or not same:
             raise DataError("this is the state of another network's meta-training; train this one from the start")
         with torch.no_grad():
             for name, p in self._parameters.items():
                 p.copy_(weights[name])
+            for name, p in self._moved.items():
                 self._optimizer.state[p] = {slot: _kept_for(p, values[name]) for slot, values in slots.items()}
         self.step = int(step)
         self._sound_steps.fill_(self.step)
@@ -155,9 +158,11 @@ class MetaTraining:
         """One outer step on a batch. It asks the device for no number, so that nothing waits."""
         weights = {name: p.detach() for name, p in self._parameters.items()}
         loss, gradients = learner.meta_gradient(self._network, weights, batch, self._family.shape.kind)
-        for name, p in self._parameters.items():
+        for name, p in self._moved.items():
             # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
             p.grad = torch.empty_like(p).copy_(gradients[name])
+        for name in weights.keys() - self._moved.keys():
+            weights[name].copy_(gradients[name])
         self._optimizer.step()
         numbers = [loss, *(w for w in weights.values() if w.numel() > 0)]
         self._sound &= nn.utils.get_total_norm(numbers, math.inf).isfinite()

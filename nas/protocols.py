@@ -23,6 +23,8 @@ ZeroCost = Literal["synflow", "naswot", "grad-norm", "parameters"]
 """What an untrained network says of how well it will train, the more the better (`nas.evaluators.zero_cost`)."""
 LEARNER = "learner:"
 """What the names begin with of meta-learned parameters that are the learner's, not the network's."""
+CARRIED = LEARNER + "state:"
+"""What the names begin with of those that no gradient moves: numbers that a learner updates in each outer step."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,9 @@ class Learner(Protocol):
     def meta_gradient(
         self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The outer loss (a scalar) and its gradient, by parameter name, for one batch of tasks."""
+        """The outer loss (a scalar) and its gradient, by parameter name, for one batch of tasks.
+
+        Of a parameter whose name begins with CARRIED it is the new value that stands in the gradient's place."""
         ...
 
     def adapt(

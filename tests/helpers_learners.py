@@ -12,7 +12,7 @@ from helpers_evaluators import weights_of, with_weights
 from torch import nn
 
 from nas.evaluators.normalisation import SupportNorm
-from nas.protocols import LEARNER
+from nas.protocols import CARRIED, LEARNER
 
 # What the papers and their authors' code say of each method, in their own terms: rates on sums, where they take sums.
 PRESETS = {
@@ -111,7 +111,7 @@ def curve_of(learner, network, weights, task, steps, order=2):
     if learner.name in ("protonet", "ridge"):
         return closed_form(learner, network, weights, task, steps)
     if learner.name == "reptile":
-        path = slow_training(learner, network, weights, [(sx, sy)] * steps)[0]
+        path, _, _ = slow_training(learner, network, weights, [(sx, sy)] * steps)
         return torch.stack([met(network, w, sx)(qx) for w in path])
     weights = {name: w if w.requires_grad else w.clone().requires_grad_() for name, w in weights.items()}
     if learner.name == "finetune" and not sy.is_floating_point():
@@ -233,14 +233,21 @@ def slow_pretraining(network, weights, batch):
 
 
 def slow_training(learner, network, weights, batches):
-    """The weights before and after each step of torch's own optimizer on one batch, and the mean losses before."""
+    """The weights before and after each step of torch's own optimizer on one batch, the mean losses before, and what
+    the learner carries on: where it keeps Adam's state, the optimizer is at that of `weights` before the first."""
     network = with_weights(copy.deepcopy(network), {})
     network.load_state_dict(weights, strict=False)
-    learned = [p for name, p in network.named_parameters() if name in weights]
+    names = [name for name in weights if not name.startswith(LEARNER)]
+    learned = [network.get_parameter(name) for name in names]
     if learner.inner_optimizer == "adam":
         optimizer = torch.optim.Adam(learned, lr=learner.inner_lr, betas=(0.0, 0.999))
     else:
         optimizer = torch.optim.SGD(learned, lr=learner.inner_lr)
+    squares = {name: f"{CARRIED}squares:{name.replace('.', '/')}" for name in names}
+    if learner.optimizer_state == "kept":
+        for name, p in zip(names, learned, strict=True):
+            slots = {"step": weights[f"{CARRIED}taken"].clone(), "exp_avg_sq": weights[squares[name]].clone()}
+            optimizer.state[p] = {**slots, "exp_avg": torch.zeros_like(p)}
     path, losses = [weights_of(network)], []
     for x, y in batches:
         optimizer.zero_grad()
@@ -249,21 +256,25 @@ def slow_training(learner, network, weights, batches):
         optimizer.step()
         path.append(weights_of(network))
         losses.append(loss.detach())
-    return path, losses
+    if learner.optimizer_state == "fresh":
+        return path, losses, {}
+    carried = {squares[n]: optimizer.state[p]["exp_avg_sq"] for n, p in zip(names, learned, strict=True)}
+    return path, losses, {**carried, f"{CARRIED}taken": optimizer.state[learned[0]]["step"]}
 
 
 def slow_reptile(learner, network, weights, batch):
-    moves, losses = [], []
+    moves, losses, carried = [], [], {}
     for sx, sy, qx, qy in tasks_of(batch):
         x, y = torch.cat([sx, qx]), torch.cat([sy, qy])
         rows = taking_turns(y)
         wanted = learner.train_steps * learner.batch
         rows = (rows * (wanted // len(rows) + 1))[:wanted]
         parts = [rows[i : i + learner.batch] for i in range(0, wanted, learner.batch)]
-        path, values = slow_training(learner, network, weights, [(x[part], y[part]) for part in parts])
+        batches = [(x[part], y[part]) for part in parts]
+        path, values, carried = slow_training(learner, network, {**weights, **carried}, batches)
         moves.append({name: weights[name] - path[-1][name] for name in weights})
         losses += values
-    return sum(losses) / len(losses), {n: sum(move[n] for move in moves) / len(moves) for n in weights}
+    return sum(losses) / len(losses), {n: sum(move[n] for move in moves) / len(moves) for n in weights} | carried
 
 
 def taking_turns(y):

@@ -7,6 +7,7 @@ from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, only
 from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.protocols import CARRIED
 from nas.testing import ToySpace
 
 # More inner steps than one, of sizes that make second-order terms count.
@@ -26,6 +27,7 @@ VARIANTS = {
     "anil, inner Adam, sum": Anil(inner_lr=0.03, steps=3, inner_optimizer="adam", reduction="sum"),
     "reptile": Reptile(inner_lr=0.02, train_steps=4, batch=7, steps=6),
     "reptile, inner SGD, sum": Reptile(0.02, train_steps=4, batch=7, steps=6, inner_optimizer="sgd", reduction="sum"),
+    "reptile, one Adam for all tasks": Reptile(0.02, train_steps=4, batch=7, steps=6, optimizer_state="kept"),
     "protonet": ProtoNet(),
     "protonet, by dimension": ProtoNet(temperature=0),
     "ridge": Ridge(penalty=0.5),
@@ -51,10 +53,14 @@ def each_learner(request):
 
 
 def shaken(network, seed=0):
-    """The network in float64, its parameters, the learner's own too, all away from where they start."""
+    """The network in float64, its parameters, the learner's own too, all away from where they start.
+
+    What a learner carries on counts steps or squares, which are never below zero."""
     generator = torch.Generator().manual_seed(seed)
-    for p in network.double().parameters():
+    for name, p in network.double().named_parameters():
         p.data = p.data + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+        if name.startswith(CARRIED):
+            p.data = 10 * p.data.abs()
     return network
 
 

@@ -1,6 +1,7 @@
 """The policies against their definitions: every architecture of a small conditional space, and torch's autograd."""
 
 import random
+from itertools import product
 
 import numpy as np
 import pytest
@@ -90,15 +91,35 @@ def table_logits(values, steps):
 
 
 def by_definition(policy, walks):
-    """Log-probabilities and entropies, a walk and a step at a time, and the tensors that torch has them from."""
+    """Log-probabilities and entropies of each step of each walk, and the tensors that torch has them from."""
     values = {name: torch.tensor(array, requires_grad=True) for name, array in policy.parameters.items()}
     logits_of = lstm_logits if isinstance(policy, LstmPolicy) else table_logits
     log_probs, entropies = [], []
     for steps in walks:
         chances = [logits.exp() / logits.exp().sum() for logits in logits_of(values, steps)]
-        log_probs.append(sum(p[step.index].log() for p, step in zip(chances, steps, strict=True)))
-        entropies.append(sum(-(p * p.log()).sum() for p in chances))
-    return torch.stack(log_probs), torch.stack(entropies), values
+        log_probs.append([p[step.index].log() for p, step in zip(chances, steps, strict=True)])
+        entropies.append([-(p * p.log()).sum() for p in chances])
+    return log_probs, entropies, values
+
+
+def entropy_by_definition(walks, log_probs, entropies, weights):
+    """What has the entropy bonus's gradient: the steps' entropies, and the log-probability of each step times the
+    entropies after it, less those that the other weighted walks have after the same choice, in the mean."""
+
+    def after(walk, place):
+        return sum(one.item() for one in entropies[walk][place + 1 :])
+
+    met = {(step.name, step.options): [] for steps in walks for step in steps}
+    for walk, steps in enumerate(walks):
+        for place, step in enumerate(steps):
+            met[step.name, step.options] += [(walk, after(walk, place))] if weights[walk] else []
+    total = torch.zeros((), dtype=torch.double)
+    for walk, steps in enumerate(walks):
+        for place, step in enumerate(steps):
+            others = [value for other, value in met[step.name, step.options] if other != walk]
+            ahead = after(walk, place) - (sum(others) / len(others) if others else 0)
+            total = total + weights[walk] * (entropies[walk][place] + ahead * log_probs[walk][place])
+    return total
 
 
 # Different lengths, one walk twice, choices that share a name; and some that do not meet all choices.
@@ -109,8 +130,8 @@ BATCHES = {"all": [*WALKS, WALKS[0][:1], WALKS[5]], "some": [WALKS[2], WALKS[1],
 def test_log_probs_and_entropies_are_those_of_the_definition(policy, walks):
     found = policy.likelihood(walks)
     log_probs, entropies, _ = by_definition(policy, walks)
-    np.testing.assert_allclose(found.log_probs, log_probs.detach().numpy(), rtol=1e-10)
-    np.testing.assert_allclose(found.entropies, entropies.detach().numpy(), rtol=1e-10)
+    np.testing.assert_allclose(found.log_probs, [sum(one).item() for one in log_probs], rtol=1e-10)
+    np.testing.assert_allclose(found.entropies, [sum(one).item() for one in entropies], rtol=1e-10)
 
 
 @pytest.mark.parametrize("weights", [(1, 1), (1, 0), (0, 1)], ids=["both", "log_probs", "entropies"])
@@ -118,9 +139,11 @@ def test_log_probs_and_entropies_are_those_of_the_definition(policy, walks):
 def test_gradients_are_those_of_autograd(policy, walks, weights):
     rng = np.random.default_rng(0)
     by_log_probs, by_entropies = (weight * rng.normal(size=len(walks)) for weight in weights)
+    by_entropies[1:2] = 0  # as of a walk that is replayed
     found = policy.likelihood(walks).gradient(by_log_probs, by_entropies)
     log_probs, entropies, values = by_definition(policy, walks)
-    loss = torch.tensor(by_log_probs) @ log_probs + torch.tensor(by_entropies) @ entropies
+    loss = sum(by * sum(one) for by, one in zip(by_log_probs, log_probs, strict=True))
+    loss = loss + entropy_by_definition(walks, log_probs, entropies, by_entropies)
     loss.backward()
     assert max(abs(gradient).max() for gradient in found.values()) > 1e-3
     for name, value in values.items():
@@ -151,6 +174,39 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(policy, baseline):
     slope = (expected[0] - expected[1]) / 2e-4
     assert abs(slope) > 0.01
     assert sum((estimate[name] * direction[name]).sum() for name in before) == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_the_expected_entropy_bonus_is_the_gradient_of_the_policys_entropy(policy, batch):
+    """Over all batches of independent walks, by how likely each batch is; and torch's gradient of -sum p log p."""
+    probabilities = np.exp(policy.likelihood(WALKS).log_probs)
+    found = {name: np.zeros_like(array) for name, array in policy.parameters.items()}
+    for chosen in product(range(len(WALKS)), repeat=batch):
+        likelihood = policy.likelihood([WALKS[one] for one in chosen])
+        weight = np.prod(probabilities[list(chosen)])
+        for name, gradient in likelihood.gradient(np.zeros(batch), np.full(batch, 1 / batch)).items():
+            found[name] += weight * gradient
+
+    log_probs, entropies, values = by_definition(policy, WALKS)
+    logs = torch.stack([sum(one) for one in log_probs])
+    exact = -(logs.exp() * logs).sum()
+    assert exact.item() == pytest.approx(probabilities @ [sum(one).item() for one in entropies], abs=1e-12)
+    exact.backward()
+    for name, value in values.items():
+        expected = np.zeros_like(found[name]) if value.grad is None else value.grad.numpy()
+        np.testing.assert_allclose(found[name], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_where_no_choice_hangs_on_another_the_entropy_bonus_has_no_noise():
+    """Each batch's gradient is then that of the policy's entropy; a score function without baseline would scatter."""
+    policy, rng = TablePolicy(seed=3, spread=1.5), random.Random(0)
+    walks = [[Step(name, 4, rng.randrange(4)) for name in "abc"] for _ in range(5)]
+    found = policy.likelihood(walks).gradient(np.zeros(5), np.full(5, 0.2))
+    for name in "abc":
+        p = np.exp(policy.parameters[f"4 {name}"])
+        p /= p.sum()
+        expected = -p * (np.log(p) - p @ np.log(p))
+        np.testing.assert_allclose(found[f"4 {name}"], expected, rtol=1e-10, atol=1e-12)
 
 
 def test_walks_do_not_touch_each_other(policy):

@@ -18,7 +18,10 @@ from nas.search_spaces import Conv4, Mlp40
 
 def test_anil_refuses_a_network_without_a_linear_layer():
     network = nn.Sequential(nn.Flatten(), nn.Bilinear(1, 1, 1))
-    with pytest.raises(SpaceError, match=r"linear head, but the network has no body followed by an nn\.Linear"):
+    with pytest.raises(
+        SpaceError,
+        match=r"linear head, but .* an nn\.Linear .* layers to run is layer '1' \(Bilinear\)",
+    ):
         Anil().check(network, torch.rand(2, 1))
     with pytest.raises(SpaceError, match="linear head"):
         Anil().check(nn.Linear(1, 1), torch.rand(2, 1))
@@ -27,25 +30,8 @@ def test_anil_refuses_a_network_without_a_linear_layer():
 @pytest.mark.parametrize("last", [nn.Tanh(), nn.Flatten(0)], ids=["another function", "another shape"])
 def test_anil_refuses_work_after_the_last_linear_layer(last):
     network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2), last)
-    with pytest.raises(SpaceError, match=r"does more after its last linear layer, '2'"):
+    with pytest.raises(SpaceError, match=r"does more after its head, layer '2'"):
         Anil().check(network, torch.rand(2, 3))
-
-
-class Twisted(nn.Module):
-    """Registered last, but not computed last."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Linear(4, 2)
-        self.body = nn.Linear(3, 4)
-
-    def forward(self, x):
-        return self.head(self.body(x))
-
-
-def test_anil_refuses_a_head_that_is_not_computed_last():
-    with pytest.raises(SpaceError):
-        Anil().check(Twisted(), torch.rand(2, 3))
 
 
 @pytest.mark.parametrize("space", [Conv4(4), Mlp40(), TinyConv()], ids=lambda space: space.name)

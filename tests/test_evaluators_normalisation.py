@@ -11,7 +11,6 @@ from nas.errors import SpaceError
 from nas.evaluators.normalisation import (
     BATCH_NORMS,
     SupportNorm,
-    last_linear,
     normalise_head_input,
     queries_told,
     sees_batch,
@@ -231,13 +230,6 @@ def test_the_heads_input_is_layer_normalised_and_adds_no_parameters():
     parameters = list(made.parameters())
     assert torch.allclose(normalise_head_input(made)(x), expected, atol=1e-5)
     assert [id(p) for p in made.parameters()] == [id(p) for p in parameters]
-
-
-def test_the_last_linear_layer_is_found_however_deep():
-    deep = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.Tanh(), nn.Sequential(nn.Linear(1, 1))), nn.Tanh())
-    assert last_linear(deep) == "1.1.0"
-    assert last_linear(nn.Sequential(nn.Tanh())) is None
-    assert last_linear(nn.Linear(1, 1)) is None  # nothing comes before it
 
 
 def test_a_network_without_a_linear_layer_is_left_as_it_is():

@@ -134,7 +134,7 @@ def test_omniglot_has_the_published_settings():
         family = evaluator.tasks
         assert (family.ways, family.shots, family.mixed, family.rotations) == (5, 1, True, "distinct")
         assert (row.test.tasks, row.test.queries) == (600, 15)
-        assert evaluator.learner.outer_lr == (1.0 if row.name == "reptile" else 1e-3)
+        assert evaluator.learner.outer_lr == (1.0 if row.name.startswith("reptile") else 1e-3)
     settled = {
         name: (row.config.evaluator.budget, parts.evaluator.tasks_per_step) for name, (row, parts) in rows.items()
     }
@@ -145,7 +145,8 @@ def test_omniglot_has_the_published_settings():
     assert (first.order, first.inner_lr, first.train_steps, first.steps) == (1, 5 * 0.4, 1, 10)
     examples = rows["reptile"][1].evaluator.tasks
     assert examples.shots + examples.queries == 15
-    assert (reptile.train_steps, reptile.batch, reptile.inner_lr) == (3, 25, 1e-3)
+    assert (reptile.train_steps, reptile.batch, reptile.inner_lr, reptile.optimizer_state) == (3, 25, 1e-3, "kept")
+    assert rows["reptile-fresh"][1].evaluator.learner == replace(reptile, optimizer_state="fresh")
 
 
 def test_the_schedules_differ_in_the_outer_loop_alone():

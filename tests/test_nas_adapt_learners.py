@@ -20,11 +20,17 @@ from nas.space import sample
 
 WAYS = 3
 LEARNED = {"learn_lr": True, "steps": 2}
-OPTIONS = {"meta-sgd": {"steps": 2}, "maml": LEARNED, "anil": LEARNED, "finetune": {"steps": 3}}
-OWN = {"maml", "anil", "meta-sgd", "ridge", "finetune"}
+OPTIONS = {
+    "reptile-omniglot-5way": {"steps": 3},
+    "meta-sgd": {"steps": 2},
+    "maml": LEARNED,
+    "anil": LEARNED,
+    "finetune": {"steps": 3},
+}
+OWN = {"maml", "anil", "meta-sgd", "ridge", "finetune", "reptile-omniglot-5way"}
 
 
-@pytest.fixture(params=sorted(set(registry.names("learner")) - set(PRESETS)))
+@pytest.fixture(params=sorted({*registry.names("learner")} - {*PRESETS} | OWN))
 def trained(request, tmp_path):
     """The name of a learner, its evaluator, and a network that it trained, with the export folder."""
     config = configs.from_json(

@@ -21,8 +21,8 @@ from .maml import LOG_RATE
 class Anil:
     """Almost no inner loop (Raghu et al., arXiv 1909.09157): the body is meta-learned, the head adapts.
 
-    The head is the network's last linear layer (see `heads`). The body's features are taken once per example; the
-    inner steps, differentiated to second order, act on features and head alone.
+    The head is the linear layer that gives the network's output (see `heads`). The body's features are taken once per
+    example; the inner steps, differentiated to second order, act on features and head alone.
 
     learn_lr                    the step size is meta-learned too, from `inner_lr` on
     inner_optimizer, reduction  as MAML's

@@ -1,4 +1,4 @@
-"""Where a network's head begins: the last linear layer, which learners like ANIL adapt alone."""
+"""A network as body and head: the linear layer that gives the output, which learners like ANIL adapt alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from torch import nn
 
 from nas.errors import SpaceError
 
-from ..normalisation import last_linear, sees_batch
+from ..calls import calls_of
+from ..normalisation import sees_batch
+from ..output_layer import head_name, marked, names_of
 from ..refusals import check_gradient
+
+NO_HEAD = (
+    "this learner adapts a linear head, but the network has no body followed by an nn.Linear that gives its output "
+    "(called once, with nothing beside it and nothing learned after it)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,19 @@ class Split:
 
 
 def split_head(network: nn.Module) -> Split:
-    """Takes the last linear layer (in the order of registration) as the head.
+    """Takes the layer that gives the output as the head (`output_layer.head_name`).
 
-    The body shares the network's parameters. Raises SpaceError when the network has no linear layer.
+    The body shares the network's parameters. Raises SpaceError when the network has no such layer.
     """
-    name = last_linear(network)
+    name = head_name(network)
     if name is None:
-        raise SpaceError("this learner adapts a linear head, but the network has no body followed by an nn.Linear")
+        raise SpaceError(NO_HEAD)
     head = network.get_submodule(name)
     assert isinstance(head, nn.Linear)
-    return Split(_without(network, name.split(".")), head, name + ".")
+    body, names = network, names_of(network, head)
+    for each in names:
+        body = _without(body, each.split("."))
+    return Split(body, head, names[0] + ".")
 
 
 def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:
@@ -52,6 +62,10 @@ def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:
 def check_head(network: nn.Module, x: torch.Tensor) -> None:
     """Raises SpaceError where body and head do not make up the network on `x` (examples, *input_shape), or have no
     gradient."""
+    if head_name(marked(network, x)) is None:
+        layers = [call for call in calls_of(network, x) if not any(call.module.children())]
+        last = f"; the last of its layers to run is {layers[-1]!s}" if layers else ""
+        raise SpaceError(NO_HEAD + last)
     split = split_head(network)
     with torch.no_grad():
         whole = network(x)
@@ -62,7 +76,7 @@ def check_head(network: nn.Module, x: torch.Tensor) -> None:
             same = False
     if not same:
         raise SpaceError(
-            f"this learner adapts the head alone, but the network does more after its last linear layer, "
+            f"this learner adapts the head alone, but the network does more after its head, layer "
             f"{split.prefix[:-1]!r}; end `forward` with that layer"
         )
     check_gradient(network, x, batched=sees_batch(network), twice=False)

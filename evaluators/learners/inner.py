@@ -32,17 +32,29 @@ def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
     return each.reshape(targets.shape).mean(dim=1)
 
 
+class AdamState(NamedTuple):
+    """What Adam without momentum keeps from step to step.
+
+    squares  running means of the squared gradients, by name; a name that is missing has had no step
+    taken    the steps taken: a whole number, or a tensor () of one
+    """
+
+    squares: Parameters
+    taken: int | Tensor
+
+
+NO_STEPS = AdamState({}, 0)
+
+
 class Adapted(NamedTuple):
     """Where each task is after some inner steps.
 
     parameters  by name (tasks, *shape)
-    squares     Adam's running means of the squared gradients of those that move; none before the first step, or in SGD
-    taken       the steps taken
+    adam        the state of each task's optimizer, (tasks, *shape); in SGD it stays empty
     """
 
     parameters: Parameters
-    squares: Parameters
-    taken: int
+    adam: AdamState
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Descent:
     first_order  the gradient is detached: the outer gradient then takes each step as a constant shift (Finn et al.,
                  arXiv 1703.03400, section 5.2)
     optimizer    sgd: plain gradient descent; adam: Adam (Kingma & Ba, arXiv 1412.6980) without momentum (β1 = 0), as in
-                 Reptile's experiments, started afresh for each task
+                 Reptile's experiments
     reduction    the loss is the mean over a task's support set, or its sum
     """
 
@@ -66,9 +78,9 @@ class Descent:
     optimizer: InnerOptimizer = "sgd"
     reduction: Reduction = "mean"
 
-    def start(self, parameters: Parameters, batch: TaskBatch) -> Adapted:
-        """All tasks at the same parameters (*shape)."""
-        return Adapted(for_each_task(parameters, batch), {}, 0)
+    def start(self, parameters: Parameters, batch: TaskBatch, adam: AdamState = NO_STEPS) -> Adapted:
+        """All tasks at the same parameters and the same state of the optimizer, both (*shape)."""
+        return Adapted(for_each_task(parameters, batch), AdamState(for_each_task(adam.squares, batch), adam.taken))
 
     def step(self, at: Adapted, rates: Rates, x: Tensor, y: Tensor) -> tuple[Adapted, Tensor]:
         """After one step on the examples, and each task's mean loss before it (tasks,).
@@ -86,12 +98,13 @@ class Descent:
                 loss, list(moving.values()), create_graph=not self.first_order, materialize_grads=True
             )
         by_name = dict(zip(moving, gradients, strict=True))
-        squares: Parameters = {}
+        adam = at.adam
         if self.optimizer == "adam":
-            squares = {name: _running(at.squares.get(name), gradient) for name, gradient in by_name.items()}
-            by_name = {name: _scaled(by_name[name], squares[name], at.taken + 1) for name in by_name}
+            squares = {name: _running(adam.squares.get(name), gradient) for name, gradient in by_name.items()}
+            adam = AdamState(squares, adam.taken + 1)
+            by_name = {name: _scaled(gradient, squares[name], adam.taken) for name, gradient in by_name.items()}
         moved = {name: _moved(at.parameters[name], rates[name], gradient) for name, gradient in by_name.items()}
-        return Adapted({**at.parameters, **moved}, squares, at.taken + 1), losses.detach()
+        return Adapted({**at.parameters, **moved}, adam), losses.detach()
 
     def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Parameters:
         """From parameters (*shape) each task's (tasks, *shape) after all steps on its support set."""
@@ -100,11 +113,11 @@ class Descent:
             at, _ = self.step(at, rates, batch.support_x, batch.support_y)
         return at.parameters
 
-    def predictions(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Tensor:
+    def predictions(self, parameters: Parameters, rates: Rates, batch: TaskBatch, adam: AdamState = NO_STEPS) -> Tensor:
         """From parameters of shape (*shape) predictions for the queries after 0, 1, …, `steps` steps:
-        (steps + 1, tasks, queries, outputs)."""
+        (steps + 1, tasks, queries, outputs). Each task starts from the same state of the optimizer."""
         with torch.no_grad():
-            at = self.start(parameters, batch)
+            at = self.start(parameters, batch, adam)
             curve = [call_queries(self.network, at.parameters, batch)]
             for _ in range(self.steps):
                 at, _ = self.step(at, rates, batch.support_x, batch.support_y)
@@ -117,9 +130,12 @@ def _running(squares: Tensor | None, gradient: Tensor) -> Tensor:
     return new if squares is None else BETA2 * squares + new
 
 
-def _scaled(gradient: Tensor, squares: Tensor, taken: int) -> Tensor:
+def _scaled(gradient: Tensor, squares: Tensor, taken: int | Tensor) -> Tensor:
+    begun: float | Tensor = 1 - BETA2**taken
+    if isinstance(begun, Tensor):
+        begun = begun.to(squares.dtype)
     # The bound changes no value, but the root of zero has no derivative, and zero times that is not a number.
-    root = (squares / (1 - BETA2**taken)).clamp(min=SMALLEST_SQUARE).sqrt()
+    root = (squares / begun).clamp(min=SMALLEST_SQUARE).sqrt()
     return gradient / (root + EPSILON)
 
 

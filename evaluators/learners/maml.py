@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from ..normalisation import last_linear, norm_parameters
+from ..normalisation import norm_parameters
+from ..output_layer import head_name, marked
 from ..refusals import check_gradient
 from .inner import (
     Descent,
@@ -41,7 +42,7 @@ class Maml:
     first_order  of order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order gradients,
                  which are cheaper (derivative-order annealing of MAML++, Antoniou et al., arXiv 1810.09502, section 4)
     learn_lr     the step size is meta-learned too, one for all layers, from `inner_lr` on
-    adapted      what inner steps change: all layers, the head (the last linear layer), or the normalisation layers
+    adapted      what inner steps change: all layers, the head (`output_layer`), or the normalisation layers
     """
 
     order: Literal[1, 2] = 2
@@ -69,6 +70,7 @@ class Maml:
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
+        marked(network, x)
         adapted_names(network, self.adapted)
         check_gradient(network, x, batched=True, twice=self.order == 2 and self.adapted != "head")
 
@@ -103,7 +105,7 @@ def adapted_names(network: nn.Module, adapted: str) -> set[str]:
     """The names of the parameters that inner steps change. Raises SpaceError where there are none."""
     names = {name for name, p in network.named_parameters() if p.requires_grad}
     if adapted == "head":
-        head = last_linear(network)
+        head = head_name(network)
         names = {name for name in names if head is not None and name.startswith(head + ".")}
     elif adapted == "norm":
         names &= norm_parameters(network)

@@ -6,6 +6,7 @@ What else an experiment fixed is set where it belongs: the outer steps and tasks
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .maml import Maml
 from .reptile import Reptile
@@ -64,6 +65,7 @@ class ReptileOmniglot5Way(Reptile):
     train_steps: int = 12
     batch: int = 5
     steps: int = 86
+    optimizer_state: Literal["fresh", "kept"] = "kept"
     name = "reptile-omniglot-5way"
 
 
@@ -78,6 +80,7 @@ class ReptileOmniglot5WayTransductive(Reptile):
     train_steps: int = 3
     batch: int = 25
     steps: int = 5
+    optimizer_state: Literal["fresh", "kept"] = "kept"
     name = "reptile-omniglot-5way-transductive"
 
 
@@ -93,4 +96,5 @@ class ReptileOmniglot20Way(Reptile):
     train_steps: int = 12
     batch: int = 15
     steps: int = 97
+    optimizer_state: Literal["fresh", "kept"] = "kept"
     name = "reptile-omniglot-20way"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nas.errors import ConfigError
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, LEARNER, Kind, TaskBatch, TaskFamily
 
+from ..chunks import part_of
+from ..options import BEFORE
 from ..refusals import check_gradient
-from .inner import Descent, InnerOptimizer, Reduction, check_options
+from .inner import NO_STEPS, AdamState, Adapted, Descent, InnerOptimizer, Reduction, check_options, networks_own
+
+SQUARES, TAKEN = CARRIED + "squares:", CARRIED + "taken"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Reptile:
     train_steps, batch          inner steps of meta-training, and the examples of each
     steps                       inner steps of adaptation, each on the whole support set (the paper: 50)
     inner_optimizer, reduction  as MAML's; the paper's Omniglot experiments have Adam without momentum
+    optimizer_state             fresh: Adam starts anew for each task; kept: as the authors ran it (their code,
+                                github.com/openai/supervised-reptile), where one Adam serves all tasks. A task starts
+                                from the initial weights, but from the mean squared gradients that the task before it
+                                left, so the tasks of an outer step are trained one after the other, which takes longer.
+                                Adaptation starts from what meta-training left. Unlike theirs, Adam adds its ε after
+                                the correction for the first steps, which makes no difference later
     """
 
     inner_lr: float = 1e-3
@@ -35,6 +45,7 @@ class Reptile:
     outer_lr: float = 1.0
     inner_optimizer: InnerOptimizer = "adam"
     reduction: Reduction = "mean"
+    optimizer_state: Literal["fresh", "kept"] = field(default="fresh", metadata={BEFORE: "fresh"})
     name = "reptile"
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "sgd"
 
@@ -44,13 +55,24 @@ class Reptile:
             raise ConfigError(
                 f"{self.name} train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
             )
+        if self.optimizer_state == "kept" and self.inner_optimizer != "adam":
+            raise ConfigError(
+                f"{self.name} optimizer_state = 'kept' with inner_optimizer = {self.inner_optimizer!r}, which has no "
+                f"state to keep; use inner_optimizer = 'adam' or optimizer_state = 'fresh'"
+            )
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""
         check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
-        return {}
+        """Where Adam's state is kept, that of an Adam that has taken no step."""
+        if self.optimizer_state == "fresh":
+            return {}
+        learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        squares = {name: torch.zeros_like(p, requires_grad=False) for name, p in learned.items()}
+        adam = _named(AdamState(squares, torch.zeros((), dtype=torch.float64)))
+        return {name.removeprefix(LEARNER): value for name, value in adam.items()}
 
     def at(self, progress: float) -> Reptile:
         return self
@@ -58,26 +80,42 @@ class Reptile:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        own, adam = networks_own(parameters), _adam_state(parameters)
+        alone = self.optimizer_state == "kept"  # then each task takes up the state that the one before it left
+        parts = [part_of(batch, task, task + 1) for task in range(len(batch.support_x))] if alone else [batch]
+        ends, losses = [], []
+        for part in parts:
+            end, loss = self._trained(network, own, adam, part, kind)
+            ends.append(end.parameters)
+            losses.append(loss)
+            adam = AdamState({name: squares[-1] for name, squares in end.adam.squares.items()}, end.adam.taken)
+        gradients = {name: (p - torch.cat([end[name] for end in ends]).mean(dim=0)).detach() for name, p in own.items()}
+        return torch.stack(losses).mean(), gradients | (_named(adam) if alone else {})
+
+    def adapt(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        own, adam = networks_own(parameters), _adam_state(parameters)
+        rates = dict.fromkeys(own, self.inner_lr)
+        return self._descent(network, kind, steps).predictions(own, rates, batch, adam)
+
+    def _trained(
+        self, network: nn.Module, own: Mapping[str, Tensor], adam: AdamState, batch: TaskBatch, kind: Kind
+    ) -> tuple[Adapted, Tensor]:
+        """Where each task's training ends, and the mean loss before its steps."""
         x = torch.cat([batch.support_x, batch.query_x], dim=1)
         y = torch.cat([batch.support_y, batch.query_y], dim=1)
         order = _in_turn(y, kind)
         descent = self._descent(network, kind, self.train_steps)
-        rates = dict.fromkeys(parameters, self.inner_lr)
-        at = descent.start(parameters, batch)
+        rates = dict.fromkeys(own, self.inner_lr)
+        at = descent.start(own, batch, adam)
         tasks = torch.arange(len(x), device=x.device)[:, None]
         losses = []
         for step in range(self.train_steps):
             chosen = self._rows(step, order)
             at, loss = descent.step(at, rates, x[tasks, chosen], y[tasks, chosen])
             losses.append(loss)
-        gradients = {name: (p - at.parameters[name].mean(dim=0)).detach() for name, p in parameters.items()}
-        return torch.stack(losses).mean(), gradients
-
-    def adapt(
-        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
-    ) -> Tensor:
-        rates = dict.fromkeys(parameters, self.inner_lr)
-        return self._descent(network, kind, steps).predictions(parameters, rates, batch)
+        return at, torch.stack(losses).mean()
 
     def _descent(self, network: nn.Module, kind: Kind, steps: int) -> Descent:
         return Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
@@ -87,6 +125,20 @@ class Reptile:
         examples = order.shape[1]
         places = torch.arange(step * self.batch, (step + 1) * self.batch, device=order.device) % examples
         return order[:, places]
+
+
+def _named(adam: AdamState) -> dict[str, Tensor]:
+    """The state by the names of its parts among the meta-learned parameters, which have no dots."""
+    squares = {SQUARES + name.replace(".", "/"): value.detach() for name, value in adam.squares.items()}
+    return {**squares, TAKEN: torch.as_tensor(adam.taken)}
+
+
+def _adam_state(parameters: Mapping[str, Tensor]) -> AdamState:
+    """The state among the meta-learned parameters; of an Adam that has taken no step where they hold none."""
+    if TAKEN not in parameters:
+        return NO_STEPS
+    names = {name: name.removeprefix(SQUARES).replace("/", ".") for name in parameters if name.startswith(SQUARES)}
+    return AdamState({own: parameters[name] for name, own in names.items()}, parameters[TAKEN])
 
 
 def _in_turn(y: Tensor, kind: Kind) -> Tensor:
