@@ -43,11 +43,8 @@ class Choose:
         self._pick = pick
 
     def __call__(self, name: str, options: Sequence[T]) -> T:
-        """One of `options`, as a plain Python value (`nas.options.plain`).
-
-        Raises SpaceError when there are none, when they are in no order of their own, as in a set, and when the name is
-        no text or was used before in this architecture.
-        """
+        """One of `options`, as a plain Python value. Raises SpaceError for no options, for options without an order,
+        such as a set, and for a name that is no text or was used before in this architecture."""
         if type(name) is not str:
             name = text_name(name)
         if type(options) not in SEQUENCES:
@@ -69,8 +66,7 @@ class Choose:
         A `max` above the number of options, or None, is all of them. Raises SpaceError where there is no such subset,
         and as a choice does.
         """
-        name = text_name(name)
-        options = as_sequence(name, options)
+        name, options = text_name(name), as_sequence(name, options)
         most = len(options) if max is None or max > len(options) else max
         if not 0 <= min <= most:
             raise SpaceError(
@@ -124,6 +120,12 @@ def replay(space: SearchSpace, architecture: Architecture) -> Any:
 def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
     """For each choice of an architecture, in the order they are made, how many options it had. Raises as `replay`."""
     return {name: len(options) for name, options in _replayed(space, architecture)[1].items()}
+
+
+def options_taken(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
+    """For each choice of an architecture, in the order they are made, the option that is taken. Raises as `replay`."""
+    picks = architecture.picks
+    return {name: plain(options[picks[name]]) for name, options in _replayed(space, architecture)[1].items()}
 
 
 def any_other(options: Sequence[Any], index: int, rng: random.Random) -> int:

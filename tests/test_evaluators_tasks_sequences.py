@@ -233,7 +233,7 @@ def test_with_a_scale_level_and_amplitude_stay(packed):
     example = family.tasks("train", [0], CPU).support_x[0, 0]
     assert (x == example).all(dim=(1, 2)).sum() == 1
     for scale in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ConfigError, match=r"sequences: scale is .*; it must be 0"):
+        with pytest.raises(ConfigError, match=r"sequences scale = .*; it must be from 0"):
             Sequences(scale=scale)
 
 
@@ -328,7 +328,7 @@ def test_too_few_classes_to_split_are_a_data_error(tmp_path):
 @pytest.mark.parametrize("options", [{"length": 1}, {"channels": 0}, {"ways": 1}, {"queries": 0}, {"length": 8.0}])
 def test_options_out_of_range_are_config_errors(options):
     (option,) = options
-    with pytest.raises(ConfigError, match=f"sequences: {option} is .* at least"):
+    with pytest.raises(ConfigError, match=f"sequences {option} = .*; it must be a whole number from"):
         Sequences(**options)
 
 

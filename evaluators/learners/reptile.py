@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from nas.errors import ConfigError
+from nas.bounds import check_number
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
 from ..refusals import check_gradient
-from .inner import Descent, InnerOptimizer, Reduction, check_options
+from .inner import MOST_STEPS, Descent, InnerOptimizer, Reduction, check_options
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,8 @@ class Reptile:
 
     def __post_init__(self) -> None:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
-        if self.train_steps < 1 or self.batch < 1:
-            raise ConfigError(
-                f"{self.name} train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
-            )
+        check_number(self.name, "train_steps", self.train_steps, 1, MOST_STEPS)
+        check_number(self.name, "batch", self.batch, 1, 10_000)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do."""

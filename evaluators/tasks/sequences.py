@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import ConfigError, DataError
+from nas.bounds import check_number
+from nas.errors import DataError
 from nas.labels import one_spelling
 from nas.protocols import Split, TaskShape
 
-from .classes import ClassData, ClassFamily, ClassPool, at_least
+from .classes import ClassData, ClassFamily, ClassPool
 from .episodes import SPLITS
 from .series_files import HINT, Series, read_series
 
@@ -50,10 +50,9 @@ class Sequences(ClassFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self.name, "length", self.length, 2)
-        at_least(self.name, "channels", self.channels, 1)
-        if not 0 <= self.scale < math.inf:
-            raise ConfigError(f"{self.name}: scale is {self.scale}; it must be 0 (each series has its own) or more")
+        check_number(self.name, "length", self.length, 2, 100_000)
+        check_number(self.name, "channels", self.channels, 1, 10_000)
+        check_number(self.name, "scale", self.scale, 0.0, 1e9)
 
     @property
     def shape(self) -> TaskShape:
