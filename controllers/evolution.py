@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from nas.architecture import Architecture, Trial
+from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import crossover, replay, sample
 
 from .features import FeaturesOf
 from .objectives import Compromise, by_fronts, point
-from .operators import Strength, age_out, by_score, changed, keep_best, winner
-from .predictor import encodings
+from .operators import MOST_TRIALS, Strength, age_out, by_score, changed, keep_best, winner
+from .predictor import MOST_POOLED, encodings
 from .regularized_evolution import check_sizes
 from .unseen import Unseen
 
@@ -64,13 +65,11 @@ class Evolution:
         zero_cost: tuple[ZeroCost, ...] = (),
         features: FeaturesOf | None = None,
     ) -> None:
-        check_sizes(population, tournament)
-        for option, share in (("crossover", crossover), ("fresh", fresh)):
-            if not 0 <= share <= 1:
-                raise ConfigError(f"{option} is {share}; it must be a fraction from 0 to 1")
-        for option, number in (("pool", pool), ("first", first)):
-            if number < 1:
-                raise ConfigError(f"{option} is {number}; it must be at least 1")
+        check_sizes(self.name, population, tournament)
+        check_number(self.name, "crossover", crossover, 0.0, 1.0)
+        check_number(self.name, "fresh", fresh, 0.0, 1.0)
+        check_number(self.name, "pool", pool, 1, MOST_POOLED)
+        check_number(self.name, "first", first, 1, MOST_TRIALS)
         for place, cost in enumerate(objectives):
             if cost in objectives[:place]:
                 raise ConfigError(f"objectives name {cost!r} twice; name each cost once")

@@ -17,6 +17,8 @@ from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace
 from nas.space import Step, any_other
 
+MOST_TRIALS = 1_000_000
+"""The most scored trials that a population, or another option that counts trials, may ask for."""
 By = Callable[[Sequence[Trial]], Sequence[Any]]
 """What a population is compared by: one value a trial, the better the larger."""
 NEARBY = 0.5

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nas.architecture import Architecture, Trial
+from nas.bounds import check_number
 from nas.errors import ConfigError, Rejected, nearest
 from nas.executors.attempt import attempt, reason
 from nas.protocols import SearchSpace
@@ -28,6 +29,8 @@ MOST_REPEATS, MOST_REJECTED = 10, 100
 MOST_HELD = 10_000
 """Trials that Optuna is left with at most, which takes some 8 KiB for each: then half as many stay, the best and the
 latest."""
+MOST_OPTION = 100_000
+"""The largest number that an option of a sampler may be: such as of candidates, which it makes all at once."""
 NUMBERS_ONLY = {"cmaes", "qmc"}
 """Samplers that treat no names of options: to them the options are numbers in a row."""
 INSTALL = "pip install 'adaptnas[optuna]'"
@@ -165,6 +168,9 @@ def sampler(name: str) -> Callable[..., OptunaSampler]:
     cls = _found(name)
 
     def make(space: SearchSpace, *, seed: int = 0, **options: Any) -> OptunaSampler:
+        for option, value in options.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):  # Optuna knows the lower bounds
+                check_number(f"optuna:{name}", option, value, float(-MOST_OPTION), float(MOST_OPTION))
         return OptunaSampler(space, seed=seed, sampler=name, options=options)
 
     parameters = inspect.signature(make).parameters

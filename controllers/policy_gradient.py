@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 
 from nas.architecture import Architecture, Trial
-from nas.errors import ConfigError
+from nas.bounds import LARGEST_RATE, LARGEST_WIDTH, check_number
 from nas.protocols import SearchSpace
 
 from .adam import Adam
 from .baseline import Baseline
 from .lstm import Array
+from .operators import MOST_TRIALS
 from .policy import LstmPolicy, Policy, TablePolicy, steps_of
 from .walks import Step
 
@@ -57,11 +58,10 @@ class ZophLe:
         hidden: int = 35,
         layers: int = 2,
     ) -> None:
-        check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
-        check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
+        check_lstm(self.name, hidden, layers)
         policy = LstmPolicy(seed=seed, hidden=hidden, layers=layers)
         self._gradient = PolicyGradient(
-            space, policy, lr=lr, batch=batch, power=power, entropy=entropy, baseline_decay=baseline_decay
+            self.name, space, policy, lr=lr, batch=batch, power=power, entropy=entropy, baseline_decay=baseline_decay
         )
         self._space, self._policy, self._seed, self._asked = space, policy, seed, 0
 
@@ -93,7 +93,7 @@ class ReinforceNasBench201:
     ) -> None:
         policy = TablePolicy(seed=seed, spread=1e-3)
         self._gradient = PolicyGradient(
-            space, policy, lr=lr, batch=batch, power=1.0, entropy=0.0, baseline_decay=baseline_decay
+            self.name, space, policy, lr=lr, batch=batch, power=1.0, entropy=0.0, baseline_decay=baseline_decay
         )
         self._space, self._policy, self._seed, self._asked = space, policy, seed, 0
 
@@ -113,6 +113,7 @@ class PolicyGradient:
 
     def __init__(
         self,
+        controller: str,
         space: SearchSpace,
         policy: Policy,
         *,
@@ -122,11 +123,11 @@ class PolicyGradient:
         entropy: float,
         baseline_decay: float,
     ) -> None:
-        check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.02")
-        check("batch", batch, batch >= 1, "at least 1")
-        check("power", power, 0 < power < math.inf, "above 0, such as 1 or 3")
-        check("entropy", entropy, 0 <= entropy < math.inf, "0 or more, such as 0.03")
-        check("baseline_decay", baseline_decay, 0 <= baseline_decay < 1, "from 0 to below 1, such as 0.9")
+        check_number(controller, "lr", lr, 0.0, LARGEST_RATE, above=True)
+        check_number(controller, "batch", batch, 1, MOST_TRIALS)
+        check_number(controller, "power", power, 0.0, LARGEST_RATE, above=True)
+        check_number(controller, "entropy", entropy, 0.0, LARGEST_RATE)
+        check_number(controller, "baseline_decay", baseline_decay, 0.0, 0.999999)
         self._space, self._policy = space, policy
         self._batch, self._power, self._entropy = batch, power, entropy
         self._baseline = Baseline(baseline_decay)
@@ -165,7 +166,7 @@ def policy_loss(log_probs: Array, advantages: Array) -> tuple[float, Array]:
     return -float(np.mean(advantages * log_probs)), -advantages / len(advantages)
 
 
-def check(option: str, value: float, allowed: bool, rule: str) -> None:
-    """Raises ConfigError where an option's value is not allowed."""
-    if not allowed:
-        raise ConfigError(f"{option} is {value}; it must be {rule}")
+def check_lstm(controller: str, hidden: int, layers: int) -> None:
+    """Raises ConfigError where an LSTM cannot be of this size."""
+    check_number(controller, "hidden", hidden, 1, LARGEST_WIDTH)
+    check_number(controller, "layers", layers, 1, 16)

@@ -22,6 +22,8 @@ FEWEST = 8
 """Scored trials below which nothing is predicted."""
 MOST = 192
 """Trials that it is fitted to, at most: the best half and the latest of the others, so that a fit stays cheap."""
+MOST_POOLED = 10_000
+"""The most proposals that it may choose among."""
 GROWTH = 1.1
 """Members are weighed again when there are this many times as many trials as the last time."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nas.errors import ConfigError
+from nas.bounds import check_number
 from nas.protocols import SearchSpace
 from nas.space import any_other
 
 from . import operators
-from .operators import age_out, mutate
+from .operators import MOST_TRIALS, age_out, mutate
 from .steady_state import SteadyState
 
 
@@ -26,16 +26,12 @@ class RegularizedEvolution(SteadyState):
     name = "regularized-evolution"
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, population: int = 100, tournament: int = 25) -> None:
-        check_sizes(population, tournament)
+        check_sizes(self.name, population, tournament)
         cycle = operators.tournament(tournament) >> mutate(1, any_other) >> age_out(population)
         super().__init__(space, cycle, seed=seed, first=population)
 
 
-def check_sizes(population: int, tournament: int) -> None:
-    """Raises ConfigError where a population or a tournament cannot be."""
-    if population < 1:
-        raise ConfigError(f"population is {population}; it must be at least 1")
-    if not 1 <= tournament <= population:
-        raise ConfigError(
-            f"tournament is {tournament}; it must be from 1 to the population, {population} (5 of 20 is usual)"
-        )
+def check_sizes(controller: str, population: int, tournament: int) -> None:
+    """Raises ConfigError where a population or a tournament, which is at most the population, cannot be."""
+    check_number(controller, "population", population, 1, MOST_TRIALS)
+    check_number(controller, "tournament", tournament, 1, population)

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.architecture import Architecture, Trial
+from nas.bounds import LARGEST_RATE, check_number
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import sample
 
 from .adam import Adam
 from .features import FeaturesOf
 from .lstm import Array
+from .operators import MOST_TRIALS
 from .policy import LstmPolicy, Policy, TablePolicy, steps_of
-from .policy_gradient import PolicyName, check
-from .predictor import Predictor, encodings, normal_quantiles
+from .policy_gradient import PolicyName, check_lstm
+from .predictor import MOST_POOLED, Predictor, encodings, normal_quantiles
 from .unseen import Unseen
 from .walks import Step
 
@@ -76,15 +78,16 @@ class Reinforce:
         zero_cost: tuple[ZeroCost, ...] = (),
         features: FeaturesOf | None = None,
     ) -> None:
-        check("lr", lr, 0 < lr < math.inf, "above 0, such as 0.05")
-        check("clip", clip, 0 < clip < math.inf, "above 0, such as 0.2")
-        for option, weight in (("entropy", entropy), ("replay", replay)):
-            check(option, weight, 0 <= weight < math.inf, "0 or more, such as 0.03")
-        for option, number in (("batch", batch), ("epochs", epochs), ("best", best), ("pool", pool), ("first", first)):
-            check(option, number, number >= 1, "at least 1")
-        check("fresh", fresh, 0 <= fresh <= 1, "a fraction from 0 to 1")
-        check("hidden", hidden, 1 <= hidden <= 4096, "from 1 to 4096, such as 35")
-        check("layers", layers, 1 <= layers <= 16, "from 1 to 16, such as 2")
+        for option, rate in {"lr": lr, "clip": clip}.items():
+            check_number(self.name, option, rate, 0.0, LARGEST_RATE, above=True)
+        for option, weight in {"entropy": entropy, "replay": replay}.items():
+            check_number(self.name, option, weight, 0.0, LARGEST_RATE)
+        for option, number in {"batch": batch, "best": best, "first": first}.items():
+            check_number(self.name, option, number, 1, MOST_TRIALS)
+        check_number(self.name, "epochs", epochs, 1, 10_000)
+        check_number(self.name, "pool", pool, 1, MOST_POOLED)
+        check_number(self.name, "fresh", fresh, 0.0, 1.0)
+        check_lstm(self.name, hidden, layers)
         self._space = space
         self._batch, self._epochs, self._clip = batch, epochs, clip
         self._entropy, self._replay, self._keep = entropy, replay, best

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas.architecture import Architecture
 from nas.errors import DataError, SpaceError
 from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
+from nas.sizes import check_size, named_if_too_large
 from nas.space import replay
 
 from .normalisation import Norm, normalise_head_input, sees_batch, set_normalisation
@@ -39,17 +41,20 @@ def build(
 ) -> nn.Module:
     """The network of an architecture, on the CPU, with initial weights from `seed`.
 
-    Raises SpaceError where it does not turn (examples, *input_shape) into (examples, num_outputs), or the learner
-    cannot treat it.
+    Raises SpaceError where it does not turn (examples, *input_shape) into (examples, num_outputs), the learner cannot
+    treat it, or it is too large for the memory of this machine.
     """
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw their weights from the global generator
+    make = partial(assemble, space, architecture, shape, norm=norm, head_norm=head_norm)
+    # torch's layers draw their weights from the global generator
+    with torch.random.fork_rng(devices=[]), named_if_too_large(space, architecture):
+        check_size(space, architecture, make)
         torch.default_generator.manual_seed(seed)
-        network = assemble(space, architecture, shape, norm=norm, head_norm=head_norm)
+        network = make()
         x = torch.rand(2, *shape.input_shape)
-    if not any(p.requires_grad for p in network.parameters()):
-        raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
-    check_forward(network, x, shape.num_outputs, space.name)
-    learner.check(network, x)
+        if not any(p.requires_grad for p in network.parameters()):
+            raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
+        check_forward(network, x, shape.num_outputs, space.name)
+        learner.check(network, x)
     return network
 
 

@@ -11,9 +11,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.architecture import Architecture, Score
+from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.executors.attempt import attempt
 from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
+from nas.sizes import named_if_too_large
 
 from .options import options_of
 
@@ -57,13 +59,9 @@ class MetaEvaluator:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for option, least in (("tasks_per_step", 1), ("validation_tasks", 2), ("chunk", 1)):
-            if not least <= getattr(self, option) <= MOST_TASKS:
-                raise ConfigError(
-                    f"evaluator {option} = {getattr(self, option)}; it must be from {least} to {MOST_TASKS}"
-                )
-        if self.train_queries < 0:
-            raise ConfigError(f"evaluator train_queries = {self.train_queries}; it must be 0 (all) or more")
+        for option, least in {"tasks_per_step": 1, "validation_tasks": 2, "chunk": 1}.items():
+            check_number("evaluator", option, getattr(self, option), least, MOST_TASKS)
+        check_number("evaluator", "train_queries", self.train_queries, 0, 10_000)
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
@@ -210,7 +208,7 @@ class MetaEvaluator:
         metrics = size(network, self.tasks.shape)
         chunk = Chunk(self.chunk)
         learner = Chunked(self.learner, chunk)
-        with reproducible(network, device, tf32=self.tf32):
+        with named_if_too_large(self.space, architecture), reproducible(network, device, tf32=self.tf32):
             label = self._label(architecture, budget, seed)
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)

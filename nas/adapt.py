@@ -14,6 +14,7 @@ from . import own
 from .config import Parts
 from .errors import DataError, NasError
 from .executors.attempt import attempt, reason
+from .labels import UNKNOWN, one_spelling
 from .protocols import Reader, TaskBatch, TaskShape
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from .export import Exported
 
-UNKNOWN = "?"
-"""In a file of labelled examples, the class of one that is not known."""
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -75,11 +74,15 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     shape, learner = exported.shape, parts.measurer.learner
     names: tuple[str, ...] = ()
     if shape.kind == "classification" and isinstance(parts.measurer.tasks, Reader):
-        own, others = (parts.measurer.tasks.read(path) for path in (support, query or support))
-        if UNKNOWN in own[1]:
+        (x, own_labels), (other_x, other_labels) = (
+            parts.measurer.tasks.read(path) for path in (support, query or support)
+        )
+        if UNKNOWN in own_labels:
             raise DataError(f"{support} has an example of class {UNKNOWN!r}, which is for queries; say what it is")
-        names = _classes(tuple(sorted(set(own[1]))), support, shape)
-        given, asked = _read(own, support, names), _read(others, query or support, names)
+        own_labels, other_labels = one_spelling(own_labels, other_labels)
+        names = _classes(tuple(sorted(set(own_labels))), support, shape)
+        given = _read(x, own_labels, support, names)
+        asked = _read(other_x, other_labels, query or support, names)
     elif shape.kind == "classification":
         names = _classes(_class_names(support), support, shape)
         given, asked = (_images(path, shape, names) for path in (support, query or support))
@@ -145,9 +148,8 @@ def _known(classes: Iterable[str], names: Sequence[str], where: Path) -> None:
         raise DataError(f"{where} has class {unknown[0]!r}, which the support set does not: {', '.join(names)}")
 
 
-def _read(found: tuple[Tensor, tuple[str, ...]], path: Path, names: Sequence[str]) -> _Examples:
+def _read(x: Tensor, labels: Sequence[str], path: Path, names: Sequence[str]) -> _Examples:
     """What a family read in a file, sorted by class where all are known."""
-    x, labels = found
     _known(set(labels) - {UNKNOWN}, names, path)
     labelled = UNKNOWN not in labels
     order = sorted(range(len(labels)), key=lambda i: labels[i] if labelled else "")

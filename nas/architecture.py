@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +29,11 @@ class Architecture:
     picks: Mapping[str, int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "picks", MappingProxyType(dict(self.picks)))
+        picks = dict(self.picks)
+        for name, index in picks.items():
+            if type(index) is not int:  # such as numpy's, which JSON does not know
+                picks[name] = int(operator.index(index))
+        object.__setattr__(self, "picks", MappingProxyType(picks))
 
     def __hash__(self) -> int:
         return self._hash
@@ -59,6 +64,8 @@ class Architecture:
         if not isinstance(picks, dict):
             raise SpaceError("an architecture's 'picks' must map choice names to indices")
         for name, index in picks.items():
+            if type(name) is not str:
+                raise SpaceError(f"a pick is named {name!r}; the name of a choice must be a text")
             if type(index) is not int or index < 0:
                 raise SpaceError(f"pick {name!r} is {index!r}; it must be an index, a whole number from 0")
         return Architecture(data["space"], picks)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .protocols import Costed, SearchSpace, TaskShape
 from .repeats import network_key
+from .sizes import check_size
 from .space import MAX_TRIES, Count, count, replay
 from .testing import check_space
 from .testing_networks import check_networks
@@ -123,6 +125,8 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
     _, error = attempt(watched.build, replay(watched, drawn[0]), task)
     if error is not None and isinstance(error.__cause__, SpaceError):
         raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
+    for architecture in drawn[:builds]:
+        check_size(watched, architecture, partial(space.build, replay(space, architecture), task))
     _keep(check_space, watched, watched, task=task, samples=builds, builds=builds)
     for architecture in drawn[:3]:
         _check_follows(watched, architecture, task)

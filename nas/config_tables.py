@@ -102,7 +102,7 @@ class SearchTable(Table):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repeats: Repeats = "known"
-    deadline_s: Annotated[float, Field(ge=0)] = 0.0
+    deadline_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None

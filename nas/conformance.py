@@ -26,6 +26,7 @@ from .errors import Rejected, SpaceError
 from .executors.attempt import attempt, reason
 from .protocols import SearchSpace, TaskShape
 from .space import Choose, Pick, at_random, mutate, sample
+from .specs import same_spec
 
 if TYPE_CHECKING:
     import torch
@@ -177,7 +178,10 @@ def check_steady(watched: Watched, rng: random.Random) -> Architecture:
         if made and (one is None or two is None or (one.name, one.options) != (two.name, two.options)):
             came = " and then ".join(str(each) if each else "no choice" for each in (one, two))
             raise SpaceError(f"after the same choices there came {came} ({made.place}); {RULE}")
-    if (rejected is None) != (rejected_again is None) or not bool(spec == other):
+    same, error = attempt(same_spec, spec, other)
+    if error is not None:
+        raise SpaceError(f"{error} ({watched.place()})") from error
+    if (rejected is None) != (rejected_again is None) or not same:
         raise SpaceError(
             f"decide gave two results for the same picks {first.picks}: {rejected or repr(spec)} and "
             f"{rejected_again or repr(other)} ({watched.place()}); {RULE}, and the spec must compare by value (tuples, "

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 from .architecture import Architecture
 from .errors import Rejected, SpaceError
+from .options import PLAIN, SEQUENCES, as_sequence, plain, text_name
 from .protocols import SearchSpace
 
 T = TypeVar("T")
@@ -42,8 +43,13 @@ class Choose:
         self._pick = pick
 
     def __call__(self, name: str, options: Sequence[T]) -> T:
-        """One of `options`. Raises SpaceError when there are none, or the name was used before in this architecture."""
-        if not options:
+        """One of `options`, as a plain Python value. Raises SpaceError for no options, for options without an order,
+        such as a set, and for a name that is no text or was used before in this architecture."""
+        if type(name) is not str:
+            name = text_name(name)
+        if type(options) not in SEQUENCES:
+            options = as_sequence(name, options)
+        if len(options) == 0:
             raise SpaceError(f"choice {name!r} has no options; give at least one")
         if name in self.picks:
             raise SpaceError(f"choice {name!r} is made twice in one architecture; give each choice its own name")
@@ -51,26 +57,34 @@ class Choose:
             raise SpaceError(f"more than {MAX_CHOICES} choices in one architecture (at {name!r}); does decide end?")
         index = self._pick(name, len(options))
         self.picks[name] = index
-        return options[index]
+        option = options[index]
+        return option if type(option) in PLAIN else plain(option)
 
     def subset(self, name: str, options: Sequence[T], *, min: int = 0, max: int | None = None) -> list[T]:
-        """Between `min` and `max` of `options`, in their order; one yes/no choice an option, named `name[i]`."""
-        most = len(options) if max is None else max
-        if not 0 <= min <= most <= len(options):
+        """Between `min` and `max` of `options`, in their order; one yes/no choice an option, named `name[i]`.
+
+        A `max` above the number of options, or None, is all of them. Raises SpaceError where there is no such subset,
+        and as a choice does.
+        """
+        name, options = text_name(name), as_sequence(name, options)
+        most = len(options) if max is None or max > len(options) else max
+        if not 0 <= min <= most:
             raise SpaceError(
-                f"subset {name!r} asks for {min} to {most} of {len(options)} options; need 0 <= min <= max <= options"
+                f"subset {name!r} of {len(options)} options has min = {min} and max = {max}; min must be from 0 to max "
+                "and to the number of options"
             )
         taken: list[T] = []
         for i, option in enumerate(options):
             must = min - len(taken) == len(options) - i
             may = len(taken) < most
             if may and (must or self(f"{name}[{i}]", (False, True))):
-                taken.append(option)
+                taken.append(plain(option))
         return taken
 
     def permutation(self, name: str, options: Sequence[T]) -> list[T]:
         """All of `options` in a chosen order; one choice a place, named `name[i]`, among those not yet placed."""
-        left = list(options)
+        name = text_name(name)
+        left: list[T] = [plain(option) for option in as_sequence(name, options)]
         placed: list[T] = []
         for i in range(len(left) - 1):
             chosen = self(f"{name}[{i}]", range(len(left)))
@@ -106,6 +120,12 @@ def replay(space: SearchSpace, architecture: Architecture) -> Any:
 def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
     """For each choice of an architecture, in the order they are made, how many options it had. Raises as `replay`."""
     return {name: len(options) for name, options in _replayed(space, architecture)[1].items()}
+
+
+def options_taken(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
+    """For each choice of an architecture, in the order they are made, the option that is taken. Raises as `replay`."""
+    picks = architecture.picks
+    return {name: plain(options[picks[name]]) for name, options in _replayed(space, architecture)[1].items()}
 
 
 def any_other(options: Sequence[Any], index: int, rng: random.Random) -> int:
@@ -295,8 +315,9 @@ class _Recorder(Choose):
         self.options: dict[str, Sequence[Any]] = {}
 
     def __call__(self, name: str, options: Sequence[T]) -> T:
-        self.options[name] = options
-        return super().__call__(name, options)
+        option = super().__call__(name, options)
+        self.options[name] = as_sequence(name, options)
+        return option
 
 
 def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, Sequence[Any]]]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 from .architecture import Architecture
 from .errors import DataError, SpaceError, shown
 from .protocols import SearchSpace
-from .space import Choose
+from .space import options_taken
 
-T = TypeVar("T")
 ARCHITECTURE = ("arch", "architecture")
 MOST = 1e100
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, csv.Error)
@@ -124,22 +123,7 @@ class Table:
 
 def choices_made(space: SearchSpace, architecture: Architecture) -> dict[str, str]:
     """For each choice of an architecture the option taken, as a text."""
-    choose = _Noting(architecture)
-    space.decide(choose)
-    return choose.made
-
-
-class _Noting(Choose):
-    """Makes the choices of an architecture again and notes the options."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(lambda name, _options: architecture.picks[name])
-        self.made: dict[str, str] = {}
-
-    def __call__(self, name: str, options: Sequence[T]) -> T:
-        option = super().__call__(name, options)
-        self.made[name] = str(option)
-        return option
+    return {name: str(option) for name, option in options_taken(space, architecture).items()}
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from .architecture import Architecture, Score
 from .errors import Rejected
 from .protocols import Evaluator, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
 from .space import crossover, mutate, num_options, replay, sample
+from .specs import same_spec
 from .testing_controllers import check_controller
 from .testing_toys import ToySpace, hold
 
@@ -58,7 +59,7 @@ def _check_decides(space: SearchSpace, architecture: Architecture) -> None:
     spec = replay(space, architecture)
     again = replay(space, architecture)
     hold(
-        bool(spec == again),
+        same_spec(spec, again),
         f"decide gave two specs for the same picks {dict(architecture.picks)}: {spec!r} and {again!r}; it may depend "
         "on nothing but its choices, and the spec must compare by value (tuples, lists, dataclasses)",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nas.errors import ConfigError, SpaceError
+from nas.bounds import LARGEST_WIDTH, check_number
+from nas.errors import SpaceError
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -22,8 +23,7 @@ class Conv4:
     name = "conv4"
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ConfigError(f"conv4 width = {self.width}; it must be at least 1")
+        check_number(self.name, "width", self.width, 1, LARGEST_WIDTH)
 
     def decide(self, choose: Choose) -> int:
         return self.width
@@ -48,8 +48,7 @@ class Mlp40:
     name = "mlp40"
 
     def __post_init__(self) -> None:
-        if self.init_std < 0:
-            raise ConfigError(f"mlp40 init_std = {self.init_std}; it must be 0 (torch's own) or more")
+        check_number(self.name, "init_std", self.init_std, 0.0, 100.0)
 
     def decide(self, choose: Choose) -> tuple[int, int]:
         return 40, 40

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import networkx as nx
 
-from nas.errors import ConfigError
+from nas.bounds import LARGEST_WIDTH, check_number
 from nas.protocols import TaskShape
 
 from .images import check_images
@@ -68,10 +68,9 @@ class PairSpace:
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for option, least in (("width", 2), ("normal_cells", 1), ("reductions", 1)):
-            value = getattr(self, option)
-            if value < least:
-                raise ConfigError(f"{self.name} {option} = {value}; it must be at least {least}")
+        check_number(self.name, "width", self.width, 2, LARGEST_WIDTH)
+        check_number(self.name, "normal_cells", self.normal_cells, 1, 100)
+        check_number(self.name, "reductions", self.reductions, 1, 16)
 
     def build(self, spec: CellPair, task: TaskShape) -> nn.Module:
         """The network; raises SpaceError where the task's inputs are not images that can be halved often enough."""

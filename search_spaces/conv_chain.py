@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
+from nas.bounds import LARGEST_WIDTH, check_numbers
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import TaskShape
 from nas.space import Choose
@@ -56,9 +57,9 @@ class ConvChain:
     name = "conv-chain"
 
     def __post_init__(self) -> None:
-        for option, values in vars(self).items():
-            if not values or min(values) < 1 or len(set(values)) < len(values):
-                raise ConfigError(f"conv-chain {option} = {list(values)}; give distinct whole numbers from 1")
+        most = {"heights": 63, "widths": 63, "filters": LARGEST_WIDTH, "strides": 16, "depths": 100}
+        for option, largest in most.items():
+            check_numbers(self.name, option, getattr(self, option), 1, largest)
         for option, values in (("heights", self.heights), ("widths", self.widths)):
             if any(value % 2 == 0 for value in values):
                 raise ConfigError(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
-from nas.errors import ConfigError, SpaceError
+from nas.bounds import LARGEST_WIDTH, check_numbers
+from nas.errors import SpaceError
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -53,9 +54,8 @@ class FewShotCell:
     name = "few-shot-cell"
 
     def __post_init__(self) -> None:
-        for option, values in (("widths", self.widths), ("depths", self.depths)):
-            if not values or min(values) < 1 or len(set(values)) < len(values):
-                raise ConfigError(f"few-shot-cell {option} = {list(values)}; give distinct whole numbers from 1")
+        check_numbers(self.name, "widths", self.widths, 1, LARGEST_WIDTH)
+        check_numbers(self.name, "depths", self.depths, 1, 100)
 
     def decide(self, choose: Choose) -> CellStack:
         cell = tuple(choose(f"edge{source}-{target}", OPERATIONS) for source, target in EDGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nas.errors import ConfigError
+from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -32,10 +32,8 @@ class Mlp:
     name = "mlp"
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1 or len(set(self.widths)) < len(self.widths):
-            raise ConfigError(f"mlp widths = {list(self.widths)}; give distinct whole numbers from 1")
-        if self.max_depth < 1:
-            raise ConfigError(f"mlp max_depth = {self.max_depth}; it must be at least 1")
+        check_numbers(self.name, "widths", self.widths, 1, LARGEST_WIDTH)
+        check_number(self.name, "max_depth", self.max_depth, 1, 100)
 
     def decide(self, choose: Choose) -> MlpSpec:
         depth = choose("depth", range(1, self.max_depth + 1))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
-from nas.errors import ConfigError
+from nas.bounds import LARGEST_WIDTH, check_numbers
+from nas.errors import ConfigError, shown
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -70,22 +71,18 @@ class Mobile:
     name = "mobile"
 
     def __post_init__(self) -> None:
-        for option in ("channels", "depths", "kernels", "expansions"):
-            values = getattr(self, option)
-            if not values or min(values) < 1:
-                raise ConfigError(f"mobile {option} = {list(values)}; give whole numbers from 1")
-        for option in ("depths", "kernels", "expansions", "squeeze_excite", "width_multipliers"):
-            values = getattr(self, option)
-            if not values or len(set(values)) < len(values):
-                raise ConfigError(f"mobile {option} = {list(values)}; give at least one, and each once")
+        check_numbers(self.name, "channels", self.channels, 1, LARGEST_WIDTH, distinct=False, longest=100)
+        for option, largest in {"depths": 100, "kernels": 63, "expansions": 64}.items():
+            check_numbers(self.name, option, getattr(self, option), 1, largest)
+        check_numbers(self.name, "width_multipliers", self.width_multipliers, 0.0, 64.0, above=True)
+        if not self.squeeze_excite or len(set(self.squeeze_excite)) < len(self.squeeze_excite):
+            raise ConfigError(f"mobile squeeze_excite = {list(self.squeeze_excite)}; give at least one, and each once")
         if not all(kernel % 2 for kernel in self.kernels):
             raise ConfigError(f"mobile kernels = {list(self.kernels)}; give odd numbers, whose padding is even")
         if not set(self.strides) <= {1, 2} or len(self.strides) != len(self.channels):
             raise ConfigError(
-                f"mobile strides = {list(self.strides)}; give 1 or 2 for each of {len(self.channels)} stages"
+                f"mobile strides = {shown(list(self.strides))}; give 1 or 2 for each of {len(self.channels)} stages"
             )
-        if not all(0 < multiplier < float("inf") for multiplier in self.width_multipliers):
-            raise ConfigError(f"mobile width_multipliers = {list(self.width_multipliers)}; give numbers above 0")
 
     def decide(self, choose: Choose) -> MobileSpec:
         multiplier = choose("width", self.width_multipliers)

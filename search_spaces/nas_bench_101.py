@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import networkx as nx
 
 from nas.architecture import Architecture
-from nas.errors import ConfigError, SpaceError, nearest, shown
+from nas.bounds import LARGEST_WIDTH, check_number
+from nas.errors import SpaceError, nearest, shown
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.space import Choose, replay
@@ -65,11 +66,11 @@ class NasBench101:
     name = "nas-bench-101"
 
     def __post_init__(self) -> None:
+        check_number(self.name, "max_vertices", self.max_vertices, 2, 32)
+        check_number(self.name, "max_edges", self.max_edges, 1, 32 * 31 // 2)
         # A cell's channels are divided among the vertices that lead to its output.
-        least = {"max_vertices": 2, "max_edges": 1, "width": max(1, self.max_vertices - 2), "cells": 1}
-        for option, value in least.items():
-            if getattr(self, option) < value:
-                raise ConfigError(f"nas-bench-101 {option} = {getattr(self, option)}; it must be at least {value}")
+        check_number(self.name, "width", self.width, max(1, self.max_vertices - 2), LARGEST_WIDTH)
+        check_number(self.name, "cells", self.cells, 1, 100)
 
     def decide(self, choose: Choose) -> Cell:
         last = self.max_vertices - 1

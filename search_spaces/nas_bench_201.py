@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import networkx as nx
 
 from nas.architecture import Architecture
-from nas.errors import ConfigError, SpaceError, nearest, shown
+from nas.bounds import LARGEST_WIDTH, check_number
+from nas.errors import SpaceError, nearest, shown
 from nas.protocols import TaskShape
 from nas.space import Choose, replay
 
@@ -49,9 +50,8 @@ class NasBench201:
     name = "nas-bench-201"
 
     def __post_init__(self) -> None:
-        for option, value in (("width", self.width), ("cells", self.cells)):
-            if value < 1:
-                raise ConfigError(f"nas-bench-201 {option} = {value}; it must be at least 1")
+        check_number(self.name, "width", self.width, 1, LARGEST_WIDTH)
+        check_number(self.name, "cells", self.cells, 1, 100)
 
     def decide(self, choose: Choose) -> Cell:
         cell = tuple([choose(name, OPERATIONS) for name in CHOICES])

@@ -15,6 +15,7 @@ from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableModu
 from torch import nn
 
 from nas.errors import SpaceError
+from nas.options import plain
 from nas.space import Choose
 
 Sample = dict[str, Any]
@@ -130,7 +131,7 @@ def steps_of(space: ModelSpace) -> tuple[Step, ...]:
 def first_values(space: ModelSpace) -> Sample:
     """A value for every label: NNI also makes what is not chosen, before it throws that away, and looks them up."""
     return {
-        label: list(leaf.values[: leaf.n_chosen]) if isinstance(leaf, CategoricalMultiple) else leaf.values[0]
+        label: plain(list(leaf.values[: leaf.n_chosen]) if isinstance(leaf, CategoricalMultiple) else leaf.values[0])
         for label, leaf in space.simplify().items()
         if isinstance(leaf, Categorical | CategoricalMultiple)
     }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
-from nas.errors import ConfigError, SpaceError
+from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
+from nas.errors import SpaceError
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -68,11 +69,9 @@ class RecurrentCell:
     name = "recurrent-cell"
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1 or len(set(self.widths)) < len(self.widths):
-            raise ConfigError(f"recurrent-cell widths = {list(self.widths)}; give distinct whole numbers from 1")
-        for option, value in (("base", self.base), ("max_steps", self.max_steps)):
-            if value < 1:
-                raise ConfigError(f"recurrent-cell {option} = {value}; it must be at least 1")
+        check_numbers(self.name, "widths", self.widths, 1, LARGEST_WIDTH)
+        check_number(self.name, "base", self.base, 1, 100)
+        check_number(self.name, "max_steps", self.max_steps, 1, 4096)
 
     def decide(self, choose: Choose) -> CellTree:
         places = range(2 * self.base - 1)

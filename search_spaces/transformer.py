@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 
-from nas.errors import ConfigError, SpaceError
+from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
+from nas.errors import SpaceError
 from nas.protocols import TaskShape
 from nas.space import Choose
 
@@ -61,14 +62,11 @@ class Transformer:
     name = "transformer"
 
     def __post_init__(self) -> None:
-        for option, values in (("widths", self.widths), ("depths", self.depths), ("heads", self.heads)):
-            if not values or min(values) < 1 or len(set(values)) < len(values):
-                raise ConfigError(f"transformer {option} = {list(values)}; give distinct whole numbers from 1")
-        if not self.ratios or not all(0 < ratio <= 64 for ratio in self.ratios) or _repeats(self.ratios):
-            raise ConfigError(f"transformer ratios = {list(self.ratios)}; give distinct numbers above 0 and up to 64")
-        for single, value in (("head_dim", self.head_dim), ("max_tokens", self.max_tokens)):
-            if value < 1:
-                raise ConfigError(f"transformer {single} = {value}; it must be at least 1")
+        for option, largest in {"widths": LARGEST_WIDTH, "depths": 100, "heads": 256}.items():
+            check_numbers(self.name, option, getattr(self, option), 1, largest)
+        check_numbers(self.name, "ratios", self.ratios, 0.0, 64.0, above=True)
+        check_number(self.name, "head_dim", self.head_dim, 1, LARGEST_WIDTH)
+        check_number(self.name, "max_tokens", self.max_tokens, 1, 4096)
 
     def decide(self, choose: Choose) -> Encoder:
         width = choose("width", self.widths)
@@ -109,7 +107,3 @@ class Transformer:
         diagram.add_node("tokens", op="output")
         diagram.add_edge(before, "tokens")
         return diagram
-
-
-def _repeats(values: tuple[float, ...]) -> bool:
-    return len(set(values)) < len(values)

@@ -125,13 +125,13 @@ def test_scores_that_are_no_numbers_make_no_parents():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 0}, "population is 0"),
-        ({"tournament": 0}, "tournament is 0"),
-        ({"population": 4}, "tournament is 5; it must be from 1 to the population, 4"),
-        ({"crossover": -0.1}, "crossover is -0.1; it must be a fraction"),
-        ({"fresh": 1.5}, "fresh is 1.5; it must be a fraction"),
-        ({"pool": 0}, "pool is 0; it must be at least 1"),
-        ({"first": 0}, "first is 0; it must be at least 1"),
+        ({"population": 0}, "population = 0"),
+        ({"tournament": 0}, "tournament = 0"),
+        ({"population": 4}, "evolution tournament = 5; it must be a whole number from 1 to 4"),
+        ({"crossover": -0.1}, "crossover = -0.1; it must be from 0 to 1"),
+        ({"fresh": 1.5}, "fresh = 1.5; it must be from 0 to 1"),
+        ({"pool": 0}, "pool = 0; it must be a whole number from 1"),
+        ({"first": 0}, "first = 0; it must be a whole number from 1"),
     ],
 )
 def test_an_option_out_of_range_is_named(options, message):

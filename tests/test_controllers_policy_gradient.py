@@ -114,7 +114,7 @@ def test_huge_scores_do_not_break_the_policy():
     ],
 )
 def test_an_option_out_of_range_is_named(option, value):
-    with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
+    with pytest.raises(ConfigError, match=f"{option} = {value}; it must be"):
         ZophLe(ToySpace(), **{option: value})
 
 

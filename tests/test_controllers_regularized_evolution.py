@@ -96,9 +96,9 @@ def test_it_climbs_to_the_optimum_that_random_search_misses():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 0}, "population is 0"),
-        ({"tournament": 0}, "tournament is 0"),
-        ({"population": 4}, "tournament is 25; it must be from 1 to the population, 4"),
+        ({"population": 0}, "population = 0"),
+        ({"tournament": 0}, "tournament = 0"),
+        ({"population": 4}, "regularized-evolution tournament = 25; it must be a whole number from 1 to 4"),
     ],
 )
 def test_an_option_out_of_range_is_named(options, message):

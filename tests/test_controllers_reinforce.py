@@ -238,5 +238,5 @@ def test_the_predictor_chooses_among_many_samples():
     ],
 )
 def test_an_option_out_of_range_is_named(option, value):
-    with pytest.raises(ConfigError, match=f"{option} is {value}; it must be"):
+    with pytest.raises(ConfigError, match=f"{option} = {value}; it must be"):
         Reinforce(ToySpace(), **{option: value})

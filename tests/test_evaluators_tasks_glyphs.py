@@ -114,7 +114,7 @@ def test_nearest_pixels_get_about_half_of_the_queries(split):
 def test_more_drawings_than_drawers_and_too_few_drawers_are_errors():
     with pytest.raises(DataError, match=r"need 25 examples a class; '.*' has 20"):
         Glyphs(shots=10).check()
-    with pytest.raises(ConfigError, match="glyphs: drawers is 1"):
+    with pytest.raises(ConfigError, match="glyphs drawers = 1"):
         Glyphs(drawers=1)
 
 

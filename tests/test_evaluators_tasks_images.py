@@ -298,7 +298,7 @@ def test_possible_tasks_pass_the_check():
 @pytest.mark.parametrize("options", [{"ways": 1}, {"shots": 0}, {"queries": 0}, {"seed": -1}, {"ways": 5.0}])
 def test_options_out_of_range_are_config_errors(options):
     (option,) = options
-    with pytest.raises(ConfigError, match=f"numbered: {option} is .* at least"):
+    with pytest.raises(ConfigError, match=f"numbered {option} = .*; it must be a whole number from"):
         Numbered(**options)
 
 

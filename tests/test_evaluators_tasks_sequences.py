@@ -103,10 +103,41 @@ def test_a_folder_is_its_training_and_test_files_together(tmp_path):
     )
 
 
-def test_one_class_in_several_spellings_is_one(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("1 1 2 3\n1.0 1 2 4\n1.0000000e+00 1 2 5\n1.5 1 2 6\nwalk 1 2 7\n")
-    assert read_series(path).labels == ("1", "1", "1", "1.5", "walk")
+def test_labels_are_texts_and_two_in_one_file_are_two_classes(tmp_path):
+    labels = ("1E2", "100", "007", "7", "infinity", "nan", "1.0", "1")
+    text, packed, ts = tmp_path / "a.txt", tmp_path / "a.npz", tmp_path / "a.ts"
+    text.write_text("".join(f"{label} 1 2 3\n" for label in labels))
+    ts.write_text("@classLabel true x\n@data\n" + "".join(f"1,2,3:{label}\n" for label in labels))
+    np.savez(packed, series=np.ones((len(labels), 3)), labels=np.array(labels))
+    assert {read_series(path).labels for path in (text, packed, ts)} == {labels}
+    assert sum(map(len, (small(text, ways=2, queries=1).load().pools[split].names for split in SPLITS))) == len(labels)
+
+
+def test_numbers_that_two_files_spell_differently_are_one_class(tmp_path):
+    write_text(tmp_path / "Own_TRAIN.tsv", np.ones((3, 1, 4)), ["1.0000000e+00", "1.0000000e+01", "2.5000000e+00"])
+    write_text(tmp_path / "Own_TEST.tsv", np.ones((3, 1, 4)), ["10", "2.5", "1.0"])
+    assert read_series(tmp_path).labels == ("10", "2.5", "1", "1", "10", "2.5")  # TEST is read before TRAIN
+
+
+@pytest.mark.parametrize("train", [["1.0", "walk"], ["1.0", "1"], ["1.0", "007"], ["1.0", "1E2"]])
+def test_files_with_labels_that_are_no_plain_numbers_keep_them_all(tmp_path, train):
+    write_text(tmp_path / "Own_TRAIN.tsv", np.ones((2, 1, 4)), train)
+    write_text(tmp_path / "Own_TEST.tsv", np.ones((2, 1, 4)), ["1.00", "2"])
+    assert read_series(tmp_path).labels == ("1.00", "2", *train)
+
+
+def test_a_series_without_a_label_is_refused_and_named(tmp_path):
+    text, packed = tmp_path / "a.csv", tmp_path / "a.npz"
+    text.write_text("1,1,2,3\n,1,2,3\n")
+    np.savez(packed, series=np.ones((2, 3)), labels=np.array([1, np.nan]))
+    for path in (text, packed):
+        with pytest.raises(DataError, match=rf"{path.name}, series 2 has no label; write its class"):
+            read_series(path)
+
+
+def test_labels_of_bytes_are_their_texts(tmp_path):
+    np.savez(tmp_path / "a.npz", series=np.ones((2, 3)), labels=np.array([b"walk", b"run"]))
+    assert read_series(tmp_path / "a.npz").labels == ("walk", "run")
 
 
 def test_missing_values_at_the_end_make_a_series_shorter(tmp_path):
@@ -202,7 +233,7 @@ def test_with_a_scale_level_and_amplitude_stay(packed):
     example = family.tasks("train", [0], CPU).support_x[0, 0]
     assert (x == example).all(dim=(1, 2)).sum() == 1
     for scale in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ConfigError, match=r"sequences: scale is .*; it must be 0"):
+        with pytest.raises(ConfigError, match=r"sequences scale = .*; it must be from 0"):
             Sequences(scale=scale)
 
 
@@ -297,7 +328,7 @@ def test_too_few_classes_to_split_are_a_data_error(tmp_path):
 @pytest.mark.parametrize("options", [{"length": 1}, {"channels": 0}, {"ways": 1}, {"queries": 0}, {"length": 8.0}])
 def test_options_out_of_range_are_config_errors(options):
     (option,) = options
-    with pytest.raises(ConfigError, match=f"sequences: {option} is .* at least"):
+    with pytest.raises(ConfigError, match=f"sequences {option} = .*; it must be a whole number from"):
         Sequences(**options)
 
 

@@ -88,7 +88,7 @@ def test_an_oracles_inputs_are_the_same_points_with_amplitude_and_phase():
 
 @pytest.mark.parametrize("options", [{"shots": 0}, {"queries": 0}, {"seed": -1}, {"shots": True}])
 def test_options_out_of_range_are_config_errors(options):
-    with pytest.raises(ConfigError, match=r"sinusoid: .* must be a whole number"):
+    with pytest.raises(ConfigError, match=r"sinusoid .* must be a whole number"):
         Sinusoid(**options)
 
 

@@ -82,6 +82,23 @@ def test_queries_of_unknown_class_are_predicted_in_their_order(net, tmp_path):
     assert len(adapt(net, support, None).predictions) == 4
 
 
+def test_a_query_may_spell_the_numbers_of_the_support_set_otherwise(net, tmp_path):
+    support = write(tmp_path / "support.tsv", ["1", "2", "1", "2"], waves(4, 30))
+    query = write(tmp_path / "query.tsv", ["2.0000000e+00", "1.0000000e+00", "1.0000000e+00"], waves(3, 50))
+    same = write(tmp_path / "same.tsv", ["2", "1", "1"], waves(3, 50))
+    found = [adapt(net, support, path) for path in (query, same)]
+    assert [row.truth for row in found[0].predictions] == ["1", "1", "2"]
+    assert found[0].curve == found[1].curve
+
+
+def test_classes_that_differ_as_texts_alone_stay_apart(net, tmp_path):
+    labels = ["1E2", "100", "007", "7"]
+    for one, other in (labels[:2], labels[2:]):
+        support = write(tmp_path / "support.tsv", [one, other, one, other], waves(4, 30))
+        query = write(tmp_path / "query.tsv", [other], waves(1, 50))
+        assert [row.truth for row in adapt(net, support, query).predictions] == [other]
+
+
 @pytest.mark.parametrize(
     "support, query, message",
     [

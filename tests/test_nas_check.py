@@ -130,7 +130,10 @@ UNSOUND = [
     ),
     ("raise SystemExit(3)", "decide raised SystemExit: 3", "my_space.py:15)"),
     ("self.decide(choose)", "RecursionError", "my_space.py:15)"),
-    ("choose('x', 7)", "TypeError", "my_space.py:15)"),
+    ("choose('x', 7)", "choice 'x' has the options 7, of type int; give them in a list", "my_space.py:15)"),
+    ("choose(1, [1, 2])", "a choice is named 1, of type int; a choice's name must be a text", "my_space.py:15)"),
+    ("choose.subset('x', [1], min=2)", "subset 'x' of 1 options has min = 2 and max = None", "my_space.py:15)"),
+    ("return __import__('numpy').ones(2)", "the spec holds array([1., 1.]), of type ndarray", "my_space.py:14)"),
     ("choose('x', [1, 2]); 1 / 0", "ZeroDivisionError", "my_space.py:15, after choice 'x')"),
     (
         "choose('x', [1, 2])\n        while True: pass",

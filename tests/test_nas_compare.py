@@ -183,7 +183,7 @@ def test_with_another_evaluator_the_searches_are_runs(inline: None, tmp_path: Pa
         (["re", "re"], 1, "the controllers are re, re; name each once"),
         (["re"], 0, "seeds is 0; it must be at least 1"),
         (["bad"], 1, "compare 'bad': controller 'evolution' has no option 'populatoin'; did you mean 'population'"),
-        (["low"], 1, "compare 'low': population is 0; it must be at least 1"),
+        (["low"], 1, "compare 'low': evolution population = 0; it must be a whole number from 1"),
     ],
 )
 def test_what_cannot_be_compared_is_said_before_anything(

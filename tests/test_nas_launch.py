@@ -141,9 +141,12 @@ def test_what_is_wrong_is_said_before_anything_is_written(inline, runs_here):
     for tables, part in (
         ({"final": {"baseline": "conv4"}}, "conv4 needs images"),
         ({"space": {"name": "few-shot-cell", "widths": [8]}}, "no option 'max_depth'"),
-        ({"tasks": {"shots": 10**15}}, "'mlp' cannot be tried on 'sinusoid': "),
-        ({"space": {"widths": [10**15]}}, "'mlp' cannot be tried on 'sinusoid': "),
-        ({"space": {"max_depth": 10**15}}, "more than 10000 choices"),
+        ({"tasks": {"shots": 10**15}}, "sinusoid shots = 1000000000000000; it must be a whole number from 1 to 10,000"),
+        (
+            {"space": {"widths": [10**15]}},
+            "mlp widths = [1000000000000000]; give distinct whole numbers from 1 to 4,096",
+        ),
+        ({"space": {"max_depth": 10**15}}, "mlp max_depth = 1000000000000000; it must be a whole number from 1 to 100"),
         ({"tasks": {"name": "omniglot", "shots": 1}}, "path is not set"),
     ):
         with pytest.raises(NasError) as caught:

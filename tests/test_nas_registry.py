@@ -172,7 +172,7 @@ def test_built_in_names_come_first_and_others_are_listed(plugins):
 
 def test_a_size_beyond_all_memory_is_a_config_error_not_a_crash():
     space = registry.create("space", "mlp", {})
-    with pytest.raises(ConfigError, match="hidden is 1000000000000000000"):
+    with pytest.raises(ConfigError, match="hidden = 1000000000000000000"):
         registry.create("controller", "reinforce", {"hidden": 10**18}, space=space, seed=0)
 
 

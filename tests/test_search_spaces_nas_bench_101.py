@@ -115,11 +115,11 @@ def test_what_is_on_no_path_is_left_out():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"max_vertices": 1}, "max_vertices = 1; it must be at least 2"),
-        ({"max_edges": 0}, "max_edges = 0; it must be at least 1"),
+        ({"max_vertices": 1}, "max_vertices = 1; it must be a whole number from 2"),
+        ({"max_edges": 0}, "max_edges = 0; it must be a whole number from 1"),
         ({"cells": 0}, "cells = 0"),
-        ({"width": 4}, "width = 4; it must be at least 5"),
-        ({"max_vertices": 2, "width": 0}, "width = 0; it must be at least 1"),
+        ({"width": 4}, "width = 4; it must be a whole number from 5"),
+        ({"max_vertices": 2, "width": 0}, "width = 0; it must be a whole number from 1"),
     ],
 )
 def test_options_that_make_no_network_are_refused(options, message):

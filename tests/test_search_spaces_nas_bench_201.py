@@ -51,7 +51,7 @@ def test_all_cells_are_there_and_by_default_those_with_a_path(cells):
 
 @pytest.mark.parametrize("option", ["width", "cells"])
 def test_options_that_make_no_network_are_refused(option):
-    with pytest.raises(ConfigError, match=f"nas-bench-201 {option} = 0; it must be at least 1"):
+    with pytest.raises(ConfigError, match=f"nas-bench-201 {option} = 0; it must be a whole number from 1"):
         NasBench201(**{option: 0})
 
 

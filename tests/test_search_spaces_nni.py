@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers_evaluators import seeded  # noqa: F401  # fixture
@@ -37,7 +38,7 @@ if find_spec("nni") is None:
 nni_hub = nni_space.nni_hub()  # imports NNI, without its warnings
 
 import nni  # noqa: E402
-from nni.mutable import ExpressionConstraint, Numerical  # noqa: E402
+from nni.mutable import CategoricalMultiple, ExpressionConstraint, Numerical  # noqa: E402
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableLinear, Repeat  # noqa: E402
 from nni.nas.space import model_context  # noqa: E402
 from torch import nn  # noqa: E402
@@ -238,6 +239,21 @@ def test_a_sample_that_json_cannot_hold_is_left_out():
 
     files = [NniSpace(Odd, {"value": value}).files({"odd": value}) for value in ((1, 2), nn.ReLU, 3)]
     assert files == [{}, {}, {SAMPLE_FILE: '{\n  "odd": 3\n}\n'}]
+
+
+def test_values_of_numpy_are_plain_in_the_spec_and_in_the_sample():
+    class Stepped(ModelSpace):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_mutable(nni.choice("width", list(np.arange(4, 13, 4))))
+            self.add_mutable(CategoricalMultiple(list(np.arange(3)), n_chosen=2, label="several"))
+
+    space = NniSpace(Stepped, {})
+    for architecture in enumerate_all(space):
+        spec = replay(space, architecture)
+        assert [type(spec["width"]), *map(type, spec["several"])] == [int] * 3
+        assert json.loads(space.files(spec)[SAMPLE_FILE]) == spec
+    assert json.dumps(space.sample({})) == '{"width": 4, "several": [0, 1]}'
 
 
 def test_classes_and_instances_stand_for_spaces():

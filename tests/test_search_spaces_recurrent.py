@@ -306,7 +306,7 @@ def test_widths_that_make_no_network_are_refused(values):
 
 @pytest.mark.parametrize("option", ["base", "max_steps"])
 def test_a_cell_without_leaves_or_steps_is_refused(option):
-    with pytest.raises(ConfigError, match=f"recurrent-cell {option} = 0; it must be at least 1"):
+    with pytest.raises(ConfigError, match=f"recurrent-cell {option} = 0; it must be a whole number from 1"):
         RecurrentCell(**{option: 0})
 
 

@@ -221,13 +221,13 @@ def test_options_that_make_no_network_are_refused(option, values):
 
 @pytest.mark.parametrize("values", [(), (0.0, 3.0), (3.0, 3.0), (-1.0,), (math.nan,), (math.inf,), (65.0,)])
 def test_ratios_that_make_no_network_are_refused(values):
-    with pytest.raises(ConfigError, match=r"transformer ratios = \[.*distinct numbers above 0 and up to 64"):
+    with pytest.raises(ConfigError, match=r"transformer ratios = \[.*distinct numbers above 0 and at most 64"):
         Transformer(ratios=values)
 
 
 @pytest.mark.parametrize("option", ["head_dim", "max_tokens"])
 def test_a_transformer_without_heads_or_tokens_is_refused(option):
-    with pytest.raises(ConfigError, match=f"transformer {option} = 0; it must be at least 1"):
+    with pytest.raises(ConfigError, match=f"transformer {option} = 0; it must be a whole number from 1"):
         Transformer(**{option: 0})
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.bounds import LARGEST_RATE, check_number
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
@@ -39,8 +40,7 @@ class ProtoNet:
 
     def __post_init__(self) -> None:
         check_options(self.name, steps=1, outer_lr=self.outer_lr)
-        if self.temperature < 0:
-            raise ConfigError(f"protonet temperature = {self.temperature}; it must be 0 or more")
+        check_number(self.name, "temperature", self.temperature, 0.0, LARGEST_RATE)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         check_head(network, x)

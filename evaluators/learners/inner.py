@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nas.errors import ConfigError
+from nas.bounds import LARGEST_RATE, check_number
 from nas.protocols import LEARNER, Kind, TaskBatch
 
 from ..normalisation import queries_told
@@ -19,6 +19,8 @@ from .plain import call_examples
 Rates = Mapping[str, Tensor | float]
 InnerOptimizer = Literal["sgd", "adam"]
 Reduction = Literal["mean", "sum"]
+MOST_STEPS = 10_000
+"""The most inner steps: a hundred times those of any published learner. Training by them keeps all in memory."""
 BETA2, EPSILON, SMALLEST_SQUARE = 0.999, 1e-8, 1e-30
 ONE_BY_ONE = 2**16
 """From this many queries of a task times parameters on, a CPU is faster with one task's images after the other's."""
@@ -232,8 +234,6 @@ def extra(parameters: Parameters) -> dict[str, Tensor]:
 
 def check_options(learner: str, *, steps: int, **rates: float) -> None:
     """Raises ConfigError where the number of inner steps or a rate cannot be used."""
-    if steps < 1:
-        raise ConfigError(f"{learner} steps = {steps}; at least 1 inner step is needed")
+    check_number(learner, "steps", steps, 1, MOST_STEPS)
     for option, value in rates.items():
-        if not value > 0:
-            raise ConfigError(f"{learner} {option} = {value}; it must be above 0")
+        check_number(learner, option, value, 0.0, LARGEST_RATE, above=True)

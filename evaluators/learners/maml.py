@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.bounds import check_number
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
@@ -16,6 +17,7 @@ from ..normalisation import norm_parameters
 from ..output_layer import head_name, marked
 from ..refusals import check_gradient
 from .inner import (
+    MOST_STEPS,
     Descent,
     InnerOptimizer,
     Rates,
@@ -60,13 +62,10 @@ class Maml:
 
     def __post_init__(self) -> None:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
-        if self.train_steps < 0:
-            raise ConfigError(f"{self.name} train_steps = {self.train_steps}; it must be 0 (as many as steps) or more")
-        if not 0 <= self.first_order <= 1 or (self.order == 1 and self.first_order):
-            raise ConfigError(
-                f"{self.name} first_order = {self.first_order} with order = {self.order}; it is a fraction from 0 to 1 "
-                f"of the outer steps, and for order = 2 only"
-            )
+        check_number(self.name, "train_steps", self.train_steps, 0, MOST_STEPS)
+        check_number(self.name, "first_order", self.first_order, 0.0, 1.0)
+        if self.order == 1 and self.first_order:
+            raise ConfigError(f"{self.name} first_order = {self.first_order} with order = 1; it is for order = 2 only")
 
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""

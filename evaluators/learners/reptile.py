@@ -9,13 +9,24 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.protocols import CARRIED, LEARNER, Kind, TaskBatch, TaskFamily
 
 from ..chunks import part_of
 from ..options import BEFORE
 from ..refusals import check_gradient
-from .inner import NO_STEPS, AdamState, Adapted, Descent, InnerOptimizer, Reduction, check_options, networks_own
+from .inner import (
+    MOST_STEPS,
+    NO_STEPS,
+    AdamState,
+    Adapted,
+    Descent,
+    InnerOptimizer,
+    Reduction,
+    check_options,
+    networks_own,
+)
 
 SQUARES, TAKEN = CARRIED + "squares:", CARRIED + "taken"
 
@@ -51,10 +62,8 @@ class Reptile:
 
     def __post_init__(self) -> None:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
-        if self.train_steps < 1 or self.batch < 1:
-            raise ConfigError(
-                f"{self.name} train_steps = {self.train_steps}, batch = {self.batch}; both must be at least 1"
-            )
+        check_number(self.name, "train_steps", self.train_steps, 1, MOST_STEPS)
+        check_number(self.name, "batch", self.batch, 1, 10_000)
         if self.optimizer_state == "kept" and self.inner_optimizer != "adam":
             raise ConfigError(
                 f"{self.name} optimizer_state = 'kept' with inner_optimizer = {self.inner_optimizer!r}, which has no "

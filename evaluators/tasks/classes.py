@@ -13,12 +13,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError, DataError, nearest
 from nas.protocols import Split, TaskBatch, TaskShape
 
 from .episodes import SPLITS, choose, fold, task_keys
 
 log = logging.getLogger(__name__)
+MOST_EXAMPLES = 10_000
+"""The most classes of a task, and the most examples of a class in either of its sets."""
 _CLASSES, _GROUPS, _EXAMPLES, _VARIANTS = 0, 1, 2, -1  # numbers of the streams that a task's key is folded into
 
 
@@ -131,8 +134,10 @@ class ClassFamily:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for option, least in {"ways": 2, "shots": 1, "queries": 1, "seed": 0}.items():
-            at_least(self.name, option, getattr(self, option), least)
+        check_number(self.name, "ways", self.ways, 2, MOST_EXAMPLES)
+        check_number(self.name, "shots", self.shots, 1, MOST_EXAMPLES)
+        check_number(self.name, "queries", self.queries, 1, MOST_EXAMPLES)
+        check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
 
     def load(self) -> ClassData:
         """The examples and the classes of each split, cached by the subclass for the life of the process."""
@@ -213,12 +218,6 @@ class ClassFamily:
                     f"{self.name}: ways = {self.ways} classes a task, but the {split} split has {found}: lower ways"
                 )
         return data
-
-
-def at_least(family: str, option: str, value: int, least: int) -> None:
-    """Raises ConfigError unless `value` is a whole number from `least`."""
-    if type(value) is not int or value < least:
-        raise ConfigError(f"{family}: {option} is {value!r}; it must be a whole number, at least {least}")
 
 
 def _pool(data: ClassData, split: Split) -> ClassPool:

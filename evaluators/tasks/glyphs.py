@@ -11,10 +11,11 @@ from typing import ClassVar, Final
 import numpy as np
 import torch
 
+from nas.bounds import check_number
 from nas.errors import DataError
 from nas.protocols import Split
 
-from .classes import ClassData, ClassPool, at_least
+from .classes import ClassData, ClassPool
 from .images import ImageFamily
 from .strokes import Points, draw, fitted, plain
 
@@ -55,7 +56,7 @@ class Glyphs(ImageFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self.name, "drawers", self.drawers, 2)
+        check_number(self.name, "drawers", self.drawers, 2, 1000)
 
     def load(self) -> ClassData:
         """Draws all classes, once a process. Raises DataError where the package lacks a face."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,10 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import ConfigError, DataError
+from nas.bounds import check_number
+from nas.errors import DataError
+from nas.labels import one_spelling
 from nas.protocols import Split, TaskShape
 
-from .classes import ClassData, ClassFamily, ClassPool, at_least
+from .classes import ClassData, ClassFamily, ClassPool
 from .episodes import SPLITS
 from .series_files import HINT, Series, read_series
 
@@ -49,10 +50,9 @@ class Sequences(ClassFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self.name, "length", self.length, 2)
-        at_least(self.name, "channels", self.channels, 1)
-        if not 0 <= self.scale < math.inf:
-            raise ConfigError(f"{self.name}: scale is {self.scale}; it must be 0 (each series has its own) or more")
+        check_number(self.name, "length", self.length, 2, 100_000)
+        check_number(self.name, "channels", self.channels, 1, 10_000)
+        check_number(self.name, "scale", self.scale, 0.0, 1e9)
 
     @property
     def shape(self) -> TaskShape:
@@ -63,7 +63,9 @@ class Sequences(ClassFamily):
         return _data(_file(self.path), self.length, self.channels, self.scale)
 
     def read(self, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
-        """A person's own series (series, channels, length) with their labels. Raises what `load` does."""
+        """A person's own series (series, channels, length) with their labels as they are written.
+
+        Raises what `load` does."""
         series = _with_channels(path, self.channels)
         return _inputs(series.values, self.length, self.scale), series.labels
 
@@ -108,15 +110,16 @@ def _file(path: Path | None) -> Path:
 @lru_cache(maxsize=4)
 def _data(path: Path, length: int, channels: int, scale: float) -> ClassData:
     series = _with_channels(path, channels)
-    names = sorted(set(series.labels))
+    (labels,) = one_spelling(series.labels)
+    names = sorted(set(labels))
     if len(names) < LEAST_CLASSES:
         raise DataError(
             f"sequences: {path} has {len(names)} classes; splits that share none need at least {LEAST_CLASSES}"
         )
-    counts = torch.tensor([series.labels.count(name) for name in names])
+    counts = torch.tensor([labels.count(name) for name in names])
     examples = torch.zeros(len(names), int(counts.max()), channels, length)
     for row, name in enumerate(names):
-        own = [values for values, label in zip(series.values, series.labels, strict=True) if label == name]
+        own = [values for values, label in zip(series.values, labels, strict=True) if label == name]
         examples[row, : len(own)] = _inputs(own, length, scale)
     pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
     return ClassData(examples, pools, counts)

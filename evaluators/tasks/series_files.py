@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import DataError
+from nas.labels import one_spelling
 
 TEXT: Final = (".tsv", ".txt", ".csv")
 HINT: Final = (
@@ -24,7 +27,10 @@ _UNREADABLE: Final = (OSError, EOFError, ValueError, KeyError, TypeError, zipfil
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Labelled series in the order of their files: each (channels, its own length) float64, finite."""
+    """Labelled series in the order of their files: each (channels, its own length) float64, finite.
+
+    Labels are the texts of the file; those of several files that are taken together have `one_spelling`.
+    """
 
     values: tuple[NDArray[np.float64], ...]
     labels: tuple[str, ...]
@@ -37,18 +43,22 @@ def read_series(path: Path) -> Series:
     and row, for anything else that is missing, and for what is damaged or of different channels.
     """
     values: list[NDArray[np.float64]] = []
-    labels: list[str] = []
+    labels: list[list[str]] = []
     for file in _files(path):
+        labels.append([])
         for row, (label, series) in enumerate(_rows(file), start=1):
             values.append(_whole(series, f"{file}, series {row}"))
-            labels.append(_plain(label))
+            if not label:
+                raise DataError(f"{file}, series {row} has no label; write its class, or leave the series out")
+            labels[-1].append(label)
             if len(values[-1]) != len(values[0]):
                 raise DataError(
                     f"{file}, series {row} has {len(values[-1])} channels, the first {len(values[0])}; all need as many"
                 )
     if not values:
         raise DataError(f"{path} holds no series; {HINT}")
-    return Series(tuple(values), tuple(labels))
+    spelled = one_spelling(*labels) if len(labels) > 1 else labels
+    return Series(tuple(values), tuple(chain.from_iterable(spelled)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -78,16 +88,18 @@ def _packed(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
         series, labels = arrays["series"], arrays["labels"]
     if series.ndim not in {2, 3} or series.dtype.kind not in "iuf" or labels.shape != series.shape[:1]:
         raise ValueError("shapes or types do not fit")
+    labels = labels.astype(str) if labels.dtype.kind == "S" else labels
     for label, values in zip(labels.tolist(), series.astype(np.float64), strict=True):
-        yield str(label), np.atleast_2d(values)
+        # A float that is not a number is how arrays mark what is missing.
+        yield "" if isinstance(label, float) and not math.isfinite(label) else str(label), np.atleast_2d(values)
 
 
 def _text(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
     for line in file.read_text("utf-8-sig").splitlines():
         separator = next((mark for mark in ",\t" if mark in line), None)
-        label, *values = [cell.strip() or "nan" for cell in line.split(separator)] or [""]
-        if label:
-            yield label, np.array([values], dtype=np.float64)
+        label, *values = [cell.strip() for cell in line.split(separator)] or [""]
+        if label or any(values):
+            yield label, np.array([[value or "nan" for value in values]], dtype=np.float64)
 
 
 def _ts(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -112,12 +124,3 @@ def _whole(series: NDArray[np.float64], where: str) -> NDArray[np.float64]:
     if series.shape[1] < 2 or not np.isfinite(series).all():
         raise DataError(f"{where}: needs at least 2 values, all finite; fill in what is missing, or leave it out")
     return series
-
-
-def _plain(label: str) -> str:
-    """The archives write the same class as 1, 1.0 and 1.0000000e+00."""
-    try:
-        number = float(label)
-    except ValueError:
-        return label
-    return str(int(number)) if number.is_integer() else label

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 
 import torch
 
+from nas.bounds import LARGEST_SEED, check_number
 from nas.protocols import Split, TaskBatch, TaskShape
 
-from .classes import at_least
+from .classes import MOST_EXAMPLES
 from .episodes import fold, task_keys, uniform
 
 AMPLITUDES: Final = (0.1, 5.0)
@@ -36,8 +37,9 @@ class Sinusoid:
     oracle: bool = False
 
     def __post_init__(self) -> None:
-        for option, least in {"shots": 1, "queries": 1, "seed": 0}.items():
-            at_least(self.name, option, getattr(self, option), least)
+        check_number(self.name, "shots", self.shots, 1, MOST_EXAMPLES)
+        check_number(self.name, "queries", self.queries, 1, MOST_EXAMPLES)
+        check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
 
     @property
     def shape(self) -> TaskShape:

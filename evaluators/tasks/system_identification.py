@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Final, Literal
 import torch
 from torch import Tensor
 
+from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError
 from nas.protocols import Split, TaskBatch, TaskShape
 
-from .classes import at_least
+from .classes import MOST_EXAMPLES
 from .episodes import fold, task_keys, uniform
 
 RADII: Final = (0.3, 0.9)
@@ -51,10 +52,12 @@ class SystemIdentification:
     noise: float = 0.05
 
     def __post_init__(self) -> None:
-        for option, least in {"shots": 1, "queries": 1, "seed": 0, "length": 1, "order": 1}.items():
-            at_least(self.name, option, getattr(self, option), least)
-        if not 0 <= self.noise < math.inf:
-            raise ConfigError(f"{self.name}: noise is {self.noise}; it must be 0 or more")
+        check_number(self.name, "shots", self.shots, 1, MOST_EXAMPLES)
+        check_number(self.name, "queries", self.queries, 1, MOST_EXAMPLES)
+        check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
+        check_number(self.name, "length", self.length, 1, 10_000)
+        check_number(self.name, "order", self.order, 1, 100)
+        check_number(self.name, "noise", self.noise, 0.0, 1000.0)
         if self.nonlinearity not in {"tanh", "none"}:
             raise ConfigError(f"{self.name}: nonlinearity is {self.nonlinearity!r}; it must be 'tanh' or 'none'")
 
