@@ -21,11 +21,10 @@ from .interrupts import stop_on_signal
 from .proposals import STORED
 from .protocols import Tabled
 from .rehearsal import check_controller
-from .runs import Run
+from .runs import RESULTS, Run
 from .store import Store
 
 POLL_S = 0.2
-RESULTS = "results.sqlite"
 
 
 class Progress(launch.Progress, Protocol):

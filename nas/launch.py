@@ -93,7 +93,8 @@ def run_search(
     overrides  KEY=VALUE, as for --set
     name       the run's; None: the config's with a number
 
-    A script calls it under `if __name__ == "__main__":`, for worker processes import the script. Raises NasError.
+    A script calls it under `if __name__ == "__main__":`, for worker processes import the script. In the main thread a
+    Ctrl-C ends the run well; in another thread no signals are heard, and the run goes to its end. Raises NasError.
     """
     searched, by = (own.name_of(given) if isinstance(given, type) else given for given in (space, controller))
     config = load(source, overrides, space=searched, controller=by)
@@ -102,7 +103,7 @@ def run_search(
 
 
 def start(config: Config, run: Run, progress: Progress) -> Outcome:
-    """A new run, from nothing to its winner.
+    """A new run, from nothing to its winner. Of an automatic name that was taken meanwhile the next number is used.
 
     Device, data and space are tried out before anything is written. Raises NasError for what is wrong with them, and
     for a search that fails.
@@ -116,6 +117,7 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **given
             )
         with runs.create(run, config) as store:
+            run = runs.run_of_store(store)
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,18 @@ from .repeats import evaluated
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+RESULTS = "results.sqlite"
+"""The file of a comparison's results (`nas.compare`) in its folder."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's name and folder."""
+    """A run's name and folder. `numbered` is what a name that was chosen automatically has before its number; empty for
+    a name that a person gave."""
 
     name: str
     folder: Path
+    numbered: str = field(default="", compare=False)
 
     @property
     def store_path(self) -> Path:
@@ -76,23 +80,36 @@ def new_run(name: str | None, config_name: str) -> Run:
     """
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-")
-        number = 1
-        while (run := run_of(f"{stem}-{number}")).folder.exists():
-            number += 1
-        return run
+        return _first_free(stem)
     run = run_of(name)
     if run.store_path.exists():
         raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
+    if (run.folder / RESULTS).exists():
+        raise RunError(f"{run.folder} holds a comparison of `nas compare`; give another --name")
     if run.folder.exists():
         raise RunError(f"{run.folder} exists already, but holds no run; remove it, or give another --name")
     return run
 
 
+def _first_free(stem: str) -> Run:
+    """The run of the first number after `stem` of which there is no folder."""
+    number = 1
+    while (run := run_of(f"{stem}-{number}")).folder.exists():
+        number += 1
+    return replace(run, numbered=stem)
+
+
 def create(run: Run, config: Config) -> Store:
-    """Makes the run's folder and store, or nothing. Raises RunError where another process was faster."""
+    """Makes the run's folder and store, or nothing.
+
+    Where another process has just taken an automatic name, the run gets the next free number: `run_of_store` says which
+    run it became. Raises RunError where a name that a person gave is taken.
+    """
     try:
         run.folder.mkdir(parents=True)
     except FileExistsError:
+        if run.numbered:
+            return create(_first_free(run.numbered), config)
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
@@ -101,6 +118,27 @@ def create(run: Run, config: Config) -> Store:
     except NasError:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
+
+
+def run_of_store(store: Store) -> Run:
+    """The run whose trials a store holds."""
+    folder = store.path.parent
+    return Run(folder.name, folder)
+
+
+def comparison_folder(name: str | None, folder: Path | None, config_name: str) -> Path:
+    """The folder of a comparison: that of a name in the runs, or any other folder, or that of the config's name.
+
+    Nothing is written. Raises RunError for a name that cannot be used or is a run's, ConfigError for name and folder.
+    """
+    if name is None:
+        return folder or runs_folder() / f"compare-{Path(config_name).stem}"
+    if folder is not None:
+        raise ConfigError(f"--name {name} and --out {folder} both say where the comparison is kept; give one of them")
+    run = run_of(name)
+    if run.store_path.exists():
+        raise RunError(f"{name!r} is the name of a run; give the comparison another --name")
+    return run.folder
 
 
 def existing_run(name: str) -> Run:
