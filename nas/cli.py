@@ -120,6 +120,7 @@ def resume(name: Name, as_json: Json = False) -> None:
 def show(name: Name, as_json: Json = False) -> None:
     """Show a run's trials and its final result."""
     from . import console, runs
+    from .protocol_check import mixed_text
     from .report import front
 
     summary = runs.summary(runs.existing_run(name))
@@ -127,6 +128,9 @@ def show(name: Name, as_json: Json = False) -> None:
         _print_json(summary)
         return
     typer.echo(f"{name}: {summary['state']}, {console.progress_text(summary)}")
+    for store in (summary, summary["control"] or {}):
+        if store.get("mixed"):
+            typer.echo(f"warning: {mixed_text(store['mixed'])}")
     typer.echo(console.trials_text(summary["trials"]))
     final = summary["final"]
     if summary["front"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from . import config as configs
 from . import own
 from .architecture import Architecture, Trial
 from .config import Config, Parts
-from .errors import ConfigError, NasError, RunError, SearchError, StoreError
+from .config_paths import data_files
+from .errors import ConfigError, NasError, ProtocolError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
 from .front import front_of, objectives_of
+from .protocol_check import MEASURED, SPACE_TABLE, differences_text, mixed, mixed_text
 from .repeats import evaluated
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROTOCOL = "protocol"
+"""The key of a store's meta that holds the protocol of the search's scores, None where the evaluator tells none."""
 RESULTS = "results.sqlite"
 """The file of a comparison's results (`nas.compare`) in its folder."""
 
@@ -99,8 +103,9 @@ def _first_free(stem: str) -> Run:
     return replace(run, numbered=stem)
 
 
-def create(run: Run, config: Config) -> Store:
-    """Makes the run's folder and store, or nothing.
+def create(run: Run, config: Config, protocol: Mapping[str, Any] | None = None) -> Store:
+    """Makes the run's folder and store, or nothing. `protocol` is that of the search's scores, which every continuation
+    is compared with (`check_protocol`).
 
     Where another process has just taken an automatic name, the run gets the next free number: `run_of_store` says which
     run it became. Raises RunError where a name that a person gave is taken.
@@ -109,12 +114,13 @@ def create(run: Run, config: Config) -> Store:
         run.folder.mkdir(parents=True)
     except FileExistsError:
         if run.numbered:
-            return create(_first_free(run.numbered), config)
+            return create(_first_free(run.numbered), config, protocol)
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     try:
-        return Store.create(run.store_path, {"config": config.to_json(), "files": config.files})
+        files = config.files
+        return Store.create(run.store_path, {"config": config.to_json(), "files": files, PROTOCOL: protocol})
     except NasError:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -160,8 +166,41 @@ def config_of(store: Store) -> Config:
 
 
 def check_files(store: Store) -> None:
-    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed."""
-    own.check_unchanged(store.meta.get("files", {}))
+    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed, or where
+    one of them now imports another file."""
+    files = store.meta.get("files", {})
+    own.check_unchanged(files)
+    if PROTOCOL in store.meta:  # else the run is of a version that kept only the files that the config names
+        own.check_unchanged(files, config_of(store).files)
+
+
+def check_scores(run: Run) -> None:
+    """Raises ProtocolError where a run, or its random control, holds scores of several protocols already, as one of an
+    earlier version may."""
+    for path in (run.store_path, run.control.store_path):
+        if path.exists():
+            with Store.open(path, readonly=True) as store:
+                found = mixed(store.trials(), store.items(MEASURED))
+            if found:
+                raise ProtocolError(f"{path}: {mixed_text(found[:1])}; start a new run")
+
+
+def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) -> None:
+    """Raises ProtocolError where the scores of a run that is continued would have another protocol than before.
+
+    A run of a version that kept no protocol is compared with its first score."""
+    before = store.meta.get(PROTOCOL)
+    if PROTOCOL not in store.meta:
+        before = next((t.score.protocol for t in store.trials() if t.score and t.budget == config.budgets[0]), None)
+        now = now and {key: value for key, value in now.items() if key != SPACE_TABLE}
+    text = differences_text(before, now) if before and now else ""
+    if text:
+        files = data_files(config)
+        where = f"{' or '.join(files)} has changed" if files else "its tasks, or adaptnas itself, have changed"
+        raise ProtocolError(
+            f"{where} since this run was started ({text}); scores of two protocols cannot be ranked together: restore "
+            "what it was, or start a new run"
+        )
 
 
 def parts_of(store: Store) -> Parts:
@@ -219,6 +258,7 @@ def summary(run: Run) -> dict[str, Any]:
             "front": None if found is None else found.to_json(),
             "final": store.get("final"),
             "control": _control(run),
+            "mixed": mixed(trials, store.items(MEASURED)),
         }
 
 
@@ -227,7 +267,8 @@ def _control(run: Run) -> dict[str, Any] | None:
     if not run.control.store_path.exists():
         return None
     with Store.open(run.control.store_path, readonly=True) as store:
-        return {"trials": [trial.to_json() for trial in store.trials()]}
+        trials = store.trials()
+        return {"trials": [trial.to_json() for trial in trials], "mixed": mixed(trials, store.items(MEASURED))}
 
 
 def state(store: Store, run: Run) -> str:
