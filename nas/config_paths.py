@@ -46,6 +46,16 @@ def data_files(config: Config) -> list[str]:
     return list(dict.fromkeys([*found, *([_path(rest)] if prefix == TABLE else [])]))
 
 
+def without_data_folders(config: Config) -> Config:
+    """The config with the names alone of the files and folders of its data: what an export tells of them, which another
+    machine does not have."""
+    changed: dict[str, Any] = {}
+    for room, table in _data_tables(config):
+        paths = _path_options(room, *name_and_options(table))
+        changed[room] = table.model_copy(update={option: Path(path).name for option, path in paths.items()})
+    return config.model_copy(update=changed)
+
+
 def file_digests(config: Config) -> dict[str, str]:
     """The SHA-256 of each of `data_files` that is an ordinary file and can be read."""
     found: dict[str, str] = {}

@@ -15,6 +15,8 @@ MEASURED = "measured/"
 """What the keys of a store's records of final measurements begin with, before the split of their bank."""
 SPACE_TABLE = "space_table"
 """The key, beside those of a score's protocol, of the digest of a table whose rows are the searched space."""
+DATA = frozenset({"tasks.digest", "table", SPACE_TABLE})
+"""Entries of a protocol that only other data change."""
 
 Protocol = Mapping[str, Any]
 

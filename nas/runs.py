@@ -18,7 +18,16 @@ from .config_paths import data_files
 from .errors import ConfigError, NasError, ProtocolError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
 from .front import front_of, objectives_of
-from .protocol_check import MEASURED, SPACE_TABLE, differences_text, mixed, mixed_text
+from .protocol_check import (
+    DATA,
+    MEASURED,
+    SPACE_TABLE,
+    differences,
+    differences_text,
+    mixed,
+    mixed_text,
+    normal,
+)
 from .repeats import evaluated
 from .store import Store
 
@@ -193,14 +202,15 @@ def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) 
     if PROTOCOL not in store.meta:
         before = next((t.score.protocol for t in store.trials() if t.score and t.budget == config.budgets[0]), None)
         now = now and {key: value for key, value in now.items() if key != SPACE_TABLE}
-    text = differences_text(before, now) if before and now else ""
-    if text:
-        files = data_files(config)
-        where = f"{' or '.join(files)} has changed" if files else "its tasks, or adaptnas itself, have changed"
-        raise ProtocolError(
-            f"{where} since this run was started ({text}); scores of two protocols cannot be ranked together: restore "
-            "what it was, or start a new run"
-        )
+    keys = {key for key, _, _ in differences(normal(before or {}), normal(now or {}))}
+    if not before or not now or not keys:
+        return
+    files = " or ".join(data_files(config)) if keys & DATA else ""
+    raise ProtocolError(
+        f"{f'{files} has changed' if files else 'its tasks, or adaptnas itself, have changed'} since this run was started "
+        f"({differences_text(before, now)}); scores of two protocols cannot be ranked together: restore what it was, or "
+        "start a new run"
+    )
 
 
 def parts_of(store: Store) -> Parts:

@@ -16,7 +16,7 @@ from helpers_launch import Crash, Quiet, crash_at, in_this_process, own_runs, re
 from nas import config as configs
 from nas import launch, runs
 from nas.architecture import Score
-from nas.config_paths import absolute_paths, data_files
+from nas.config_paths import absolute_paths, data_files, without_data_folders
 from nas.contest import entered, fingerprint
 from nas.errors import DataError, ProtocolError
 from nas.evaluators import banks
@@ -235,6 +235,25 @@ def test_a_comparison_does_not_take_results_on_other_data(inline: None, tmp_path
         series(file, seed)
         prints.append(fingerprint(entered(config, "random", 0)))
     assert prints[0] == prints[2] != prints[1]
+
+
+def test_a_protocol_of_another_version_does_not_blame_the_data(inline: None, tmp_path: Path) -> None:
+    run = broken(on_series(str(series(tmp_path / "mine.npz"))), 2)
+    with Store.open(run.store_path) as store:
+        meta = store.meta
+        meta["protocol"]["bank"]["hash"] = "of then"
+        store.put("meta", meta)
+    with pytest.raises(
+        ProtocolError, match=r"^its tasks, or adaptnas itself, have changed .*\(bank\.hash was 'of then'"
+    ):
+        launch.resume(run, Quiet())
+
+
+def test_an_export_tells_the_names_of_data_and_not_their_folders(tmp_path: Path) -> None:
+    config = without_data_folders(on_series(str(tmp_path / "mine.npz")))
+    assert config.tasks is not None
+    assert config.tasks.options["path"] == "mine.npz"
+    assert str(tmp_path) not in json.dumps(config.to_json())
 
 
 def test_every_path_of_a_config_becomes_absolute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
