@@ -207,9 +207,10 @@ def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) 
         return
     files = " or ".join(data_files(config)) if keys & DATA else ""
     what = f"{files} has changed" if files else "its tasks, or adaptnas itself, have changed"
+    text = differences_text(before, now)
     raise ProtocolError(
-        f"{what} since this run was started ({differences_text(before, now)}); scores of two protocols cannot be ranked "
-        "together: restore what it was, or start a new run"
+        f"{what} since this run was started ({text}); scores of two protocols cannot be ranked together: restore what it "
+        "was, or start a new run"
     )
 
 
