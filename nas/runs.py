@@ -209,8 +209,8 @@ def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) 
     what = f"{files} has changed" if files else "its tasks, or adaptnas itself, have changed"
     text = differences_text(before, now)
     raise ProtocolError(
-        f"{what} since this run was started ({text}); scores of two protocols cannot be ranked together: restore what it "
-        "was, or start a new run"
+        f"{what} since this run was started ({text}); scores of two protocols cannot be ranked together: restore what "
+        "it was, or start a new run"
     )
 
 
