@@ -166,6 +166,10 @@ class MetaEvaluator:
         frozen = {**asdict(bank), "hash": digest(self.tasks, bank)}
         return {**training, "bank": frozen, "tasks": self.tasks.describe()}
 
+    def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
+        """The protocol of what `evaluate` gives, or `advance` for the first `budget` steps of a schedule."""
+        return self.protocol(budget, self._bank, schedule)
+
     @property
     def _bank(self) -> Bank:
         return Bank("validation", 0, self.validation_tasks)

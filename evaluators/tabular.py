@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nas.architecture import Architecture, Score
 from nas.errors import ConfigError, DataError, nearest
@@ -59,8 +59,13 @@ class Tabular:
             curve=(value,),
             per_task=(value,),
             metrics=metrics,
-            protocol={"table": table.digest, "column": column},
+            protocol=self.search_protocol(budget, budget),
         )
+
+    def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
+        """The protocol of what `evaluate` gives: the table's content, and its column for the budget."""
+        table = self._table()
+        return {"table": table.digest, "column": self._column(table, self.score, budget)}
 
     def seconds(self, architecture: Architecture, budget: int) -> float:
         """What the evaluation cost. Raises ConfigError without `cost`, DataError where the table has no such entry."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import get_args
+from typing import Any, get_args
 
 from nas.architecture import Architecture, Score
 from nas.protocols import Bank, ZeroCost
@@ -47,7 +47,7 @@ class ZeroCostEvaluator(MetaEvaluator):
             curve=(fmean(values),),
             per_task=values,
             metrics=metrics,
-            protocol=self._seen(),
+            protocol=self.search_protocol(budget, budget),
             provenance={"seed": seed, **provenance(device)},
         )
 
@@ -55,7 +55,8 @@ class ZeroCostEvaluator(MetaEvaluator):
         """As `evaluate`: there is nothing to go on with."""
         return self.evaluate(architecture, budget, seed)
 
-    def _seen(self) -> dict[str, object]:
+    def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
+        """The protocol of what `evaluate` gives; no budget changes it."""
         from .banks import digest
         from .zero_cost import TASKS
 

@@ -73,7 +73,10 @@ def compare(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
     ] = None,
     reach: Annotated[str, typer.Option(help="Scores, with commas: the time to reach each is told.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/compare-CONFIG.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The comparison's name, of its folder in runs/; by default compare-CONFIG.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results, in place of that of --name.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare controllers at the same budget, on the same tasks, with the same seeds. Goes on where it was stopped."""
@@ -84,7 +87,7 @@ def compare(
     from .report import standings
 
     loaded, levels = configs.load(config, set_ or []), _numbers("--reach", reach)
-    folder = out or runs.runs_folder() / f"compare-{Path(config).stem}"
+    folder = runs.comparison_folder(name, out, config)
     labels = [label.strip() for label in controllers.split(",") if label.strip()]
     with TerminalProgress().shown() as progress:
         results = comparing.compare(loaded, labels, seeds, folder, progress)
@@ -117,6 +120,7 @@ def resume(name: Name, as_json: Json = False) -> None:
 def show(name: Name, as_json: Json = False) -> None:
     """Show a run's trials and its final result."""
     from . import console, runs
+    from .protocol_check import mixed_text
     from .report import front
 
     summary = runs.summary(runs.existing_run(name))
@@ -124,6 +128,9 @@ def show(name: Name, as_json: Json = False) -> None:
         _print_json(summary)
         return
     typer.echo(f"{name}: {summary['state']}, {console.progress_text(summary)}")
+    for store in (summary, summary["control"] or {}):
+        if store.get("mixed"):
+            typer.echo(f"warning: {mixed_text(store['mixed'])}")
     typer.echo(console.trials_text(summary["trials"]))
     final = summary["final"]
     if summary["front"]:

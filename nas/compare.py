@@ -12,6 +12,7 @@ from typing import Protocol
 from . import launch, own
 from .architecture import Trial
 from .config import Config, KeyFault, build, features_of
+from .config_paths import absolute_paths
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
 from .errors import ConfigError, NasError, SearchError
 from .executors.attempt import reason
@@ -21,11 +22,10 @@ from .interrupts import stop_on_signal
 from .proposals import STORED
 from .protocols import Tabled
 from .rehearsal import check_controller
-from .runs import Run
+from .runs import RESULTS, Run
 from .store import Store
 
 POLL_S = 0.2
-RESULTS = "results.sqlite"
 
 
 class Progress(launch.Progress, Protocol):
@@ -53,6 +53,7 @@ def compare(
     searched in memory, in worker processes; with any other evaluator each search is a run, in `folder`. Raises NasError
     for what cannot be compared, and where a search fails.
     """
+    config = absolute_paths(config)
     jobs = _jobs(config, labels, seeds)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ from typing import Any, TypeGuard, get_args
 
 from pydantic import ValidationError
 
-from . import own, registry
+from . import registry
+from .config_paths import absolute_paths
 from .config_tables import (
     Component,
     Config,
@@ -94,7 +95,7 @@ def load(
     source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
 ) -> Config:
     """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with default options, in
-    place of its own, and applies `KEY=VALUE` overrides.
+    place of its own, and applies `KEY=VALUE` overrides. Its paths are made absolute.
 
     Raises ConfigError with file, line, key, the rule and the nearest valid name.
     """
@@ -105,7 +106,7 @@ def load(
     for change in overrides:
         override(data, change)
     try:
-        config = _with_paths(from_json(data))
+        config = absolute_paths(from_json(data))
         build(config)
     except KeyFault as error:
         found = place(where, text, error.path, overrides)
@@ -251,23 +252,6 @@ def _made(room: registry.Room, table: str | Component, *path: str, **given: Any)
         named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
         places = [(found.start(), option) for option, found in named.items() if found]
         raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
-
-
-def _with_paths(config: Config) -> Config:
-    """The config with absolute paths of a person's own classes, for it is read again in whatever folder."""
-    found = {
-        "space": _with_path(config.space),
-        "controller": _with_path(config.controller),
-        "final": config.final.model_copy(update={"baseline": _with_path(config.final.baseline)}),
-        "compare": {label: _with_path(table) for label, table in config.compare.items()},
-    }
-    return config.model_copy(update=found)
-
-
-def _with_path(table: str | Component) -> str | Component:
-    if isinstance(table, str):
-        return own.absolute(table)
-    return table.model_copy(update={"name": own.absolute(table.name)})
 
 
 def _found(room: registry.Room, table: str | Component, *path: str) -> Callable[..., Any]:

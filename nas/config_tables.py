@@ -158,7 +158,8 @@ class Config(Table):
 
     @property
     def files(self) -> dict[str, str]:
-        """The texts of the files of a person's own that the config names, by path. Raises ConfigError as they do."""
+        """The texts of the files of a person's own that the config names, and of those beside them that they import, by
+        path. Raises ConfigError where one cannot be read."""
         return own.texts(name_and_options(table)[0] for table in (self.space, self.controller, self.final.baseline))
 
     @property

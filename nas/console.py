@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from . import registry
+from . import own, registry
 from .architecture import Trial
 from .config import Config
 from .lookup import KIND
@@ -131,8 +130,8 @@ def header(config: Config, workers: int) -> str:
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
-            f"{Path(config.space.name).name}{_of_tasks(config)}",
-            Path(config.controller.name).name,
+            f"{own.shortened(config.space.name)}{_of_tasks(config)}",
+            own.shortened(config.controller.name),
             f"{config.search.trials} candidate{'s' if config.search.trials > 1 else ''}{_limit(config)}{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
         ]

@@ -13,11 +13,13 @@ from typing import Any
 
 from . import own, registry
 from .architecture import Trial
-from .config import Component, Config, build
+from .config import Component, Config, build, measures
+from .config_paths import file_digests, space_digest
 from .errors import ConfigError, nearest, shown
 from .executors.inline import InlineExecutor
 from .lookup import check_table, reported
 from .memory import MemoryStore
+from .protocol_check import SPACE_TABLE, normal
 from .protocols import Evaluator, Tabled
 from .repeats import evaluated
 from .runs import best, leaders
@@ -92,7 +94,8 @@ def entered(config: Config, label: str, seed: int) -> Config:
 
 
 def fingerprint(config: Config) -> str:
-    """What tells the searches of a comparison apart: all that could change a result, the content of a table too.
+    """What tells the searches of a comparison apart: all that could change a result, the content
+    of its data too.
 
     Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
@@ -102,6 +105,11 @@ def fingerprint(config: Config) -> str:
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
         told["protocol"] = check_table(config, parts)
+    elif measures(parts.evaluator):
+        told["described"] = normal(parts.measurer.tasks.describe())
+        told["data"] = file_digests(config)  # read anew, where a process keeps what it has loaded
+    if (rows := space_digest(config)) is not None:
+        told[SPACE_TABLE] = rows
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

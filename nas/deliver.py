@@ -8,6 +8,7 @@ from typing import Any
 from . import own, runs
 from .architecture import Architecture
 from .config import Config, Parts
+from .config_paths import without_data_folders
 from .errors import RunError
 from .runs import Run
 from .space import replay
@@ -55,7 +56,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
             "run": run.name,
             "seed": seed,
             "test": result,
-            "config": config.to_json(),
+            "config": without_data_folders(config).to_json(),
             **({"files": files} if files else {}),
         },
         extra=_files_of(parts, architecture),

@@ -44,6 +44,12 @@ class StoreError(NasError):
     """A store that is damaged, or was written by a newer version."""
 
 
+class ProtocolError(NasError):
+    """Scores that were made in different ways, or on different data, where they would be ranked together."""
+
+    exit_status = 2
+
+
 class SearchError(NasError):
     """A search that cannot go on."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -17,8 +18,12 @@ def stop_on_signal(*, asked: Callable[[], None], kill: Callable[[], None]) -> It
     """Gives a function that says whether SIGINT or SIGTERM has come.
 
     `asked` is called at the first signal. At the second, `kill` is called and the process ends with status 130: what
-    is stored stays stored. The handlers before are put back at the end. Only for the main thread.
+    is stored stays stored. The handlers before are put back at the end. Python lets only the main thread set handlers:
+    in any other thread, as of a web application, none are set, and the function always says no.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     count = 0
 
     def handle(_signal: int, _frame: FrameType | None) -> None:

@@ -15,10 +15,11 @@ from typing import Any, Literal, Protocol
 from . import control, own, runs
 from .architecture import Architecture, Trial
 from .config import QUICK_START, Config, Parts, build, features_of, load, measures
+from .config_paths import absolute_paths
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
 from .deliver import write_report
-from .errors import NasError, SearchError, SpaceError
+from .errors import ConfigError, NasError, SearchError, SpaceError
 from .executors.attempt import attempt, reason
 from .executors.inline import InlineExecutor
 from .executors.processes import ProcessExecutor
@@ -26,7 +27,7 @@ from .executors.slots import slots
 from .fidelity import Checkpointed
 from .finals import Finals
 from .interrupts import stop_on_signal
-from .lookup import check_table, conclude
+from .lookup import check_table, conclude, search_protocol
 from .protocols import Controller, Evaluator, Measurer, Resumable, SearchSpace, Split, Tabled
 from .rehearsal import check_controller
 from .repeats import network_key
@@ -93,7 +94,8 @@ def run_search(
     overrides  KEY=VALUE, as for --set
     name       the run's; None: the config's with a number
 
-    A script calls it under `if __name__ == "__main__":`, for worker processes import the script. Raises NasError.
+    A script calls it under `if __name__ == "__main__":`, for worker processes import the script. In the main thread a
+    Ctrl-C ends the run well; in another thread no signals are heard, and the run goes to its end. Raises NasError.
     """
     searched, by = (own.name_of(given) if isinstance(given, type) else given for given in (space, controller))
     config = load(source, overrides, space=searched, controller=by)
@@ -102,33 +104,40 @@ def run_search(
 
 
 def start(config: Config, run: Run, progress: Progress) -> Outcome:
-    """A new run, from nothing to its winner.
+    """A new run, from nothing to its winner. Of an automatic name that was taken meanwhile the next number is used.
 
     Device, data and space are tried out before anything is written. Raises NasError for what is wrong with them, and
     for a search that fails.
     """
+    config = absolute_paths(config)
     parts = build(config)
     with _place(config, parts) as executor:
-        _try_out(config, parts, executor)
+        protocol = _try_out(config, parts, executor)
         controller, given = config.controller, features_of(config, parts.evaluator)
         with _elsewhere(config, executor) as other:
             check_controller(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **given
             )
-        with runs.create(run, config) as store:
+        with runs.create(run, config, protocol) as store:
+            run = runs.run_of_store(store)
             return _carry_out(run, store, config, build(config, StoredCosts(store)), executor, progress)
 
 
 def resume(run: Run, progress: Progress) -> Outcome:
-    """Continues a run where it was; a run that is done stays as it is. Raises NasError as `start` does."""
+    """Continues a run where it was; a run that is done stays as it is.
+
+    Raises NasError as `start` does, and where the run's data, or files of a person's own, are not what they were."""
     with Store.open(run.store_path) as store:
         runs.check_files(store)
         config = runs.config_of(store)
         parts = build(config, StoredCosts(store))
+        unfinished = store.get("final") is None
+        if unfinished:
+            runs.check_scores(run)
         with _place(config, parts) as executor:
-            if store.get("final") is None:
+            if unfinished:
                 # Else data that is missing today would be stored as candidates that failed.
-                _try_out(config, parts, executor)
+                runs.check_protocol(store, config, _try_out(config, parts, executor))
             return _carry_out(run, store, config, parts, executor, progress)
 
 
@@ -256,12 +265,13 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
         executor.shutdown()
 
 
-def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
+def _try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
     """Has a worker see whether each space is sound, check device and data, draw tasks and build a network, or looks an
-    architecture up. Raises NasError."""
+    architecture up. Returns the protocol of the search's scores, None where the evaluator tells none. Raises NasError.
+    """
     if not measures(parts.evaluator):
         check_table(config, parts)
-        return
+        return _protocol(config, parts, executor)
     searched = (parts.space, parts.limited, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         error = _trouble(space, limited, evaluator, executor)
@@ -272,6 +282,15 @@ def _try_out(config: Config, parts: Parts, executor: Executor) -> None:
                 f"space {space.name!r} cannot be tried on {evaluator.tasks.name!r}: {reason(error)}; "
                 "check the options of both"
             ) from error
+    return _protocol(config, parts, executor)
+
+
+def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
+    protocol, error = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
+    if error is not None:
+        raise error if isinstance(error, NasError) else ConfigError(f"what scores rest on is not told: {reason(error)}")
+    told: dict[str, Any] | None = protocol
+    return told
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:

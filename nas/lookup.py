@@ -8,10 +8,12 @@ from typing import Any
 from . import control
 from .architecture import Architecture, Trial
 from .config import CONTROL, Config, Parts
+from .config_paths import space_digest
 from .errors import ConfigError, DataError, SearchError
 from .executors.attempt import attempt
 from .front import check_costs, objectives_of
-from .protocols import Evaluator, Tabled
+from .protocol_check import SPACE_TABLE, normal
+from .protocols import Evaluator, Protocolled, Tabled
 from .repeats import network_key
 from .runs import leaders
 from .space import sample
@@ -66,6 +68,16 @@ def check_table(config: Config, parts: Parts) -> dict[str, Any]:
         raise error
     found: dict[str, Any] = protocol
     return found
+
+
+def search_protocol(config: Config, evaluator: Evaluator) -> dict[str, Any] | None:
+    """The protocol that the scores of a search's candidates will have, and with a space that is a table the digest of
+    its rows; None where neither is told. Raises NasError."""
+    rows = space_digest(config)
+    space = {} if rows is None else {SPACE_TABLE: rows}
+    if not isinstance(evaluator, Protocolled):
+        return space or None
+    return {**normal(evaluator.search_protocol(config.budgets[0], config.budgets[-1])), **space}
 
 
 def _look(config: Config, table: Tabled, architecture: Architecture) -> dict[str, Any]:

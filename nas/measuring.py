@@ -12,6 +12,7 @@ from .architecture import Architecture, Score, Trial
 from .config import Config, Parts
 from .errors import SearchError
 from .executors.attempt import attempt, reason
+from .protocol_check import MEASURED, check_same
 from .protocols import Bank
 from .rejects import race
 from .runs import Run
@@ -36,7 +37,7 @@ class Measurement:
 
     @property
     def key(self) -> str:
-        return f"measured/{self.bank.split}/{self.architecture.space}/{self.architecture.key}/{self.seed}"
+        return f"{MEASURED}{self.bank.split}/{self.architecture.space}/{self.architecture.key}/{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Measuring:
                 running = {future: m for future, m in running.items() if not future.cancelled()}
             finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in finished:
-                self.store.put(running.pop(future).key, _outcome(future))
+                self._keep(running.pop(future), _outcome(future))
                 done += 1
                 self.on_done(done, len(all_))
         if done < len(all_):
@@ -120,8 +121,18 @@ class Measuring:
 
     def failures(self) -> list[dict[str, str]]:
         """The measurements without a score, and why."""
-        records = self.store.items("measured/")
+        records = self.store.items(MEASURED)
         return [{"measurement": key, "error": record["error"]} for key, record in records.items() if record["error"]]
+
+    def _keep(self, measurement: Measurement, outcome: dict[str, Any]) -> None:
+        """Stores a measurement. Raises ProtocolError for a score of another protocol than those on the same bank."""
+        records = self.store.items(f"{MEASURED}{measurement.bank.split}/").values() if outcome["score"] else ()
+        for record in records:
+            if record["score"]:
+                scores = f"the final {measurement.bank.split} measurements"
+                check_same(record["score"]["protocol"], outcome["score"]["protocol"], scores)
+                break
+        self.store.put(measurement.key, outcome)
 
     def _submit(self, measurement: Measurement) -> Future[Score]:
         ours = measurement.architecture.space == self.parts.space.name

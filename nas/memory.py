@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .architecture import Architecture, Trial
 from .errors import StoreError
+from .protocol_check import check_trial
 from .protocols import Controller
 
 
@@ -15,6 +16,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._trials: list[Trial] = []
         self._promoted: set[int] = set()
+        self._first: dict[int, Trial] = {}
 
     def trials(self) -> list[Trial]:
         """All trials by number."""
@@ -48,9 +50,13 @@ class MemoryStore:
         return promoted
 
     def finish(self, trial: Trial) -> bool:
-        """Keeps a pending trial's result and returns True; where it has one, that stands and False is returned."""
+        """Keeps a pending trial's result and returns True; where it has one, that stands and False is returned.
+
+        Raises ProtocolError for a score of another protocol than those of the same budget."""
         pending = self._trials[trial.number].state == "pending"
         if pending:
+            if trial.score is not None:
+                check_trial(self._first.setdefault(trial.budget, trial), trial)
             self._trials[trial.number] = trial
         return pending
 

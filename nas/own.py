@@ -6,6 +6,7 @@ import copyreg
 import hashlib
 import importlib.util
 import inspect
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
@@ -15,8 +16,11 @@ from typing import Any
 
 from .errors import ConfigError, shown
 from .executors.attempt import attempt, reason
+from .own_imports import module_name, sources, text_of
 
 SUFFIX = ".py"
+SOURCE = "__nas_source__"
+"""The attribute of a module beside a person's file that holds the digest of the text that it was imported from."""
 MODULES = "nas_own_"
 """What the names of the modules begin with that a person's files become."""
 
@@ -34,10 +38,16 @@ def absolute(name: str) -> str:
 
 
 def shortened(value: Any) -> Any:
-    """A JSON value with the names FILE.py:NAME in it less the folders, as a person is shown them."""
+    """A JSON value with the names FILE.py:NAME and the absolute paths in it less the folders, as a person is shown
+    them; so too where such a path stands after a prefix, as in table:FILE."""
     if isinstance(value, dict):
         return {key: shortened(inner) for key, inner in value.items()}
-    return Path(value).name if isinstance(value, str) and is_own(value) else value
+    if not isinstance(value, str):
+        return value
+    prefix, colon, rest = value.partition(":")
+    if is_own(value) or Path(value).is_absolute():
+        return Path(value).name
+    return f"{prefix}:{Path(rest).name}" if colon and Path(rest).is_absolute() else value
 
 
 def name_of(cls: type[Any]) -> str:
@@ -95,9 +105,10 @@ def place(cls: type[Any], method: str, error: BaseException | None = None) -> st
 
 
 def texts(names: Iterable[str]) -> dict[str, str]:
-    """The files behind the names of the form FILE.py:NAME, by path: what a run depends on."""
+    """The files behind the names of the form FILE.py:NAME, and what these import from beside them, by path: what a run
+    depends on. Raises ConfigError."""
     paths = dict.fromkeys(Path(name.rpartition(":")[0]).absolute() for name in names if is_own(name))
-    return {str(path): _text(path) for path in paths}
+    return {str(file): text for path in paths for file, text in sources(path).items()}
 
 
 def digests(files: Mapping[str, str]) -> dict[str, str]:
@@ -105,29 +116,42 @@ def digests(files: Mapping[str, str]) -> dict[str, str]:
     return {path: _digest(text) for path, text in files.items()}
 
 
-def check_unchanged(files: Mapping[str, str]) -> None:
-    """Raises ConfigError, with the first line that differs, where a file is not what it was."""
+def check_unchanged(files: Mapping[str, str], now: Mapping[str, str] | None = None) -> None:
+    """Raises ConfigError, with the first line that differs, where a file is not what it was.
+
+    `now` are the files that the run depends on now: one that was not there before can change what others import."""
     for path, before in files.items():
-        now = _text(Path(path), " with which this run was started; put it back")
-        if now != before:
+        text = text_of(Path(path), " with which this run was started; put it back")
+        if text != before:
             raise ConfigError(
-                f"{path} has changed since this run was started: {_difference(before, now)}; results of two versions "
+                f"{path} has changed since this run was started: {_difference(before, text)}; results of two versions "
                 "cannot be mixed: restore the file, or start a new run"
+            )
+    for path in now or ():
+        if path not in files:
+            raise ConfigError(
+                f"{path} was not there when this run was started, and is imported now; results of two versions cannot "
+                "be mixed: move the file away, or start a new run"
             )
 
 
 def check_digests(files: Mapping[str, str]) -> None:
     """Raises ConfigError where a file is not the one of a digest that `digests` gave."""
     for path, digest in files.items():
-        if _digest(_text(Path(path), " that holds the network's space; put it back")) != digest:
+        if _digest(text_of(Path(path), " that holds the network's space; put it back")) != digest:
             raise ConfigError(f"{path} has changed since the network was exported; restore it, or export again")
 
 
 def _module(path: Path) -> ModuleType:
-    """The file as a module, under a name that no other module has and that changes with its text."""
-    name = f"{MODULES}{_digest(f'{path}:{_text(path)}')[:16]}_{path.stem}"
+    """The file as a module, under a name that no other module has and that changes with its text, and with the texts of
+    what it imports from beside it."""
+    files = sources(path)
+    identity = json.dumps([(str(file), text) for file, text in files.items()])
+    name = f"{MODULES}{_digest(identity)[:16]}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
+    beside = {module_name(file, path.parent): file for file in files if file != path}
+    _forget_changed(beside, files)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -137,7 +161,27 @@ def _module(path: Path) -> ModuleType:
     if error is not None:
         del sys.modules[name]
         raise ConfigError(f"{path} cannot be imported: {reason(error)}")
+    for dotted, file in beside.items():
+        if dotted in sys.modules:
+            vars(sys.modules[dotted]).setdefault(SOURCE, _digest(files[file]))
     return module
+
+
+def _forget_changed(beside: Mapping[str, Path], files: Mapping[Path, str]) -> None:
+    """Has the modules beside a file imported anew where one of them has changed since, as in a notebook.
+
+    Raises ConfigError where the file of another folder, with another text, has been imported under the same name."""
+    loaded = {dotted: sys.modules[dotted] for dotted in beside if dotted in sys.modules}
+    changed = False
+    for dotted, module in loaded.items():
+        file = beside[dotted]
+        other = Path(getattr(module, "__file__", None) or file)
+        if other != file and attempt(text_of, other)[0] != files[file]:
+            raise ConfigError(f"{file} cannot be imported: {other} has been imported as {dotted!r} before; rename one")
+        digest = _digest(files[file])
+        changed = changed or vars(module).get(SOURCE, digest) != digest
+    for dotted in loaded if changed else ():
+        del sys.modules[dotted]
 
 
 def _reduced(value: Any) -> Any:
@@ -155,15 +199,6 @@ def _empty(name: str, module: str, arguments: tuple[Any, ...]) -> Any:
     if cls.__module__ != module:
         raise ConfigError(f"{name.rpartition(':')[0]} has changed while the run goes on; restore it, and resume")
     return cls.__new__(cls, *arguments)
-
-
-def _text(path: Path, what: str = "") -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {str(path)!r}{what}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
 def _digest(text: str) -> str:

@@ -140,6 +140,19 @@ class Featured(Protocol):
 
 
 @runtime_checkable
+class Protocolled(Protocol):
+    """An evaluator that tells the protocol of a search's scores without evaluating anything.
+
+    A run keeps it, and is continued only where it is still the same."""
+
+    def search_protocol(self, budget: int, schedule: int) -> Mapping[str, Any]:
+        """What `Score.protocol` will hold: JSON values, with digests of all data that the score depends on.
+
+        `schedule` is the budget of a search's highest rung, of which `budget` may be a part."""
+        ...
+
+
+@runtime_checkable
 class Tabled(Evaluator, Protocol):
     """An evaluator that looks up what others measured. It takes no time, so a search has the time that it says."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,38 @@ from . import config as configs
 from . import own
 from .architecture import Architecture, Trial
 from .config import Config, Parts
-from .errors import ConfigError, NasError, RunError, SearchError, StoreError
+from .config_paths import data_files
+from .errors import ConfigError, NasError, ProtocolError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
 from .front import front_of, objectives_of
+from .protocol_check import (
+    DATA,
+    MEASURED,
+    SPACE_TABLE,
+    differences,
+    differences_text,
+    mixed,
+    mixed_text,
+    normal,
+)
 from .repeats import evaluated
 from .store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROTOCOL = "protocol"
+"""The key of a store's meta that holds the protocol of the search's scores, None where the evaluator tells none."""
+RESULTS = "results.sqlite"
+"""The file of a comparison's results (`nas.compare`) in its folder."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's name and folder."""
+    """A run's name and folder. `numbered` is what a name that was chosen automatically has before its number; empty for
+    a name that a person gave."""
 
     name: str
     folder: Path
+    numbered: str = field(default="", compare=False)
 
     @property
     def store_path(self) -> Path:
@@ -76,31 +93,67 @@ def new_run(name: str | None, config_name: str) -> Run:
     """
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-")
-        number = 1
-        while (run := run_of(f"{stem}-{number}")).folder.exists():
-            number += 1
-        return run
+        return _first_free(stem)
     run = run_of(name)
     if run.store_path.exists():
         raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
+    if (run.folder / RESULTS).exists():
+        raise RunError(f"{run.folder} holds a comparison of `nas compare`; give another --name")
     if run.folder.exists():
         raise RunError(f"{run.folder} exists already, but holds no run; remove it, or give another --name")
     return run
 
 
-def create(run: Run, config: Config) -> Store:
-    """Makes the run's folder and store, or nothing. Raises RunError where another process was faster."""
+def _first_free(stem: str) -> Run:
+    """The run of the first number after `stem` of which there is no folder."""
+    number = 1
+    while (run := run_of(f"{stem}-{number}")).folder.exists():
+        number += 1
+    return replace(run, numbered=stem)
+
+
+def create(run: Run, config: Config, protocol: Mapping[str, Any] | None = None) -> Store:
+    """Makes the run's folder and store, or nothing. `protocol` is that of the search's scores, which every continuation
+    is compared with (`check_protocol`).
+
+    Where another process has just taken an automatic name, the run gets the next free number: `run_of_store` says which
+    run it became. Raises RunError where a name that a person gave is taken.
+    """
     try:
         run.folder.mkdir(parents=True)
     except FileExistsError:
+        if run.numbered:
+            return create(_first_free(run.numbered), config, protocol)
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     try:
-        return Store.create(run.store_path, {"config": config.to_json(), "files": config.files})
+        files = config.files
+        return Store.create(run.store_path, {"config": config.to_json(), "files": files, PROTOCOL: protocol})
     except NasError:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
+
+
+def run_of_store(store: Store) -> Run:
+    """The run whose trials a store holds."""
+    folder = store.path.parent
+    return Run(folder.name, folder)
+
+
+def comparison_folder(name: str | None, folder: Path | None, config_name: str) -> Path:
+    """The folder of a comparison: that of a name in the runs, or any other folder, or that of the config's name.
+
+    Nothing is written. Raises RunError for a name that cannot be used or is a run's, ConfigError for name and folder.
+    """
+    if name is None:
+        return folder or runs_folder() / f"compare-{Path(config_name).stem}"
+    if folder is not None:
+        raise ConfigError(f"--name {name} and --out {folder} both say where the comparison is kept; give one of them")
+    run = run_of(name)
+    if run.store_path.exists():
+        raise RunError(f"{name!r} is the name of a run; give the comparison another --name")
+    return run.folder
 
 
 def existing_run(name: str) -> Run:
@@ -122,8 +175,43 @@ def config_of(store: Store) -> Config:
 
 
 def check_files(store: Store) -> None:
-    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed."""
-    own.check_unchanged(store.meta.get("files", {}))
+    """Raises ConfigError where a file of a person's own that the run was started with is gone or has changed, or where
+    one of them now imports another file."""
+    files = store.meta.get("files", {})
+    own.check_unchanged(files)
+    if PROTOCOL in store.meta:  # else the run is of a version that kept only the files that the config names
+        own.check_unchanged(files, config_of(store).files)
+
+
+def check_scores(run: Run) -> None:
+    """Raises ProtocolError where a run, or its random control, holds scores of several protocols already, as one of an
+    earlier version may."""
+    for path in (run.store_path, run.control.store_path):
+        if path.exists():
+            with Store.open(path, readonly=True) as store:
+                found = mixed(store.trials(), store.items(MEASURED))
+            if found:
+                raise ProtocolError(f"{path}: {mixed_text(found[:1])}; start a new run")
+
+
+def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) -> None:
+    """Raises ProtocolError where the scores of a run that is continued would have another protocol than before.
+
+    A run of a version that kept no protocol is compared with its first score."""
+    before = store.meta.get(PROTOCOL)
+    if PROTOCOL not in store.meta:
+        before = next((t.score.protocol for t in store.trials() if t.score and t.budget == config.budgets[0]), None)
+        now = now and {key: value for key, value in now.items() if key != SPACE_TABLE}
+    keys = {key for key, _, _ in differences(normal(before or {}), normal(now or {}))}
+    if not before or not now or not keys:
+        return
+    files = " or ".join(data_files(config)) if keys & DATA else ""
+    what = f"{files} has changed" if files else "its tasks, or adaptnas itself, have changed"
+    text = differences_text(before, now)
+    raise ProtocolError(
+        f"{what} since this run was started ({text}); scores of two protocols cannot be ranked together: restore what "
+        "it was, or start a new run"
+    )
 
 
 def parts_of(store: Store) -> Parts:
@@ -181,6 +269,7 @@ def summary(run: Run) -> dict[str, Any]:
             "front": None if found is None else found.to_json(),
             "final": store.get("final"),
             "control": _control(run),
+            "mixed": mixed(trials, store.items(MEASURED)),
         }
 
 
@@ -189,7 +278,8 @@ def _control(run: Run) -> dict[str, Any] | None:
     if not run.control.store_path.exists():
         return None
     with Store.open(run.control.store_path, readonly=True) as store:
-        return {"trials": [trial.to_json() for trial in store.trials()]}
+        trials = store.trials()
+        return {"trials": [trial.to_json() for trial in trials], "mixed": mixed(trials, store.items(MEASURED))}
 
 
 def state(store: Store, run: Run) -> str:

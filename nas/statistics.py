@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .architecture import Score
 from .errors import NasError, shown
+from .protocol_check import differences
 
 RESAMPLES: Final = 4000
 
@@ -73,7 +74,7 @@ def compare(first: Sequence[Score], second: Sequence[Score]) -> Estimate:
     Raises NasError, naming what differs, for scores of different protocols: they do not measure the same.
     """
     for a, b in zip(first, second, strict=False):
-        for key, one, other in _unequal(a.protocol, b.protocol):
+        for key, one, other in differences(a.protocol, b.protocol):
             raise NasError(
                 f"scores of different protocols cannot be compared: {key} is {shown(one)} in one, {shown(other)} in "
                 "the other; measure both in the same way"
@@ -144,16 +145,6 @@ def _fit(table: npt.NDArray[np.float64]) -> tuple[float, float, float]:
 def _with_interval(mean: float, stderr: float, freedom: float) -> Estimate:
     margin = stderr * t_quantile(0.975, freedom)
     return Estimate(mean, stderr, mean - margin, mean + margin)
-
-
-def _unequal(a: Mapping[str, Any], b: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """What differs between two protocols: 'bank.hash', its value in one, its value in the other; None where missing."""
-    for key in {**a, **b}:
-        one, other = a.get(key), b.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            yield from _unequal(one, other, f"{of}{key}.")
-        elif one != other:
-            yield f"{of}{key}", one, other
 
 
 def _table(values: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:

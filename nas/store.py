@@ -14,6 +14,7 @@ from typing import Any, Self
 from .architecture import Architecture, Score, Trial
 from .durable import DurableFile
 from .errors import StoreError
+from .protocol_check import check_trial
 from .protocols import Controller
 
 SCHEMA = 2
@@ -42,6 +43,8 @@ class Store:
 
     def __init__(self, file: DurableFile) -> None:
         self._file = file
+        self._first: dict[int, Trial] = {}
+        """The first trial with a score of each budget, as far as one was looked for."""
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any]) -> Self:
@@ -132,7 +135,8 @@ class Store:
         """Stores a pending trial's result ('done' or 'failed'), the next to be told if it was asked for; returns True.
 
         Where the trial was finished before, the first result stands and False is returned. Raises StoreError for a
-        trial that was never proposed, is still pending, or whose score holds NaN or an infinity.
+        trial that was never proposed, is still pending, or whose score holds NaN or an infinity; ProtocolError for a
+        score of another protocol than those of the same budget, which then stays pending.
         """
         if trial.state == "pending":
             raise StoreError(f"trial {trial.number} is pending; only a done or failed trial can be finished")
@@ -143,6 +147,7 @@ class Store:
                 raise StoreError(f"{self.path} has no trial {trial.number}; propose it first")
             state, told_before = stored
             if state == "pending":
+                self._check_protocol(connection, trial)
                 connection.execute("DELETE FROM trials WHERE number = ?", (trial.number,))
                 told = None if told_before == PROMOTED else _next(connection, "told")
                 _write_trial(connection, _Row(trial, told_before, told))
@@ -204,6 +209,17 @@ class Store:
             if digest != _digest(key, text):
                 raise self._file.damaged(f"record {key!r}")
         return {key: json.loads(text) for key, text, _ in rows}
+
+    def _check_protocol(self, connection: sqlite3.Connection, trial: Trial) -> None:
+        if trial.score is None:
+            return
+        if trial.budget not in self._first:
+            query = "SELECT * FROM trials WHERE budget = ? AND score IS NOT NULL ORDER BY number LIMIT 1"
+            row = connection.execute(query, (trial.budget,)).fetchone()
+            if row is None:
+                return
+            self._first[trial.budget] = _Row.read(row[:-1]).trial
+        check_trial(self._first[trial.budget], trial)
 
     def _rows(self) -> list[_Row]:
         with self._file.reading() as connection:

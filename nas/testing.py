@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .architecture import Architecture, Score
 from .errors import Rejected
-from .protocols import Evaluator, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
+from .protocol_check import differences_text
+from .protocols import Evaluator, Protocolled, SearchSpace, Split, TaskBatch, TaskFamily, TaskShape
 from .space import crossover, mutate, num_options, replay, sample
 from .specs import same_spec
 from .testing_controllers import check_controller
@@ -238,7 +239,8 @@ def check_evaluator(
 
     The same seed gives the same score; `value` is the mean of `per_task` and the end of `curve`, which has one entry
     for each of 0 to `inner_steps` steps; all numbers are finite, and the score survives JSON (in the protocol, use
-    lists, not tuples). `inner_steps` and `num_tasks` are checked when given.
+    lists, not tuples). An evaluator that tells the protocol of its scores (`nas.protocols.Protocolled`) tells the one
+    that they have. `inner_steps` and `num_tasks` are checked when given.
     """
     score = evaluator.evaluate(architecture, budget, seed)
     again = _pickled(evaluator).evaluate(architecture, budget, seed)
@@ -249,6 +251,9 @@ def check_evaluator(
             f"{field} is {first}, and {second} when a pickled copy of the evaluator repeats it with the same seed",
         )
     _check_score(score)
+    if isinstance(evaluator, Protocolled):
+        text = differences_text(evaluator.search_protocol(budget, budget), score.protocol)
+        hold(not text, f"search_protocol does not tell the protocol of a score: {text}")
     if inner_steps is not None:
         hold(
             len(score.curve) == inner_steps + 1,

@@ -7,6 +7,7 @@ import math
 import random
 import re
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,21 @@ def test_the_command_prints_one_document(
     assert (tmp_path / "elsewhere" / "curves.png").is_file()
     assert run(monkeypatch, *words, "--reach", "high") == 2
     assert "--reach 'high' cannot be used" in capfd.readouterr().err
+    assert run(monkeypatch, *words, "--name", "mine") == 0
+    assert "runs/mine holds " in capfd.readouterr().out
+    assert (tmp_path / "runs" / "mine" / "curves.png").is_file()
+    assert run(monkeypatch, *words, "--name", "a/b") == 2
+    assert capfd.readouterr().err.startswith("nas: run name 'a/b' cannot be used")
+
+
+def test_a_comparison_in_a_thread_is_the_one_in_the_main_thread(table: Path, tmp_path: Path) -> None:
+    told, found = tabled(table), []
+    whole = compare.compare(told, ["random"], 2, tmp_path / "whole", Heard())
+    search = lambda: found.append(compare.compare(told, ["random"], 2, tmp_path / "threaded", Heard()))  # noqa: E731
+    thread = threading.Thread(target=search)
+    thread.start()
+    thread.join()
+    assert found == [whole]
 
 
 @needs_table

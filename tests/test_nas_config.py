@@ -291,7 +291,7 @@ def test_overrides_reach_every_key_and_the_last_one_counts(tmp_path):
     source = write(tmp_path, '[space]\nname="mlp"\n[tasks]\nname="sinusoid"\n[evaluator]\nlearner="maml"\n')
     assert configs.load(source, ["evaluator.learner.steps=2"]).evaluator.learner.options == {"steps": 2}
     paths = configs.load("omniglot_5way_1shot", ["tasks.path=../some folder/a=b.npz"])
-    assert paths.tasks.options["path"] == "../some folder/a=b.npz"
+    assert paths.tasks.options["path"] == str(Path("../some folder/a=b.npz").absolute())
 
 
 def test_nothing_is_coerced(tmp_path):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -47,6 +48,21 @@ def test_the_handlers_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), stop_on_signal(asked=lambda: None, kill=lambda: None):
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_in_another_thread_no_handler_is_set_and_nothing_is_raised():
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    answers = []
+
+    def within() -> None:
+        with stop_on_signal(asked=lambda: None, kill=lambda: None) as stopped:
+            answers.append(stopped())
+            answers.append([signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before)
+
+    thread = threading.Thread(target=within)
+    thread.start()
+    thread.join()
+    assert answers == [False, True]
 
 
 @pytest.mark.parametrize("held", ["pass", "lock.acquire()"])

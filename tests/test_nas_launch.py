@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -46,6 +47,33 @@ def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(i
         launch.resume(run, progress)
         assert result(run) == whole
         assert event + progress.events >= EVENTS
+
+
+def test_a_run_in_a_thread_is_the_one_in_the_main_thread(inline):
+    """As in a web application or a notebook server, where Python lets no thread but the main one handle signals."""
+    whole, errors = unbroken(), []
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def search() -> None:
+        try:
+            launch.start(toy(), runs.new_run("threaded", "toy"), Quiet())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    thread.join()
+    assert errors == []
+    assert result(runs.existing_run("threaded")) == whole
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_search_whose_automatic_name_was_taken_meanwhile_takes_the_next_number(inline):
+    first, second = (runs.new_run(None, "toy.toml") for _ in range(2))
+    assert first == second
+    names = [launch.start(toy(), run, Quiet()).run.name for run in (first, second)]
+    assert names == ["toy-1", "toy-2"]
+    assert result(runs.existing_run("toy-1")) == result(runs.existing_run("toy-2"))
 
 
 def test_a_run_broken_again_and_again_is_the_unbroken_one(inline):

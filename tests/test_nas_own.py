@@ -172,7 +172,8 @@ def test_a_config_keeps_the_absolute_path_and_the_space_in_place_of_its_own(fold
     config = configs.load("toy.toml", space="my_space.py:Mine")
     assert config.space.name == f"{folder}/my_space.py:Mine"
     assert config.space.options == {}
-    assert config.files == {f"{folder}/my_space.py": MINE}
+    beside = {f"{folder}/beside.py": "ACTIVATION = 'Tanh'\n"}
+    assert config.files == {f"{folder}/my_space.py": MINE, **beside}
     assert configs.from_json(json.loads(json.dumps(config.to_json()))) == config
     with_options = configs.load("toy.toml", ["space.widths=[3]"], space="my_space.py:Mine")
     assert configs.build(with_options).space.widths == (3,)

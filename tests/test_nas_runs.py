@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nas import runs
 from nas.architecture import Architecture, Score, Trial
 from nas.config import Config, from_json
-from nas.errors import NasError, RunError, StoreError
+from nas.errors import ConfigError, NasError, RunError, StoreError
 from nas.store import Store
 
 steady = settings(deadline=None, derandomize=True, database=None)
@@ -124,6 +124,48 @@ def test_of_many_that_create_a_run_at_once_one_does(runs_here, config):
         assert (len(made), len(refused)) == (1, 3)
         with Store.open(run.store_path) as store:
             assert runs.config_of(store) == config
+
+
+def test_of_many_that_take_an_automatic_name_at_once_each_gets_a_number(runs_here, config):
+    """All chose the name before any of them made its folder, as searches that are started at once do."""
+    chosen = [runs.new_run(None, "tiny.toml") for _ in range(8)]
+    assert {run.name for run in chosen} == {"tiny-1"}
+    barrier, made = threading.Barrier(8), []
+
+    def create(run: runs.Run) -> None:
+        barrier.wait()
+        with runs.create(run, config) as store:
+            made.append(runs.run_of_store(store))
+
+    threads = [threading.Thread(target=create, args=(run,)) for run in chosen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run.name for run in made) == [f"tiny-{number}" for number in range(1, 9)]
+    assert sorted(os.listdir(runs_here)) == sorted(run.name for run in made)
+    for run in made:
+        assert runs.existing_run(run.name) == run
+        assert runs.summary(run)["config"] == config.to_json()
+
+
+def test_the_folder_of_a_comparison_is_that_of_its_name(runs_here, config, tmp_path):
+    assert runs.comparison_folder("mine", None, "a/b.toml") == runs_here / "mine"
+    assert runs.comparison_folder(None, None, "a/b.toml") == runs_here / "compare-b"
+    assert runs.comparison_folder(None, tmp_path / "x", "b.toml") == tmp_path / "x"
+    runs.create(runs.new_run("a", "c.toml"), config).close()
+    for name, folder, kind, why in (
+        ("../x", None, RunError, "cannot be used; take 1 to 64 of the characters"),
+        ("a", None, RunError, "is the name of a run"),
+        ("b", tmp_path, ConfigError, "give one of them"),
+    ):
+        with pytest.raises(kind, match=why) as caught:
+            runs.comparison_folder(name, folder, "b.toml")
+        assert caught.value.exit_status == 2
+    (runs_here / "mine").mkdir()
+    (runs_here / "mine" / runs.RESULTS).write_bytes(b"")
+    with pytest.raises(RunError, match="holds a comparison"):
+        runs.new_run("mine", "c.toml")
 
 
 @pytest.mark.parametrize("where", ["file", "file/deeper", "/proc/none", "/" + "x" * 300])

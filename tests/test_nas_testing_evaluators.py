@@ -64,6 +64,10 @@ def tuples(_score):
     return {"bank": (0, 8)}
 
 
+def lists(_score):
+    return {"bank": [0, 8]}
+
+
 def infinite_seconds(_score):
     return {"seconds": float("inf")}
 
@@ -85,6 +89,17 @@ def infinite_seconds(_score):
 def test_a_broken_evaluator_is_named(evaluator, reason):
     with pytest.raises(AssertionError, match=reason):
         check_evaluator(evaluator, ONE, 10)
+
+
+class Foretold(Judge):
+    def search_protocol(self, budget, schedule):
+        return {"bank": [0, budget]}
+
+
+def test_a_protocol_that_is_told_beforehand_is_that_of_the_score():
+    check_evaluator(Foretold(protocol=lists), ONE, 8)
+    with pytest.raises(AssertionError, match=r"search_protocol does not tell .*: bank was \[0, 9\] and is \[0, 8\]"):
+        check_evaluator(Foretold(protocol=lists), ONE, 9)
 
 
 @pytest.mark.parametrize(
