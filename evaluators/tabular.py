@@ -59,7 +59,7 @@ class Tabular:
             curve=(value,),
             per_task=(value,),
             metrics=metrics,
-            protocol=self.search_protocol(budget, budget),
+            protocol={"table": table.digest, "column": column},
         )
 
     def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:

@@ -14,15 +14,16 @@ from .architecture import Trial
 from .config import Config, KeyFault, build, features_of
 from .config_paths import absolute_paths
 from .contest import Result, entered, fingerprint, look_up, result_of, run_name
-from .errors import ConfigError, NasError, SearchError
+from .errors import ConfigError, NasError, ProtocolError, SearchError
 from .executors.attempt import reason
 from .executors.processes import ProcessExecutor
 from .executors.slots import slots
 from .interrupts import stop_on_signal
+from .lookup import search_protocol
 from .proposals import STORED
 from .protocols import Tabled
 from .rehearsal import check_controller
-from .runs import RESULTS, Run
+from .runs import RESULTS, Run, check_protocol
 from .store import Store
 
 POLL_S = 0.2
@@ -65,6 +66,7 @@ def compare(
         progress.searched(len(jobs) - len(missing), len(jobs))
         search = _tabled if isinstance(build(config).evaluator, Tabled) else _real
         for count, (job, result) in enumerate(search(missing, config, folder, progress), 1):
+            _check_unchanged(job, config)
             store.put(job.key, result.to_json())
             progress.searched(len(jobs) - len(missing) + count, len(jobs))
         kept = store.items("result/")
@@ -99,17 +101,31 @@ def _jobs(config: Config, labels: Sequence[str], seeds: int) -> list[Job]:
         raise ConfigError(f"the controllers are {', '.join(labels) or 'none'}; name each once, and at least one")
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
-    prints = {}
+    kinds = {}
     for label in labels:
         try:
-            prints[label] = fingerprint(entered(config, label, 0))
+            kinds[label] = _kind(config, label)
         except KeyFault as error:
             raise ConfigError(f"compare {label!r}: {error}") from None
     return [
-        Job(label, seed, entered(config, label, seed), f"result/{prints[label]}/{label}/{seed}")
+        Job(label, seed, entered(config, label, seed), f"{kinds[label]}{seed}")
         for seed in range(seeds)
         for label in labels
     ]
+
+
+def _kind(config: Config, label: str) -> str:
+    """What the keys of a controller's results begin with, before the seed."""
+    return f"result/{fingerprint(entered(config, label, 0))}/{label}/"
+
+
+def _check_unchanged(job: Job, config: Config) -> None:
+    """Raises ProtocolError where the data, or a person's own files, are not those that the comparison began with."""
+    if not job.key.startswith(_kind(config, job.label)):
+        raise ProtocolError(
+            f"the data, or a file of yours, changed while the comparison went on; {job.label} with seed {job.seed} was "
+            "not kept: restore what it was, or compare anew with the same command"
+        )
 
 
 def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
@@ -160,6 +176,7 @@ def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress
         if outcome.final is None:
             return
         with Store.open(run.store_path, readonly=True) as store:
+            check_protocol(store, job.config, search_protocol(job.config, build(job.config).evaluator))
             heard = store.told()
         yield job, _measured(job, heard, outcome.final["winner"])
 

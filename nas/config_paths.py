@@ -79,14 +79,14 @@ def _data_tables(config: Config) -> list[tuple[registry.Room, Component]]:
 def _absolute(room: registry.Room, table: Any, label: str = "") -> Any:
     """A table, or a name alone, with absolute paths."""
     name, options = name_and_options(table)
-    absolute = _absolute_name(name)
+    absolute = _absolute_space(name) if room == "space" else own.absolute(name)
     if isinstance(table, str):
         return absolute
     paths = {option: _path(value) for option, value in _path_options(room, name or label, options).items()}
     return table.model_copy(update={"name": absolute, **paths})
 
 
-def _absolute_name(name: str) -> str:
+def _absolute_space(name: str) -> str:
     prefix, colon, rest = name.partition(":")
     return f"{prefix}:{_path(rest)}" if colon and prefix == TABLE else own.absolute(name)
 

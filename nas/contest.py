@@ -15,12 +15,13 @@ from . import own, registry
 from .architecture import Trial
 from .config import Component, Config, build, measures
 from .config_paths import file_digests, space_digest
-from .errors import ConfigError, nearest, shown
+from .errors import ConfigError, NasError, nearest, shown
+from .executors.attempt import attempt, reason
 from .executors.inline import InlineExecutor
 from .lookup import check_table, reported
 from .memory import MemoryStore
 from .protocol_check import SPACE_TABLE, normal
-from .protocols import Evaluator, Tabled
+from .protocols import Evaluator, Tabled, TaskFamily
 from .repeats import evaluated
 from .runs import best, leaders
 from .search import search
@@ -94,8 +95,7 @@ def entered(config: Config, label: str, seed: int) -> Config:
 
 
 def fingerprint(config: Config) -> str:
-    """What tells the searches of a comparison apart: all that could change a result, the content
-    of its data too.
+    """What tells the searches of a comparison apart: all that could change a result, the content of its data too.
 
     Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
     told = config.to_json()
@@ -106,11 +106,18 @@ def fingerprint(config: Config) -> str:
     if isinstance(parts.evaluator, Tabled):
         told["protocol"] = check_table(config, parts)
     elif measures(parts.evaluator):
-        told["described"] = normal(parts.measurer.tasks.describe())
+        told["described"] = _described(parts.measurer.tasks)
         told["data"] = file_digests(config)  # read anew, where a process keeps what it has loaded
     if (rows := space_digest(config)) is not None:
         told[SPACE_TABLE] = rows
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _described(tasks: TaskFamily) -> dict[str, Any]:
+    found, error = attempt(tasks.describe)
+    if error is not None:
+        raise error if isinstance(error, NasError) else ConfigError(f"{tasks.name} has no description: {reason(error)}")
+    return normal(found)
 
 
 def run_name(label: str, seed: int, config: Config) -> str:

@@ -118,4 +118,5 @@ def _is_elsewhere(name: str) -> bool:
         return True
     paths = sysconfig.get_paths()
     places = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return PathFinder.find_spec(name, [*places, *site.getsitepackages(), site.getusersitepackages()]) is not None
+    spec = PathFinder.find_spec(name, [*places, *site.getsitepackages(), site.getusersitepackages()])
+    return spec is not None and spec.origin is not None  # a folder without __init__.py gives way to any module

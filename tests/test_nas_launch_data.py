@@ -13,8 +13,8 @@ import pytest
 from helpers_cli import Said, command_here  # noqa: F401  # fixture
 from helpers_launch import Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 
+from nas import compare, launch, runs
 from nas import config as configs
-from nas import launch, runs
 from nas.architecture import Score
 from nas.config_paths import absolute_paths, data_files, without_data_folders
 from nas.contest import entered, fingerprint
@@ -235,6 +235,49 @@ def test_a_comparison_does_not_take_results_on_other_data(inline: None, tmp_path
         series(file, seed)
         prints.append(fingerprint(entered(config, "random", 0)))
     assert prints[0] == prints[2] != prints[1]
+
+
+class Heard(Quiet):
+    """Calls `at` with the number of searches of a comparison that have ended."""
+
+    def searched(self, done: int, of: int) -> None:
+        self.at(done)
+
+    def trial(self, trial: Any, best: Any) -> None:
+        pass
+
+    def measured(self, done: int, of: int) -> None:
+        pass
+
+
+def test_a_comparison_keeps_no_result_on_data_that_changed_meanwhile(tmp_path: Path) -> None:
+    file = table(tmp_path / "scores.csv")
+    config = on_table(str(file)).model_copy(update={"search": configs.SearchTable(workers=1, trials=5)})
+    change = Heard(lambda done: table(file, raised=1) and None if done == 1 else None)
+    with pytest.raises(ProtocolError, match=r"changed while the comparison went on; random with seed \d was not kept"):
+        compare.compare(config, ["random"], 3, tmp_path / "kept", change)
+    with Store.open(tmp_path / "kept" / "results.sqlite", readonly=True) as store:
+        assert len(store.items("result/")) == 1
+    done: list[int] = []
+    assert compare.compare(config, ["random"], 3, tmp_path / "kept", Heard(done.append)) is not None
+    assert done == [0, 1, 2, 3]
+
+
+def test_a_comparison_takes_no_result_of_a_run_on_other_data(inline: None, tmp_path: Path) -> None:
+    """A run that another version, or a change while it began, left under the name of this comparison's search."""
+    config = absolute_paths(on_series(str(series(tmp_path / "mine.npz"))))
+    results = compare.compare(config, ["random"], 1, tmp_path / "kept", Heard())
+    [run] = [Run(path.name, path) for path in (tmp_path / "kept" / "runs").iterdir()]
+    with Store.open(run.store_path) as store:
+        meta = store.meta
+        meta["protocol"]["tasks"]["digest"] = "other"
+        store.put("meta", meta)
+    assert compare.compare(config, ["random"], 1, tmp_path / "kept", Heard()) == results
+    (tmp_path / "kept" / "results.sqlite").unlink()
+    with pytest.raises(
+        ProtocolError, match=r"mine\.npz has changed since this run was started \(tasks\.digest was 'other'"
+    ):
+        compare.compare(config, ["random"], 1, tmp_path / "kept", Heard())
 
 
 def test_a_protocol_of_another_version_does_not_blame_the_data(inline: None, tmp_path: Path) -> None:

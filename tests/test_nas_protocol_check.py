@@ -84,7 +84,7 @@ def test_a_store_that_is_opened_again_refuses_as_before(tmp_path: Path) -> None:
         assert store.finish(done(second, {"table": "ab"}))
 
 
-def test_a_store_of_two_protocols_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_two_protocols_is_described() -> None:
     ab, cd = {"tasks": {"digest": "ab"}, "norm": "group"}, {"tasks": {"digest": "cd"}, "norm": "group"}
     trials = [done(Trial(number, ONE, 5, 0), ab if number < 3 else cd) for number in range(5)]
     trials += [Trial(5, ONE, 5, 0), done(Trial(6, ONE, 9, 0), cd), done(Trial(7, ONE, 5, 0), ab)]
