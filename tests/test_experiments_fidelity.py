@@ -265,7 +265,7 @@ def test_limits_that_leave_nothing_are_explained(toy, monkeypatch):
 def test_divergence_counts_as_guessing(toy):
     loaded = settings.load(toy)
     series = loaded.series["anil"].model_copy(
-        update={"evaluator": {"learner": {"name": "anil", "inner_lr": 1e30, "outer_lr": 1e30}}}
+        update={"evaluator": {"learner": {"name": "anil", "inner_lr": 1e6, "outer_lr": 1e6}}}
     )
     config = settings.config(loaded, series, "")
     [cell] = train.draw_cells(config, loaded.cells, 1)
