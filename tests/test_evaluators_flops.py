@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -91,6 +92,14 @@ LAYERS = {
     "encoder layer": (layer(nn.TransformerEncoderLayer(**ENCODER)), encoder(D, 20)),
     "encoder": (layer(nn.TransformerEncoder(nn.TransformerEncoderLayer(**ENCODER), 3)), 3 * encoder(D, 20)),
     "decoder layer": (Of(lambda x, one: one(x, x), nn.TransformerDecoderLayer(**ENCODER)), decoder(D, 20)),
+    "decoder": (
+        Of(lambda x, one: one(x, x), nn.TransformerDecoder(nn.TransformerDecoderLayer(**ENCODER), 2)),
+        2 * decoder(D, 20),
+    ),
+    "transformer": (
+        Of(lambda x, one: one(x, x), nn.Transformer(D, 4, 1, 2, 20, batch_first=True)),
+        encoder(D, 20) + 2 * decoder(D, 20),
+    ),
     "Bilinear": (
         Of(lambda x, one: one(x[:, 0, :5], x[:, 0, :7]), nn.Bilinear(5, 7, 3)),
         2 * N * 3 * 7 * (5 + 1),
@@ -101,6 +110,8 @@ LAYERS = {
     "ConvTranspose1d": (layer(nn.ConvTranspose1d(T, 4, 3)), 2 * N * T * 4 * 3 * D),
     "Conv2d": (Of(lambda x, one: one(x[:, None]), nn.Conv2d(1, 6, 3, padding=1)), 2 * N * 6 * 9 * T * D),
     "Conv3d": (Of(lambda x, one: one(x[:, None, None]), nn.Conv3d(1, 2, 1)), 2 * N * 2 * T * D),
+    "ConvTranspose2d": (Of(lambda x, one: one(x[:, None]), nn.ConvTranspose2d(1, 6, 3)), 2 * N * 6 * 9 * T * D),
+    "ConvTranspose3d": (Of(lambda x, one: one(x[:, None, None]), nn.ConvTranspose3d(1, 2, 3)), 2 * N * 2 * 27 * T * D),
     "einsum": (Of(lambda x: torch.einsum("bij,bkj->bik", x, x)), 2 * N * T * T * D),
     "matrix times vector": (Of(lambda x: x[0] @ x[0, 0]), 2 * T * D),
     "added matrix times vector": (Of(lambda x: torch.addmv(x[0, :, 0], x[0], x[0, 0])), 2 * T * D),
@@ -113,6 +124,16 @@ LAYERS = {
     "none": (layer(nn.Sequential(nn.LayerNorm(D), nn.ReLU(), nn.Dropout(), nn.Softmax(-1), nn.AvgPool1d(2))), 0),
     "none, unit length": (Of(lambda x: nn.functional.normalize(x)), 0),
 }
+
+
+def test_every_layer_of_torch_that_computes_products_is_tested_here():
+    products = re.compile("Conv|Linear|RNN|LSTM|GRU|Attention|Transformer")
+    names = {name for name, made in vars(nn).items() if isinstance(made, type) and products.search(name)}
+    no_layers = ("Base", "Loss", "Options")
+    names = {name for name in names if not name.startswith("Lazy") and not name.endswith(no_layers)}
+    tested = {type(module).__name__ for network, _ in LAYERS.values() for module in network.modules()}
+    assert names <= tested | {"NonDynamicallyQuantizableLinear"}
+    assert len(names) > 15
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
