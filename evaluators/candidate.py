@@ -13,14 +13,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nas.architecture import Architecture
-from nas.errors import DataError, SpaceError
+from nas.errors import DataError, SpaceError, UncountedError
 from nas.protocols import LEARNER, Learner, SearchSpace, TaskShape
 from nas.sizes import check_size, named_if_too_large
 from nas.space import replay
 
+from .flops import count
 from .normalisation import Norm, normalise_head_input, sees_batch, set_normalisation
 from .output_layer import mark_head
 from .refusals import check_forward
@@ -84,14 +84,30 @@ def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
 
 
 def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
-    """`parameters`, and `flops` of one input's forward pass (2 a multiply-add; convolutions and matrix products)."""
+    """`parameters`, and `flops` of one input's forward pass (2 a multiply-add; convolutions and matrix products).
+
+    Where operations may compute products that cannot be counted, `flops_uncounted` is their number: the network then
+    takes at least `flops`.
+    """
     inputs = 2  # statistics of a batch of one are refused
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(inputs, *shape.input_shape))
-    return {
-        "parameters": float(num_parameters(network)),
-        "flops": float(counter.get_total_flops()) / inputs,
-    }
+    flops = count(network, torch.zeros(inputs, *shape.input_shape))
+    found = {"parameters": float(num_parameters(network)), "flops": flops.counted / inputs}
+    return found | ({"flops_uncounted": float(len(flops.uncounted))} if flops.uncounted else {})
+
+
+def flops_of(network: nn.Module, shape: TaskShape) -> float:
+    """The FLOPs of one input's forward pass, as `size` gives them.
+
+    Raises UncountedError where some operations cannot be counted.
+    """
+    flops = count(network, torch.zeros(2, *shape.input_shape))
+    if flops.uncounted:
+        raise UncountedError(
+            f"the network takes at least {flops.counted / 2:,.0f} FLOPs: those of {', '.join(flops.uncounted)} cannot "
+            f"be counted; use another operation, or leave FLOPs out of what is asked of the search",
+            flops.counted / 2,
+        )
+    return flops.counted / 2
 
 
 def num_parameters(network: nn.Module) -> int:

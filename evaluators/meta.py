@@ -90,11 +90,12 @@ class MetaEvaluator:
     def cost(self, architecture: Architecture, cost: Cost) -> float:
         """What the network costs, as `nas.protocols.Cost` says; parameters and FLOPs are those of a score's metrics.
 
-        Raises SpaceError, or what the space's `build` raises, where there is no such network.
+        Raises UncountedError where not all FLOPs can be counted, SpaceError, or what the space's `build` raises, where
+        there is no such network.
         """
         import torch
 
-        from .candidate import assemble, latency_ms, num_parameters, size
+        from .candidate import assemble, flops_of, latency_ms, num_parameters
         from .devices import device_of
 
         how: dict[str, Any] = {"norm": self.norm, "head_norm": self.head_norm}
@@ -108,7 +109,7 @@ class MetaEvaluator:
             network = assemble(self.space, architecture, shape, **how)
             if cost == "latency_ms":
                 return latency_ms(network, shape, device_of(self.device))
-            return size(network, shape)[cost]
+            return flops_of(network, shape) if cost == "flops" else float(num_parameters(network))
 
     def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> dict[str, float]:
         """Zero-cost scores (`nas.evaluators.zero_cost`) of the network with the initial weights of seed 0.

@@ -62,11 +62,11 @@ def _head(network: nn.Module, x: Tensor) -> str | None:
     """The head's name, from the graph of the network's output on x."""
     copied, error = attempt(copy.deepcopy, network)
     tried = network if error is not None or not isinstance(copied, nn.Module) else copied
-    names = {module: name for name, module in tried.named_modules() if isinstance(module, nn.Linear)}
+    names: dict[nn.Module, str] = {m: name for name, m in tried.named_modules() if isinstance(m, nn.Linear)}
     calls: Counter[str] = Counter()
     given: dict[Any, str] = {}
 
-    def called(layer: nn.Module, _: Any, output: Tensor) -> None:
+    def called(layer: nn.Module, _: Any, output: Any) -> None:
         calls[names[layer]] += 1
         given[output.grad_fn] = names[layer]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import registry
 from .architecture import Architecture
 from .conformance import Watched, check_fingerprint, check_steady, fingerprint
-from .errors import NasError, Rejected, SpaceError
+from .errors import NasError, Rejected, SpaceError, UncountedError
 from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
 from .protocols import Costed, SearchSpace, TaskShape
@@ -46,7 +46,8 @@ class Verdict:
     rejected         share of the draws
     same_choices     share of the samples with the choices of an earlier one
     same_network     share that is the network of an earlier one, by `nas.repeats.network_key`
-    parameters       of the networks that were sized, and `flops` of one input
+    parameters       of the networks that were sized, and `flops` of one input; `flops_counted` is False where some
+                     operations of some could not be counted, and they take at least so many
     decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
                      inputs on one thread of the CPU
     kept_bytes       kept for the gradient of one input, by network
@@ -62,6 +63,7 @@ class Verdict:
     same_network: float
     parameters: tuple[int, ...]
     flops: tuple[int, ...]
+    flops_counted: bool
     decide_s: float
     build_s: float
     step_s: float
@@ -76,7 +78,7 @@ class Verdict:
             "time": f"decide {_time(self.decide_s)} · build {_time(self.build_s)} · forward and backward of {BATCH} "
             f"inputs {_time(self.step_s)} (one thread)",
             "memory": f"{_range(self.kept_bytes, 1e-6)} MB kept for the gradient of one input",
-            "FLOPs": f"{_range(self.flops, 1e-6)} million for one input",
+            "FLOPs": f"{'' if self.flops_counted else 'at least '}{_range(self.flops, 1e-6)} million for one input",
             "parameters": f"{_range(self.parameters)}, median {median(self.parameters):,.0f}",
         }
         return "\n".join(
@@ -135,7 +137,7 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
     evaluator = _evaluator(space, task)
     networks = [evaluator.network(architecture, 0) for architecture in drawn[:builds]]
     steps = [_step(network, task) for network in networks]
-    parameters, flops = _sizes(evaluator, drawn)
+    parameters, flops, counted = _sizes(evaluator, drawn)
     verdict = Verdict(
         name=space.name,
         shape=task,
@@ -147,6 +149,7 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
         same_network=1 - len({network_key(space, architecture) for architecture in drawn}) / samples,
         parameters=parameters,
         flops=flops,
+        flops_counted=counted,
         decide_s=_seconds(lambda a: replay(space, a), drawn),
         build_s=_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
         step_s=fmean(step for step, _ in steps),
@@ -229,15 +232,20 @@ def _evaluator(space: SearchSpace, task: TaskShape) -> Any:
     return registry.create("evaluator", "meta", {}, **given)
 
 
-def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    parameters, flops = [], []
+def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+    """Parameters and FLOPs, and whether all FLOPs could be counted."""
+    parameters, flops, counted = [], [], True
     end = time.monotonic() + SIZED_S
     for architecture in drawn[:SIZED]:
         parameters.append(int(evaluator.cost(architecture, "parameters")))
-        flops.append(int(evaluator.cost(architecture, "flops")))
+        try:
+            flops.append(int(evaluator.cost(architecture, "flops")))
+        except UncountedError as error:
+            flops.append(int(error.at_least))
+            counted = False
         if time.monotonic() > end:
             break
-    return tuple(parameters), tuple(flops)
+    return tuple(parameters), tuple(flops), counted
 
 
 def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:

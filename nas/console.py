@@ -16,7 +16,7 @@ from .config import Config
 from .lookup import KIND
 from .repeats import evaluated
 from .report import control
-from .report.text import probability
+from .report.text import mflops, probability
 from .runs import Run
 
 Z95 = 1.96
@@ -181,7 +181,7 @@ def final_text(final: Mapping[str, Any]) -> str:
             continue
         lines.append(
             f"{roles[role].format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
-            f"{entry['parameters'] or 0:>13,.0f}{(entry['flops'] or 0) / 1e6:>9.2f}"
+            f"{entry['parameters'] or 0:>13,.0f}{mflops(entry):>9}"
         )
     apart = {"difference": final.get("difference"), "winner − random": (final.get("control") or {}).get("difference")}
     lines += [_difference(name, found, final["tasks"], percent) for name, found in apart.items() if found]
@@ -285,7 +285,7 @@ def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
         size = score["metrics"]
         lines.append(
             f"{'#' + str(trial['number']):>6}{score['value']:>9.4f}{Z95 * score['stderr']:>9.4f}{trial['budget']:>8}"
-            f"{size.get('parameters', 0):>12,.0f}{size.get('flops', 0) / 1e6:>9.2f}{trial['seconds']:>9.1f}"
+            f"{size.get('parameters', 0):>12,.0f}{mflops(size):>9}{trial['seconds']:>9.1f}"
             f"  {trial['key']}"
         )
     if len(done) > most:

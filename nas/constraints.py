@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from .architecture import Architecture
-from .errors import ConfigError
+from .errors import ConfigError, UncountedError
 from .executors.attempt import attempt
 from .protocols import Cost, Costed, SearchSpace, TaskShape
 from .space import Choose
@@ -22,8 +22,9 @@ WORDS: Mapping[Cost, str] = {"parameters": "{:,.0f} parameters", "flops": "{:,.0
 class Constrained:
     """A search space less the architectures whose costs lie outside limits: those are rejected as `choose.reject` does.
 
-    So all that draws from a space (samples, mutations, a policy) draws again, and no controller hears of them. An
-    architecture whose cost cannot be told is let through: as a candidate it fails with its reason.
+    So all that draws from a space (samples, mutations, a policy) draws again, and no controller hears of them. One is
+    rejected too whose cost is known only to be at least so much. An architecture without a network, whose cost cannot
+    be told, is let through: as a candidate it fails with its reason.
 
     limits     (least, most) by cost; the cheapest to tell are looked at first
     evaluator  tells the costs
@@ -55,7 +56,10 @@ class Constrained:
         spec = self._space.decide(choose)
         architecture = Architecture(self._space.name, choose.picks)
         for cost, (least, most) in self._limits.items():
-            value = self._cost(architecture, cost)
+            try:
+                value = self._cost(architecture, cost)
+            except UncountedError as error:
+                choose.reject(f"search.constraints limit {cost}, but {error}")
             if value is None:
                 break
             if not least <= value <= most:
@@ -71,6 +75,8 @@ class Constrained:
         key = f"{architecture.key}/{cost}"
         if key not in self._costs:
             value, error = attempt(self._evaluator.cost, architecture, cost)
+            if isinstance(error, UncountedError):
+                raise error
             if error is not None:
                 return None
             self._costs[key] = float(value)

@@ -30,6 +30,17 @@ class SpaceError(NasError):
     exit_status = 2
 
 
+class UncountedError(SpaceError):
+    """A network of which a cost is known only to be `at_least` so much."""
+
+    def __init__(self, message: str, at_least: float) -> None:
+        super().__init__(message, at_least)
+        self.at_least = at_least
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Rejected(NasError):
     """The architecture being decided is not allowed in its space (`choose.reject`)."""
 

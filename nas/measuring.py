@@ -164,6 +164,7 @@ def entry(architecture: Architecture, scores: Sequence[Score]) -> dict[str, Any]
         "curve": [sum(step) / len(scores) for step in curves],
         "parameters": scores[0].metrics.get("parameters"),
         "flops": scores[0].metrics.get("flops"),
+        "flops_uncounted": scores[0].metrics.get("flops_uncounted", 0.0),
         "protocol": dict(scores[0].protocol),
         "provenance": [dict(score.provenance) for score in scores],
     }

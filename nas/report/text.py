@@ -41,7 +41,13 @@ def value_of(result: Mapping[str, Any]) -> float | None:
 def sizes(metrics: Mapping[str, Any]) -> list[str]:
     """Parameters and MFLOPs, empty where unknown."""
     parameters, flops = metrics.get("parameters"), metrics.get("flops")
-    return ["" if parameters is None else f"{parameters:,.0f}", "" if flops is None else f"{flops / 1e6:,.2f}"]
+    return ["" if parameters is None else f"{parameters:,.0f}", "" if flops is None else mflops(metrics)]
+
+
+def mflops(metrics: Mapping[str, Any]) -> str:
+    """MFLOPs, after "≥" where some of a network's operations could not be counted."""
+    flops, uncounted = (metrics.get(name) or 0 for name in ("flops", "flops_uncounted"))
+    return f"{'≥ ' if uncounted else ''}{flops / 1e6:,.2f}"
 
 
 def measured(result: Mapping[str, Any], percent: bool, *, signed: bool = False, classes: bool = False) -> list[str]:
