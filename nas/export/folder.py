@@ -23,7 +23,6 @@ from ..machine import versions
 from ..protocols import LEARNER, TaskShape
 from .form import MODEL, PROGRAM, Form, form_of
 from .naming import named_tensors, tensor_names
-from .program import program_bytes
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -76,6 +75,8 @@ def export(
         if form.source is not None:
             (temporary / MODEL).write_text(form.source.text, encoding="utf-8")
         elif form.program is not None:
+            from .program import program_bytes
+
             (temporary / PROGRAM).write_bytes(program_bytes(form.program))
         # Not save_file, which makes a file that only its owner may read.
         (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.export import ExportedProgram
 
 from ..errors import NasError
 from ..executors.attempt import attempt, reason
-from .program import EXAMPLES, TRIED, program, program_graph
 from .source import Source, write
-from .trace import check_same, prune, trace
+from .trace import BATCH, TRIED, check_same, prune, trace
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 MODEL, PROGRAM = "model.py", "model.pt2"
 
@@ -54,6 +56,8 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
         return Form(write(*trace(network, input_shape), about), None)
     except NasError as error:
         untraced = str(error)
+    from .program import program, program_graph  # torch.export takes seconds to import, and most need none
+
     try:
         made = program(network, input_shape)
     except NasError as error:
@@ -81,7 +85,7 @@ def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[
 
 
 def _check_runs(network: nn.Module, input_shape: tuple[int, ...]) -> None:
-    x = torch.rand(EXAMPLES, *input_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         _, error = attempt(copy.deepcopy(network).cpu(), x)
     if error is not None:

@@ -24,11 +24,8 @@ from torch.export.graph_signature import InputKind
 from ..errors import NasError
 from ..executors.attempt import attempt, reason
 from ..protocols import LEARNER
-from .trace import equal, outputs_and_gradients
+from .trace import BATCH, TRIED, equal, outputs_and_gradients
 
-EXAMPLES = 4
-TRIED = (1, 2, 7)
-"""Sizes of the batches that a program is compared with its network on."""
 NUMBERS = 256
 """The largest constant tensor that is written into a source."""
 END = 2**63 - 1
@@ -53,7 +50,7 @@ def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram
     network = copy.deepcopy(network).cpu().train()
     for name in [name for name, _ in network.named_parameters() if name.startswith(LEARNER)]:
         del network._parameters[name]
-    x = torch.rand(EXAMPLES, *input_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
     errors = []
     with _silence(), torch.random.fork_rng(devices=[]):
         # Strict: slower, but it also follows what Python must have as a whole number, such as len(x).
@@ -62,7 +59,8 @@ def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram
             made, error = attempt(torch.export.export, network, (x,), dynamic_shapes=shapes, strict=strict)
             if error is None:
                 _check_same(network, made, input_shape)
-                return made
+                found: ExportedProgram = made
+                return found
             errors.append(error)
     raise NasError(f"torch.export cannot follow its forward{_line(errors[0])}: {_said(errors[0])}") from errors[0]
 
@@ -122,7 +120,7 @@ def _silence() -> Iterator[None]:
 
 
 def _called(graph: fx.Graph, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
-    target = node.target
+    target: Any = node.target
     if not isinstance(target, torch._ops.OpOverload):
         if getattr(target, "__module__", None) != "_operator":
             raise NasError(f"its forward holds {target}, which cannot be written as source")
@@ -165,7 +163,8 @@ def _part(name: str, args: tuple[Any, ...]) -> Any:
     """What select or slice takes of a dimension, as an index."""
     if name == "select":
         return args[0]
-    start, end, step = (*args, *(None, None, 1)[len(args) :])
+    given = dict(zip(("start", "end", "step"), args, strict=False))
+    start, end, step = given.get("start"), given.get("end"), given.get("step", 1)
     return slice(start or None, None if end == END else end, None if step == 1 else step)
 
 

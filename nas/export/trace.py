@@ -18,6 +18,8 @@ REMEDY = (
 )
 FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, NameError, LookupError)  # of a forward, traced or run
 BATCH = 4
+TRIED = (1, 2, 7)
+"""Sizes of the batches that a program is compared with its network on."""
 
 
 class _Tracer(fx.Tracer):
