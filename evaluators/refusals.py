@@ -19,6 +19,7 @@ from nas.batch_order import EXAMPLES, find_fault
 from nas.errors import NasError, SpaceError
 from nas.executors.attempt import attempt
 
+from .attention import twice_differentiable
 from .calls import Call, calls_of, first, floats, graph
 from .normalisation import BATCH_LAYERS
 
@@ -158,7 +159,8 @@ def _differentiated_twice(call: Call) -> None:
         if any(g.grad_fn is None or g.grad_fn.name() in UNDIFFERENTIABLE for g in passed):
             ends.append(node.name().removesuffix("Backward"))
 
-    gradients = call.gradient(create_graph=True, seen=seen)
+    with twice_differentiable():
+        gradients = call.gradient(create_graph=True, seen=seen)
     ends += ["an operation of torch" for node in graph(gradients) if node.name() in UNDIFFERENTIABLE]
     if ends:
         raise RuntimeError(f"the gradient of {ends[0]} has no gradient itself")
@@ -171,6 +173,12 @@ REMEDIES: dict[Need, str] = {
     "on values, like `if`, .item() and boolean masks, and writing into a tensor that is not made from the input",
     _differentiated_twice: "cannot be differentiated twice, as this learner does; take one of first order",
 }
+
+RECURRENT = (
+    "cannot run on many tasks at once, each with weights of its own, as torch.func.vmap has no rule for it: take a "
+    "learner that leaves the body's weights alone (anil, protonet, ridge, finetune), or write the recurrence as a loop "
+    "over time with a cell such as nn.GRUCell"
+)
 
 
 def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
@@ -185,7 +193,8 @@ def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
                     f"there, or an operation that gives a new tensor"
                 )
             if error is not None:
-                return f"{call} {REMEDIES[need]}: {_line(error)}"
+                recurrent = need is _batched and isinstance(call.module, nn.RNNBase)
+                return f"{call} {RECURRENT if recurrent else f'{REMEDIES[need]}: {_line(error)}'}"
     return None
 
 

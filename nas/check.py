@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from . import registry
 from .architecture import Architecture
 from .conformance import Watched, check_fingerprint, check_steady, fingerprint
+from .deliver import REMEDY, first_not_source
 from .errors import NasError, Rejected, SpaceError, UncountedError
 from .executors.attempt import attempt, reason
 from .executors.processes import ProcessExecutor
-from .protocols import Costed, SearchSpace, TaskShape
+from .protocols import Costed, Learner, SearchSpace, TaskShape
 from .repeats import network_key
 from .sizes import check_size
 from .space import MAX_TRIES, Count, count, replay
@@ -28,11 +29,28 @@ if TYPE_CHECKING:
     import torch
 
 SAMPLES, BUILDS = 1000, 20
+SUITED, EXPORTED = 3, 5
+"""Networks that each learner is tried on, and whose export is tried."""
 SIZED, SIZED_S = 200, 20.0
 """Networks that are sized for the histogram, and seconds after which those sized must do."""
 LIMIT_S = 1800.0
 BATCH = 10
 BARS, WIDTH = 8, 30
+
+
+@dataclass(frozen=True)
+class Suits:
+    """Learners that can treat a space's networks, and what is wrong with each other one, by name."""
+
+    suited: tuple[str, ...]
+    unsuited: Mapping[str, str]
+
+    def __str__(self) -> str:
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.unsuited.items():
+            reasons.setdefault(why, []).append(name)
+        texts = [f"not {', '.join(names)}: {why}" for why, names in reasons.items()]
+        return "; ".join([f"suits {', '.join(self.suited) or 'none'}", *texts])
 
 
 class Unfit(SpaceError):
@@ -51,6 +69,8 @@ class Verdict:
     decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
                      inputs on one thread of the CPU
     kept_bytes       kept for the gradient of one input, by network
+    learner          that the networks were tried with, and `suits` what is said of others
+    exported         as what the networks can be exported, and why where that is no source
     """
 
     name: str
@@ -68,6 +88,9 @@ class Verdict:
     build_s: float
     step_s: float
     kept_bytes: tuple[int, ...]
+    learner: str
+    suits: Suits
+    exported: str
 
     def __str__(self) -> str:
         rows = {
@@ -79,12 +102,14 @@ class Verdict:
             f"inputs {_time(self.step_s)} (one thread)",
             "memory": f"{_range(self.kept_bytes, 1e-6)} MB kept for the gradient of one input",
             "FLOPs": f"{'' if self.flops_counted else 'at least '}{_range(self.flops, 1e-6)} million for one input",
+            "learners": str(self.suits),
+            "export": self.exported,
             "parameters": f"{_range(self.parameters)}, median {median(self.parameters):,.0f}",
         }
         return "\n".join(
             [
                 f"{self.name}: sound. {self.samples:,} architectures decided, replayed, mutated and crossed, "
-                f"{self.builds} built and differentiated twice on inputs {self.shape.input_shape}.",
+                f"{self.builds} built and tried with {self.learner} on inputs {self.shape.input_shape}.",
                 *(f"{name:<15}{text}" for name, text in rows.items()),
                 *histogram(self.parameters),
                 *(f"Consider: {advice}" for advice in self.advice()),
@@ -101,12 +126,15 @@ class Verdict:
             yield "sizes differ a hundredfold; search.constraints keep a search within what you can use"
 
 
-def check(target: str, task: TaskShape) -> str:
-    """The verdict on a space: FILE.py:NAME or a known name. Raises SpaceError, with the law that is broken, and the
-    line and choice at fault, for one that is not sound; ConfigError where there is none."""
+def check(target: str, task: TaskShape, learner: str = "anil") -> str:
+    """The verdict on a space, FILE.py:NAME or a known name, for searches with a learner.
+
+    Raises SpaceError, with the law that is broken, and the line and choice at fault, for one that is not sound;
+    ConfigError where there is no such space or learner.
+    """
     space: SearchSpace = registry.create("space", target, {})
     with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # a space that ends its process must not end this one
-        examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS).result)
+        examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
     if error is None:
         verdict, elsewhere = examined
         _, error = attempt(check_fingerprint, space, elsewhere)
@@ -118,8 +146,11 @@ def check(target: str, task: TaskShape) -> str:
     return str(verdict)
 
 
-def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> tuple[Verdict, str]:
+def examine(
+    space: SearchSpace, task: TaskShape, samples: int, builds: int, learner: str = "anil"
+) -> tuple[Verdict, str]:
     """The verdict on a sound space, and its fingerprint. Raises SpaceError for another."""
+    evaluator = _evaluator(space, task, registry.create("learner", learner, {}))
     watched, rng = Watched(space), random.Random(0)
     drawn, rejected = _drawn(watched, samples, rng)
     _keep(check_space, watched, watched, samples=samples)
@@ -129,13 +160,15 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
         raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
     for architecture in drawn[:builds]:
         check_size(watched, architecture, partial(space.build, replay(space, architecture), task))
-    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds)
+    twice = getattr(evaluator.learner, "second_order", False)
+    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds, twice=twice)
     for architecture in drawn[:3]:
         _check_follows(watched, architecture, task)
     watched.running = "graph"
     _keep(check_networks, watched, space, task, samples=samples, builds=builds)
-    evaluator = _evaluator(space, task)
-    networks = [evaluator.network(architecture, 0) for architecture in drawn[:builds]]
+    suits = suitable(space, task, drawn[:SUITED])
+    networks = _networks(evaluator, drawn[:builds], suits)
+    exported = _exported(evaluator, drawn[:EXPORTED])
     steps = [_step(network, task) for network in networks]
     parameters, flops, counted = _sizes(evaluator, drawn)
     verdict = Verdict(
@@ -154,8 +187,54 @@ def examine(space: SearchSpace, task: TaskShape, samples: int, builds: int) -> t
         build_s=_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
         step_s=fmean(step for step, _ in steps),
         kept_bytes=tuple(kept for _, kept in steps),
+        learner=evaluator.learner.name,
+        suits=suits,
+        exported=exported,
     )
     return verdict, fingerprint(watched)
+
+
+def suitable(space: SearchSpace, task: TaskShape, drawn: Sequence[Architecture]) -> Suits:
+    """Which of the registry's learners can treat the networks of some architectures."""
+    unsuited: dict[str, str] = {}
+    learners = _learners()
+    for name, learner in learners.items():
+        evaluator = _evaluator(space, task, learner)
+        for architecture in drawn:
+            _, error = attempt(evaluator.network, architecture, 0)
+            if error is not None:
+                unsuited[name] = str(error) if isinstance(error, NasError) else reason(error)
+                break
+    return Suits(tuple(name for name in learners if name not in unsuited), unsuited)
+
+
+def _learners() -> dict[str, Learner]:
+    """The learners by name, without those that are others with the options of a publication."""
+    kinds: dict[str, Any] = {name: registry.find("learner", name) for name in registry.names("learner")}
+    plain = [n for n, kind in kinds.items() if not set(getattr(kind, "__mro__", ())[1:]) & set(kinds.values())]
+    learners = {name: registry.create("learner", name, {}) for name in plain}
+    if "maml" in learners:
+        learners["maml of first order"] = registry.create("learner", "maml", {"order": 1})
+    return dict(sorted(learners.items()))
+
+
+def _networks(evaluator: Any, drawn: Sequence[Architecture], suits: Suits) -> list[torch.nn.Module]:
+    """The networks that the evaluator's learner can treat. Raises SpaceError, with learners that suit better."""
+    networks, error = attempt(lambda: [evaluator.network(architecture, 0) for architecture in drawn])
+    if error is None:
+        return list(networks)
+    if isinstance(error, SpaceError) and suits.suited and evaluator.learner.name in suits.unsuited:
+        others = ", ".join(suits.suited)
+        raise SpaceError(f"{error} (with learner {evaluator.learner.name}; the space suits {others})") from error
+    raise error
+
+
+def _exported(evaluator: Any, drawn: Sequence[Architecture]) -> str:
+    """As what the networks can be exported. Raises SpaceError where one cannot."""
+    file, why = first_not_source(evaluator, drawn)
+    if file is None:
+        raise SpaceError(f"a network of it could not be exported: {why}; {REMEDY}")
+    return f"{file}, without model.py: {why}" if why else file
 
 
 def histogram(sizes: Sequence[int]) -> list[str]:
@@ -225,10 +304,9 @@ class _Shaped:
     name: str = "check"
 
 
-def _evaluator(space: SearchSpace, task: TaskShape) -> Any:
-    """The usual evaluator with a learner of second order: what it refuses, a search would."""
-    learner = registry.create("learner", "maml", {})
-    given = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
+def _evaluator(space: SearchSpace, task: TaskShape, learner: Learner) -> Any:
+    """The usual evaluator: what it refuses, a search would."""
+    given: dict[str, Any] = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
     return registry.create("evaluator", "meta", {}, **given)
 
 

@@ -224,6 +224,7 @@ def check(
     ],
     inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is tried on.")] = "1,28,28",
     outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
+    learner: Annotated[str, typer.Option(help="The learner that a space is tried with.")] = "anil",
 ) -> None:
     """Run the conformance suite on a search space (is it sound, how large, how quick?) or a controller."""
     from . import check_controllers, registry
@@ -238,7 +239,8 @@ def check(
         raise ConfigError(
             f"--inputs {inputs!r} --outputs {outputs}: give whole numbers from 1, such as 1,28,28 and 5"
         ) from None
-    typer.echo(check_controllers.check(target) if registry.is_controller(target) else check_target(target, shape))
+    of_controller = registry.is_controller(target)
+    typer.echo(check_controllers.check(target) if of_controller else check_target(target, shape, learner))
 
 
 def main() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,8 +19,8 @@ from .config import QUICK_START, Config, Parts, build, features_of, load, measur
 from .config_paths import absolute_paths
 from .conformance import Endless, Watched, check_fingerprint, quick
 from .constraints import StoredCosts
-from .deliver import write_report
-from .errors import ConfigError, NasError, SearchError, SpaceError
+from .deliver import REMEDY, first_not_source, write_report
+from .errors import ConfigError, NasError, Rejected, SearchError, SpaceError
 from .executors.attempt import attempt, reason
 from .executors.inline import InlineExecutor
 from .executors.processes import ProcessExecutor
@@ -37,7 +38,10 @@ from .search import search
 from .space import replay, sample
 from .store import Store
 
+log = logging.getLogger(__name__)
 Place = ProcessExecutor | InlineExecutor
+EXPORTED = 3
+"""Networks of a space whose export is tried before a search."""
 
 
 class Progress(Protocol):
@@ -113,6 +117,7 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
     parts = build(config)
     with _place(config, parts) as executor:
         protocol = _try_out(config, parts, executor)
+        _try_export(parts, executor)
         controller, given = config.controller, features_of(config, parts.evaluator)
         with _elsewhere(config, executor) as other:
             check_controller(
@@ -291,6 +296,27 @@ def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any
         raise error if isinstance(error, NasError) else ConfigError(f"what scores rest on is not told: {reason(error)}")
     told: dict[str, Any] | None = protocol
     return told
+
+
+def _try_export(parts: Parts, executor: Executor) -> None:
+    """Has a worker try how networks of the space, and the baseline, could be exported, and warns where not as source.
+    Raises SpaceError where not at all, for a search must not end with what nobody can take away."""
+    if not measures(parts.evaluator) or getattr(parts.measurer, "norm", None) == "support":
+        return
+    searched = (parts.space, parts.limited, parts.measurer)
+    for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
+        drawn, rng = [], random.Random(0)
+        for _ in range(EXPORTED):
+            with suppress(Rejected):
+                drawn.append(sample(limited, rng))
+        found, error = attempt(executor.submit(first_not_source, evaluator, drawn).result)
+        if error is not None:  # then the search's own deadline or limits say it of the candidate
+            continue
+        file, why = found
+        if file is None:
+            raise SpaceError(f"a network of space {space.name!r} could not be exported: {why}; {REMEDY}")
+        if why:
+            log.warning("networks of space %r will be exported as %s, without model.py: %s", space.name, file, why)
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:

@@ -36,13 +36,20 @@ T = TypeVar("T")
 
 
 def check_space(
-    space: SearchSpace, *, task: TaskShape | None = None, samples: int = 30, builds: int = 5, seed: int = 0
+    space: SearchSpace,
+    *,
+    task: TaskShape | None = None,
+    samples: int = 30,
+    builds: int = 5,
+    seed: int = 0,
+    twice: bool = True,
 ) -> None:
     """Checks `samples` random architectures; with a `task`, also that the networks of `builds` of them fit it.
 
     `decide` must be a function of its choices alone, with a spec that compares equal when they are (tuples, lists,
-    dataclasses), and every network must return (inputs, num_outputs) finite numbers, differentiable twice, that it can
-    be trained by, each from its own input alone, whatever its place in the batch (`nas.batch_order`).
+    dataclasses), and every network must return (inputs, num_outputs) finite numbers, differentiable, that it can be
+    trained by, each from its own input alone, whatever its place in the batch (`nas.batch_order`); `twice`: also
+    differentiable to second order, as some learners need it.
     """
     rng = random.Random(seed)
     hold(isinstance(space.name, str) and space.name != "", "a space's name must be a text that is not empty")
@@ -53,7 +60,7 @@ def check_space(
         _check_crosses(space, architecture, rng.choice(drawn), rng)
     if task is not None:
         for architecture in drawn[:builds]:
-            _check_builds(space, architecture, task, seed)
+            _check_builds(space, architecture, task, seed, twice)
 
 
 def _check_decides(space: SearchSpace, architecture: Architecture) -> None:
@@ -93,8 +100,9 @@ def _check_crosses(space: SearchSpace, first: Architecture, second: Architecture
         hold(child == first, f"the child of two equal parents {dict(first.picks)} is another: {dict(child.picks)}")
 
 
-def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShape, seed: int) -> None:
+def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShape, seed: int, twice: bool) -> None:
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from .batch_order import BATCH_NORMS, find_fault
 
@@ -112,7 +120,8 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
             f"{what} starts from other weights when built again; draw them from torch's generator only",
         )
         inputs = torch.randn(4, *task.input_shape)
-        outputs = network(inputs)
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention cannot be differentiated twice
+            outputs = network(inputs)
     hold(
         tuple(outputs.shape) == (4, task.num_outputs),
         f"{what} maps {tuple(inputs.shape)} to {tuple(outputs.shape)}; it must be {(4, task.num_outputs)}",
@@ -123,8 +132,8 @@ def _check_builds(space: SearchSpace, architecture: Architecture, task: TaskShap
     trained = [p for p in network.parameters() if p.requires_grad]
     hold(len(trained) > 0, f"{what} has no parameter to train")
     loss = outputs.square().sum()
-    for order in ("gradients", "second derivatives"):
-        found = torch.autograd.grad(loss, trained, allow_unused=True, create_graph=True)
+    for order in ("gradients", "second derivatives")[: 2 if twice else 1]:
+        found = torch.autograd.grad(loss, trained, allow_unused=True, create_graph=twice)
         gradients = [g for g in found if g is not None]
         hold(all(bool(g.isfinite().all()) for g in gradients), f"{what} has {order} that are not finite")
         hold(any(bool(g.any()) for g in gradients), f"no gradient reaches a parameter of {what}")

@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from ..attention import twice_differentiable
 from .convolution import Convolution, Geometry
 from .standardise import Affine, Dims, Standardise
 
@@ -32,7 +33,7 @@ def call_tasks(network: nn.Module, parameters: Parameters, x: Tensor, told: Para
 
     It can be differentiated twice, by `torch.autograd` outside.
     """
-    with _Faster():
+    with _Faster(), twice_differentiable():
         output: Tensor = vmap(lambda p, x: call(network, {**p, **told}, x))(dict(parameters), x)
     return output
 

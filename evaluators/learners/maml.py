@@ -67,11 +67,16 @@ class Maml:
         if self.order == 1 and self.first_order:
             raise ConfigError(f"{self.name} first_order = {self.first_order} with order = 1; it is for order = 2 only")
 
+    @property
+    def second_order(self) -> bool:
+        """Whether it differentiates gradients of the body."""
+        return self.order == 2 and self.adapted != "head"
+
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
         marked(network, x)
         adapted_names(network, self.adapted)
-        check_gradient(network, x, batched=True, twice=self.order == 2 and self.adapted != "head")
+        check_gradient(network, x, batched=True, twice=self.second_order)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
         return {LOG_RATE: torch.tensor(self.inner_lr).log()} if self.learn_lr else {}

@@ -28,6 +28,7 @@ class MetaSgd:
     outer_lr: float = 1e-3
     reduction: Reduction = "mean"
     name = "meta-sgd"
+    second_order: ClassVar[bool] = True
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
     def __post_init__(self) -> None:

@@ -118,6 +118,8 @@ def mutates(node: fx.Node, module: torch.nn.Module | None) -> bool:
         return True
     if node.op == "call_module":
         return getattr(module, "inplace", False) is True
+    if isinstance(node.target, torch._ops.OpOverload):
+        return bool(node.target._schema.is_mutable)
     return node.target not in INFIX and getattr(node.target, "__name__", str(node.target)).endswith("_")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,12 +21,13 @@ from ..errors import ConfigError
 from ..graph import draw, live, to_dot
 from ..machine import versions
 from ..protocols import LEARNER, TaskShape
+from .form import MODEL, PROGRAM, Form, form_of
 from .naming import named_tensors, tensor_names
-from .source import source
 
+log = logging.getLogger(__name__)
 FORMAT = 1
 WIDEST, MOST = 110, 60  # letters and lines of a recipe in model.py's docstring; architecture.json has all of it
-ARCHITECTURE, SOURCE, WEIGHTS = "architecture.json", "model.py", "weights.safetensors"
+ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
 LEARNED = "learner.safetensors"
 
 
@@ -39,23 +41,27 @@ def export(
     recipe: Mapping[str, Any],
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Path]:
-    """Writes `architecture.json`, `model.py`, `weights.safetensors` and, given a graph, `cell.dot` and `cell.png`.
+    """Writes `architecture.json`, `weights.safetensors`, the network's forward and, given a graph, `cell.dot` and
+    `cell.png`.
 
+    The forward is `model.py` or, where it cannot be written as source, `model.pt2`, a program that torch.export.load
+    reads; a network that has neither leaves a warning, and the folder is without. `architecture.json` says which.
     Where the network carries parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds
     those: `nas adapt` needs them, model.py does not.
     The folder is new or empty; it appears complete or not at all. `recipe` is what a reader needs to adapt the network
     (learner, norm, inner steps and rate, protocol, score): plain JSON values. `extra` is what else the folder holds:
     texts by file name. Returns the files' paths. Raises
-    ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network has no source.
+    ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network does not run on
+    inputs of the task.
     """
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder} exists and is not an empty folder; choose another one, or empty it")
     recipe = _plain(recipe)
-    written = source(network, input_shape=shape.input_shape, about=_about(architecture, shape, recipe))
-    weights = _weights(network, written.weights)
+    form = form_of(network, shape.input_shape, _about(architecture, shape, recipe))
+    weights = _weights(network, form.source.weights if form.source else {name: name for name in named_tensors(network)})
     learned = _learned(network)
-    description = _description(architecture, shape, recipe, weights, learned)
+    description = _description(architecture, shape, recipe, weights, learned, form)
     place = folder.resolve()
     temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")
     try:
@@ -66,7 +72,12 @@ def export(
             shown = live(graph) or graph
             (temporary / "cell.dot").write_text(to_dot(shown), encoding="utf-8")
             draw(shown, temporary / "cell.png")
-        (temporary / SOURCE).write_text(written.text, encoding="utf-8")
+        if form.source is not None:
+            (temporary / MODEL).write_text(form.source.text, encoding="utf-8")
+        elif form.program is not None:
+            from .program import program_bytes
+
+            (temporary / PROGRAM).write_bytes(program_bytes(form.program))
         # Not save_file, which makes a file that only its owner may read.
         (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
         for name, text in extra.items():
@@ -78,6 +89,8 @@ def export(
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    if form.why:
+        log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
     return sorted(folder / path.name for path in place.iterdir())
 
 
@@ -101,6 +114,7 @@ def _description(
     recipe: Mapping[str, Any],
     weights: Mapping[str, torch.Tensor],
     learned: Mapping[str, torch.Tensor],
+    form: Form,
 ) -> str:
     content = {
         "format": FORMAT,
@@ -110,6 +124,7 @@ def _description(
         "recipe": recipe,
         "weights": _shapes(weights),
         **({"learner": _shapes(learned)} if learned else {}),
+        "model": {"file": form.file, **({"why": form.why} if form.why else {})},
         "versions": versions(),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

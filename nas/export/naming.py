@@ -59,12 +59,13 @@ def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
 
 def tensor_names(network: nn.Module) -> dict[str, str]:
     """The dotted path of each tensor, by the names that the weights file may have for it: in its layer
-    (`cells_0_conv.weight`), or standing alone (`cells_0_scale`). Raises NasError, naming both, when two are the same.
+    (`cells_0_conv.weight`), standing alone (`cells_0_scale`), or, where there is no source, its path itself. Raises
+    NasError, naming both, when two are the same.
     """
     paths: dict[str, str] = {}
     for path in named_tensors(network):
         layer, _, last = path.rpartition(".")
-        for flat in dict.fromkeys([flat_name(path), f"{flat_name(layer)}.{last}"]):
+        for flat in dict.fromkeys([flat_name(path), f"{flat_name(layer)}.{last}", path]):
             if paths.setdefault(flat, path) != path:
                 raise _clash(paths[flat], path, flat)
     return paths
@@ -79,6 +80,8 @@ def _clash(one: str, other: str, name: str) -> NasError:
 
 def function_name(function: object) -> str | None:
     """How the source calls a torch function, such as 'F.relu' or 'torch.cat'; None for anything else."""
+    if isinstance(function, torch._ops.OpOverload):
+        return f"torch.ops.{function}" if function.namespace == "aten" else None
     for prefix, namespace in NAMESPACES:
         for name, value in vars(namespace).items():
             if value is function and not name.startswith("_"):

@@ -13,7 +13,6 @@ from ..errors import NasError
 from .expressions import call, literal
 from .layers import constructor
 from .naming import flat_names, free_variable, named_tensors
-from .trace import trace
 
 WIDTH = 120
 INDENT = " " * 8
@@ -27,14 +26,17 @@ class Source:
     weights: dict[str, str]
 
 
-def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[str] = ()) -> Source:
-    """The source of a class `Network` that computes what `network` does, from the layers it uses.
+def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Source:
+    """The source of a class `Network` that computes what a graph does, from the layers and tensors of the network.
 
-    `about` are paragraphs for the docstring; a line that starts with a space is kept as it is. The network is traced
-    with torch.fx: any module made of torch.nn layers and torch functions will do. Raises NasError, naming the layer,
-    for others. Inputs are (batch, *input_shape).
+    Args:
+        network: What the graph's layers, parameters and buffers are looked up in.
+        graph: Its forward, as `trace` or `program_graph` gives it.
+        about: Paragraphs for the docstring; a line that starts with a space is kept as it is.
+
+    Raises:
+        NasError: A layer or a call cannot be written down; the message names it.
     """
-    network, graph = trace(network, input_shape)
     modules, attributes = _used(network, graph)
     # A parameter of a layer that is also called stays in that layer.
     inside = {path for path in attributes if path.rpartition(".")[0] in modules}

@@ -18,6 +18,8 @@ REMEDY = (
 )
 FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, NameError, LookupError)  # of a forward, traced or run
 BATCH = 4
+TRIED = (1, 2, 7)
+"""Sizes of the batches that a program is compared with its network on."""
 
 
 class _Tracer(fx.Tracer):
@@ -49,9 +51,9 @@ def trace(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[nn.Module, 
     network = copy.deepcopy(network).cpu()
     training = _traced(network.train())
     graph = _traced(network.eval())
-    _check_same(network, graph, input_shape)
+    check_same(network, graph, input_shape, BATCH)
     _mark_training(training, graph)
-    _prune(network, graph)
+    prune(network, graph)
     return network, graph
 
 
@@ -74,29 +76,51 @@ def _traced(network: nn.Module) -> fx.Graph:
     return graph
 
 
-def _check_same(network: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...]) -> None:
-    x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
-    outputs = []
+def check_same(network: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...], size: int) -> None:
+    """Raises NasError where the graph gives other outputs or gradients than the network for `size` random inputs."""
+    x = torch.rand(size, *input_shape, generator=torch.Generator().manual_seed(0))
+    results = []
     for traced in (False, True):
         alone = copy.deepcopy(network)
         # Interpreted, not compiled: fx.GraphModule executes text that has the layers' names in it.
         run: Callable[[torch.Tensor], Any] = fx.Interpreter(alone, graph=graph).run if traced else alone
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                outputs.append(run(x.clone()))
+                results.append(outputs_and_gradients(run, x.clone(), alone))
             except FAILURES as error:
                 reason = f"inputs of shape {tuple(x.shape)}: {_first_line(error)}"
                 raise NasError(f"the network does not run on {reason}") from error
-    if not _equal(*outputs):
-        raise NasError(f"the network does something that tracing does not see, such as `a += b` on a tensor; {REMEDY}")
+    if not equal(*results):
+        raise NasError(
+            "the network does something that tracing does not see, such as `a += b` on a tensor or torch.no_grad(); "
+            + REMEDY
+        )
 
 
-def _equal(one: Any, other: Any) -> bool:
+def outputs_and_gradients(run: Callable[[torch.Tensor], Any], x: torch.Tensor, network: nn.Module) -> tuple[Any, Any]:
+    """What a forward gives for x, and, where that is a tensor, the gradients of the sum of its squares by name of the
+    network's parameters."""
+    with torch.enable_grad():
+        output = run(x)
+        if not isinstance(output, torch.Tensor) or not output.requires_grad:
+            return output, {}
+        learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        found = torch.autograd.grad(output.square().sum(), list(learned.values()), materialize_grads=True)
+    return output.detach(), dict(zip(learned, found, strict=True))
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two values, or tuples, lists or mappings of such, are the same but for rounding."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.shape == other.shape and torch.allclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
+        if one.shape != other.shape or one.dtype != other.dtype:
+            return False
+        largest = float(other.abs().max().nan_to_num()) if other.numel() and other.is_floating_point() else 1.0
+        return torch.allclose(one, other, rtol=1e-5, atol=1e-6 * max(1.0, largest), equal_nan=True)
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-        return len(one) == len(other) and all(map(_equal, one, other))
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
     return bool(one == other)
 
 
@@ -119,7 +143,7 @@ def _merged(training: Any, evaluation: Any) -> Any:
     return evaluation
 
 
-def _prune(network: nn.Module, graph: fx.Graph) -> None:
+def prune(network: nn.Module, graph: fx.Graph) -> None:
     """Drops calls whose value nothing uses. fx's own elimination would also drop changes in place."""
     for node in reversed(graph.nodes):
         if node.users or node.op in ("placeholder", "output"):

@@ -1,0 +1,210 @@
+"""A network's forward as torch.export sees it: one run with constant shapes, but for the size of the batch.
+
+Conditions and loops on shapes have vanished there, so it can be had of networks that torch.fx cannot trace.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import operator
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from ..errors import NasError
+from ..executors.attempt import attempt, reason
+from ..protocols import LEARNER
+from .trace import BATCH, TRIED, equal, outputs_and_gradients
+
+NUMBERS = 256
+"""The largest constant tensor that is written into a source."""
+END = 2**63 - 1
+"""What torch writes for the end of a dimension."""
+OPERATORS: Mapping[str, Any] = {
+    "aten.add.Tensor": operator.add,
+    "aten.sub.Tensor": operator.sub,
+    "aten.mul.Tensor": operator.mul,
+    "aten.div.Tensor": operator.truediv,
+}
+LIBRARY = str(Path(torch.__file__).parent), str(Path(__file__).parent), str(Path(traceback.__file__).parent)
+
+
+def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:
+    """The network as a program of torch.export, on the CPU and without what belongs to its learner.
+
+    Its inputs are (batch, *input_shape) with a batch of any size from 1. Its outputs are compared with the network's.
+
+    Raises:
+        NasError: The network cannot be exported so; the message names the line of its own code.
+    """
+    network = copy.deepcopy(network).cpu().train()
+    for name in [name for name, _ in network.named_parameters() if name.startswith(LEARNER)]:
+        del network._parameters[name]
+    x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
+    errors = []
+    with _silence(), torch.random.fork_rng(devices=[]):
+        # Strict: slower, but it also follows what Python must have as a whole number, such as len(x).
+        for strict in (False, True):
+            shapes = ({0: Dim("batch", min=1)},)
+            made, error = attempt(torch.export.export, network, (x,), dynamic_shapes=shapes, strict=strict)
+            if error is None:
+                _check_same(network, made, input_shape)
+                found: ExportedProgram = made
+                return found
+            errors.append(error)
+    raise NasError(f"torch.export cannot follow its forward{_line(errors[0])}: {_said(errors[0])}") from errors[0]
+
+
+def program_bytes(made: ExportedProgram) -> bytes:
+    """The content of a .pt2 file of the program, as torch.export.load reads it."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):
+        torch.export.save(made, file)
+    return file.getvalue()
+
+
+def program_graph(made: ExportedProgram, network: nn.Module) -> fx.Graph:
+    """The graph of a network's program with parameters and buffers by their own paths, calling torch's public functions
+    and methods where there are any.
+
+    Raises:
+        NasError: The graph holds what is no call of a function on tensors, such as a branch on values.
+    """
+    paths = {spec.arg.name: spec for spec in made.graph_signature.input_specs}
+    graph, at, constants = fx.Graph(), {}, {}
+    for node in made.graph.nodes:
+        spec = paths.get(node.name) if node.op == "placeholder" else None
+        if spec is not None and spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            at[node] = graph.create_node("get_attr", str(spec.target), name=node.name)
+        elif spec is not None and spec.kind is InputKind.USER_INPUT:
+            at[node] = graph.placeholder(node.name)
+        elif spec is not None and spec.kind is InputKind.CONSTANT_TENSOR:
+            constants[node] = made.constants[str(spec.target)]
+        elif node.op == "output":
+            outputs = node.args[0]
+            graph.output(at[outputs[0]] if len(outputs) == 1 else tuple(at[each] for each in outputs))
+        elif node.op == "call_function":
+            for constant in constants.keys() & set(node.all_input_nodes):
+                at[constant] = _constant(graph, constants.pop(constant))
+            args = fx.node.map_arg(node.args, at.__getitem__)
+            kwargs = fx.node.map_arg(node.kwargs, at.__getitem__)
+            same = _unchanged(node, args)
+            at[node] = _called(graph, node, args, dict(kwargs)) if same is None else same
+            if same is None:
+                at[node].meta["nn_module_stack"] = _containers(node, network)
+        else:
+            raise NasError(f"its forward holds {node.name!r}, which cannot be written as source")
+    return graph
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without what torch.export logs, prints and warns of while it fails: its error says it once more."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _called(graph: fx.Graph, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+    target: Any = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        if getattr(target, "__module__", None) != "_operator":
+            raise NasError(f"its forward holds {target}, which cannot be written as source")
+        return graph.call_function(target, args, kwargs)
+    if target.namespace != "aten":
+        raise NasError(f"its forward calls {target}, which is not a function of torch")
+    name = target._schema.name.removeprefix("aten::")
+    if name == "sym_size":
+        return graph.call_method("size", args)
+    if name in ("select", "slice") and args[1] >= 0:
+        index = (*[slice(None)] * args[1], _part(name, args[2:]))
+        return graph.call_function(operator.getitem, (args[0], index if args[1] else index[0]))
+    if str(target) in OPERATORS and not kwargs:
+        return graph.call_function(OPERATORS[str(target)], args)
+    if "device" in kwargs:
+        kwargs["device"] = _device(graph)
+    kwargs = {key: value for key, value in kwargs.items() if key not in ("pin_memory", "layout")}
+    for namespace in (torch.nn.functional, torch):
+        function = getattr(namespace, name, None)
+        if function is not None and not name.startswith("_") and isinstance(function, type(torch.relu)):
+            return graph.call_function(function, args, kwargs)
+    if hasattr(torch.Tensor, name) and args and isinstance(args[0], fx.Node) and not name.startswith("_"):
+        return graph.call_method(name, args, kwargs)
+    return graph.call_function(target, args, kwargs)
+
+
+def _constant(graph: fx.Graph, value: torch.Tensor) -> fx.Node:
+    if value.numel() > NUMBERS or value.dtype not in (torch.float32, torch.int64, torch.bool):
+        raise NasError(f"its forward uses a tensor of {value.numel()} numbers that is no buffer; use register_buffer")
+    return graph.call_function(torch.tensor, (value.tolist(),), {"device": _device(graph)})
+
+
+def _device(graph: fx.Graph) -> fx.Node:
+    """Where the input is: constants are made there, wherever that was when the program was made."""
+    start = next(each for each in graph.nodes if each.op == "placeholder")
+    return graph.call_function(getattr, (start, "device"))
+
+
+def _part(name: str, args: tuple[Any, ...]) -> Any:
+    """What select or slice takes of a dimension, as an index."""
+    if name == "select":
+        return args[0]
+    given = dict(zip(("start", "end", "step"), args, strict=False))
+    start, end, step = given.get("start"), given.get("end"), given.get("step", 1)
+    return slice(start or None, None if end == END else end, None if step == 1 else step)
+
+
+def _containers(node: fx.Node, network: nn.Module) -> dict[str, tuple[str, Any]]:
+    """The modules with others inside them that a call was made in, as torch.fx tells them of a node."""
+    stack = (node.meta.get("nn_module_stack") or {}).items()
+    found = {key: (path, kind, attempt(network.get_submodule, path)[0]) for key, (path, kind) in stack}
+    return {key: (path, kind) for key, (path, kind, at) in found.items() if at is not None and any(at.children())}
+
+
+def _unchanged(node: fx.Node, args: tuple[Any, ...]) -> Any:
+    """The first argument, where the call gives just that; else None."""
+    target, given = str(node.target), node.args
+    whole = target == "aten.slice.Tensor" and given[2:] in ((0, END), (0, END, 1))
+    drops = target == "aten.dropout.default" and (given[1] == 0 or not given[2])
+    return args[0] if whole or drops else None
+
+
+def _check_same(network: nn.Module, made: ExportedProgram, input_shape: tuple[int, ...]) -> None:
+    run = made.module()
+    for training in (True, False):
+        network.train(training)
+        for size in TRIED:
+            x = torch.rand(size, *input_shape, generator=torch.Generator().manual_seed(size))
+            wanted, failed = attempt(outputs_and_gradients, network, x, network)
+            if failed is not None:  # of a batch of one, say, where batches are normalised
+                continue
+            given, error = attempt(outputs_and_gradients, run, x, run)
+            if error is not None or not equal(given, wanted):
+                mode = "training" if training else "evaluation"
+                what = "gives other outputs or gradients" if error is None else f"fails ({_said(error)})"
+                raise NasError(f"the program that torch.export makes of it {what} for {size} inputs in {mode}")
+
+
+def _line(error: BaseException) -> str:
+    """' at my_space.py:12': the innermost line outside torch that an error passed; empty where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*LIBRARY, "<"))]
+    return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+
+
+def _said(error: BaseException) -> str:
+    return reason(error).strip().split("\n")[0]
