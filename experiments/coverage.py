@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the true value: accuracies and differences, in simulated finals.
 
-    python -m nas.experiments.coverage [--studies 2000] [--before JSON] [--out TXT] [--json]
+    python -m nas.experiments.coverage [--studies 500] [--before JSON] [--out TXT] [--json]
 
 Some ten minutes on two processor cores. Five networks are meta-trained with up to ten seeds and measured on 600 tasks
 of 5 ways and 15 queries. Effects of classes, tasks and trainings are normal on the logit scale, of sizes as measured on
@@ -224,7 +224,7 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m nas.experiments.coverage", description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=whole(1), default=2000, help="simulated finals of each kind")
+    parser.add_argument("--studies", type=whole(1), default=500, help="simulated finals of each kind")
     parser.add_argument("--workers", type=whole(1), default=1, help="processes")
     parser.add_argument("--before", type=Path, help="a document of --json of another version, to stand beside")
     parser.add_argument("--out", type=output, help="also write the table to this file")
@@ -247,23 +247,16 @@ def _score(s: Scenario, classes: npt.NDArray[np.int64], right: npt.NDArray[np.in
     score = Score(float(per_task.mean()), 0.0, per_task=tuple(per_task.tolist()))
     if not s.groups or not by_class:
         return score
-    tasks = np.arange(s.tasks)[:, None]
-    per_class = _summed(np.zeros_like(classes), classes, right)[:, 1:]
-    per_unit = _summed(tasks, classes // s.classes, right)
-    return replace(
-        score,
-        per_class=tuple(map(tuple, per_class.tolist())),
-        per_unit=tuple(map(tuple, per_unit.tolist())),
-        units="units",
-    )
+    return replace(score, per_unit=_by_unit(classes // s.classes, right), units="units")
 
 
-def _summed(tasks: Any, units: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _by_unit(units: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> tuple[tuple[int, int, int, int], ...]:
     """(task, unit, right, asked) of each unit in each task."""
     span = int(units.max()) + 1
-    keys, places = np.unique((tasks * span + units).ravel(), return_inverse=True)
+    keys, places = np.unique((np.arange(len(units))[:, None] * span + units).ravel(), return_inverse=True)
     rights = np.bincount(places, right.ravel()).astype(np.int64)
-    return np.stack([keys // span, keys % span, rights, QUERIES * np.bincount(places)], axis=1)
+    columns = (keys // span, keys % span, rights, QUERIES * np.bincount(places))
+    return tuple(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _mean(logit: float, sd: float) -> float:

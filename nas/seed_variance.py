@@ -67,9 +67,10 @@ class SeedPool:
         )
         return SeedPool(tuple(tables), accuracy)
 
-    def with_banks(self, other: SeedPool) -> SeedPool:
-        """The networks of both pools."""
-        return SeedPool((*self.banks, *other.banks), self.accuracy)
+    def with_pool(self, other: SeedPool) -> SeedPool:
+        """The networks of both pools, which were measured on the same banks in the same order."""
+        both = zip(self.banks, other.banks, strict=True)
+        return SeedPool(tuple({**ours, **theirs} for ours, theirs in both), self.accuracy)
 
     def of_means(self) -> SeedVariance | None:
         """The variance of one network's mean, per unit of `square_scale`; None where no network has two seeds.
