@@ -146,13 +146,13 @@ class MetaEvaluator:
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
         """The score on the validation bank after `budget` outer steps. Raises NasError where meta-training diverges."""
         score = self._score(architecture, budget, seed, self._bank)
-        return replace(score, per_class=())
+        return replace(score, per_class=(), per_unit=())
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
         """As `evaluate`, after the first `budget` steps of a schedule of `schedule`: the outer rate is that of a full
         training then. Goes on from the stage in the file `checkpoint`, and leaves the new one there."""
         score = self._score(architecture, budget, seed, self._bank, stages=(schedule, checkpoint))
-        return replace(score, per_class=())
+        return replace(score, per_class=(), per_unit=())
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         """The score on another bank, from the weights in the file `weights` or, where there is none, newly trained."""
@@ -236,6 +236,8 @@ class MetaEvaluator:
             protocol=self.protocol(budget, bank, stages[0] if stages else None),
             per_class=result.per_class,
             provenance={"seed": seed, **provenance(device)},
+            per_unit=result.per_unit,
+            units=result.units,
         )
 
     def _train(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
-from nas.protocols import Bank, Kind, Learner, TaskBatch, TaskFamily
+from nas.protocols import Bank, Grouped, Kind, Learner, TaskBatch, TaskFamily
 
 from .drawing import draw
 
@@ -22,6 +22,8 @@ class Result:
     """Mean over tasks after the last inner step, its standard error, the curve over steps, and each task's value.
 
     per_class  (class, queries right, queries asked) for each class that is in a task; empty where there are none
+    per_unit   (task, unit, queries right, queries asked) for each unit of classes in each task
+    units      what these units are
     """
 
     value: float
@@ -29,6 +31,8 @@ class Result:
     curve: tuple[float, ...]
     per_task: tuple[float, ...]
     per_class: tuple[tuple[int, int, int], ...]
+    per_unit: tuple[tuple[int, int, int, int], ...]
+    units: str
 
 
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
@@ -47,12 +51,16 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
         check_no_leak(values[0], family.shape.num_outputs)
     last = values[-1]
     stderr = float(last.std() / len(last) ** 0.5) if len(last) > 1 else float("inf")
+    by_query = torch.cat(queries)
+    units, unit_of = family.units(bank.split) if isinstance(family, Grouped) else ("classes", None)
     return Result(
         value=float(last.mean()),
         stderr=stderr,
         curve=tuple(values.mean(dim=1).tolist()),
         per_task=tuple(last.tolist()),
-        per_class=_by_class(torch.cat(queries)),
+        per_class=_by_class(by_query),
+        per_unit=_by_unit(by_query, bank.count, unit_of),
+        units=units,
     )
 
 
@@ -132,3 +140,22 @@ def _by_class(queries: Tensor) -> tuple[tuple[int, int, int], ...]:
     asked = torch.bincount(classes)
     rights = torch.bincount(classes[right == 1], minlength=len(asked))
     return tuple((c, int(rights[c]), int(asked[c])) for c in asked.nonzero().flatten().tolist())
+
+
+def _by_unit(queries: Tensor, tasks: int, unit_of: tuple[int, ...] | None) -> tuple[tuple[int, int, int, int], ...]:
+    """(task, unit, right, asked) of the rows of `query_classes`, which are of `tasks` tasks with equally many queries.
+
+    `unit_of` has the unit of each class; None where each class is a unit.
+    """
+    if not len(queries):
+        return ()
+    classes, right = queries.unbind(dim=1)
+    units = classes if unit_of is None else torch.tensor(unit_of)[classes]
+    task = torch.arange(tasks).repeat_interleave(len(queries) // tasks)
+    span = int(units.max()) + 1
+    keys = task * span + units
+    asked = torch.bincount(keys, minlength=tasks * span)
+    rights = torch.bincount(keys[right == 1], minlength=tasks * span)
+    found = asked.nonzero().flatten()
+    rows = zip(found.tolist(), rights[found].tolist(), asked[found].tolist(), strict=True)
+    return tuple((key // span, key % span, r, a) for key, r, a in rows)

@@ -83,6 +83,9 @@ class Score:
     protocol    what made the number: two scores are comparable only where their protocols are equal
     per_class   (class, queries right, queries asked) over all tasks of the bank, for each class in it; empty where
                 tasks have no classes, and in a search, whose stored scores stay small
+    per_unit    (task, unit, queries right, queries asked) for each unit of classes in each task, sorted; a unit is
+                what a new problem has other ones of, all rotations of a character or an alphabet. Empty as `per_class`
+    units       what these units are, in the plural
     provenance  where the number comes from: seed, device, versions. Not compared: scores of several seeds are what an
                 interval is made of, and a device or a version moves the rounding, not what is measured
     """
@@ -95,6 +98,8 @@ class Score:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     per_class: tuple[tuple[int, int, int], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    per_unit: tuple[tuple[int, int, int, int], ...] = ()
+    units: str = "classes"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -106,11 +111,13 @@ class Score:
             "protocol": dict(self.protocol),
             "per_class": [list(row) for row in self.per_class],
             "provenance": dict(self.provenance),
+            "per_unit": [list(row) for row in self.per_unit],
+            "units": self.units,
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Score:
-        """Reads what `to_json` wrote, also before it wrote `per_class` and `provenance`."""
+        """Reads what `to_json` wrote, also before it wrote `per_class`, `provenance` and `per_unit`."""
         return Score(
             value=float(data["value"]),
             stderr=float(data["stderr"]),
@@ -120,6 +127,8 @@ class Score:
             protocol=dict(data["protocol"]),
             per_class=tuple((int(c), int(right), int(asked)) for c, right, asked in data.get("per_class", ())),
             provenance=dict(data.get("provenance", {})),
+            per_unit=tuple((int(t), int(u), int(right), int(asked)) for t, u, right, asked in data.get("per_unit", ())),
+            units=str(data.get("units", "classes")),
         )
 
     def checked(self) -> Score:

@@ -15,8 +15,8 @@ from .architecture import Trial
 from .config import Config
 from .lookup import KIND
 from .repeats import evaluated
-from .report import control
-from .report.text import mflops, probability
+from .report import control, coverage
+from .report.text import EQUAL, mflops, probability
 from .runs import Run
 
 Z95 = 1.96
@@ -214,16 +214,12 @@ def _difference(name: str, apart: Mapping[str, Any], tasks: int, percent: bool) 
 
 
 def _notes(final: Mapping[str, Any], percent: bool) -> Iterator[str]:
-    """What there is to say of the control; the intervals over classes, that the numbers rest on little, and what
-    failed, where there are such."""
+    """What there is to say of the control, what the intervals cover; that the numbers rest on little, and what failed,
+    where there are such."""
     yield control.words(final, percent)
-    over = [
-        f"{role} {_interval(entry, percent, signed=role == 'difference', of='class_interval')}"
-        for role in ("winner", "baseline", "control", "difference")
-        if (entry := final.get(role)) and "class_interval" in entry
-    ]
-    if over:
-        yield f"95 % intervals over classes like these (bootstrap): {', '.join(over)}"
+    tested = {role: final.get(role) for role in ("winner", "baseline", "control", "difference")}
+    measured = {role: entry for role, entry in tested.items() if entry and "error" not in entry}
+    yield from coverage.sentences(measured, percent)
     if final.get("warning"):
         yield f"warning: {final['warning']}"
     yield from (f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"])
@@ -238,9 +234,11 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
 
 
-def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False, of: str = "interval") -> str:
+def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False) -> str:
+    if entry.get("stderr") == 0:
+        return EQUAL
     scale, digits = (100, 1) if percent else (1, 3)
-    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry[of])
+    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry["interval"])
     return f"{low} – {high}" if percent or signed else f"{low} to {high}"
 
 

@@ -15,11 +15,11 @@ from typing import Any
 from .architecture import Score, Trial
 from .config import CONTROL, Component, Config
 from .errors import SearchError
-from .measuring import Measuring, entry, of_search
+from .measuring import Measuring, of_search
 from .protocols import Bank
 from .repeats import evaluated
 from .runs import Run, leaders
-from .statistics import compare
+from .seed_variance import SeedPool
 from .store import Store
 
 FAILED = "failed"
@@ -44,11 +44,11 @@ def opened(run: Run, config: Config) -> Iterator[Store | None]:
         yield store
 
 
-def result(measuring: Measuring, winner: list[Score], *, test: Bank, fresh: Bank) -> dict[str, Any]:
+def result(measuring: Measuring, winner: list[Score], *, test: Bank, fresh: Bank, pool: SeedPool) -> dict[str, Any]:
     """The control's finals: its winner on the test tasks, and by how much `winner`, the search's, is better.
 
-    `measuring` is of the control's store. A control that fails is no reason to lose the run: why is the result's
-    'error'. Raises Stopped.
+    `measuring` is of the control's store; `pool` is the search's, to which the control's networks are added. A control
+    that fails is no reason to lose the run: why is the result's 'error'. Raises Stopped.
     """
     store, final = measuring.store, measuring.config.final
     try:
@@ -60,12 +60,15 @@ def result(measuring: Measuring, winner: list[Score], *, test: Bank, fresh: Bank
             raise SearchError(f"the test of its winner failed: {measuring.failures()[-1]['error']}")
     except SearchError as error:
         return {"name": CONTROL, "error": str(error)}
+    of_ranked = [(trial.architecture, pulls) for trial, pulls in ranked]
+    own = measuring.pool({fresh: of_ranked, test: [(rival.architecture, final.seeds)]})
+    pool = pool.with_pool(own)
     return {
         "name": CONTROL,
         **of_search(rival),
-        **entry(rival.architecture, scores),
-        "difference": compare(winner, scores).to_json() if winner else None,
-        "finalists": measuring.entries(fresh, ranked),
+        **measuring.entry(rival.architecture, scores, pool),
+        "difference": measuring.difference(winner, scores, pool) if winner else None,
+        "finalists": measuring.entries(fresh, ranked, pool),
         "failures": measuring.failures(),
     }
 

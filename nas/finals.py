@@ -17,11 +17,11 @@ from typing import Any
 from . import control
 from .architecture import Architecture, Score, Trial
 from .config import Config, FinalTable, Parts
-from .measuring import Measuring, Stopped, entry, of_search
+from .measuring import Measuring, Stopped, of_search
 from .protocols import Bank, TaskFamily
 from .runs import Run, leaders, median
+from .seed_variance import SeedPool
 from .space import sample
-from .statistics import compare
 from .store import Store
 
 FRESH = 1_000_000
@@ -67,13 +67,20 @@ class Finals:
         winner = ranked[0][0]
         measuring.make(test, [(winner.architecture, config.seeds), (baseline, config.seeds)])
         tested = measuring.scores(winner.architecture, test, config.seeds)
+        count = config.seeds
+        pool = measuring.pool(
+            {
+                fresh: [*((trial.architecture, pulls) for trial, pulls in ranked), (middle.architecture, count)],
+                test: [(winner.architecture, count), (baseline, count)],
+            }
+        )
         return {
             "kind": self.parts.measurer.tasks.shape.kind,
             "tasks": config.tasks,
-            "finalists": measuring.entries(fresh, ranked),
-            "median": self._against(winner, middle, fresh),
-            **self._tested(winner, tested, baseline, test, fresh),
-            "control": self._control(tested, test, fresh),
+            "finalists": measuring.entries(fresh, ranked, pool),
+            "median": self._against(winner, middle, fresh, pool),
+            **self._tested(winner, tested, baseline, test, fresh, pool),
+            "control": self._control(tested, test, fresh, pool),
             "warning": warning(config, self.parts.measurer.tasks),
             "failures": measuring.failures(),
         }
@@ -83,35 +90,34 @@ class Finals:
             self.run, self.store, self.config, self.parts, self.executor, stop=self.stop, on_done=self.on_done
         )
 
-    def _control(self, winner: list[Score], test: Bank, fresh: Bank) -> dict[str, Any] | None:
+    def _control(self, winner: list[Score], test: Bank, fresh: Bank, pool: SeedPool) -> dict[str, Any] | None:
         if self.control is None:
             return None
-        found = control.result(replace(self._measuring(), store=self.control), winner, test=test, fresh=fresh)
+        measuring = replace(self._measuring(), store=self.control)
+        found = control.result(measuring, winner, test=test, fresh=fresh, pool=pool)
         return {**found, "anytime": control.both(self.config, self.store, self.control)}
 
-    def _against(self, winner: Trial, middle: Trial, fresh: Bank) -> dict[str, Any] | None:
+    def _against(self, winner: Trial, middle: Trial, fresh: Bank, pool: SeedPool) -> dict[str, Any] | None:
         """The median candidate of the search, and by how much the winner is better on the same fresh tasks."""
-        ours, theirs = (
-            self._measuring().scores(trial.architecture, fresh, self.config.final.seeds) for trial in (winner, middle)
-        )
+        measuring, count = self._measuring(), self.config.final.seeds
+        ours, theirs = (measuring.scores(trial.architecture, fresh, count) for trial in (winner, middle))
         if not theirs:
             return None
-        difference = compare(ours, theirs).to_json()
-        return {**of_search(middle), **entry(middle.architecture, theirs), "difference": difference}
+        difference = measuring.difference(ours, theirs, pool)
+        return {**of_search(middle), **measuring.entry(middle.architecture, theirs, pool), "difference": difference}
 
     def _tested(
-        self, winner: Trial, ours: list[Score], baseline: Architecture, test: Bank, fresh: Bank
+        self, winner: Trial, ours: list[Score], baseline: Architecture, test: Bank, fresh: Bank, pool: SeedPool
     ) -> dict[str, Any]:
         measuring, count = self._measuring(), self.config.final.seeds
         theirs = measuring.scores(baseline, test, count)
         chosen = measuring.scores(winner.architecture, fresh, count)
         seed = max(zip(measuring.seeds(count), chosen, strict=True), key=lambda pair: pair[1].value)[0]
+        tested = {"number": winner.number, "weights_seed": seed}
         return {
-            "winner": {"number": winner.number, "weights_seed": seed, **entry(winner.architecture, ours)}
-            if ours
-            else None,
-            "baseline": {"name": baseline.space, **entry(baseline, theirs)} if theirs else None,
-            "difference": compare(ours, theirs).to_json() if ours and theirs else None,
+            "winner": {**tested, **measuring.entry(winner.architecture, ours, pool)} if ours else None,
+            "baseline": {"name": baseline.space, **measuring.entry(baseline, theirs, pool)} if theirs else None,
+            "difference": measuring.difference(ours, theirs, pool) if ours and theirs else None,
         }
 
 

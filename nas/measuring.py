@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ from .protocol_check import MEASURED, check_same
 from .protocols import Bank
 from .rejects import race
 from .runs import Run
-from .statistics import average, estimate
+from .seed_variance import SeedPool
+from .statistics import average, compare, estimate
 from .store import Store
 
 Ranked = list[tuple[Trial, int]]
@@ -55,6 +56,40 @@ class Measuring:
     executor: Executor
     stop: Callable[[], bool]
     on_done: Callable[[int, int], None]
+
+    @property
+    def accuracy(self) -> bool:
+        """Whether the measured values are accuracies, which lie in [0, 1]."""
+        return self.parts.measurer.tasks.shape.kind == "classification"
+
+    def pool(self, banks: Mapping[Bank, Iterable[tuple[Architecture, int]]]) -> SeedPool:
+        """What the variance between trainings is pooled from: by bank, the architectures measured on it with the first
+        so many seeds."""
+        found = [
+            {f"{a.space}/{a.key}": self.scores(a, bank, count) for a, count in measured}
+            for bank, measured in banks.items()
+        ]
+        return SeedPool.of_scores(found, accuracy=self.accuracy)
+
+    def entry(self, architecture: Architecture, scores: Sequence[Score], pool: SeedPool) -> dict[str, Any]:
+        """An architecture's scores, one a seed, in short."""
+        curves = zip(*(score.curve for score in scores), strict=True)
+        return {
+            "key": architecture.key,
+            "architecture": architecture.to_json(),
+            **average(scores, accuracy=self.accuracy, pool=pool).to_json(),
+            "seeds": [score.value for score in scores],
+            "curve": [sum(step) / len(scores) for step in curves],
+            "parameters": scores[0].metrics.get("parameters"),
+            "flops": scores[0].metrics.get("flops"),
+            "flops_uncounted": scores[0].metrics.get("flops_uncounted", 0.0),
+            "protocol": dict(scores[0].protocol),
+            "provenance": [dict(score.provenance) for score in scores],
+        }
+
+    def difference(self, first: Sequence[Score], second: Sequence[Score], pool: SeedPool) -> dict[str, Any]:
+        """By how much the first scores, one a seed, are above the second."""
+        return compare(first, second, accuracy=self.accuracy, pool=pool).to_json()
 
     def seeds(self, count: int) -> list[int]:
         """Other seeds than the search's own, so that a lucky meta-training does not count twice."""
@@ -112,10 +147,10 @@ class Measuring:
             raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {error}")
         return ranked
 
-    def entries(self, bank: Bank, ranked: Ranked) -> list[dict[str, Any]]:
+    def entries(self, bank: Bank, ranked: Ranked, pool: SeedPool) -> list[dict[str, Any]]:
         """Ranked finalists, as a result has them."""
         return [
-            {**of_search(trial), **entry(trial.architecture, self.scores(trial.architecture, bank, count))}
+            {**of_search(trial), **self.entry(trial.architecture, self.scores(trial.architecture, bank, count), pool)}
             for trial, count in ranked
         ]
 
@@ -151,23 +186,6 @@ class Measuring:
 def of_search(trial: Trial) -> dict[str, Any]:
     """What a result says of the trial that an architecture comes from."""
     return {"number": trial.number, "search_value": trial.value}
-
-
-def entry(architecture: Architecture, scores: Sequence[Score]) -> dict[str, Any]:
-    """An architecture's scores, one a seed, in short."""
-    curves = zip(*(score.curve for score in scores), strict=True)
-    return {
-        "key": architecture.key,
-        "architecture": architecture.to_json(),
-        **average(scores).to_json(),
-        "seeds": [score.value for score in scores],
-        "curve": [sum(step) / len(scores) for step in curves],
-        "parameters": scores[0].metrics.get("parameters"),
-        "flops": scores[0].metrics.get("flops"),
-        "flops_uncounted": scores[0].metrics.get("flops_uncounted", 0.0),
-        "protocol": dict(scores[0].protocol),
-        "provenance": [dict(score.provenance) for score in scores],
-    }
 
 
 def _outcome(future: Future[Score]) -> dict[str, Any]:

@@ -242,6 +242,16 @@ class TaskFamily(Protocol):
 
 
 @runtime_checkable
+class Grouped(Protocol):
+    """A task family whose classes come in larger units that are what generalises: the rotations of one character, the
+    characters of an alphabet. Intervals take these units as the random sample; of other families, classes."""
+
+    def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
+        """What the units are, in the plural, and for each class of the split the number of its unit."""
+        ...
+
+
+@runtime_checkable
 class Reader(Protocol):
     """A task family that reads a person's own examples for `nas adapt`, where those are neither images nor numbers."""
 

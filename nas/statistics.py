@@ -1,28 +1,40 @@
-"""Means with intervals, over what few-shot results depend on: tasks, meta-training seeds, and classes."""
+"""Means with intervals, over what few-shot results depend on: tasks, trainings (meta-training seeds), and classes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .architecture import Score
+from .class_variance import UnitVariance, unit_variance
 from .errors import NasError, shown
 from .protocol_check import differences
+from .seed_variance import SeedPool, SeedVariance, chosen, square_scale
 
-RESAMPLES: Final = 4000
+TASKS: Final = "tasks"
+TRAININGS: Final = "trainings"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its standard error, and its 95 % interval over tasks and seeds.
+    """A mean, its standard error, and its one 95 % interval over all that it depends on.
 
-    p_value  of a difference: the probability of one as far from zero, or further, were the true one zero
-    classes  the 95 % interval over classes (`class_interval`); None where there are none
+    Attributes:
+        value: The mean.
+        stderr: Its standard error, of all parts together.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        p_value: Of a difference: the probability of one as far from zero, or further, were the true one zero.
+        classes: The part of the interval that is over units of classes alone; None where there are none.
+        tasks: The part that is over tasks and trainings with the same classes; None where there are no classes.
+        parts: By what the interval covers ('tasks', 'trainings', 'alphabets'), the standard error that is due to it.
+            Without 'trainings' the interval holds for these trainings only, without classes for these classes.
+        units: How many units of classes there are; None where there are none.
     """
 
     value: float
@@ -31,44 +43,93 @@ class Estimate:
     high: float
     p_value: float | None = None
     classes: tuple[float, float] | None = None
+    tasks: tuple[float, float] | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    units: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        p_value = {} if self.p_value is None else {"p_value": self.p_value}
-        classes = {} if self.classes is None else {"class_interval": list(self.classes)}
-        return {"value": self.value, "stderr": self.stderr, "interval": [self.low, self.high], **p_value, **classes}
+        found: dict[str, Any] = {"value": self.value, "stderr": self.stderr, "interval": [self.low, self.high]}
+        if self.p_value is not None:
+            found["p_value"] = self.p_value
+        if self.classes is not None:
+            found["class_interval"] = list(self.classes)
+        if self.tasks is not None:
+            found["task_interval"] = list(self.tasks)
+        if self.units is not None:
+            found["units"] = self.units
+        return {**found, "parts": dict(self.parts)}
 
 
-def estimate(values: Sequence[Sequence[float]]) -> Estimate:
+@dataclass(frozen=True)
+class _Part:
+    """A part of the variance of a mean.
+
+    Attributes:
+        variance: The part, from 0.
+        uncertainty: Variance of `variance`, halved: the square over the degrees of freedom.
+        freedom: The fewest degrees of freedom that this part alone can have.
+    """
+
+    variance: float
+    uncertainty: float
+    freedom: float
+
+
+def estimate(
+    values: Sequence[Sequence[float]], *, accuracy: bool = False, pooled: SeedVariance | None = None
+) -> Estimate:
     """The mean of `values[seed][task]`, for seeds and tasks like these: both are taken as random samples.
 
     Two-way random effects without replication: with mean squares of tasks T, seeds S and residual E, the mean's
     variance is (T + S - E) / (seeds * tasks); its degrees of freedom are Satterthwaite's (Searle, Casella & McCulloch,
-    "Variance components", 1992, chapter 4), but never fewer than the smaller of seeds and tasks less one: with E in the
-    sum they can fall to near zero and the interval to nonsense. A negative seed component counts as zero. With one seed
-    the interval is over tasks alone. Raises NasError for fewer than two tasks or rows of unequal length.
+    "Variance components", 1992, chapter 4), but never fewer than the fewest of any part. A negative seed component
+    counts as zero. With fewer than five seeds the seed component is the pooled one, where that is known better; where
+    neither has two degrees of freedom, the interval is over tasks alone, for these trainings.
+
+    Args:
+        values: By seed and task; in [0, 1] where they are accuracies.
+        accuracy: The interval is symmetric on the logit scale, and so lies within [0, 1].
+        pooled: Seed variance of networks like this one, in the units of the values.
+
+    Raises:
+        NasError: Fewer than two tasks, or rows of unequal length.
     """
-    return _with_interval(*_fit(_table(values)))
+    table = _table(values)
+    return _with_interval(float(table.mean()), _task_parts(table, pooled), "accuracy" if accuracy else "any")
 
 
-def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Estimate:
+def difference(
+    first: Sequence[Sequence[float]],
+    second: Sequence[Sequence[float]],
+    *,
+    accuracy: bool = False,
+    pooled: SeedVariance | None = None,
+) -> Estimate:
     """The mean of first - second, paired by seed and task, and its p-value, two-sided, of the same t statistic.
 
-    So the p-value is under 0.05 where the interval leaves zero out. Raises NasError where the two do not pair up.
+    So the p-value is under 0.05 where the interval leaves zero out. Of accuracies the interval ends at -1 and 1; the
+    other arguments are those of `estimate`. Raises NasError where the two do not pair up.
     """
-    a, b = _table(first), _table(second)
-    if a.shape != b.shape:
-        raise NasError(f"values of {a.shape} and {b.shape} seeds and tasks cannot be paired")
-    mean, stderr, freedom = _fit(a - b)
-    p_value = 2 * t_probability(-abs(mean) / stderr, freedom) if stderr else float(mean == 0)
-    return replace(_with_interval(mean, stderr, freedom), p_value=p_value)
+    table = _paired(first, second)
+    parts = _task_parts(table, pooled)
+    return _with_p_value(_with_interval(float(table.mean()), parts, "difference" if accuracy else "any"), parts)
 
 
-def average(scores: Sequence[Score]) -> Estimate:
-    """The mean of one network's scores, one a seed."""
-    return replace(estimate([score.per_task for score in scores]), classes=class_interval(scores))
+def average(scores: Sequence[Score], *, accuracy: bool = False, pool: SeedPool | None = None) -> Estimate:
+    """The mean of one network's scores, one a seed, over tasks, trainings and units of classes together.
+
+    `pool` holds the networks that were trained with the same seeds, from which the seed variance is pooled.
+    """
+    table = _table([score.per_task for score in scores])
+    pooled = pool.of_means() if pool else None
+    if pooled is not None:
+        pooled = pooled.scaled(square_scale(table, accuracy=accuracy))
+    return _combined(table, pooled, unit_variance(scores), "accuracy" if accuracy else "any")[0]
 
 
-def compare(first: Sequence[Score], second: Sequence[Score]) -> Estimate:
+def compare(
+    first: Sequence[Score], second: Sequence[Score], *, accuracy: bool = False, pool: SeedPool | None = None
+) -> Estimate:
     """By how much the first network's scores, one a seed, are above the second's, paired by seed and task.
 
     Raises NasError, naming what differs, for scores of different protocols: they do not measure the same.
@@ -79,35 +140,13 @@ def compare(first: Sequence[Score], second: Sequence[Score]) -> Estimate:
                 f"scores of different protocols cannot be compared: {key} is {shown(one)} in one, {shown(other)} in "
                 "the other; measure both in the same way"
             )
-    paired = difference([score.per_task for score in first], [score.per_task for score in second])
-    return replace(paired, classes=class_interval(first, second))
-
-
-def class_interval(first: Sequence[Score], second: Sequence[Score] = ()) -> tuple[float, float] | None:
-    """The 95 % interval over classes of the mean accuracy of scores, one a seed, or of first - second.
-
-    It says how much the result depends on which classes the split happens to have: a percentile bootstrap (Efron &
-    Tibshirani, "An introduction to the bootstrap", 1993, chapter 13). The classes of the bank are drawn anew with
-    replacement, RESAMPLES times; each result of a task on a class counts as often as the class was drawn. Whole tasks
-    would not do: a task mixes `ways` classes, so to weight it by them shrinks what a class does to 1 / ways. Seeds are
-    averaged, not drawn: their noise is in the interval of `estimate`.
-
-    None where a score has no values by class, or there is only one class. Raises NasError for scores of other classes.
-    """
-    tables = [np.array(score.per_class, dtype=np.float64) for score in (*first, *second)]
-    if any(len(table) < 2 for table in tables):
-        return None
-    asked = tables[0][:, [0, 2]]
-    if any(not np.array_equal(table[:, [0, 2]], asked) for table in tables):
-        raise NasError("scores of other classes, or of other numbers of queries, have no common interval over classes")
-    rights = np.array([table[:, 1] for table in tables])
-    right = rights[: len(first)].mean(axis=0)
-    if second:
-        right = right - rights[len(first) :].mean(axis=0)
-    # Seeded, so that the same scores have the same interval whenever a run is resumed.
-    drawn = np.random.default_rng(0).integers(len(right), size=(RESAMPLES, len(right)))
-    low, high = np.quantile(right[drawn].sum(axis=1) / asked[drawn, 1].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    ours, theirs = ([score.per_task for score in scores] for scores in (first, second))
+    table = _paired(ours, theirs)
+    pooled = pool.of_differences() if pool else None
+    if pooled is not None:
+        pooled = pooled.scaled(sum(square_scale(_table(values), accuracy=accuracy) for values in (ours, theirs)))
+    units = unit_variance(first, second)
+    return _with_p_value(*_combined(table, pooled, units, "difference" if accuracy else "any"))
 
 
 def t_quantile(probability: float, freedom: float) -> float:
@@ -124,27 +163,78 @@ def t_probability(t: float, freedom: float) -> float:
     return float(stdtr(freedom, t))
 
 
-def _fit(table: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean, standard error and degrees of freedom of a table (seeds, tasks), as `estimate` says."""
+def _task_parts(table: npt.NDArray[np.float64], pooled: SeedVariance | None) -> dict[str, _Part]:
+    """The parts of the variance of the mean of a table (seeds, tasks), as `estimate` says."""
     seeds, tasks = table.shape
-    mean = float(table.mean())
-    by_task = seeds * float(table.mean(axis=0).var(ddof=1))
-    freedom = float(tasks - 1)
-    total = by_task
-    if seeds > 1:
-        by_seed = tasks * float(table.mean(axis=1).var(ddof=1))
-        residuals = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + mean
-        residual = float((residuals**2).sum()) / ((seeds - 1) * (tasks - 1))
-        if by_seed > residual:
-            total = by_task + by_seed - residual
-            parts = by_task**2 / (tasks - 1) + by_seed**2 / (seeds - 1) + residual**2 / ((seeds - 1) * (tasks - 1))
-            freedom = max(min(seeds, tasks) - 1.0, total**2 / parts)
-    return mean, math.sqrt(total / (seeds * tasks)), freedom
+    over_tasks = float(table.mean(axis=0).var(ddof=1)) / tasks
+    parts = {TASKS: _Part(over_tasks, over_tasks**2 / (tasks - 1), tasks - 1)}
+    variance = chosen(table, pooled)
+    if variance is not None:
+        uncertainty = variance.raw**2 / variance.freedom + variance.noise**2 / variance.noise_freedom
+        known = uncertainty / seeds**2 if variance.component else 0.0
+        freedom = min(variance.freedom, tasks - 1) if variance.component else tasks - 1
+        parts[TRAININGS] = _Part(variance.component / seeds, known, freedom)
+    return parts
 
 
-def _with_interval(mean: float, stderr: float, freedom: float) -> Estimate:
+def _combined(
+    table: npt.NDArray[np.float64], pooled: SeedVariance | None, units: UnitVariance | None, kind: str
+) -> tuple[Estimate, dict[str, _Part]]:
+    """The interval over tasks, trainings and units of classes together, with its parts beside it."""
+    mean, parts = float(table.mean()), _task_parts(table, pooled)
+    if units is None:
+        return _with_interval(mean, parts, kind), parts
+    same = _with_interval(mean, parts, kind)
+    over = {units.name: _Part(units.over_units, units.over_units**2 / units.freedom, units.freedom)}
+    alone = _with_interval(units.mean, over, kind)
+    # What one unit's results in one task vary by is in the variance over tasks and in that over units: it counts once.
+    rest = max(0.0, parts[TASKS].variance - units.shared)
+    together = {**parts, TASKS: _Part(rest, rest**2 / (len(table[0]) - 1), parts[TASKS].freedom), **over}
+    found = replace(
+        _with_interval(mean, together, kind),
+        classes=(alone.low, alone.high),
+        tasks=(same.low, same.high),
+        units=units.count,
+    )
+    return found, together
+
+
+def _total(parts: Mapping[str, _Part]) -> tuple[float, float]:
+    """The standard error of all parts together and its degrees of freedom (Satterthwaite)."""
+    variance = sum(part.variance for part in parts.values())
+    uncertainty = sum(part.uncertainty for part in parts.values())
+    fewest = min(part.freedom for part in parts.values())
+    return math.sqrt(variance), max(fewest, variance**2 / uncertainty) if uncertainty else fewest
+
+
+def _with_interval(mean: float, parts: Mapping[str, _Part], kind: str) -> Estimate:
+    stderr, freedom = _total(parts)
     margin = stderr * t_quantile(0.975, freedom)
-    return Estimate(mean, stderr, mean - margin, mean + margin)
+    low, high = mean - margin, mean + margin
+    if kind == "difference":
+        low, high = max(-1.0, low), min(1.0, high)
+    elif kind == "accuracy" and 0 < mean < 1:
+        # The delta method: the logit's standard error is that of the accuracy over its derivative, p (1 - p).
+        odds, step = math.log(mean / (1 - mean)), margin / (mean * (1 - mean))
+        low, high = (_logistic(odds - step), _logistic(odds + step))
+    return Estimate(mean, stderr, low, high, parts={name: math.sqrt(part.variance) for name, part in parts.items()})
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _with_p_value(found: Estimate, parts: Mapping[str, _Part]) -> Estimate:
+    stderr, freedom = _total(parts)
+    p_value = 2 * t_probability(-abs(found.value) / stderr, freedom) if stderr else float(found.value == 0)
+    return replace(found, p_value=p_value)
+
+
+def _paired(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    a, b = _table(first), _table(second)
+    if a.shape != b.shape:
+        raise NasError(f"values of {a.shape} and {b.shape} seeds and tasks cannot be paired")
+    return a - b
 
 
 def _table(values: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:

@@ -94,10 +94,41 @@ def test_a_p_value_and_intervals_over_classes_are_told_where_they_are():
     ).splitlines()
     assert lines[-3].endswith("+3.2 – +5.0   (600 test tasks, paired, p = 0.012)")
     assert lines[-1] == (
-        "95 % intervals over classes like these (bootstrap): winner 80.0 – 90.0, baseline 80.0 – 90.0, "
-        "difference -1.0 – +9.0"
+        "95 % intervals are over tasks and seeds, for these classes. Over classes like these (bootstrap, by an earlier "
+        "version): winner 80.0 – 90.0, baseline 80.0 – 90.0, difference -1.0 – +9.0."
     )
     assert "paired, p < 0.001)" in final_text(final(difference={**apart, "p_value": 1e-9}))
+
+
+def test_what_the_intervals_cover_is_said_in_a_sentence_with_the_parts_beside_it():
+    parts = {"tasks": 0.002, "trainings": 0.003, "alphabets": 0.01}
+    new = {"parts": parts, "units": 20, "stderr": 0.011, "class_interval": [0.8, 0.9], "task_interval": [0.87, 0.89]}
+    apart = {"value": 0.041, "interval": [0.032, 0.05], "p_value": 0.01, **new, "parts": {"tasks": 0.004}}
+    tested = final(winner=entry(0.882, **new), baseline=entry(0.841, name="conv4", **new), difference=apart)
+    lines = final_text(tested).splitlines()
+    assert lines[-3:] == [
+        "95 % intervals are over other tasks, trainings and alphabets like these (20 alphabets here).",
+        "For these trainings only: difference; so few do not tell how others would differ.",
+        "Standard errors in points from tasks · trainings · alphabets: winner 0.2 · 0.3 · 1.0, "
+        "baseline 0.2 · 0.3 · 1.0, difference 0.4 · – · –.",
+    ]
+
+
+def test_a_single_training_is_shown_and_its_interval_called_one_for_these_trainings():
+    one = {"parts": {"tasks": 0.004}, "stderr": 0.004}
+    tested = final(winner=entry(0.882, **one, seeds=[0.882]), baseline=entry(0.841, name="conv4", **one, seeds=[0.841]))
+    lines = final_text(tested).splitlines()
+    assert lines[-2:] == [
+        "95 % intervals are over other tasks like these.",
+        "For these trainings only: winner, baseline; so few do not tell how others would differ. Each training: "
+        "winner 88.2 %; baseline 84.1 %.",
+    ]
+
+
+def test_values_without_any_spread_have_words_in_place_of_an_interval():
+    lines = final_text(final(winner=entry(1.0, stderr=0.0, parts={"tasks": 0.0}))).splitlines()
+    [line] = [line for line in lines if line.startswith("winner #")]
+    assert "100.0 %      all values equal" in line
 
 
 def controlled() -> dict[str, Any]:

@@ -9,17 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas.architecture import Architecture, Score, Trial
+from nas.class_variance import unit_variance
 from nas.config import Config, FinalTable, Parts, from_json
 from nas.errors import SearchError
 from nas.executors import InlineExecutor
 from nas.finals import FRESH, Finals, warning
 from nas.protocols import Bank, TaskShape
 from nas.runs import Run
+from nas.seed_variance import SeedPool
 from nas.space import enumerate_all
-from nas.statistics import class_interval, difference, estimate
+from nas.statistics import difference, estimate
 from nas.store import Store
 
 NUM_TASKS = {"validation": 5, "test": 7}
@@ -165,13 +168,25 @@ def test_the_numbers_are_those_of_the_measurements(study):
     ours = rows(MANY[6], Bank("test", 0, 7))
     theirs = rows(Architecture("one", {"number": 0}), Bank("test", 0, 7))
     assert result["winner"]["value"] == pytest.approx(sum(map(sum, ours)) / 14)
-    assert result["winner"]["interval"] == estimate(ours).to_json()["interval"]
+    measured = {number: rows(MANY[number], Bank("validation", FRESH, 5)) for number in (6, 7)}
+    others = {number: rows(MANY[number], Bank("validation", FRESH, 5)) for number in (1, 4)}
+    counts = {entry["number"]: len(entry["seeds"]) for entry in result["finalists"]}
+    banks = (
+        {str(n): np.array(kept[: counts.get(n, 2)]) for n, kept in {**measured, **others}.items()},
+        {"6": np.array(ours), "baseline": np.array(theirs)},
+    )
+    pool = SeedPool(banks, accuracy=False)
+    square = np.mean(ours) ** 2
+    pooled = pool.of_means().scaled(square)
+    assert result["winner"]["interval"] == pytest.approx(estimate(ours, pooled=pooled).to_json()["interval"])
     assert result["baseline"]["value"] == estimate(theirs).value
-    assert result["difference"] == difference(ours, theirs).to_json()
+    pooled = pool.of_differences().scaled(square + np.mean(theirs) ** 2)
+    expected = difference(ours, theirs, pooled=pooled).to_json()
+    assert result["difference"]["interval"] == pytest.approx(expected["interval"])
+    assert result["difference"]["p_value"] == pytest.approx(expected["p_value"])
     assert 0 <= result["difference"]["p_value"] <= 1
-    fresh = [rows(MANY[number], Bank("validation", FRESH, 5)) for number in (6, 7)]
     assert result["median"]["number"] == 7
-    assert result["median"]["difference"] == difference(*fresh).to_json()
+    assert result["median"]["difference"]["value"] == pytest.approx(np.mean(measured[6]) - np.mean(measured[7]))
     assert (result["kind"], result["tasks"], result["failures"]) == ("regression", 7, [])
     assert result["winner"]["provenance"] == [{"seed": seed, "device": "ours"} for seed in (11, 12)]
     assert result["baseline"]["provenance"][1] == {"seed": 12, "device": "baseline"}
@@ -182,10 +197,16 @@ def test_the_numbers_are_those_of_the_measurements(study):
 def test_what_there_is_by_class_gives_intervals_over_classes(study):
     rows = ((1, 3, 10), (4, 9, 10), (5, 6, 10))
     result = study.finals(per_class=rows).hold()
-    expected = list(class_interval([Score(0, 0, per_class=rows)]))
+    units = unit_variance([Score(0, 0, per_class=rows)])
     for entry in (result["winner"], result["baseline"], result["median"], *result["finalists"]):
-        assert entry["class_interval"] == pytest.approx(expected)
-    assert result["difference"]["class_interval"] == result["median"]["difference"]["class_interval"] == [0, 0]
+        assert entry["parts"]["classes"] == pytest.approx(units.over_units**0.5)
+        assert entry["units"] == 3
+        low, high = entry["interval"]
+        for name in ("class_interval", "task_interval"):
+            assert high - low >= entry[name][1] - entry[name][0]
+    for apart in (result["difference"], result["median"]["difference"]):
+        assert apart["class_interval"] == [0, 0]
+        assert apart["interval"] == apart["task_interval"]
 
 
 @pytest.mark.parametrize(

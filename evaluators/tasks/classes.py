@@ -171,6 +171,10 @@ class ClassFamily:
         """Names of the classes that tasks of `split` are made of."""
         return list(_pool(self._checked(), split).names)
 
+    def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
+        """Each class's unit (`nas.protocols.Grouped`): the row of examples that its rotations share."""
+        return "classes", tuple(_pool(self._checked(), split).rows.tolist())
+
     def describe(self) -> dict[str, Any]:
         """What identifies the tasks: the options, and a digest of the examples and of the classes of each split."""
         options = {key: value for key, value in asdict(self).items() if key not in {"path", "download"}}

@@ -60,6 +60,14 @@ class Omniglot(ImageFamily):
         if self.download and self.path is not None and self.path.suffix in {".npz", ".zip"}:
             raise ConfigError(f"omniglot: path is {self.path}; with download = true it must be a folder")
 
+    def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
+        """Each class's alphabet, as the splits are of whole alphabets; where they are mixed, its character."""
+        if self.mixed:
+            return "characters", super().units(split)[1]
+        alphabets = [_alphabet(name) for name in self.classes(split)]
+        numbers = {name: number for number, name in enumerate(sorted(set(alphabets)))}
+        return "alphabets", tuple(numbers[name] for name in alphabets)
+
     def load(self) -> ClassData:
         """Reads the files, once a process. Raises ConfigError without a path, DataError for missing or damaged ones."""
         if self.path is None:

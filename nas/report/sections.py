@@ -12,7 +12,7 @@ from ..architecture import Trial
 from ..fidelity import steps_spent
 from ..front import comparable
 from ..repeats import evaluated
-from . import figures
+from . import coverage, figures
 from .text import measured, number, probability, sizes, table, value_of
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 Final = Mapping[str, Any]
 TESTED = ("winner", "baseline", "control")
-OVER_CLASSES = (
-    "The 95 % interval is over tasks and seeds, for the classes of this split. The one over classes (bootstrap) says "
-    "how much the result depends on them: where it might lie with other classes like these and the same trainings."
-)
 
 
 def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final, percent: bool, searched: bool) -> str:
@@ -86,7 +82,8 @@ def results(final: Final, percent: bool) -> str:
     if not rows:
         return '<p class="soft">No test results yet: the run has not come to its finals.</p>'
     heads = ["", "test accuracy" if percent else "test score", *_intervals(classes), "parameters", "MFLOPs"]
-    notes = [OVER_CLASSES] if classes else []
+    tested = {part: final.get(part) or {} for part in (*TESTED, "difference")}
+    notes = list(coverage.sentences({part: result for part, result in tested.items() if "interval" in result}, percent))
     if final.get("warning"):
         notes.append(f"Warning: {final['warning']}.")
     shown = table(heads, rows, numbers=len(heads) - 1, strong=1 if final.get("winner") else 0)
@@ -157,7 +154,7 @@ def failures(trials: Sequence[Trial]) -> str:
 
 
 def _intervals(classes: bool) -> list[str]:
-    return ["95 % interval", "over classes"] if classes else ["95 % interval"]
+    return ["95 % interval", "same classes", "other classes alone"] if classes else ["95 % interval"]
 
 
 def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+EQUAL = "all values equal"
+"""In place of an interval where no two tasks differ: then there is none to be had."""
+
 
 def number(value: float | None, percent: bool, *, signed: bool = False, bare: bool = False) -> str:
     """A score in four figures or as a percentage (`bare`: without the sign %); a dash where there is none."""
@@ -51,9 +54,12 @@ def mflops(metrics: Mapping[str, Any]) -> str:
 
 
 def measured(result: Mapping[str, Any], percent: bool, *, signed: bool = False, classes: bool = False) -> list[str]:
-    """The columns of a result: score, 95 % interval, where there are `classes` that over them, parameters, MFLOPs."""
-    names = ("interval", "class_interval") if classes else ("interval",)
+    """The columns of a result: score, 95 % interval, where there are `classes` its parts with the same classes and over
+    classes alone, parameters, MFLOPs."""
+    names = ("interval", "task_interval", "class_interval") if classes else ("interval",)
     intervals = [interval(result.get(name), percent, signed=signed) for name in names]
+    if result.get("stderr") == 0:
+        intervals[0] = EQUAL
     return [number(value_of(result), percent, signed=signed), *intervals, *sizes(result)]
 
 
