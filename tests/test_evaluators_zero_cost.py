@@ -21,6 +21,7 @@ from nas import launch, registry, runs
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator, ZeroCostEvaluator
 from nas.evaluators.candidate import build
+from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil
 from nas.evaluators.tasks import Glyphs, Sinusoid, SystemIdentification
 from nas.evaluators.zero_cost import TASKS, grad_norm, naswot, scores, synflow
@@ -182,7 +183,7 @@ def test_each_task_is_seen_by_itself_and_parameters_are_counted():
     family = Blobs(shots=2)
     network = build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=Anil(), seed=1)
     found = scores(network, family, NAMES)
-    batch = family.tasks("train", range(TASKS), CPU)
+    batch = draw(family, "train", range(TASKS), CPU)
     support = list(zip(batch.support_x, batch.support_y, strict=True))
     assert found["naswot"] == tuple(naswot(network, x) for x, _ in support)
     assert found["grad-norm"] == tuple(grad_norm(network, x, y, "classification") for x, y in support)
