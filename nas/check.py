@@ -133,6 +133,7 @@ def check(target: str, task: TaskShape, learner: str = "anil") -> str:
     ConfigError where there is no such space or learner.
     """
     space: SearchSpace = registry.create("space", target, {})
+    registry.create("learner", learner, {})
     with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # a space that ends its process must not end this one
         examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
     if error is None:

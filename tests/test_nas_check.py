@@ -76,13 +76,15 @@ def test_a_sound_space_is_said_to_be_sound_with_its_measures(tmp_path):
     text = checks.check(target(tmp_path, space()), SHAPE)
     lines = text.splitlines()
     assert lines[0].startswith("mine: sound. 60 architectures decided, replayed, mutated and crossed, 4 built")
-    rows = {line[:15].strip(): line[15:] for line in lines[1:8]}
+    rows = {line[:15].strip(): line[15:] for line in lines[1:10]}
     assert rows["architectures"] == "6"
     assert rows["rejected"] == "0.0% of draws"
     assert rows["duplicates"] == "90.0% of samples make the choices of another, 90.0% are its network"
     assert re.fullmatch(r"decide \d+ µs · build .* · forward and backward of 10 inputs .* \(one thread\)", rows["time"])
     assert rows["parameters"].startswith("83 – 399, median ")
-    assert sum(int(line.split()[-1]) for line in lines[8:16]) == 60
+    assert rows["learners"].startswith("suits anil, finetune, maml, maml of first order, meta-sgd, protonet, ")
+    assert rows["export"] == "model.py"
+    assert sum(int(line.split()[-1]) for line in lines[10:18]) == 60
     assert "Consider: with 6 architectures" in lines[-1]
 
 
@@ -356,3 +358,66 @@ def test_a_time_limit_waits_for_the_end_of_a_garbage_collection():
     finally:
         gc.callbacks.remove(slow)
     assert time.monotonic() >= end
+
+
+NETWORK = GOOD.replace(
+    "return torch.nn.Sequential(torch.nn.Flatten(), *body, torch.nn.Linear(spec.width, task.num_outputs))",
+    "return Net(torch.nn.Sequential(torch.nn.Flatten(), *body), torch.nn.Linear(spec.width, task.num_outputs))",
+)
+NET = """
+class Net(torch.nn.Module):
+    def __init__(self, body, head):
+        super().__init__()
+        self.body, self.head, self.cell = body, head, torch.nn.GRU(4, 2, batch_first=True)
+    def forward(self, x):
+        x = self.body(x)
+        {forward}
+        return self.head(x)
+"""
+
+
+def net(forward: str) -> str:
+    return NETWORK.format(init="", decide="pass", build="pass") + NET.format(forward=forward)
+
+
+RECURRENT = "x = x + self.cell(x.unflatten(1, (-1, 4)))[1][0].sum(1, keepdim=True)"
+
+
+def test_the_learner_asked_for_is_tried_and_those_that_suit_are_named(tmp_path):
+    path = target(tmp_path, net(RECURRENT))
+    row = next(line for line in checks.check(path, SHAPE).splitlines() if line.startswith("learners"))
+    assert "suits anil, finetune, protonet, ridge; not maml, maml of first order, meta-sgd, reptile, scratch: " in row
+    assert "layer 'cell' (GRU)" in row
+    assert "a loop over time with a cell such as nn.GRUCell" in row
+    with pytest.raises(SpaceError, match=r"layer 'cell' \(GRU\).*with learner maml; the space suits anil, finetune"):
+        checks.check(path, SHAPE, "maml")
+    with pytest.raises(ConfigError, match="learner 'mamal' is not known"):
+        checks.check(path, SHAPE, "mamal")
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        ("assert x.dim() == 2", "model.py"),
+        ("x = x + torch.linspace(0, 1, 300)[: x.shape[1]]", "model.py"),
+        (
+            "with torch.no_grad(): x = x + self.cell.weight_ih_l0.sum()",
+            "model.pt2, without model.py: the network does ",
+        ),
+    ],
+)
+def test_as_what_networks_are_exported_is_said(tmp_path, forward, said):
+    verdict, _ = checks.examine(made_of(tmp_path, net(forward)), SHAPE, 20, 2)
+    assert verdict.exported.startswith(said)
+
+
+def made_of(folder: Path, text: str):
+    return registry.create("space", target(folder, text), {})
+
+
+def test_a_space_that_cannot_be_exported_is_refused_with_the_line(tmp_path):
+    path = target(tmp_path, net("x = x if x.sum() < 1e9 else -x"))
+    line = next(number for number, text in enumerate(Path(path[:-6]).read_text().splitlines(), 1) if "1e9" in text)
+    match = rf"could not be exported: .*my_space\.py:{line}.*; write its forward with layers of torch\.nn"
+    with pytest.raises(SpaceError, match=match):
+        checks.check(path, SHAPE)

@@ -249,5 +249,53 @@ def main(name: str, event: int) -> None:
         launch.start(toy(), run, Quiet(kill))
 
 
+SPACE = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.large = torch.linspace(0, 1, 300)
+        self.body, self.head = torch.nn.Linear(inputs, 4), torch.nn.Linear(4, outputs)
+    def forward(self, x):
+        {forward}
+        return self.head(torch.tanh(x))
+class Space:
+    name = "mine"
+    def __init__(self, *, widths: tuple[int, ...], max_depth: int) -> None:
+        pass
+    def decide(self, choose):
+        return choose("one", [1, 2, 3])
+    def build(self, spec, task):
+        return Net(task.input_shape[0], task.num_outputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("forward", "file"),
+    [
+        ("assert x.dim() == 2; x = self.body(x)", "model.py"),
+        ("x = self.body(x) + self.large.sum()", "model.pt2"),
+        ("x = self.body(x) if x.sum() < 1e9 else x", None),
+    ],
+)
+def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_here, tmp_path, caplog, forward, file):
+    (tmp_path / "my_space.py").write_text(SPACE.replace("{forward}", forward))
+    # A learner that runs no network under vmap, which would refuse what hangs on values.
+    learner = {"name": "anil", "steps": 2, "inner_lr": 0.01}
+    config = toy(space={"name": f"{tmp_path / 'my_space.py'}:Space"}, evaluator={"learner": learner})
+    run = runs.new_run("mine", "mine")
+    if file is None:
+        with pytest.raises(SpaceError, match=r"of space 'mine' could not be exported: .*my_space\.py:"):
+            launch.start(config, run, Quiet())
+        assert not run.folder.exists()
+        return
+    launch.start(config, run, Quiet())
+    warned = [record.message for record in caplog.records if "will be exported as model.pt2" in record.message]
+    assert bool(warned) == (file == "model.pt2")
+    with Store.open(run.store_path, readonly=True) as store:
+        paths = export_winner(run, store, runs.config_of(store), runs.parts_of(store), tmp_path / "out")
+    assert {path.name for path in paths} & {"model.py", "model.pt2"} == {file}
+
+
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]))

@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import NasError
 from ..executors.attempt import attempt, reason
 from .source import Source, write
-from .trace import BATCH, TRIED, check_same, prune, trace
+from .trace import BATCH, REMEDY, TRIED, check_same, prune, trace
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -55,7 +55,7 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
     try:
         return Form(write(*trace(network, input_shape), about), None)
     except NasError as error:
-        untraced = str(error)
+        untraced = str(error).removesuffix(f"; {REMEDY}")
     from .program import program, program_graph  # torch.export takes seconds to import, and most need none
 
     try:

@@ -207,4 +207,5 @@ def _line(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return reason(error).strip().split("\n")[0]
+    """The first sentence of an error: those of torch.export go on for pages."""
+    return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200]

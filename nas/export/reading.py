@@ -1,4 +1,5 @@
-"""Reading an export folder back. Its model.py is never imported; weights are read as safetensors only."""
+"""Reading an export folder back. Its model.py is never imported and its model.pt2, which torch unpickles, never loaded;
+weights are read as safetensors only."""
 
 from __future__ import annotations
 
