@@ -1,0 +1,62 @@
+"""The simulation of finals: its truth against brute force, its table, and coverage at small size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nas.experiments import coverage
+from nas.experiments.coverage import Scenario, rows, simulate, study, text, truth
+
+SMALL = Scenario("small", tasks=60, groups=12, classes=4, unit_sd=0.4, class_sd=0.2)
+
+
+def test_the_truth_is_the_mean_of_many_simulations():
+    rng = np.random.default_rng(1)
+    finals = [simulate(SMALL, rng) for _ in range(60)]
+    means = np.array([[np.mean([score.value for score in of]) for of in one.scores[:2]] for one in finals])
+    for network in (0, 1):
+        error = means[:, network].std() / len(finals) ** 0.5
+        assert abs(means[:, network].mean() - truth(SMALL, network, None)) < 4 * error
+    assert truth(SMALL, 0, np.array([0.3])) > truth(SMALL, 0, np.array([0.0, 0.1])) > truth(SMALL, 0, np.array([-0.2]))
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        replace(SMALL, name="tasks", groups=0, classes=1, unit_sd=0.0, class_sd=0.0),
+        SMALL,
+        replace(SMALL, name="one alphabet a task", groups=5, classes=12, within=True),
+    ],
+    ids=lambda scenario: scenario.name,
+)
+def test_intervals_of_small_finals_hold_the_truth_in_about_95_percent(scenario):
+    rng = np.random.default_rng(2)
+    studies = 100
+    found = list(rows(scenario, [study(scenario, rng) for _ in range(studies)]))
+    assert {(row["what"], row["seeds"]) for row in found} == {
+        (what, seeds) for what in ("accuracy", "difference") for seeds in coverage.SEEDS
+    }
+    for row in found:  # three standard errors of the count
+        assert row["coverage"] > 0.95 - 3 * (0.95 * 0.05 / studies) ** 0.5, row
+    assert np.mean([row["coverage"] for row in found]) < 0.985
+
+
+def test_the_script_writes_its_table_beside_an_earlier_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(coverage, "SCENARIOS", (replace(SMALL, tasks=6),))
+    coverage.main(["--studies", "2", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert [row["seeds"] for row in document["rows"]] == [1, 1, 2, 2, 3, 3, 5, 5, 10, 10]
+    earlier = tmp_path / "before.json"
+    earlier.write_text(json.dumps({**document, "note": "Before: an earlier commit."}))
+    out = tmp_path / "coverage.txt"
+    coverage.main(["--studies", "2", "--before", str(earlier), "--out", str(out)])
+    shown = capsys.readouterr().out
+    assert out.read_text("utf-8").splitlines()[1:] == shown.splitlines()
+    assert "Before: an earlier commit." in shown
+    [line] = [line for line in shown.splitlines() if line.split()[:3] == ["small", "accuracy", "1"]]
+    assert line.split()[3:5] == line.split()[5:7]
+    assert text({**document, "before": None}).count("before") == 0
