@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 BEFORE = "before"
@@ -10,9 +10,10 @@ BEFORE = "before"
 
 
 def options_of(component: Any) -> dict[str, Any]:
-    """The options of a component (a dataclass) by name, without those added later that do what was done before.
+    """The options of a component by name; of a dataclass without those added later that do what was done before.
 
     So what was stored before there was such an option is still of the same protocol.
     """
-    before = {option.name: option.metadata[BEFORE] for option in fields(component) if BEFORE in option.metadata}
+    known = fields(component) if is_dataclass(component) else ()
+    before = {option.name: option.metadata[BEFORE] for option in known if BEFORE in option.metadata}
     return {name: value for name, value in vars(component).items() if name not in before or value != before[name]}

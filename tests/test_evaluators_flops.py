@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from nas.check import examine
 from nas.constraints import Constrained
 from nas.errors import Rejected, UncountedError
 from nas.evaluators.candidate import flops_of, size
@@ -197,3 +198,23 @@ def test_limits_refuse_what_cannot_be_counted():
 def test_numbers_that_are_all_counted_are_told_plainly():
     assert mflops({"flops": 12_345_678.0}) == "12.35"
     assert mflops({}) == "0.00"
+
+
+class Fourier:
+    """A space of networks with a Fourier transform, of which the FLOPs cannot be counted."""
+
+    name = "fourier"
+
+    def decide(self, choose):
+        return choose("width", [4, 8])
+
+    def build(self, spec, task):
+        first, last = nn.Linear(task.input_shape[0], spec), nn.Linear(spec, task.num_outputs)
+        return Of(lambda x, one, other: other(torch.fft.fft(one(x)).real), first, last)
+
+
+def test_the_check_of_a_space_says_at_least():
+    verdict, _ = examine(Fourier(), TaskShape((6,), 3), samples=4, builds=1)
+    assert not verdict.flops_counted
+    assert set(verdict.flops) <= {2 * width * (6 + 3) for width in (4, 8)}
+    assert "at least" in str(verdict)

@@ -153,3 +153,14 @@ def test_the_protocol_names_a_kept_state_and_is_unchanged_without():
     assert named(KEPT)["optimizer_state"] == "kept"
     for name in ("", "-transductive"):
         assert named(registry.create("learner", f"reptile-omniglot-5way{name}", {}))["optimizer_state"] == "kept"
+
+
+def test_a_learner_that_is_no_dataclass_has_a_protocol_too():
+    class Own:
+        name = "own"
+
+        def __init__(self):
+            self.rate = 3
+
+    evaluator = MetaEvaluator(TinyConv(), Blobs(), Own(), device="cpu")
+    assert evaluator.protocol(1, Bank("validation", 0, 2))["learner"] == {"name": "own", "rate": 3}

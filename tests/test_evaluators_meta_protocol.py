@@ -33,9 +33,13 @@ def test_each_option_that_changes_scores_is_in_the_protocol(option):
 @pytest.mark.parametrize("name", registry.names("learner"))
 def test_each_option_of_a_learner_is_in_the_protocol(name):
     learner = registry.create("learner", name, {})
+    assert evaluator(learner=learner).protocol(3, BANK)["learner"]["name"] == name
+    if getattr(learner, "optimizer_state", "") == "kept":  # then it must be Adam's; this one can change
+        fresh = replace(learner, optimizer_state="fresh")
+        assert evaluator(learner=fresh).protocol(3, BANK) != evaluator(learner=learner).protocol(3, BANK)
+        learner = fresh
     protocol = evaluator(learner=learner).protocol(3, BANK)
-    assert protocol["learner"]["name"] == name
-    others = {"order": 1, "learn_lr": True, "adapted": "head", "reduction": "sum"}
+    others = {"order": 1, "learn_lr": True, "adapted": "head", "reduction": "sum", "optimizer_state": "kept"}
     others["inner_optimizer"] = "sgd" if getattr(learner, "inner_optimizer", "") == "adam" else "adam"
     for option in fields(learner):
         value = others[option.name] if option.name in others else getattr(learner, option.name) + 1
