@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nas.errors import ConfigError, Rejected, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.candidate import size
 from nas.protocols import Cost
+from nas.search_spaces import Mlp
 from nas.space import MAX_TRIES, enumerate_all, mutate, replay, sample
 from nas.store import Store
 from nas.testing import ToySpace, check_controller, check_space
@@ -126,12 +128,18 @@ def test_parameters_and_flops_are_those_of_a_score(space):
     assert torch.get_num_threads() == before[1]
 
 
+class Vast(Mlp):
+    """Of widths that a person's own space may have."""
+
+    def __post_init__(self) -> None:
+        """Checks nothing."""
+
+
 def test_a_network_beyond_all_memory_is_refused_by_its_size():
-    vast = {"name": "mlp", "widths": [8, 10**9], "max_depth": 2}
-    config = configs.from_json({**TOY, "space": vast, "search": {"constraints": {"parameters": 1e6}}})
-    parts = configs.build(config)
+    space = Vast(widths=(8, 10**9), max_depth=2)
+    limited = Constrained(space, {"parameters": (0, 1e6)}, replace(configs.build(toy()).evaluator, space=space))
     for seed in range(20):
-        picks = sample(parts.limited, random.Random(seed)).picks
+        picks = sample(limited, random.Random(seed)).picks
         assert all(index == 0 for name, index in picks.items() if name.startswith("width"))
 
 
