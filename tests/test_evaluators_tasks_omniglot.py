@@ -341,7 +341,7 @@ def test_the_units_of_its_intervals_are_alphabets_or_where_these_are_mixed_chara
     assert name == "alphabets"
     alphabets = [label.split("/")[0] for label in family.classes("test")]
     assert sorted(set(zip(alphabets, units, strict=True))) == [("Avesta", 0), ("Tengwar", 1)]
-    mixed = small(packed, rotations=rotations, mixed=True)
+    mixed = small(packed, mixed=True)
     name, units = mixed.units("train")
     assert name == "characters"
     characters = [label.split("@")[0] for label in mixed.classes("train")]
