@@ -104,6 +104,24 @@ def test_what_is_right_of_each_class_by_hand(chunk):
     assert sum(right for _, right, _ in result.per_class) / 16 == result.value
 
 
+class Paired(Named):
+    """Two classes with neighbouring numbers, the first one even, are a unit."""
+
+    def units(self, split):
+        return "pairs", tuple(number // 2 for number in range(15))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4])
+def test_what_is_right_of_each_unit_in_each_task_by_hand(chunk):
+    plain = score(nn.Linear(1, 2), Named(), Written(), Bank("test", 0, 4), chunk=chunk)
+    assert plain.units == "classes"
+    assert plain.per_unit[:4] == ((0, 10, 2, 2), (0, 11, 0, 2), (1, 11, 2, 2), (1, 12, 1, 2))
+    result = score(nn.Linear(1, 2), Paired(), Written(), Bank("test", 0, 4), chunk=chunk)
+    assert result.units == "pairs"
+    assert result.per_unit == ((0, 5, 2, 4), (1, 5, 2, 2), (1, 6, 1, 2), (2, 6, 4, 4), (3, 6, 2, 2), (3, 7, 2, 2))
+    assert score(nn.Linear(1, 2), Numbered(), Written(), Bank("test", 0, 4), chunk=chunk).per_unit == ()
+
+
 def test_a_bank_starts_where_it_says():
     assert score(nn.Linear(1, 2), Numbered(), Written(), Bank("test", 1, 2), chunk=9).per_task == (0.75, 1.0)
 

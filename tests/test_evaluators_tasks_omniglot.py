@@ -353,3 +353,19 @@ class TestRealFile:
     def test_twenty_ways_within_an_alphabet_are_possible(self):
         batch = Omniglot(path=PACKED, ways=20, within_alphabet=True).tasks("test", range(3), CPU)
         assert batch.query_x.shape == (3, 300, 1, 28, 28)
+
+
+@pytest.mark.parametrize("rotations", [True, False])
+@pytest.mark.parametrize("within", [True, False])
+def test_the_units_of_its_intervals_are_alphabets_or_where_these_are_mixed_characters(packed, rotations, within):
+    family = small(packed, rotations=rotations, within_alphabet=within)
+    name, units = family.units("test")
+    assert name == "alphabets"
+    alphabets = [label.split("/")[0] for label in family.classes("test")]
+    assert sorted(set(zip(alphabets, units, strict=True))) == [("Avesta", 0), ("Tengwar", 1)]
+    mixed = small(packed, mixed=True)
+    name, units = mixed.units("train")
+    assert name == "characters"
+    characters = [label.split("@")[0] for label in mixed.classes("train")]
+    pairs = set(zip(characters, units, strict=True))
+    assert len(pairs) == len(set(characters)) == len(set(units))

@@ -44,7 +44,8 @@ def lines(row: Row, results: Mapping[int, Result], *, regression: bool) -> list[
     scale = -1.0 if regression else 100.0
     found = []
     for steps in row.table.steps:
-        mean = estimate([result.values[str(steps)] for result in results.values()])
+        values = [result.values[str(steps)] for result in results.values()]
+        mean = estimate(values, accuracy=not regression)
         low, high = sorted((scale * mean.low, scale * mean.high))
         published = row.table.published.get(str(steps))
         found.append(Line(row.name, row.table.title, steps, published, scale * mean.value, low, high))
@@ -84,6 +85,8 @@ def text(document: Mapping[str, Any]) -> str:
             f"{row['method']}: {row['outer_steps']:,} outer steps of {row['tasks_per_step']} tasks, seeds {seeds}, "
             f"{took} s{rates}. {row['source']}".rstrip()
         )
+    if any(len(row["seeds"]) < 3 for row in document["rows"]):
+        kept.append("Intervals of fewer than three seeds are over tasks alone, for these trainings.")
     described = " · ".join(f"{key} {value}" for key, value in document["machine"].items())
     return "\n".join([*kept, "", f"Machine: {described}"])
 
