@@ -156,11 +156,11 @@ def examine(
     drawn, rejected = _drawn(watched, samples, rng)
     _keep(check_space, watched, watched, samples=samples)
     size = count(watched)
+    for architecture in drawn[:builds]:  # before any is built in earnest, which takes the memory
+        check_size(watched, architecture, partial(watched.build, replay(watched, architecture), task))
     _, error = attempt(watched.build, replay(watched, drawn[0]), task)
     if error is not None and isinstance(error.__cause__, SpaceError):
         raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
-    for architecture in drawn[:builds]:
-        check_size(watched, architecture, partial(space.build, replay(space, architecture), task))
     twice = getattr(evaluator.learner, "second_order", False)
     _keep(check_space, watched, watched, task=task, samples=builds, builds=builds, twice=twice)
     for architecture in drawn[:3]:

@@ -115,7 +115,9 @@ def test_an_option_that_is_plain_already_is_itself(option):
     assert plain(option) is option
 
 
-@pytest.mark.parametrize("options", [{1, 2}, {"a": 1}, iter([1]), 3, None, np.int64(3), np.array(3)], ids=repr)
+@pytest.mark.parametrize(
+    "options", [{1, 2}, {"a": 1}, iter([1]), 3, None, np.int64(3), np.array(3)], ids=lambda given: type(given).__name__
+)
 def test_what_has_no_order_of_its_own_is_refused_as_options(options):
     for make in (lambda c: c("a", options), lambda c: c.subset("a", options), lambda c: c.permutation("a", options)):
         with pytest.raises(SpaceError, match=rf"'a' has the options .*, of type {type(options).__name__}; give them"):

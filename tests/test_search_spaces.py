@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from nas import registry
 from nas.errors import ConfigError, Rejected, SpaceError
+from nas.export import form_of
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, FewShotCell, Mlp, Mlp40
@@ -42,6 +43,16 @@ def fitting(name):
 def test_it_keeps_the_laws_of_spaces(name):
     check_space(registry.create("space", name, {}), task=fitting(name))
     check_networks(registry.create("space", name, {}), fitting(name), builds=5)
+
+
+@pytest.mark.parametrize("name", registry.names("space"))
+def test_its_networks_are_exported_as_source_of_layers(name):
+    space = registry.create("space", name, {})
+    for seed in range(2):
+        network = space.build(replay(space, sample(space, random.Random(seed))), fitting(name))
+        form = form_of(network, fitting(name).input_shape)
+        assert form.file == "model.py", form.why
+        assert "torch.ops" not in form.source.text
 
 
 @pytest.mark.parametrize("name", registry.names("space"))

@@ -1,4 +1,4 @@
-"""A found network as a folder that works alone: architecture, picture, source (or a program) and weights."""
+"""A found network as a folder that works without this project: architecture, picture, source or program, weights."""
 
 from .folder import export
 from .form import Form, form_of, source
