@@ -25,6 +25,7 @@ MAY_PRINT = (
     "experiments/arguments.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",
+    "experiments/coverage.py",
     "experiments/fidelity.py",
     "experiments/nas_bench_graph.py",
     "experiments/zero_cost.py",
