@@ -13,6 +13,7 @@ from nas.errors import ConfigError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.candidate import attach, build, num_parameters
 from nas.evaluators.chunks import Chunk, Chunked
+from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Reptile
 from nas.evaluators.training import MetaTraining, OuterLoop
 from nas.protocols import LEARNER, Bank
@@ -67,7 +68,7 @@ class Authors:
         for step in range(LOOP.budget):
             old, ends = self.get(), []
             for task in range(LOOP.tasks_per_step):
-                batch = self.family.tasks("train", [seed * 2**32 + step * LOOP.tasks_per_step + task], CPU)
+                batch = draw(self.family, "train", [seed * 2**32 + step * LOOP.tasks_per_step + task], CPU)
                 x, y = (torch.cat([a[0], b[0]]) for a, b in zip(*parts(batch), strict=True))
                 rows = taking_turns(y) * 2
                 self.optimizer = self.new() if self.fresh else self.optimizer

@@ -24,7 +24,7 @@ def test_one_training_serves_several_banks(tmp_path, learner):
     assert other.protocol["bank"] == {**asdict(FRESH), "hash": digest(chosen.tasks, FRESH)}
     assert numbers(chosen.measure(NARROW, 3, 1, bank=FRESH, weights=tmp_path / "new")) == numbers(other)
     measured = chosen.measure(NARROW, 3, 1, bank=Bank("validation", 0, 12), weights=weights)
-    assert numbers(replace(measured, per_class=())) == numbers(chosen.evaluate(NARROW, 3, 1))
+    assert numbers(replace(measured, per_class=(), per_unit=())) == numbers(chosen.evaluate(NARROW, 3, 1))
 
 
 def test_the_trained_network_has_the_weights_of_the_file(tmp_path):

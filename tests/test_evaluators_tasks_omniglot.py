@@ -355,7 +355,7 @@ class TestRealFile:
         assert batch.query_x.shape == (3, 300, 1, 28, 28)
 
 
-@pytest.mark.parametrize("rotations", [True, False])
+@pytest.mark.parametrize("rotations", ["distinct", "none"])
 @pytest.mark.parametrize("within", [True, False])
 def test_the_units_of_its_intervals_are_alphabets_or_where_these_are_mixed_characters(packed, rotations, within):
     family = small(packed, rotations=rotations, within_alphabet=within)
@@ -363,7 +363,7 @@ def test_the_units_of_its_intervals_are_alphabets_or_where_these_are_mixed_chara
     assert name == "alphabets"
     alphabets = [label.split("/")[0] for label in family.classes("test")]
     assert sorted(set(zip(alphabets, units, strict=True))) == [("Avesta", 0), ("Tengwar", 1)]
-    mixed = small(packed, mixed=True)
+    mixed = small(packed, mixed=True, rotations="as classes")
     name, units = mixed.units("train")
     assert name == "characters"
     characters = [label.split("@")[0] for label in mixed.classes("train")]

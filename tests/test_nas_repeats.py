@@ -298,7 +298,7 @@ def test_scores_of_another_budget_or_seed_are_not_this_searchs(store: Store):
 
 @pytest.mark.parametrize("make", [Chain, lambda: Chain(batch=3)])
 def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], Any], tmp_path: Path):
-    options = {**HALVES, **FEW, "trials": 7}
+    options = {**HALVES, **FEW, "trials": 9}
     with Store.create(tmp_path / "unbroken.sqlite", {}) as store:
         assert run_toy(store, controller=make(), **options) == "done"
         expected, told, promoted = store.trials(), store.told(), store.promoted()
