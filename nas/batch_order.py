@@ -141,12 +141,12 @@ def _fault(
     drawn = torch.random.get_rng_state()
     output = _run(network, state, x)
     for case in cases:
-        alone = shares and case.tests == "independence"
-        with _bypassed(network, batch_layers if alone else ()):
-            first = _run(network, state, x) if alone else output
+        bypassed = batch_layers if shares and case.tests == "independence" else ()
+        with _bypassed(network, bypassed):
+            first = _run(network, state, x) if bypassed else output
             second = _run(network, state, case.changed)
             if not case.holds(first, second) or not torch.equal(torch.random.get_rng_state(), drawn):
-                return _described(network, state, x, case)
+                return _described(network, state, x, case, bypassed)
     return None
 
 
@@ -203,16 +203,18 @@ class _Operation:
 
 
 class _Recorder(TorchFunctionMode):
-    """Records every torch function that a network calls."""
+    """Records every torch function that a network calls, but for those of layers that are bypassed."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, bypassed: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
-        self.network, self.running = network, [network]
+        self.network, self.running, self.bypassed = network, [network], bypassed
         self.operations: list[_Operation] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = torch.random.get_rng_state()
         result = func(*args, **(kwargs or {}))
+        if any(isinstance(module, self.bypassed) for module in self.running):
+            return result
         drew = not torch.equal(torch.random.get_rng_state(), before)
         parts = result if isinstance(result, tuple) else (result,)
         outputs = tuple(part.detach().clone() for part in parts if isinstance(part, Tensor))
@@ -245,9 +247,11 @@ def _line() -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-def _described(network: nn.Module, state: Mapping[str, Tensor], x: Tensor, case: _Case) -> Fault:
+def _described(
+    network: nn.Module, state: Mapping[str, Tensor], x: Tensor, case: _Case, bypassed: tuple[type[nn.Module], ...]
+) -> Fault:
     """The fault of a network that fails a case, with the first operation that does."""
-    first, second = (_Recorder(network).run(state, batch) for batch in (x, case.changed))
+    first, second = (_Recorder(network, bypassed).run(state, batch) for batch in (x, case.changed))
     cause = _cause(first, second, case)
     layer = network if cause is None else cause.layer
     kind = type(layer).__name__

@@ -42,6 +42,29 @@ class ByPlace(Blind):
         return True
 
 
+class ByPlaceAtOnce(ByPlace):
+    """In every batch, as one that does not hide."""
+
+    def forward(self, x):
+        places = torch.arange(len(x), dtype=x.dtype)[:, None] ** torch.arange(self.outputs)
+        return self.head(self.norm(places))
+
+
+class ByMean(ByPlaceAtOnce):
+    """The mean of the batch, which is the same for all of it."""
+
+    def forward(self, x):
+        return self.head(self.norm(x.flatten(1)[:, : self.outputs]) + x.flatten(1).mean(dim=0)[: self.outputs])
+
+
+class ByRank(ByPlaceAtOnce):
+    """The rank of an example in the batch."""
+
+    def forward(self, x):
+        first = x.flatten(1)[:, : self.outputs]
+        return self.head(self.norm(first.argsort(dim=0).argsort(dim=0).to(x.dtype)))
+
+
 class ByCounter(Blind):
     """After many calls, more than any check makes."""
 

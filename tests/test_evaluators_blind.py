@@ -4,13 +4,28 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers_blind import CALLS, QUERIES, SHOTS, WAYS, ByCounter, ByGlobalState, ByMemory, ByPlace, Space
+from helpers_blind import (
+    CALLS,
+    QUERIES,
+    SHOTS,
+    WAYS,
+    ByCounter,
+    ByGlobalState,
+    ByMean,
+    ByMemory,
+    ByPlace,
+    ByPlaceAtOnce,
+    ByRank,
+    Space,
+)
 from helpers_evaluators import Blobs, only
 from scipy.stats import binomtest
 
 from nas import registry
+from nas.errors import SpaceError
 from nas.evaluators import scoring
 from nas.evaluators.candidate import attach, build
+from nas.evaluators.learners import Anil
 from nas.protocols import Bank
 
 FAMILY = Blobs(ways=WAYS, shots=SHOTS, queries=QUERIES)
@@ -45,6 +60,16 @@ def check_at_chance(accuracy, tasks):
 )
 def test_a_network_that_never_looks_is_at_chance(kind, norm, learner, many_calls):
     check_at_chance(accuracy(kind, norm, learner), TASKS)
+
+
+@pytest.mark.parametrize("kind", [ByPlaceAtOnce, ByMean, ByRank], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("norm", ["group", "batch", "support", "none"])
+def test_a_network_that_mixes_examples_is_refused_under_every_norm(kind, norm):
+    space = Space(kind)
+    broken = "elsewhere in the batch" if kind is ByPlaceAtOnce else "see each other"
+    own = rf"the network's own forward \({kind.__name__}\), helpers_blind.py"
+    with pytest.raises(SpaceError, match=f"{broken}, in {own}"):
+        build(space, only(space), FAMILY.shape, norm=norm, head_norm=True, learner=Anil(), seed=0)
 
 
 @pytest.mark.parametrize("learner", ["anil", "protonet"])
