@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the true value: accuracies and differences, in simulated finals.
 
-    python -m nas.experiments.coverage [--studies 500] [--before JSON] [--out TXT] [--json]
+    python -m nas.experiments.coverage [--studies 500] [--minutes N] [--before JSON] [--out TXT] [--json]
 
 Some ten minutes on two processor cores. Five networks are meta-trained with up to ten seeds and measured on 600 tasks
 of 5 ways and 15 queries. Effects of classes, tasks and trainings are normal on the logit scale, of sizes as measured on
@@ -10,9 +10,11 @@ Omniglot: a training deviates by 2 points at an accuracy of .85. Every interval 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.architecture import Score
-from nas.seed_variance import SeedPool
+from nas.seed_variance import ENOUGH_SEEDS, SeedPool
 from nas.statistics import Estimate, average, compare
 
 from .arguments import explained, output, whole
@@ -33,6 +35,8 @@ Values = npt.NDArray[np.float64]
 QUERIES = 15
 SEEDS = (1, 2, 3, 5, 10)
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
+POOLED_SEEDS = max(seeds for seeds in SEEDS if seeds < ENOUGH_SEEDS)
+"""Trainings of networks that are measured only to be pooled with."""
 BLOCK = 50
 """Studies that share a random generator, so that the result does not depend on the number of processes."""
 
@@ -119,8 +123,11 @@ def simulate(scenario: Scenario, rng: np.random.Generator) -> Finals:
     effects = np.sqrt(s.shared) * common + np.sqrt(1 - s.shared) * alone
     effects = effects * np.array(s.seed_sds)[:, None]
     logits = np.array(s.logits)[:, None, None, None] + effects[..., None, None] + hard[:, None]
-    right = rng.binomial(QUERIES, 1 / (1 + np.exp(-logits)))
-    made = (tuple(_score(s, classes, of_seed, k < 2) for of_seed in right[k]) for k in range(networks))
+    made = []
+    for k, of_network in enumerate(logits):
+        kept = of_network if k < 2 else of_network[:POOLED_SEEDS]
+        right = rng.binomial(QUERIES, 1 / (1 + np.exp(-kept)))
+        made.append(tuple(_score(s, classes, of_seed, k < 2) for of_seed in right))
     return Finals(tuple(made), effects)
 
 
@@ -137,7 +144,9 @@ def study(scenario: Scenario, rng: np.random.Generator) -> dict[str, tuple[bool,
     finals, found = simulate(scenario, rng), dict[str, tuple[bool, float]]()
     for seeds in SEEDS:
         scores = [network[:seeds] for network in finals.scores]
-        pool = SeedPool.of_scores([{str(k): kept for k, kept in enumerate(scores)}], accuracy=True)
+        pool = None
+        if seeds < ENOUGH_SEEDS:  # from there on the intervals use none
+            pool = SeedPool.of_scores([{str(k): kept for k, kept in enumerate(scores)}], accuracy=True)
         tested = [(0, "accuracy", average(scores[0], accuracy=True, pool=pool))]
         if len(scores) > 1:
             tested.append((1, "difference", compare(scores[0], scores[1], accuracy=True, pool=pool)))
@@ -206,25 +215,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _document(options: argparse.Namespace) -> dict[str, Any]:
     before = json.loads(options.before.read_text("utf-8")) if options.before else None
     sizes = [min(BLOCK, options.studies - start) for start in range(0, options.studies, BLOCK)]
-    found: list[dict[str, Any]] = []
+    found: dict[Scenario, list[dict[str, tuple[bool, float]]]] = {scenario: [] for scenario in SCENARIOS}
+    begun, made = time.monotonic(), 0
     with ProcessPoolExecutor(options.workers) as executor:
-        for scenario in SCENARIOS:
-            blocks = executor.map(block, [scenario] * len(sizes), range(len(sizes)), sizes)
-            made = list(rows(scenario, [one for done in blocks for one in done]))
-            found += made
-            low, high = (pick(row["coverage"] for row in made) for pick in (min, max))
-            print(f"{scenario.name}: coverage {low:.3f} to {high:.3f}", file=sys.stderr, flush=True)
-    error = 100 * np.sqrt(0.95 * 0.05 / options.studies)
+        for number, size in enumerate(sizes):
+            done = executor.map(block, SCENARIOS, itertools.repeat(number), itertools.repeat(size))
+            for scenario, studies in zip(SCENARIOS, done, strict=True):
+                found[scenario] += studies
+            made += size
+            print(f"{made:,} studies", file=sys.stderr, flush=True)
+            if options.minutes and time.monotonic() - begun > 60 * options.minutes:
+                break
+    table = [row for scenario, studies in found.items() for row in rows(scenario, studies)]
+    error = 100 * np.sqrt(0.95 * 0.05 / made)
     notes = [
         f"The standard error of a coverage of .95 is {error:.1f} points. With one seed, and with two of one network, "
         "the truth is the mean of these trainings; else that of all."
     ]
-    return {"studies": options.studies, "rows": found, "before": before, "notes": notes, "machine": machine()}
+    return {"studies": made, "rows": table, "before": before, "notes": notes, "machine": machine()}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m nas.experiments.coverage", description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=whole(1), default=500, help="simulated finals of each kind")
+    parser.add_argument("--minutes", type=whole(1), help="end with the studies made by then, if they are fewer")
     parser.add_argument("--workers", type=whole(1), default=1, help="processes")
     parser.add_argument("--before", type=Path, help="a document of --json of another version, to stand beside")
     parser.add_argument("--out", type=output, help="also write the table to this file")
@@ -237,7 +251,9 @@ def _classes(s: Scenario, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     if not s.groups:
         return np.zeros((s.tasks, s.ways), dtype=np.int64)
     population = s.classes if s.within else s.groups * s.classes
-    drawn = rng.random((s.tasks, population)).argpartition(s.ways, axis=1)[:, : s.ways]
+    drawn = rng.integers(population, size=(s.tasks, s.ways))
+    while (again := (np.diff(np.sort(drawn, axis=1), axis=1) == 0).any(axis=1)).any():
+        drawn[again] = rng.integers(population, size=(int(again.sum()), s.ways))
     return drawn + s.classes * rng.integers(s.groups, size=(s.tasks, 1)) if s.within else drawn
 
 

@@ -29,22 +29,15 @@ class SeedVariance:
         raw: Mean square between the trainings' means; its expectation is the variance of trainings plus `noise`.
         noise: The part of `raw` that stems from the tasks: residual mean square / tasks.
         freedom: Degrees of freedom of `raw`.
-        noise_freedom: Degrees of freedom of `noise`.
     """
 
     raw: float
     noise: float
     freedom: float
-    noise_freedom: float
-
-    @property
-    def component(self) -> float:
-        """The variance of trainings alone; zero where the estimate is negative."""
-        return max(0.0, self.raw - self.noise)
 
     def scaled(self, square: float) -> SeedVariance:
         """The variance of values that are larger by the root of `square`."""
-        return SeedVariance(square * self.raw, square * self.noise, self.freedom, self.noise_freedom)
+        return SeedVariance(square * self.raw, square * self.noise, self.freedom)
 
 
 @dataclass(frozen=True)
@@ -145,7 +138,7 @@ def chosen(table: Table, pooled: SeedVariance | None) -> SeedVariance | None:
 
 def _pooled(tables: Sequence[tuple[Table, float]], freedom: float) -> SeedVariance:
     """Of tables, each with the square of its scale."""
-    squares = noise = degrees = noise_degrees = 0.0
+    squares = noise = degrees = 0.0
     for table, square in tables:
         seeds, tasks = table.shape
         of_seed = table.mean(axis=1, keepdims=True)
@@ -153,5 +146,4 @@ def _pooled(tables: Sequence[tuple[Table, float]], freedom: float) -> SeedVarian
         squares += float(((of_seed - table.mean()) ** 2).sum()) / square
         noise += float((residuals**2).sum()) / ((tasks - 1) * tasks) / square
         degrees += seeds - 1
-        noise_degrees += (seeds - 1) * (tasks - 1)
-    return SeedVariance(squares / degrees, noise / degrees, freedom, noise_degrees)
+    return SeedVariance(squares / degrees, noise / degrees, freedom)

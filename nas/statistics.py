@@ -66,12 +66,10 @@ class _Part:
 
     Attributes:
         variance: The part, from 0.
-        uncertainty: Variance of `variance`, halved: the square over the degrees of freedom.
-        freedom: The fewest degrees of freedom that this part alone can have.
+        freedom: Degrees of freedom of the mean square that it is, or whose larger share it is.
     """
 
     variance: float
-    uncertainty: float
     freedom: float
 
 
@@ -81,10 +79,10 @@ def estimate(
     """The mean of `values[seed][task]`, for seeds and tasks like these: both are taken as random samples.
 
     Two-way random effects without replication: with mean squares of tasks T, seeds S and residual E, the mean's
-    variance is (T + S - E) / (seeds * tasks); its degrees of freedom are Satterthwaite's (Searle, Casella & McCulloch,
-    "Variance components", 1992, chapter 4), but never fewer than the fewest of any part. A negative seed component
-    counts as zero. With fewer than five seeds the seed component is the pooled one, where that is known better; where
-    neither has two degrees of freedom, the interval is over tasks alone, for these trainings.
+    variance is (T + S - E) / (seeds * tasks) (Searle, Casella & McCulloch, "Variance components", 1992, chapter 4). Its
+    parts are S, whole, as a seed component that happens to be zero or negative would tell nothing of how uncertain it
+    is, and T - E, from zero. With fewer than five seeds S and E are the pooled ones, where these are known better;
+    where neither has two degrees of freedom, the interval is over tasks alone, for these trainings.
 
     Args:
         values: By seed and task; in [0, 1] where they are accuracies.
@@ -163,18 +161,24 @@ def t_probability(t: float, freedom: float) -> float:
     return float(stdtr(freedom, t))
 
 
+def t_freedom(probability: float, t: float) -> float:
+    """The degrees of freedom at which this is the quantile of Student's t distribution."""
+    from scipy.special import stdtridf
+
+    return float(stdtridf(probability, t))
+
+
 def _task_parts(table: npt.NDArray[np.float64], pooled: SeedVariance | None) -> dict[str, _Part]:
     """The parts of the variance of the mean of a table (seeds, tasks), as `estimate` says."""
     seeds, tasks = table.shape
     over_tasks = float(table.mean(axis=0).var(ddof=1)) / tasks
-    parts = {TASKS: _Part(over_tasks, over_tasks**2 / (tasks - 1), tasks - 1)}
     variance = chosen(table, pooled)
-    if variance is not None:
-        uncertainty = variance.raw**2 / variance.freedom + variance.noise**2 / variance.noise_freedom
-        known = uncertainty / seeds**2 if variance.component else 0.0
-        freedom = min(variance.freedom, tasks - 1) if variance.component else tasks - 1
-        parts[TRAININGS] = _Part(variance.component / seeds, known, freedom)
-    return parts
+    if variance is None:
+        return {TASKS: _Part(over_tasks, tasks - 1)}
+    return {
+        TASKS: _Part(max(0.0, over_tasks - variance.noise / seeds), tasks - 1),
+        TRAININGS: _Part(variance.raw / seeds, variance.freedom),
+    }
 
 
 def _combined(
@@ -185,11 +189,11 @@ def _combined(
     if units is None:
         return _with_interval(mean, parts, kind), parts
     same = _with_interval(mean, parts, kind)
-    over = {units.name: _Part(units.over_units, units.over_units**2 / units.freedom, units.freedom)}
+    over = {units.name: _Part(units.over_units, units.freedom)}
     alone = _with_interval(units.mean, over, kind)
     # What one unit's results in one task vary by is in the variance over tasks and in that over units: it counts once.
     rest = max(0.0, parts[TASKS].variance - units.shared)
-    together = {**parts, TASKS: _Part(rest, rest**2 / (len(table[0]) - 1), parts[TASKS].freedom), **over}
+    together = {**parts, TASKS: replace(parts[TASKS], variance=rest), **over}
     found = replace(
         _with_interval(mean, together, kind),
         classes=(alone.low, alone.high),
@@ -200,11 +204,25 @@ def _combined(
 
 
 def _total(parts: Mapping[str, _Part]) -> tuple[float, float]:
-    """The standard error of all parts together and its degrees of freedom (Satterthwaite)."""
-    variance = sum(part.variance for part in parts.values())
-    uncertainty = sum(part.uncertainty for part in parts.values())
-    fewest = min(part.freedom for part in parts.values())
-    return math.sqrt(variance), max(fewest, variance**2 / uncertainty) if uncertainty else fewest
+    """The standard error of all parts together, and the degrees of freedom of the t that makes a margin of it.
+
+    Satterthwaite's degrees of freedom do well for parts that have few. Beside tasks, which have many, they are too many
+    where the other parts happen to be small. So the squared margin of tasks is added to that of all other parts, each
+    with its own t (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are two tabled independent
+    random variables", Journal of the American Statistical Association, 1974).
+    """
+    tasks, others = parts.get(TASKS), [part for name, part in parts.items() if name != TASKS]
+    if not others:
+        return math.sqrt(parts[TASKS].variance), parts[TASKS].freedom
+    rest = sum(part.variance for part in others)
+    uncertainty = sum(part.variance**2 / part.freedom for part in others)
+    fewest = min(part.freedom for part in others)
+    freedom = max(fewest, rest**2 / uncertainty) if uncertainty else fewest
+    if tasks is None or not tasks.variance:
+        return math.sqrt(rest), freedom
+    variance = tasks.variance + rest
+    square = tasks.variance * t_quantile(0.975, tasks.freedom) ** 2 + rest * t_quantile(0.975, freedom) ** 2
+    return math.sqrt(variance), t_freedom(0.975, math.sqrt(square / variance))
 
 
 def _with_interval(mean: float, parts: Mapping[str, _Part], kind: str) -> Estimate:

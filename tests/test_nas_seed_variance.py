@@ -121,12 +121,12 @@ def test_a_mean_and_a_difference_use_the_pool_in_their_own_units():
     pool = SeedPool.of_scores([{key: scores(table) for key, table in bank.items()}], accuracy=True)
     found = average(scores(bank["1"]), accuracy=True, pool=pool)
     p = bank["1"].mean()
-    variance = pool.of_means().component * p * (1 - p) / 2
+    variance = pool.of_means().raw * p * (1 - p) / 2
     assert found.parts["trainings"] == pytest.approx(math.sqrt(variance))
     assert found.stderr == pytest.approx(math.hypot(found.parts["tasks"], found.parts["trainings"]))
     apart = compare(scores(bank["0"]), scores(bank["1"]), accuracy=True, pool=pool)
     q = bank["0"].mean()
-    variance = pool.of_differences().component * (p * (1 - p) + q * (1 - q)) / 2
+    variance = pool.of_differences().raw * (p * (1 - p) + q * (1 - q)) / 2
     assert apart.parts["trainings"] == pytest.approx(math.sqrt(variance))
     assert apart.high - apart.value < t_quantile(0.975, 3) * apart.stderr  # not the 12.7 of one degree of freedom
     assert (apart.p_value < 0.05) == (apart.low > 0 or apart.high < 0)
