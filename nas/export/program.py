@@ -221,4 +221,4 @@ def _line(error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     """The first sentence of an error: those of torch.export go on for pages."""
-    return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200]
+    return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200].rstrip(".")
