@@ -18,7 +18,7 @@ Shape = Sequence[int]
 aten = torch.ops.aten
 
 PRODUCTS = re.compile(
-    r"(?:^|_)(?:mm|bmm|mv|dot|vdot|matmul|einsum|conv\w*|attention|rnn|lstm|gru|linear|trilinear|linalg|fft|cholesky|qr|"
+    r"(?:^|_)(?:(?:add)?mm|bmm|mv|dot|vdot|matmul|einsum|conv\w*|attention|rnn|lstm|gru|linear|trilinear|linalg|fft|cholesky|qr|"
     r"svd|lu|inverse|solve|matrix|kron|pdist|cdist|encoder)(?:_|$)"
 )
 """What names of torch's operations have in them that may compute products."""

@@ -93,7 +93,8 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
     """Test a network for repeatability, equivariance and independence, in training and in evaluation mode.
 
     The weights are tested as they are and with noise added, as a contribution with an initial weight of zero shows
-    nothing yet. The network's mode, weights and buffers are left as they were; torch's generator too.
+    nothing yet; with the noise, gradients are recorded, as in training. The network's mode, weights and buffers are
+    left as they were; torch's generator too.
 
     Args:
         network: Maps (examples, *input_shape) to (examples, outputs).
@@ -114,10 +115,14 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
             x, other = torch.rand(2, EXAMPLES, *like.shape[1:]).to(like)
             own = {name: p.detach() for name, p in network.named_parameters()}
             noisy = {name: p + NOISE * torch.randn_like(p) for name, p in own.items() if p.is_floating_point()}
+            for name, parameter in network.named_parameters():
+                if name in noisy:
+                    noisy[name].requires_grad_(parameter.requires_grad)
             for training, weights in ((True, own), (True, noisy), (False, own)):
                 network.train(training)
                 fault: Fault | None
-                fault, error = attempt(_fault, network, {**buffers, **own, **weights}, x, other, batch_layers)
+                with torch.set_grad_enabled(weights is noisy):
+                    fault, error = attempt(_fault, network, {**buffers, **own, **weights}, x, other, batch_layers)
                 if fault is not None:
                     return fault
                 if error is not None and weights is own:  # with noise a network may be undefined
@@ -160,7 +165,7 @@ def _replaced(x: Tensor, other: Tensor, kept: Sequence[int]) -> Tensor:
 def _run(network: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
     copies = {name: tensor.clone() for name, tensor in state.items()}
     output: Tensor = functional_call(network, copies, (x.clone(),))
-    return output
+    return output.detach()
 
 
 @contextmanager

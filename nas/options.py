@@ -17,16 +17,20 @@ def text_name(name: object) -> str:
     """The name of a choice as a plain text, also of a subclass of str.
 
     Raises:
-        SpaceError: It is not a text. A number would come back as a text from every file, and match no choice.
+        SpaceError: It is not a text, or one that no file can hold. A number would come back as a text from every file,
+            and match no choice.
     """
-    if type(name) is str:
-        return name
-    if not isinstance(name, str):
-        raise SpaceError(
-            f"a choice is named {shown(name)}, of type {type(name).__name__}; a choice's name must be a text: write "
-            f'f"{{i}}" or f"layer{{i}}" instead of i'
-        )
-    return str.__str__(name)
+    if isinstance(name, str):
+        text = str.__str__(name)
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise SpaceError(
+                f"choice {text!r} has a lone surrogate in its name, which no file of UTF-8 holds; leave it out"
+            )
+        return text
+    raise SpaceError(
+        f"a choice is named {shown(name)}, of type {type(name).__name__}; a choice's name must be a text: write "
+        f'f"{{i}}" or f"layer{{i}}" instead of i'
+    )
 
 
 def as_sequence(name: str, options: Sequence[Any]) -> Sequence[Any]:

@@ -73,7 +73,7 @@ def _import_statements(text: str) -> tuple[tuple[int, str], ...]:
     """What a source text imports: the number of leading dots, and a dotted name. `from a import b` imports `a` and, in
     case that is a module, `a.b`. A text that is no Python imports nothing; running it will say why."""
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text.removeprefix("\ufeff"))  # a mark of the byte order, which some editors write
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     return tuple(dict.fromkeys(_named(tree)))

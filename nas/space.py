@@ -44,8 +44,8 @@ class Choose:
 
     def __call__(self, name: str, options: Sequence[T]) -> T:
         """One of `options`, as a plain Python value. Raises SpaceError for no options, for options without an order,
-        such as a set, and for a name that is no text or was used before in this architecture."""
-        if type(name) is not str:
+        such as a set, and for a name that is no text, that no file can hold, or that was used before."""
+        if type(name) is not str or not name.isascii():
             name = text_name(name)
         if type(options) not in SEQUENCES:
             options = as_sequence(name, options)

@@ -105,6 +105,29 @@ class Written(nn.Module):
         return self.head(out)
 
 
+class Orthogonal(nn.Module):
+    """A parametrized layer, whose weight is computed with a property of tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.utils.parametrizations.orthogonal(nn.Linear(8, 8), orthogonal_map="cayley")
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.head(self.body(x.mean(2)[:, 0]))
+
+
+class Arguments(nn.Module):
+    """Does not name its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, *args):
+        return self.head(args[0].mean(2)[:, 0])
+
+
 class Branch(nn.Module):
     """A branch on values that torch can follow, and no source holds."""
 
@@ -130,7 +153,8 @@ class Hidden(nn.Module):
 
 
 CLASSES = {
-    kind.__name__: kind for kind in (Asserts, Attention, Encoder, Loop, Cell, Gru, Lstm, Written, Branch, Hidden)
+    kind.__name__: kind
+    for kind in (Asserts, Attention, Encoder, Loop, Cell, Gru, Lstm, Written, Orthogonal, Arguments, Branch, Hidden)
 }
 WRITTEN = [name for name in CLASSES if name not in ("Branch", "Hidden")]
 

@@ -83,6 +83,8 @@ with torch.random.fork_rng(devices=[]):
         "gain of zero": (Gained(), "equivariance", "own forward"),
         "evaluation": (InEvaluation(), "equivariance", "own forward"),
         "batch mean": (Net(lambda h: h - h.mean(0)), "independence", "own forward"),
+        "gradients on": (Net(lambda h: h - h.mean(0) * torch.is_grad_enabled()), "independence", "own forward"),
+        "gradient wanted": (Net(lambda h: h - h.mean(0) * h.requires_grad), "independence", "own forward"),
         "attention": (Net(attends, nn.MultiheadAttention(5, 1, batch_first=True)), "independence", "layer 'layer'"),
         "largest": (Net(lambda h: h / h.abs().max()), "independence", "own forward"),
         "dropout": (Net(lambda layer, h, x: layer(h), nn.Dropout(0.5)), "repeatability", "layer 'layer' (Dropout)"),

@@ -165,6 +165,7 @@ def test_the_form_changes_neither_network_nor_random_state(name):
     form = form_of(network, SHAPE)
     assert form.file == {"Branch": "model.pt2", "Hidden": None}.get(name, "model.py")
     assert bool(form.why) == (form.source is None)
+    assert "attempt.py" not in form.why
     assert torch.equal(torch.random.get_rng_state(), drawn)
     assert network.training
     assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())

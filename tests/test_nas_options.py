@@ -57,6 +57,12 @@ def test_every_controller_is_refused_a_name_that_is_no_text(controller):
         made.ask(1)
 
 
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_a_name_that_no_file_can_hold_is_refused(make):
+    with pytest.raises(SpaceError, match=r"'\\ud800' has a lone surrogate"):
+        sample(FunctionSpace(lambda choose: make(choose, "\ud800")), random.Random(0))
+
+
 @pytest.mark.parametrize("name", ["", "ö 1", np.str_("a"), Letter.A])
 def test_texts_of_every_kind_are_names_and_plain_afterwards(name):
     architecture = sample(FunctionSpace(lambda choose: choose(name, [1, 2])), random.Random(0))

@@ -74,6 +74,12 @@ def found(folder: Path, text: str, files: dict[str, str]) -> set[str]:
     return {str(path.relative_to(folder)) for path in sources(folder / "main_file.py")} - {"main_file.py"}
 
 
+def test_imports_of_a_file_that_begins_with_a_byte_order_mark_are_seen(folder):
+    (folder / "space.py").write_text(SPACE, "utf-8-sig")
+    found = {path.relative_to(folder).as_posix() for path in sources(folder / "space.py")}
+    assert found == {"space.py", *BESIDE}
+
+
 def test_they_are_those_that_python_imports(folder: Path) -> None:
     """The independent version runs the space, and sees which modules of the folder have come in."""
     space = registry.create("space", f"{folder / 'space.py'}:Mine", {})

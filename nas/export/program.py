@@ -6,6 +6,7 @@ Conditions and loops on shapes have vanished there, so it can be had of networks
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import logging
 import operator
@@ -36,7 +37,11 @@ OPERATORS: Mapping[str, Any] = {
     "aten.mul.Tensor": operator.mul,
     "aten.div.Tensor": operator.truediv,
 }
-LIBRARY = str(Path(torch.__file__).parent), str(Path(__file__).parent), str(Path(traceback.__file__).parent)
+LIBRARY = (
+    *(str(Path(file).parent) for file in (torch.__file__, __file__, traceback.__file__)),
+    attempt.__code__.co_filename,
+)
+"""Where the files lie whose lines are not named as the network's own."""
 
 
 def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:
@@ -55,7 +60,7 @@ def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram
     with _silence(), torch.random.fork_rng(devices=[]):
         # Strict: slower, but it also follows what Python must have as a whole number, such as len(x).
         for strict in (False, True):
-            shapes = ({0: Dim("batch", min=1)},)
+            shapes = _dynamic(network, {0: Dim("batch", min=1)})
             made, error = attempt(torch.export.export, network, (x,), dynamic_shapes=shapes, strict=strict)
             if error is None:
                 _check_same(network, made, input_shape)
@@ -107,6 +112,12 @@ def program_graph(made: ExportedProgram, network: nn.Module) -> fx.Graph:
     return graph
 
 
+def _dynamic(network: nn.Module, sizes: dict[int, Any]) -> Any:
+    """The sizes of the only input that vary, as torch.export takes them: a forward may name it, or take *args."""
+    first = next(iter(inspect.signature(network.forward).parameters.values()))
+    return ((sizes,),) if first.kind is first.VAR_POSITIONAL else (sizes,)
+
+
 @contextmanager
 def _silence() -> Iterator[None]:
     """Without what torch.export logs, prints and warns of while it fails: its error says it once more."""
@@ -143,6 +154,8 @@ def _called(graph: fx.Graph, node: fx.Node, args: tuple[Any, ...], kwargs: dict[
         if function is not None and not name.startswith("_") and isinstance(function, type(torch.relu)):
             return graph.call_function(function, args, kwargs)
     if hasattr(torch.Tensor, name) and args and isinstance(args[0], fx.Node) and not name.startswith("_"):
+        if not callable(getattr(torch.Tensor, name)):  # a property, such as `mT`
+            return graph.call_function(getattr, (args[0], name))
         return graph.call_method(name, args, kwargs)
     return graph.call_function(target, args, kwargs)
 
@@ -208,4 +221,4 @@ def _line(error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     """The first sentence of an error: those of torch.export go on for pages."""
-    return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200]
+    return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200].rstrip(".")
