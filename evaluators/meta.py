@@ -205,7 +205,7 @@ class MetaEvaluator:
         from .candidate import latency_ms, read_weights, size, write_weights
         from .chunks import Chunk, Chunked
         from .devices import device_of, provenance, reproducible
-        from .scoring import score
+        from .scoring import check_queries_apart, score
 
         device = device_of(self.device)
         started = time.perf_counter()
@@ -223,6 +223,7 @@ class MetaEvaluator:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
             result = score(network, self.tasks, learner, bank, chunk=chunk.size)
+            check_queries_apart(network, self.tasks, learner, bank)
             metrics["latency_ms"] = latency_ms(network, self.tasks.shape, device)
         if chunk.halved:
             metrics["chunk"] = float(chunk.size)

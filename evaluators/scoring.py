@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from nas.batch_order import BATCH_NORMS
 from nas.errors import NasError
 from nas.protocols import Bank, Grouped, Kind, Learner, TaskBatch, TaskFamily
 
 from .drawing import draw
 
 LEAK_TASKS = 20
+SAME = 1e-2
+"""Largest difference of two predictions that counts as rounding, relative to the largest: TF32 has 10 bits."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,44 @@ def adaptations(
         batch = replace(batch, query_y=torch.zeros_like(batch.query_y))
         predictions = learner.adapt(network, parameters, batch, family.shape.kind, steps)
         yield predictions, replace(batch, query_y=torch.from_numpy(labels).to(device))
+
+
+def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank) -> None:
+    """Check that the prediction for a query does not depend on the other queries, nor on its place among them.
+
+    The first task of the bank is predicted again with its queries in reverse order and, unless the network normalises
+    over the batch at hand, with its first query alone. Before training networks are tested on small batches
+    (`nas.batch_order`); this test is on a batch that scores are from, with the weights that they are of.
+
+    Args:
+        network: The network with its meta-trained weights.
+        family: Where the tasks come from.
+        learner: Adapts the network to the task.
+        bank: The bank that was scored.
+
+    Raises:
+        NasError: A prediction depends on other queries.
+    """
+    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    device = next(iter(parameters.values())).device
+    batch = draw(family, bank.split, bank.indices[:1], device)
+    queries = batch.query_x.shape[1]
+    alone = [] if any(isinstance(module, BATCH_NORMS) for module in network.modules()) else [[0]]
+
+    def predictions(order: Sequence[int]) -> Tensor:
+        x, y = batch.query_x[:, list(order)], torch.zeros_like(batch.query_y[:, list(order)])
+        asked = replace(batch, query_x=x, query_y=y)
+        return learner.adapt(network, parameters, asked, family.shape.kind, learner.steps)
+
+    expected = predictions(range(queries))
+    for order in (list(reversed(range(queries))), *alone):
+        found, wanted = predictions(order), expected[:, :, order]
+        if not torch.allclose(found, wanted, rtol=0, atol=SAME * float(wanted.abs().max())):
+            raise NasError(
+                f"the prediction for a query of task {bank.first} changes when its other queries are in another order "
+                "or left out; the network lets the examples of a batch see each other. Compute each output from its "
+                "own example alone, and leave nn.BatchNorm2d to the evaluator's `norm`"
+            )
 
 
 def check_finite(predictions: Tensor, first: int) -> None:

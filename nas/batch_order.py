@@ -29,8 +29,8 @@ from .executors.attempt import attempt
 
 EXAMPLES: Final = 7
 """Size of the batch that networks are tested on: a prime, so that few other dimensions have it."""
-REVERSED: Final = (6, 5, 4, 3, 2, 1, 0)
 SHUFFLED: Final = (3, 0, 5, 1, 6, 2, 4)
+"""An order that leaves no example in its place."""
 KEPT: Final = ((0, 3, 5), (1, 2, 4, 6))
 """Examples that stay when the others are replaced: these, and in another batch the others, so that no one example, such
 as that of the largest value, stays in both."""
@@ -139,7 +139,7 @@ def _fault(
     everyone = range(EXAMPLES)
     cases = [
         _Case("repeatability", x, everyone, everyone),
-        *(_Case("equivariance", x[list(order)], order, everyone) for order in (REVERSED, SHUFFLED)),
+        _Case("equivariance", x[list(SHUFFLED)], SHUFFLED, everyone),
         *(_Case("independence", _replaced(x, other, kept), kept, kept) for kept in KEPT),
     ]
     shares = any(isinstance(module, batch_layers) for module in network.modules())

@@ -1,5 +1,6 @@
 """No network scores above chance without its inputs: what no check can see has no use, as the examples are shuffled."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,18 +12,20 @@ from helpers_blind import (
     WAYS,
     ByCounter,
     ByGlobalState,
+    ByLargeMean,
     ByMean,
     ByMemory,
     ByPlace,
     ByPlaceAtOnce,
     ByRank,
+    Looks,
     Space,
 )
 from helpers_evaluators import Blobs, only
 from scipy.stats import binomtest
 
 from nas import registry
-from nas.errors import SpaceError
+from nas.errors import NasError, SpaceError
 from nas.evaluators import scoring
 from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Anil
@@ -70,6 +73,27 @@ def test_a_network_that_mixes_examples_is_refused_under_every_norm(kind, norm):
     own = rf"the network's own forward \({kind.__name__}\), helpers_blind.py"
     with pytest.raises(SpaceError, match=f"{broken}, in {own}"):
         build(space, only(space), FAMILY.shape, norm=norm, head_norm=True, learner=Anil(), seed=0)
+
+
+@pytest.mark.parametrize("learner", KINDS)
+@pytest.mark.parametrize("norm", ["group", "support", "none"])
+def test_predictions_that_depend_on_other_queries_are_refused_after_training(learner, norm):
+    learner = registry.create("learner", learner, {})
+    learner = replace(learner, steps=2) if "steps" in vars(learner) else learner
+    for kind, refused in ((ByLargeMean, pytest.raises(NasError, match="see each other")), (Looks, nullcontext())):
+        space = Space(kind)
+        network = build(space, only(space), FAMILY.shape, norm=norm, head_norm=False, learner=learner, seed=0)
+        attach(network, learner.initial(network, FAMILY))
+        with refused:
+            scoring.check_queries_apart(network, FAMILY, learner, Bank("test", 0, 4))
+
+
+def test_batch_statistics_are_no_dependence_where_they_are_the_norm():
+    for kind, refused in ((Looks, nullcontext()), (ByPlace, pytest.raises(NasError, match="see each other"))):
+        space = Space(kind)
+        network = build(space, only(space), FAMILY.shape, norm="batch", head_norm=False, learner=Anil(), seed=0)
+        with refused:
+            scoring.check_queries_apart(network, FAMILY, Anil(), Bank("test", 0, 4))
 
 
 @pytest.mark.parametrize("learner", ["anil", "protonet"])

@@ -109,7 +109,7 @@ def test_what_the_intervals_cover_is_said_in_a_sentence_with_the_parts_beside_it
     assert lines[-3:] == [
         "95 % intervals are over other tasks, trainings and alphabets like these (20 alphabets here).",
         "For these trainings only: difference; so few do not tell how others would differ.",
-        "Standard errors in points from tasks · trainings · alphabets: winner 0.2 · 0.3 · 1.0, "
+        "Standard errors in points from tasks besides their alphabets · trainings · alphabets: winner 0.2 · 0.3 · 1.0, "
         "baseline 0.2 · 0.3 · 1.0, difference 0.4 · – · –.",
     ]
 

@@ -36,7 +36,10 @@ def sentences(results: Mapping[str, Mapping[str, Any]], percent: bool) -> Iterat
         yield f"For these trainings only: {', '.join(conditional)}; so few do not tell how others would differ.{told}"
     if len(names) > 1:
         listed = ", ".join(f"{role} {_errors(result, names, percent)}" for role, result in new.items())
-        yield f"Standard errors{' in points' if percent else ''} from {' · '.join(names)}: {listed}."
+        # What tasks differ by in the results of their classes is in the part of the classes.
+        besides = {"tasks": f"tasks besides their {units[0]}"} if units else {}
+        sources = " · ".join(besides.get(name, name) for name in names)
+        yield f"Standard errors{' in points' if percent else ''} from {sources}: {listed}."
 
 
 def _errors(result: Mapping[str, Any], names: list[str], percent: bool) -> str:
