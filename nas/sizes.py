@@ -73,9 +73,8 @@ def named_if_too_large(space: SearchSpace, architecture: Architecture) -> Iterat
         size = f"{int(wanted[1]) / 1e9:,.1f} GB at once" if wanted else "more than any memory holds"
     else:
         return
-    raise _too_large(
-        space, architecture, f"it needs {size}"
-    )  # not in the `except`: the error's traceback holds on to memory
+    # Not raised in the `except`, for the traceback of the first error holds on to memory.
+    raise _too_large(space, architecture, f"it needs {size}")
 
 
 def _says_too_large(error: BaseException) -> bool:
