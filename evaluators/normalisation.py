@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +86,16 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     return network
 
 
+class NormalisedHead(nn.Sequential):
+    """Layer normalisation, then a linear layer, whose attributes it has too, as a forward may read them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("linear"), name)
+
+
 def normalise_head_input(network: nn.Module) -> nn.Module:
     """Puts a layer normalisation without weights before the network's head, in place, and returns the network.
 
@@ -98,7 +108,7 @@ def normalise_head_input(network: nn.Module) -> nn.Module:
         head = network.get_submodule(name)
         assert isinstance(head, nn.Linear)
         norm = nn.LayerNorm(head.in_features, elementwise_affine=False)
-        normalised = nn.Sequential(OrderedDict(norm=norm, linear=head))
+        normalised = NormalisedHead(OrderedDict(norm=norm, linear=head))
         for each in names_of(network, head):
             network.set_submodule(each, normalised)
         rename_head(network, f"{name}.linear")

@@ -237,3 +237,28 @@ def test_a_network_without_a_linear_layer_is_left_as_it_is():
     x = torch.rand(2, 1, 3, 3)
     before = made(x)
     assert torch.equal(normalise_head_input(made)(x), before)
+
+
+def test_a_forward_may_read_what_its_head_is_like():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.head(self.body(x.flatten(1)).relu()[:, : self.head.in_features])
+
+    network = Reads()
+    plain = copy.deepcopy(network)
+    normalised = normalise_head_input(network)
+    x = torch.randn(5, 4)
+    features = nn.functional.layer_norm(plain.body(x).relu(), (6,))
+    assert torch.allclose(normalised(x), plain.head(features), atol=1e-6)
+    assert [name for name, _ in normalised.named_parameters()] == [
+        "body.weight",
+        "body.bias",
+        "head.linear.weight",
+        "head.linear.bias",
+    ]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = normalised.head.nothing
