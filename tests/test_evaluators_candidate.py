@@ -12,6 +12,7 @@ from nas import registry
 from nas.errors import DataError, SpaceError
 from nas.evaluators.candidate import build, read_weights, size, write_weights
 from nas.evaluators.learners import Anil, Maml
+from nas.evaluators.normalisation import NormalisedHead
 from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, Mlp40
 
@@ -60,7 +61,7 @@ def test_options_reach_the_network():
     with_head, without = (
         {type(m) for m in built(TinyConv(), head_norm=head_norm).modules()} for head_norm in (True, False)
     )
-    assert with_head - without == {nn.LayerNorm}
+    assert with_head - without == {nn.LayerNorm, NormalisedHead}
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
