@@ -77,7 +77,7 @@ def adaptations(
     for start in range(0, bank.count, chunk):
         batch = draw(family, bank.split, bank.indices[start : start + chunk], device)
         # Neither learner nor network can use the queries' labels: no tensor holds them until the predictions are made.
-        labels = batch.query_y.cpu().numpy()
+        labels = batch.query_y.cpu().numpy().copy()  # without a copy the array keeps the tensor alive
         batch = replace(batch, query_y=torch.zeros_like(batch.query_y))
         predictions = learner.adapt(network, parameters, batch, family.shape.kind, steps)
         yield predictions, replace(batch, query_y=torch.from_numpy(labels).to(device))
