@@ -36,7 +36,7 @@ KINDS = ("maml", "meta-sgd", "anil", "reptile", "protonet", "ridge", "finetune",
 TASKS = 20
 
 
-def accuracy(kind, norm, learner_name, tasks=TASKS):
+def accuracy(kind, norm, learner_name, tasks=TASKS, first=0):
     learner = registry.create("learner", learner_name, {})
     learner = replace(learner, steps=2) if "steps" in vars(learner) else learner
     space = Space(kind)
@@ -44,7 +44,7 @@ def accuracy(kind, norm, learner_name, tasks=TASKS):
     network.calls = 10**6
     attach(network, learner.initial(network, FAMILY))
     # One task at a time, so that the place in the batch is the place in the task.
-    return scoring.score(network, FAMILY, learner, Bank("test", 0, tasks), chunk=1).value
+    return scoring.score(network, FAMILY, learner, Bank("test", first, tasks), chunk=1).value
 
 
 @pytest.fixture
@@ -97,7 +97,8 @@ def test_batch_statistics_are_no_dependence_where_they_are_the_norm():
 
 @pytest.mark.parametrize("learner", ["anil", "protonet"])
 def test_no_tensor_holds_the_labels_of_queries_that_are_predicted(learner):
-    check_at_chance(accuracy(ByMemory, "none", learner, tasks=5), 5)
+    # Of tasks that no other test draws, whose labels may still lie in the memory of the process.
+    check_at_chance(accuracy(ByMemory, "none", learner, tasks=5, first=777_000), 5)
 
 
 @pytest.mark.parametrize("kind", [ByPlace, ByCounter, ByGlobalState], ids=lambda kind: kind.__name__)
