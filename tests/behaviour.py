@@ -4,9 +4,9 @@
     python tests/behaviour.py compare FILE.json [--raw FOLDER] [--only WORD]
 
 `record` writes a digest of each output to FILE.json, and its normalised text to a folder beside it (FILE_raw).
-`compare` makes the outputs anew, prints the names whose digests differ with a short diff, and ends with status 1 where any does.
-What differs between two runs of the same code is replaced: measured seconds, dates, and the temporary folder. A record
-holds for one machine and one set of installed packages, since floating-point numbers depend on both.
+`compare` makes the outputs anew, prints the names whose digests differ with a short diff, and ends with status 1 where
+any does. What differs between two runs of the same code is replaced: measured seconds, dates, and the temporary folder.
+A record holds for one machine and one set of installed packages, since floating-point numbers depend on both.
 
 Only the command line and public imports are used, so that the same file runs before and after modules are moved.
 """

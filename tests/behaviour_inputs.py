@@ -92,12 +92,13 @@ name = "regularized-evolution"
 population = 4
 tournament = 2
 """
+RUNGS = ("search.fidelity.rungs=2", "search.fidelity.eta=2")
 SEARCHES: dict[str, tuple[str, tuple[str, ...]]] = {
     "glyphs": ("glyphs.toml", ("search.control=random",)),
     "sinusoid": ("sinusoid.toml", ()),
     "evolution, rungs": (
         "sinusoid.toml",
-        ("--controller", "evolution", "search.fidelity.rungs=2", "search.fidelity.eta=2"),
+        ("--controller", "evolution", "controller.population=3", "controller.tournament=2", *RUNGS),
     ),
     "reinforce, rungs": ("sinusoid.toml", ("search.fidelity.rungs=3", "search.fidelity.eta=2", "search.trials=8")),
     "evolution, constraints": ("glyphs.toml", ("search.constraints.parameters=[200,900]",)),
