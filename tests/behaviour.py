@@ -69,6 +69,8 @@ PATTERNS = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", "<date>"),
     (r"\b\d+ min \d+ s\b", "<duration>"),
     (r"\b\d[\d,]*(\.\d+)? ?(ms|µs|s)\b", "<duration>"),
+    (r"(?m) +[\d,]+\.\d(?=  [0-9a-f]{16}$)", " <seconds>"),
+    (r"(<td>[0-9a-f]{16}</td>(?:<td[^>]*>[^<]*</td>)+<td class=\"num\">)[\d,]+\.\d(?=</td></tr>)", r"\1<seconds>"),
     (r"events\.out\.tfevents\.[\w.-]+", "<events>"),
 )
 """What is replaced in texts: regular expressions, and what stands in their place."""
