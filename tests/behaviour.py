@@ -67,6 +67,7 @@ OPTUNA = ("optuna:tpe", "optuna:random", "optuna:nsgaii", "optuna:nsgaiii", "opt
 MEASURED_KEYS = {"seconds", "train_seconds", "latency_ms"}
 PATTERNS = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", "<date>"),
+    (r"(?m)^(\d+ min )?\d+ s\. ", "<duration>. "),
     (r"\b\d+ min \d+ s\b", "<duration>"),
     (r"\b\d[\d,]*(\.\d+)? ?(ms|µs|s)\b", "<duration>"),
     (r"(?m) +[\d,]+\.\d(?=  [0-9a-f]{16}$)", " <seconds>"),
@@ -74,6 +75,8 @@ PATTERNS = (
     (r"events\.out\.tfevents\.[\w.-]+", "<events>"),
 )
 """What is replaced in texts: regular expressions, and what stands in their place."""
+ALWAYS = 2
+"""How many of them, the first, also hold where seconds are simulated: a date, and how long a whole command took."""
 
 
 def table_of(space: Any, path: Path) -> Path:
@@ -189,7 +192,7 @@ def without_measured(value: Any) -> Any:
 def normalised(text: str, folder: Path, *, simulated: bool = False) -> str:
     """A text without the temporary folder and the checkout's, dates and measured times."""
     text = text.replace(str(folder), "<tmp>").replace(str(ROOT), "<project>")
-    for pattern, place in PATTERNS[:1] if simulated else PATTERNS:
+    for pattern, place in PATTERNS[:ALWAYS] if simulated else PATTERNS:
         text = re.sub(pattern, place, text)
     return text
 
