@@ -38,6 +38,8 @@ from behaviour_inputs import (
     OWN_SPACE,
     SEARCHES,
     TABULAR,
+    draw_examples,
+    table_of,
 )
 
 from nas import registry
@@ -45,7 +47,6 @@ from nas.evaluators import Tabular
 from nas.executors import InlineExecutor
 from nas.search import search
 from nas.search_spaces import Mlp
-from nas.space import enumerate_all
 from nas.store import Store
 from nas.testing import ToySpace
 
@@ -77,25 +78,6 @@ PATTERNS = (
 """What is replaced in texts: regular expressions, and what stands in their place."""
 ALWAYS = 2
 """How many of them, the first, also hold where seconds are simulated: a date, and how long a whole command took."""
-
-
-def table_of(space: Any, path: Path) -> Path:
-    """Writes a table of made-up values for all architectures of a space, for the evaluator `tabular`.
-
-    Values are digests of picks, so they are the same on every machine. In one row of ten `val` is not a number, so that
-    the trial fails.
-    """
-    lines = ["architecture,val,val_1,val_2,val_4,test,parameters,flops,cost"]
-    for architecture in enumerate_all(space):
-        picks = json.dumps(architecture.to_json())
-        drawn = [_drawn(f"{sorted(architecture.picks.items())} {column}") for column in range(8)]
-        values = [f"{value:.6f}" for value in drawn]
-        if drawn[0] < 0.1:
-            values[0] = "unknown"
-        quoted = picks.replace('"', '""')
-        lines.append(f'"{quoted}",' + ",".join(values))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 def toy_search(controller: str, variant: str, folder: Path) -> str:
@@ -145,11 +127,6 @@ def toy_searches(names: list[str]) -> Iterator[tuple[str, Callable[[Path], str]]
 def _given(controller: str) -> dict[str, Any]:
     """What the program gives a controller besides space and seed."""
     return {"features": None} if "features" in registry.options_of(registry.find("controller", controller)) else {}
-
-
-def _drawn(text: str) -> float:
-    """A number in [0, 1) that is the same for the same text on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -313,24 +290,6 @@ def prepare(folder: Path) -> None:
     table_of(SPACES["mlp"](), folder / "table.csv")
     (folder / "points.csv").write_text("\n".join(f"{x / 4},{x * x / 16 - 1}" for x in range(-4, 5)), encoding="utf-8")
     draw_examples(folder / "support")
-
-
-def draw_examples(place: Path) -> None:
-    """Makes a folder with two images of each of three classes, black on white, 28 × 28."""
-    from PIL import Image, ImageDraw
-
-    for kind, name in enumerate(("bar", "ring", "cross")):
-        (place / name).mkdir(parents=True)
-        for shift in range(2):
-            image = Image.new("L", (28, 28), 255)
-            draw = ImageDraw.Draw(image)
-            shapes: list[Callable[[], None]] = [
-                lambda d=draw, s=shift: d.line((14 + s, 3, 14 + s, 25), fill=0, width=2),
-                lambda d=draw, s=shift: d.ellipse((6 + s, 6, 20 + s, 20), outline=0, width=2),
-                lambda d=draw, s=shift: d.line((5, 5 + s, 23, 23), fill=0, width=2),
-            ]
-            shapes[kind]()
-            image.save(place / name / f"{shift}.png")
 
 
 def outputs() -> Iterator[tuple[str, Callable[[Path], str]]]:

@@ -1,6 +1,14 @@
-"""Configs, files and command lines whose outputs `tests/behaviour.py` records."""
+"""Configs, tables, images and command lines whose outputs `tests/behaviour.py` records."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.space import enumerate_all
 
 COMMANDS = ("search", "compare", "resume", "show", "report", "export", "adapt", "list", "check")
 
@@ -203,3 +211,45 @@ class Walk:
     def tell(self, trials):
         pass
 '''
+
+
+def table_of(space: Any, path: Path) -> Path:
+    """Writes a table of made-up values for all architectures of a space, for the evaluator `tabular`.
+
+    Values are digests of picks, so they are the same on every machine. In one row of ten `val` is not a number, so that
+    the trial fails.
+    """
+    lines = ["architecture,val,val_1,val_2,val_4,test,parameters,flops,cost"]
+    for architecture in enumerate_all(space):
+        picks = json.dumps(architecture.to_json())
+        drawn = [_drawn(f"{sorted(architecture.picks.items())} {column}") for column in range(8)]
+        values = [f"{value:.6f}" for value in drawn]
+        if drawn[0] < 0.1:
+            values[0] = "unknown"
+        quoted = picks.replace('"', '""')
+        lines.append(f'"{quoted}",' + ",".join(values))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def draw_examples(place: Path) -> None:
+    """Makes a folder with two images of each of three classes, black on white, 28 × 28."""
+    from PIL import Image, ImageDraw
+
+    for kind, name in enumerate(("bar", "ring", "cross")):
+        (place / name).mkdir(parents=True)
+        for shift in range(2):
+            image = Image.new("L", (28, 28), 255)
+            draw = ImageDraw.Draw(image)
+            shapes: list[Callable[[], None]] = [
+                lambda d=draw, s=shift: d.line((14 + s, 3, 14 + s, 25), fill=0, width=2),
+                lambda d=draw, s=shift: d.ellipse((6 + s, 6, 20 + s, 20), outline=0, width=2),
+                lambda d=draw, s=shift: d.line((5, 5 + s, 23, 23), fill=0, width=2),
+            ]
+            shapes[kind]()
+            image.save(place / name / f"{shift}.png")
+
+
+def _drawn(text: str) -> float:
+    """A number in [0, 1) that is the same for the same text on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from behaviour import draw_examples
+from behaviour_inputs import draw_examples
 from helpers_cli import command_here  # noqa: F401  # the fixture `call`
 
 from nas import __version__
