@@ -20,18 +20,18 @@ Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
 
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
-        "few-shot-cell": "nas.search_spaces.few_shot_cell:FewShotCell",
-        "darts": "nas.search_spaces.darts:Darts",
-        "conv-chain": "nas.search_spaces.conv_chain:ConvChain",
-        "recurrent-cell": "nas.search_spaces.recurrent_cell:RecurrentCell",
-        "transformer": "nas.search_spaces.transformer:Transformer",
-        "mlp": "nas.search_spaces.mlp:Mlp",
-        "mobile": "nas.search_spaces.mobile:Mobile",
-        "nasnet": "nas.search_spaces.nasnet:NasNet",
-        "nas-bench-101": "nas.search_spaces.nas_bench_101:NasBench101",
-        "nas-bench-201": "nas.search_spaces.nas_bench_201:NasBench201",
-        "conv4": "nas.search_spaces.baselines:Conv4",
-        "mlp40": "nas.search_spaces.baselines:Mlp40",
+        "few-shot-cell": "nas.search_spaces.few_shot_cell.space:FewShotCell",
+        "darts": "nas.search_spaces.cell_pairs.darts:Darts",
+        "conv-chain": "nas.search_spaces.conv_chain.space:ConvChain",
+        "recurrent-cell": "nas.search_spaces.recurrent_cell.space:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer.space:Transformer",
+        "mlp": "nas.search_spaces.plain.mlp:Mlp",
+        "mobile": "nas.search_spaces.mobile.space:Mobile",
+        "nasnet": "nas.search_spaces.cell_pairs.nasnet:NasNet",
+        "nas-bench-101": "nas.search_spaces.nas_bench_101.space:NasBench101",
+        "nas-bench-201": "nas.search_spaces.nas_bench_201.space:NasBench201",
+        "conv4": "nas.search_spaces.plain.fixed:Conv4",
+        "mlp40": "nas.search_spaces.plain.fixed:Mlp40",
     },
     "controller": {
         "reinforce": "nas.controllers.reinforce:Reinforce",
@@ -73,7 +73,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
-    "space": {"nni": "nas.search_spaces.nni_space:hub", "table": "nas.search_spaces.table:of_file"},
+    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table:of_file"},
     "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
@@ -94,7 +94,7 @@ OWN: Mapping[Room, tuple[str, tuple[str, ...]]] = {
     "controller": ("controller", ("ask", "tell")),
 }
 """Of what a class of a person's own, FILE.py:NAME, may be: what to call it, and the methods that it must have."""
-AS_SPACE = "nas.search_spaces.nni_space:as_space"
+AS_SPACE = "nas.search_spaces.nni.space:as_space"
 """What makes a search space of a class that a person's file defines, where it is not one yet."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",

@@ -18,16 +18,7 @@ from .config_paths import data_files
 from .errors import ConfigError, NasError, ProtocolError, RunError, SearchError, StoreError
 from .fidelity import steps_spent
 from .front import front_of, objectives_of
-from .protocol_check import (
-    DATA,
-    MEASURED,
-    SPACE_TABLE,
-    differences,
-    differences_text,
-    mixed,
-    mixed_text,
-    normal,
-)
+from .protocol_check import DATA, MEASURED, SPACE_TABLE, differences, differences_text, mixed, mixed_text, normal
 from .repeats import evaluated
 from .store import Store
 

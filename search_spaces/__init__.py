@@ -1,17 +1,17 @@
 """What can be searched. One module a space; `nas.registry` finds them by name."""
 
-from .baselines import Conv4, Mlp40
-from .conv_chain import ConvChain
-from .darts import Darts
-from .few_shot_cell import FewShotCell
-from .mlp import Mlp
-from .mobile import Mobile
-from .nas_bench_101 import NasBench101
-from .nas_bench_201 import NasBench201
-from .nasnet import NasNet
-from .nni_space import NniSpace, as_space
-from .recurrent_cell import RecurrentCell
-from .transformer import Transformer
+from .cell_pairs.darts import Darts
+from .cell_pairs.nasnet import NasNet
+from .conv_chain.space import ConvChain
+from .few_shot_cell.space import FewShotCell
+from .mobile.space import Mobile
+from .nas_bench_101.space import NasBench101
+from .nas_bench_201.space import NasBench201
+from .nni.space import NniSpace, as_space
+from .plain.fixed import Conv4, Mlp40
+from .plain.mlp import Mlp
+from .recurrent_cell.space import RecurrentCell
+from .transformer.space import Transformer
 
 __all__ = [
     "Conv4",

@@ -13,7 +13,7 @@ from nas.controllers.predictor import encodings
 from nas.errors import SpaceError
 from nas.graph import walks
 from nas.repeats import network_key
-from nas.search_spaces.nas_bench_201 import NasBench201
+from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import replay, sample
 from nas.testing import ToySpace
 

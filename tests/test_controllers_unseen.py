@@ -10,7 +10,7 @@ from nas.controllers import unseen as module
 from nas.controllers.unseen import LEFT, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
 from nas.repeats import network_key
-from nas.search_spaces.nas_bench_201 import NasBench201
+from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import all_ends, enumerate_all, sample
 from nas.testing import ToySpace
 from nas.testing_toys import Ten, Vast

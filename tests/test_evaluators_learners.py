@@ -15,9 +15,10 @@ from nas.evaluators.learners import Maml, Reptile
 from nas.evaluators.normalisation import normalise_head_input, set_normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import TaskBatch, TaskShape
-from nas.search_spaces.cells import CellNetwork
-from nas.search_spaces.few_shot_cell import EDGES, CellStack
-from nas.search_spaces.networks import conv4
+from nas.search_spaces.dense_cell import EDGES
+from nas.search_spaces.few_shot_cell.network import CellNetwork
+from nas.search_spaces.few_shot_cell.spec import CellStack
+from nas.search_spaces.plain.network import conv4
 
 METHODS = set(registry.names("learner")) - set(PRESETS)
 

@@ -190,7 +190,7 @@ def test_every_component_is_listed_with_a_line_and_a_broken_plugin_breaks_no_lis
 
 def test_a_space_of_ones_own_is_checked(nas, tmp_path):
     path = tmp_path / "random.py"
-    path.write_text("from nas.search_spaces.mlp import Mlp\n")
+    path.write_text("from nas.search_spaces.plain.mlp import Mlp\n")
     said = nas("check", f"{path}:Mlp", "--inputs", "2", "--outputs", "1")
     assert said.status == 0
     assert "mlp: sound." in said.out

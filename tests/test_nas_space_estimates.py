@@ -8,14 +8,7 @@ import random
 import pytest
 from helpers_choices import FunctionSpace, chi_square, deepening
 
-from nas.space import (
-    PILOT,
-    Count,
-    count,
-    enumerate_all,
-    sample,
-    sample_uniformly,
-)
+from nas.space import PILOT, Count, count, enumerate_all, sample, sample_uniformly
 
 
 def one_in(share, size=100):

@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
-from nas.space import (
-    count,
-    crossover,
-    enumerate_all,
-    mutate,
-    neighbours,
-    num_options,
-    replay,
-    sample,
-)
+from nas.space import count, crossover, enumerate_all, mutate, neighbours, num_options, replay, sample
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from nas.export import form_of
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, FewShotCell, Mlp, Mlp40
-from nas.search_spaces.cells import CellNetwork
-from nas.search_spaces.few_shot_cell import EDGES, OPERATIONS, CellStack
-from nas.search_spaces.mlp import ACTIVATIONS, MlpSpec
+from nas.search_spaces.dense_cell import EDGES
+from nas.search_spaces.few_shot_cell.network import CellNetwork
+from nas.search_spaces.few_shot_cell.spec import OPERATIONS, CellStack
+from nas.search_spaces.plain.mlp import ACTIVATIONS, MlpSpec
 from nas.space import count, decide, enumerate_all, replay, sample
 from nas.testing import check_space
 from nas.testing_networks import check_networks

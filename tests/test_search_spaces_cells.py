@@ -17,8 +17,10 @@ from nas.evaluators.learners import Anil
 from nas.evaluators.tasks import Glyphs
 from nas.graph import canonical, live
 from nas.protocols import TaskShape
-from nas.search_spaces import Darts, NasNet, blocks, darts, nasnet
-from nas.search_spaces.blocks import Block, Cell, CellPair
+from nas.search_spaces import Darts, NasNet
+from nas.search_spaces.cell_pairs import darts, nasnet
+from nas.search_spaces.cell_pairs import spec as spec_module
+from nas.search_spaces.cell_pairs.spec import Block, Cell, CellPair
 from nas.space import count, enumerate_all, num_options, replay, sample
 
 SPACES = {"darts": Darts, "nasnet": NasNet}
@@ -184,7 +186,7 @@ def test_networks_compute_what_their_spec_says(space_type, options):
 @pytest.mark.parametrize("name", sorted({*darts.OPERATIONS, *nasnet.OPERATIONS}))
 @pytest.mark.parametrize("height", [4, 5])
 def test_every_operation_at_both_strides(name, height):
-    from nas.search_spaces.block_networks import operation
+    from nas.search_spaces.cell_pairs.network import operation
 
     for stride in (1, 2):
         layer = shaken(operation(name, 3, stride))
@@ -377,8 +379,8 @@ def test_options_that_make_no_network_are_refused(space_type, option, value):
 
 
 def test_an_unknown_operation_is_refused():
-    from nas.search_spaces.block_networks import operation
+    from nas.search_spaces.cell_pairs.network import operation
 
     with pytest.raises(ValueError, match="'lstm_3x3' is no operation"):
         operation("lstm_3x3", 4, 1)
-    assert blocks.SKIP in darts.OPERATIONS
+    assert spec_module.SKIP in darts.OPERATIONS

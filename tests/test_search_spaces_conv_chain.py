@@ -15,7 +15,7 @@ from nas.errors import ConfigError, SpaceError
 from nas.graph import canonical, live
 from nas.protocols import TaskShape
 from nas.search_spaces import ConvChain
-from nas.search_spaces.conv_chain import ConvLayer
+from nas.search_spaces.conv_chain.spec import ConvLayer
 from nas.space import count, enumerate_all, replay, sample
 from nas.testing import check_space
 

@@ -14,7 +14,7 @@ from nas.errors import ConfigError, SpaceError
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.search_spaces import Mobile
-from nas.search_spaces.mobile import Bottleneck, MobileSpec
+from nas.search_spaces.mobile.spec import Bottleneck, MobileSpec
 from nas.space import count, enumerate_all, num_options, replay, sample
 
 IMAGES = TaskShape((1, 28, 28), 5)

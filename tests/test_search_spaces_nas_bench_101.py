@@ -15,8 +15,9 @@ from nas.errors import ConfigError, Rejected, SpaceError
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.search_spaces import NasBench101
-from nas.search_spaces.nas_bench_101 import OPERATIONS, Cell, unique_cells
-from nas.search_spaces.nas_bench_101_networks import vertex_channels
+from nas.search_spaces.nas_bench_101.network import vertex_channels
+from nas.search_spaces.nas_bench_101.space import unique_cells
+from nas.search_spaces.nas_bench_101.spec import OPERATIONS, Cell
 from nas.space import decide, replay, sample
 
 SPACE = NasBench101()

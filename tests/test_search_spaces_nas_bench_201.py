@@ -17,7 +17,7 @@ from nas.errors import ConfigError, Rejected, SpaceError
 from nas.graph import canonical
 from nas.protocols import TaskShape
 from nas.search_spaces import NasBench201
-from nas.search_spaces.nas_bench_201 import EDGES
+from nas.search_spaces.nas_bench_201.space import EDGES
 from nas.space import count, enumerate_all, replay, sample
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nas_bench_201_cifar10.npz"

@@ -26,8 +26,9 @@ from nas.evaluators import candidate
 from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
 from nas.protocols import TaskShape
-from nas.search_spaces import NniSpace, nni_space
-from nas.search_spaces.nni_space import HUB, SAMPLE_FILE, as_space
+from nas.search_spaces import NniSpace
+from nas.search_spaces.nni import space as nni_space
+from nas.search_spaces.nni.space import HUB, SAMPLE_FILE, as_space
 from nas.space import count, enumerate_all, replay, sample
 from nas.store import Store
 from nas.testing import check_space

@@ -15,8 +15,8 @@ from nas.graph import canonical, live
 from nas.protocols import TaskShape
 from nas.search_spaces import RecurrentCell
 from nas.search_spaces.patches import Patches
-from nas.search_spaces.recurrent_cell import CellTree, Merge
-from nas.search_spaces.recurrent_network import LIMIT, RecurrentNetwork, TreeCell
+from nas.search_spaces.recurrent_cell.network import LIMIT, RecurrentNetwork, TreeCell
+from nas.search_spaces.recurrent_cell.spec import CellTree, Merge
 from nas.space import count, decide, replay, sample
 from nas.testing import check_space
 

@@ -17,7 +17,7 @@ from nas.graph import canonical, live
 from nas.protocols import TaskShape
 from nas.search_spaces import Transformer
 from nas.search_spaces.patches import Patches
-from nas.search_spaces.transformer import Encoder, EncoderLayer
+from nas.search_spaces.transformer.spec import Encoder, EncoderLayer
 from nas.space import count, enumerate_all, replay, sample
 from nas.testing import check_space
 

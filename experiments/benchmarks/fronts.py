@@ -27,7 +27,7 @@ from nas import pareto, registry
 from nas.architecture import Architecture, Score, Trial
 from nas.evaluators import Tabular
 from nas.protocols import SearchSpace
-from nas.search_spaces.nas_bench_201 import NasBench201
+from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import enumerate_all
 
 from ..arguments import explained, output, whole

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import Kind, TaskBatch, TaskShape
-from nas.search_spaces.networks import conv4, mlp
+from nas.search_spaces.plain.network import conv4, mlp
 
 WAYS, SHOTS, QUERIES, SIDE = 5, 1, 15, 28
 

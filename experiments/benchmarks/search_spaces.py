@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from nas.architecture import Architecture
 from nas.graph import canonical
 from nas.search_spaces import NasBench101, NasBench201
-from nas.search_spaces.nas_bench_101 import Cell, unique_cells
+from nas.search_spaces.nas_bench_101.space import unique_cells
+from nas.search_spaces.nas_bench_101.spec import Cell
 from nas.space import enumerate_all, mutate, replay, sample
 
 from ..arguments import explained, output, whole

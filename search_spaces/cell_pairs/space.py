@@ -1,0 +1,98 @@
+"""Pairs of a normal and a reduction cell, both made of blocks of two operations: what `darts` and `nasnet` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import networkx as nx
+
+from nas.bounds import LARGEST_WIDTH, check_number
+from nas.protocols import TaskShape
+
+from ..images import check_images
+from .spec import NUM_INPUTS, SKIP, Cell, CellPair
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class PairSpace:
+    """How the cells of a pair are stacked: normal cells, then again and again a reduction cell and as many normal ones.
+
+    width         channels of an operation before the first reduction, and twice as many from each on
+    normal_cells  normal cells before, between and after the reduction cells
+    reductions    reduction cells
+    """
+
+    width: int = 8
+    normal_cells: int = 1
+    reductions: int = 1
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_number(self.name, "width", self.width, 2, LARGEST_WIDTH)
+        check_number(self.name, "normal_cells", self.normal_cells, 1, 100)
+        check_number(self.name, "reductions", self.reductions, 1, 16)
+
+    def build(self, spec: CellPair, task: TaskShape) -> nn.Module:
+        """The network; raises SpaceError where the task's inputs are not images that can be halved often enough."""
+        from .network import PairNetwork
+
+        check_images(self.name, task, 1 + self.reductions)
+        return PairNetwork(spec, self, task)
+
+    def layers(self) -> tuple[bool, ...]:
+        """For each cell of the stack whether it is a reduction."""
+        normal = (False,) * self.normal_cells
+        return normal + ((True, *normal) * self.reductions)
+
+    def live(self, pair: CellPair) -> set[int]:
+        """The cells of the stack that the last one depends on: a cell need not read both of its inputs."""
+        layers = self.layers()
+        live = {len(layers) - 1}
+        for index in range(len(layers) - 1, -1, -1):
+            cell = pair.reduction if layers[index] else pair.normal
+            if index in live:
+                live |= {index - 2 + state for state in range(NUM_INPUTS) if cell.reads(state)}
+        return {index for index in live if index >= 0}
+
+    def graph(self, spec: CellPair) -> nx.DiGraph:
+        """Both cells side by side, with ends of their own names; a cell that the output does not depend on is left out.
+
+        The identity on the inputs of a reduction cell has a stride and weights, so it is a factorized reduction there.
+        """
+        layers = self.layers()
+        kinds = {layers[index] for index in self.live(spec)}
+        diagram = nx.DiGraph()
+        if False in kinds:
+            _add_cell(diagram, spec.normal, "normal")
+        if True in kinds:
+            _add_cell(diagram, spec.reduction, "reduction")
+        return diagram
+
+
+def _add_cell(diagram: nx.DiGraph, cell: Cell, name: str) -> None:
+    states = [f"{name} k-2", f"{name} k-1"]
+    for state, end in enumerate(states):
+        if cell.reads(state):
+            diagram.add_node(end, op=f"input:{end}")
+    for number, block in enumerate(cell.blocks):
+        joined = f"{name} block {number}"
+        diagram.add_node(joined, op="concat" if block.join == "concat" else "add")
+        for side, (source, operation) in enumerate(zip(block.inputs, block.operations, strict=True)):
+            node = f"{joined}.{side}"
+            diagram.add_node(node, op=_label(operation, strided=name == "reduction" and source < NUM_INPUTS))
+            diagram.add_edge(states[source], node)
+            diagram.add_edge(node, joined)
+        states.append(joined)
+    diagram.add_node(f"{name} output", op=f"output:{name}", join="concat")
+    for state in cell.output:
+        diagram.add_edge(states[state], f"{name} output")
+
+
+def _label(operation: str, *, strided: bool) -> str:
+    if operation != SKIP:
+        return operation
+    return "factorized_reduce" if strided else "skip"

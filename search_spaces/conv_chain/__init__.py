@@ -1,0 +1,1 @@
+"""Chains of convolutions with skip connections, and their networks."""

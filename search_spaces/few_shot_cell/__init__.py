@@ -1,0 +1,1 @@
+"""A small cell for few-shot images, stacked, and its networks."""

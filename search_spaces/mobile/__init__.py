@@ -1,0 +1,1 @@
+"""Inverted bottlenecks of MobileNet, and their networks."""

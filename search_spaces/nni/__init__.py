@@ -1,0 +1,1 @@
+"""Search spaces written for NNI, and their networks."""

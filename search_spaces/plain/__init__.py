@@ -1,0 +1,1 @@
+"""Multilayer perceptrons, and the hand-designed baseline networks."""

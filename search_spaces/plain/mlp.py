@@ -1,0 +1,46 @@
+"""The space `mlp`: fully connected networks, for regression and other inputs without a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
+from nas.protocols import TaskShape
+from nas.space import Choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
+
+
+@dataclass(frozen=True)
+class MlpSpec:
+    """A decided architecture: the width of each hidden layer, and their activation."""
+
+    widths: tuple[int, ...]
+    activation: str
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """1 to `max_depth` hidden layers, each of its own width, all with one activation. Inputs are flattened."""
+
+    widths: tuple[int, ...] = (10, 20, 40, 80)
+    max_depth: int = 4
+    name = "mlp"
+
+    def __post_init__(self) -> None:
+        check_numbers(self.name, "widths", self.widths, 1, LARGEST_WIDTH)
+        check_number(self.name, "max_depth", self.max_depth, 1, 100)
+
+    def decide(self, choose: Choose) -> MlpSpec:
+        depth = choose("depth", range(1, self.max_depth + 1))
+        widths = tuple(choose(f"width{layer}", self.widths) for layer in range(depth))
+        return MlpSpec(widths, choose("activation", ACTIVATIONS))
+
+    def build(self, spec: MlpSpec, task: TaskShape) -> nn.Module:
+        from .network import mlp
+
+        return mlp(spec.widths, spec.activation, task)

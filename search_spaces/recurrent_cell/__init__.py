@@ -1,0 +1,1 @@
+"""Recurrent cells for sequences, and their networks."""

@@ -1,0 +1,1 @@
+"""Transformer encoders for sequences, and their networks."""
