@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from .evolution import Evolution
 from .grid import Grid
 from .local_search import LocalSearch
-from .policy_gradient import ReinforceNasBench201, ZophLe
+from .nas_bench_201_reinforce import ReinforceNasBench201
 from .random_search import RandomSearch
 from .regularized_evolution import RegularizedEvolution
 from .reinforce import Reinforce
+from .zoph_le import ZophLe
 
 __all__ = [
     "Evolution",
@@ -23,13 +24,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .optuna_sampler import OptunaSampler
+    from .optuna import OptunaSampler
 else:
 
     def __getattr__(name: str) -> object:
         # It needs optuna, which takes seconds to import; the others must not pay for it.
         if name == "OptunaSampler":
-            from .optuna_sampler import OptunaSampler
+            from .optuna import OptunaSampler
 
             return OptunaSampler
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,12 +16,12 @@ from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import crossover, replay, sample
 
-from .features import FeaturesOf
-from .objectives import Compromise, by_fronts, point
-from .operators import MOST_TRIALS, Strength, age_out, by_score, changed, keep_best, winner
-from .predictor import MOST_POOLED, encodings
-from .regularized_evolution import check_sizes
-from .unseen import Unseen
+from .genetic.nsga2 import by_fronts, point
+from .genetic.operators import MOST_TRIALS, Strength, age_out, by_score, changed, check_sizes, keep_best, winner
+from .surrogate.predictor import MOST_POOLED, encodings
+from .surrogate.scalarisation import Compromise
+from .surrogate.zero_cost_features import FeaturesOf
+from .without_replacement import Unseen
 
 MOST_CHANGES = 3
 

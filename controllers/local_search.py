@@ -12,7 +12,7 @@ from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.space import decide, num_options, replay, sample
 
-from .unseen import Unseen
+from .without_replacement import Unseen
 
 TRIES = 10
 """Draws of what a change opens, until one is allowed and was not proposed before."""

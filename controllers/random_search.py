@@ -10,7 +10,7 @@ from nas.architecture import Architecture, Trial
 from nas.protocols import SearchSpace
 from nas.space import replay, sample
 
-from .unseen import Unseen
+from .without_replacement import Unseen
 
 
 class RandomSearch:

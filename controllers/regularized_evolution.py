@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from nas.bounds import check_number
 from nas.protocols import SearchSpace
 from nas.space import any_other
 
-from . import operators
-from .operators import MOST_TRIALS, age_out, mutate
-from .steady_state import SteadyState
+from .genetic import operators
+from .genetic.operators import age_out, check_sizes, mutate
+from .genetic.steady_state import SteadyState
 
 
 class RegularizedEvolution(SteadyState):
@@ -29,9 +28,3 @@ class RegularizedEvolution(SteadyState):
         check_sizes(self.name, population, tournament)
         cycle = operators.tournament(tournament) >> mutate(1, any_other) >> age_out(population)
         super().__init__(space, cycle, seed=seed, first=population)
-
-
-def check_sizes(controller: str, population: int, tournament: int) -> None:
-    """Raises ConfigError where a population or a tournament, which is at most the population, cannot be."""
-    check_number(controller, "population", population, 1, MOST_TRIALS)
-    check_number(controller, "tournament", tournament, 1, population)

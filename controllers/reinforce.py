@@ -14,15 +14,15 @@ from nas.bounds import LARGEST_RATE, check_number
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import sample
 
-from .adam import Adam
-from .features import FeaturesOf
-from .lstm import Array
-from .operators import MOST_TRIALS
-from .policy import LstmPolicy, Policy, TablePolicy, steps_of
-from .policy_gradient import PolicyName, check_lstm
-from .predictor import MOST_POOLED, Predictor, encodings, normal_quantiles
-from .unseen import Unseen
-from .walks import Step
+from .genetic.operators import MOST_TRIALS
+from .policies.adam import Adam
+from .policies.likelihood import Step
+from .policies.lstm import Array
+from .policies.policy import LstmPolicy, Policy, TablePolicy, steps_of
+from .policies.policy_gradient import PolicyName, check_lstm
+from .surrogate.predictor import MOST_POOLED, Predictor, encodings, normal_quantiles
+from .surrogate.zero_cost_features import FeaturesOf
+from .without_replacement import Unseen
 
 MOST = 100.0
 """Logarithms of ratios are cut here: squares of the exponential of a large one would be no number."""

@@ -37,8 +37,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reinforce": "nas.controllers.reinforce:Reinforce",
         "evolution": "nas.controllers.evolution:Evolution",
         "regularized-evolution": "nas.controllers.regularized_evolution:RegularizedEvolution",
-        "zoph-le": "nas.controllers.policy_gradient:ZophLe",
-        "reinforce-nas-bench-201": "nas.controllers.policy_gradient:ReinforceNasBench201",
+        "zoph-le": "nas.controllers.zoph_le:ZophLe",
+        "reinforce-nas-bench-201": "nas.controllers.nas_bench_201_reinforce:ReinforceNasBench201",
         "local-search": "nas.controllers.local_search:LocalSearch",
         "grid": "nas.controllers.grid:Grid",
         "random": "nas.controllers.random_search:RandomSearch",
@@ -74,7 +74,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
     "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table:of_file"},
-    "controller": {"optuna": "nas.controllers.optuna_sampler:sampler"},
+    "controller": {"optuna": "nas.controllers.optuna:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""
 FORMS: Mapping[Room, Mapping[str, str]] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.controllers.adam import Adam
+from nas.controllers.policies.adam import Adam
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-9])

@@ -3,7 +3,7 @@ from statistics import fmean
 
 import pytest
 
-from nas.controllers.baseline import Baseline
+from nas.controllers.policies.reward_baseline import Baseline
 
 
 def test_the_first_batch_is_judged_by_its_own_mean():

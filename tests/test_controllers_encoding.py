@@ -8,8 +8,8 @@ import pytest
 from helpers_controllers import distances
 
 from nas.architecture import Architecture
-from nas.controllers.encoding import LONGEST, WIDTH, Choices, Paths
-from nas.controllers.predictor import encodings
+from nas.controllers.surrogate.encodings import LONGEST, WIDTH, Choices, Paths
+from nas.controllers.surrogate.predictor import encodings
 from nas.errors import SpaceError
 from nas.graph import walks
 from nas.repeats import network_key

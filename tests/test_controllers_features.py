@@ -10,8 +10,8 @@ import pytest
 from helpers_controllers import distances
 
 from nas.architecture import Architecture
-from nas.controllers import features as module
-from nas.controllers.features import Features, between
+from nas.controllers.surrogate import zero_cost_features as module
+from nas.controllers.surrogate.zero_cost_features import Features, between
 
 NAMES = ("synflow", "parameters")
 

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from nas.controllers.gaussian import LEAST_WEIGHT, MOST_MEMBERS, Fitted, Member, members, weighed, weights_of
+from nas.controllers.surrogate.gaussian_process import (
+    LEAST_WEIGHT,
+    MOST_MEMBERS,
+    Fitted,
+    Member,
+    members,
+    weighed,
+    weights_of,
+)
 
 GENERATOR = np.random.default_rng(0)
 KNOWN, NEW = GENERATOR.random((9, 3)), GENERATOR.random((4, 3))

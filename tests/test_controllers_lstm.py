@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.controllers import lstm
+from nas.controllers.policies import lstm
 
 ORDER = [0, 1, 3, 2]
 """Our gates (input, forget, output, candidate) in torch's order."""

@@ -11,10 +11,11 @@ import pytest
 from nas import pareto
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Evolution, RandomSearch
-from nas.controllers.encoding import Choices
-from nas.controllers.objectives import Compromise, by_fronts, point, shortfall, weights
-from nas.controllers.operators import crossover, keep_best, mutate, tournament
-from nas.controllers.steady_state import SteadyState
+from nas.controllers.genetic.nsga2 import by_fronts, point
+from nas.controllers.genetic.operators import crossover, keep_best, mutate, tournament
+from nas.controllers.genetic.steady_state import SteadyState
+from nas.controllers.surrogate.encodings import Choices
+from nas.controllers.surrogate.scalarisation import Compromise, shortfall, weights
 from nas.errors import ConfigError
 from nas.testing import ToySpace, check_controller
 

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from nas.architecture import Architecture, Score, Trial
-from nas.controllers.operators import (
+from nas.controllers.genetic.operators import (
     Strength,
     age_out,
     are_amounts,

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from nas import registry
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import OptunaSampler
-from nas.controllers import optuna_sampler as module
+from nas.controllers import optuna as module
 from nas.errors import ConfigError, SearchError
 from nas.rehearsal import rehearse
 from nas.testing import ToySpace, check_controller

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from nas.controllers.adam import Adam
-from nas.controllers.policy import INIT_RANGE, LstmPolicy, TablePolicy, steps_of
-from nas.controllers.policy_gradient import policy_loss
-from nas.controllers.walks import Step
+from nas.controllers.policies.adam import Adam
+from nas.controllers.policies.likelihood import Step
+from nas.controllers.policies.policy import INIT_RANGE, LstmPolicy, TablePolicy, steps_of
+from nas.controllers.policies.policy_gradient import policy_loss
 from nas.errors import SpaceError
 from nas.space import enumerate_all
 

@@ -7,9 +7,9 @@ import torch
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import ReinforceNasBench201, ZophLe
-from nas.controllers.baseline import Baseline
-from nas.controllers.policy import _generator
-from nas.controllers.walks import Step
+from nas.controllers.policies.likelihood import Step
+from nas.controllers.policies.policy import _generator
+from nas.controllers.policies.reward_baseline import Baseline
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace

@@ -10,10 +10,10 @@ import pytest
 from helpers_controllers import distances
 
 from nas.architecture import Architecture
-from nas.controllers import predictor as module
-from nas.controllers.encoding import Choices
-from nas.controllers.gaussian import members, weighed, weights_of
-from nas.controllers.predictor import FEWEST, MOST, Predictor, normal_scores
+from nas.controllers.surrogate import predictor as module
+from nas.controllers.surrogate.encodings import Choices
+from nas.controllers.surrogate.gaussian_process import members, weighed, weights_of
+from nas.controllers.surrogate.predictor import FEWEST, MOST, Predictor, normal_scores
 
 
 def flat(*picks):

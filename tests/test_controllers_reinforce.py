@@ -9,9 +9,9 @@ import torch
 
 from nas.architecture import Architecture, Score, Trial
 from nas.controllers import Reinforce
-from nas.controllers.policy_gradient import policy_loss
-from nas.controllers.predictor import normal_scores
+from nas.controllers.policies.policy_gradient import policy_loss
 from nas.controllers.reinforce import clipped_loss, normal_scores_in
+from nas.controllers.surrogate.predictor import normal_scores
 from nas.errors import ConfigError
 from nas.testing import ToySpace
 

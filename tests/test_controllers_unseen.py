@@ -6,8 +6,8 @@ import pytest
 
 from nas import registry
 from nas.architecture import Architecture, Score, Trial
-from nas.controllers import unseen as module
-from nas.controllers.unseen import LEFT, TRIES, Unseen
+from nas.controllers import without_replacement as module
+from nas.controllers.without_replacement import LEFT, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
 from nas.repeats import network_key
 from nas.search_spaces.nas_bench_201.space import NasBench201

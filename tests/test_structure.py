@@ -125,7 +125,7 @@ def test_no_test_makes_a_second_copy():
         ("nas.controllers.evolution", "from ..search_spaces import Mlp"),
         ("nas.controllers.evolution", "from ..space import sample"),
         ("nas.controllers.evolution", "import nas.space"),
-        ("nas.controllers.evolution", "from nas.controllers.baseline import Baseline"),
+        ("nas.controllers.evolution", "from nas.controllers.policies.reward_baseline import Baseline"),
         ("nas.evaluators.tasks.glyphs", "from ...space import sample"),
         ("nas.evaluators.meta", "from nas.experiments import benchmarks"),
         ("nas.evaluators.meta", "import evaluators.tasks"),

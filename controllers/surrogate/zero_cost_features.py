@@ -11,7 +11,7 @@ from nas.architecture import Architecture
 from nas.executors.attempt import attempt
 from nas.protocols import ZeroCost
 
-from .encoding import Array
+from .encodings import Array
 
 MOST_KEPT = 10_000
 """Architectures whose numbers are remembered: those used last. The others are asked for again."""

@@ -15,8 +15,8 @@ from nas.protocols import SearchSpace
 from nas.space import decide, num_options, sample
 
 from . import lstm
+from .likelihood import Indices, Likelihood, Step, Steps, Walks
 from .lstm import Array
-from .walks import Indices, Likelihood, Step, Steps, Walks
 
 INIT_RANGE = 0.08
 MAX_REJECTED = 100

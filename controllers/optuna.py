@@ -19,7 +19,7 @@ from nas.executors.attempt import attempt, reason
 from nas.protocols import SearchSpace
 from nas.space import Pick, decide, num_options, sample
 
-from .unseen import Unseen
+from .without_replacement import Unseen
 
 if TYPE_CHECKING:
     import optuna

@@ -1,6 +1,6 @@
 """What evolution is made of: small functions of a population, and operators of them that compose.
 
-`tournament(25) >> mutate(1) >> age_out(100)` is regularized evolution (`nas.controllers.steady_state` runs it).
+`tournament(25) >> mutate(1) >> age_out(100)` is regularized evolution (`nas.controllers.genetic.steady_state` runs it).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, overload
 
 from nas import space as choices
 from nas.architecture import Architecture, Trial
+from nas.bounds import check_number
 from nas.protocols import SearchSpace
 from nas.space import Step, any_other
 
@@ -171,3 +172,9 @@ def keep_best(size: int, by: By = by_score) -> Survive:
         return [population[i] for i in sorted(order[-size:])]
 
     return Survive(keep)
+
+
+def check_sizes(controller: str, population: int, tournament: int) -> None:
+    """Raises ConfigError where a population or a tournament, which is at most the population, cannot be."""
+    check_number(controller, "population", population, 1, MOST_TRIALS)
+    check_number(controller, "tournament", tournament, 1, population)

@@ -15,7 +15,7 @@ from .operators import Cycle
 
 
 class SteadyState:
-    """`SteadyState(space, tournament(25) >> mutate(1) >> age_out(100), first=100)` (`nas.controllers.operators`).
+    """`SteadyState(space, tournament(25) >> mutate(1) >> age_out(100), first=100)`, of the operators in `operators.py`.
 
     first  until so many scored trials are told, proposals are random samples, from 1
 

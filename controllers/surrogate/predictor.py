@@ -14,9 +14,9 @@ from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
 
-from .encoding import Choices, Encoding, Paths
-from .features import Features, FeaturesOf
-from .gaussian import Array, Fitted, Member, members, weighed, weights_of
+from .encodings import Choices, Encoding, Paths
+from .gaussian_process import Array, Fitted, Member, members, weighed, weights_of
+from .zero_cost_features import Features, FeaturesOf
 
 FEWEST = 8
 """Scored trials below which nothing is predicted."""

@@ -1,0 +1,1 @@
+"""Parts of evolutionary controllers: operators, steady state, ranking by Pareto fronts."""

@@ -1,0 +1,1 @@
+"""Parts of REINFORCE controllers: policies, their gradients, the reward baseline."""

@@ -1,0 +1,1 @@
+"""Predictors of scores, which choose among proposals."""
