@@ -2,6 +2,6 @@
 
 from .meta import MetaEvaluator
 from .tabular import Tabular
-from .untrained import ZeroCostEvaluator
+from .zero_cost import ZeroCostEvaluator
 
 __all__ = ["MetaEvaluator", "Tabular", "ZeroCostEvaluator"]

@@ -17,7 +17,7 @@ from nas.executors.attempt import attempt
 from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
 from nas.sizes import named_if_too_large
 
-from .options import options_of
+from .protocol_options import options_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,7 @@ class MetaEvaluator:
     The same seed gives every candidate the same meta-training tasks, and all are scored on the same bank: validation
     tasks 0 to `validation_tasks` - 1. So scores can be compared task by task.
 
-    norm              what normalisation layers see (`nas.evaluators.normalisation`)
+    norm              what normalisation layers see (`nas.evaluators.networks.normalisation`)
     head_norm         layer normalisation before the linear layer that gives the output: one inner rate then suits all
     tasks_per_step    tasks of one outer step
     train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
@@ -65,8 +65,8 @@ class MetaEvaluator:
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
-        from .banks import digest
-        from .devices import device_of
+        from .meta_training.bank_digest import digest
+        from .meta_training.devices import device_of
 
         device_of(self.device)
         self.tasks.check()
@@ -75,7 +75,7 @@ class MetaEvaluator:
 
     def network(self, architecture: Architecture, seed: int) -> nn.Module:
         """The network with initial weights from `seed`. Raises SpaceError where it does not fit the task."""
-        from .candidate import build
+        from .networks.building import build
 
         return build(
             self.space,
@@ -95,8 +95,9 @@ class MetaEvaluator:
         """
         import torch
 
-        from .candidate import assemble, flops_of, latency_ms, num_parameters
-        from .devices import device_of
+        from .meta_training.devices import device_of
+        from .networks.building import assemble, flops_of
+        from .networks.profile import latency_ms, num_parameters
 
         how: dict[str, Any] = {"norm": self.norm, "head_norm": self.head_norm}
         shape = self.tasks.shape
@@ -112,15 +113,15 @@ class MetaEvaluator:
             return flops_of(network, shape) if cost == "flops" else float(num_parameters(network))
 
     def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> dict[str, float]:
-        """Zero-cost scores (`nas.evaluators.zero_cost`) of the network with the initial weights of seed 0.
+        """Zero-cost scores (`zero_cost_proxies.py`) of the network with the initial weights of seed 0.
 
         On the CPU and of six figures, so that what a controller proposes by them does not hang on device or threads.
         Raises what the space's `build` raises, or the network, where it does not fit the task.
         """
         import torch
 
-        from .candidate import assemble
-        from .zero_cost import scores
+        from .networks.building import assemble
+        from .networks.zero_cost_proxies import scores
 
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
@@ -137,7 +138,7 @@ class MetaEvaluator:
                 "a network with norm = 'support' needs the support set beside each input, and so cannot be exported as "
                 "one that stands alone; search with norm = 'group' or 'none' to take the winner away"
             )
-        from .candidate import read_weights
+        from .networks.weights import read_weights
 
         network = self.network(architecture, seed)
         read_weights(network, weights, self._label(architecture, budget, seed))
@@ -161,7 +162,7 @@ class MetaEvaluator:
     def protocol(self, budget: int, bank: Bank, schedule: int | None = None) -> dict[str, Any]:
         """What makes a score what it is, as JSON values; the seed is not part of it. A training that ends before its
         schedule does has its own protocol."""
-        from .banks import digest
+        from .meta_training.bank_digest import digest
 
         training = {**self._training(budget), "schedule": schedule or budget}
         frozen = {**asdict(bank), "hash": digest(self.tasks, bank)}
@@ -202,10 +203,11 @@ class MetaEvaluator:
         weights: Path | None = None,
         stages: tuple[int, Path] | None = None,
     ) -> Score:
-        from .candidate import latency_ms, read_weights, size, write_weights
-        from .chunks import Chunk, Chunked
-        from .devices import device_of, provenance, reproducible
-        from .scoring import check_queries_apart, score
+        from .meta_training.devices import device_of, provenance, reproducible
+        from .meta_training.microbatches import Chunk, Chunked
+        from .meta_training.scoring import check_queries_apart, score
+        from .networks.profile import latency_ms, size
+        from .networks.weights import read_weights, write_weights
 
         device = device_of(self.device)
         started = time.perf_counter()
@@ -251,8 +253,8 @@ class MetaEvaluator:
         stages: tuple[int, Path] | None,
     ) -> int:
         """Meta-trains the network up to outer step `budget`; returns how many steps were left to take."""
-        from .candidate import attach
-        from .training import MetaTraining, OuterLoop, advance_from
+        from .meta_training.outer_loop import MetaTraining, OuterLoop, advance_from
+        from .networks.weights import attach
 
         attach(network, learner.initial(network, self.tasks))
         schedule = stages[0] if stages else budget

@@ -30,8 +30,8 @@ from nas import config as configs
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.evaluators import Tabular
-from nas.evaluators.candidate import num_parameters
-from nas.evaluators.zero_cost import grad_norm, naswot, synflow
+from nas.evaluators.networks.profile import num_parameters
+from nas.evaluators.networks.zero_cost_proxies import grad_norm, naswot, synflow
 from nas.executors.attempt import attempt, reason
 from nas.protocols import TaskShape, ZeroCost
 from nas.search_spaces import NasBench201

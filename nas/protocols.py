@@ -20,7 +20,7 @@ Cost = Literal["parameters", "flops", "latency_ms"]
 """What a network costs, from the quickest told on: learned numbers; FLOPs, and milliseconds on this device, of one
 input's forward pass."""
 ZeroCost = Literal["synflow", "naswot", "grad-norm", "parameters"]
-"""What an untrained network says of how well it will train, the more the better (`nas.evaluators.zero_cost`)."""
+"""What an untrained network says of how well it will train, the more the better."""
 LEARNER = "learner:"
 """What the names begin with of meta-learned parameters that are the learner's, not the network's."""
 CARRIED = LEARNER + "state:"

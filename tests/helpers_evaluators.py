@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.architecture import Architecture
-from nas.evaluators.tasks.episodes import choose, fold, task_keys, uniform
+from nas.evaluators.tasks.counter_hash import choose, fold, task_keys, uniform
 from nas.protocols import TaskBatch, TaskShape
 from nas.space import enumerate_all
 

@@ -11,7 +11,7 @@ import torch
 from helpers_evaluators import weights_of, with_weights
 from torch import nn
 
-from nas.evaluators.normalisation import SupportNorm
+from nas.evaluators.networks.normalisation import SupportNorm
 from nas.protocols import CARRIED, LEARNER
 
 # What the papers and their authors' code say of each method, in their own terms: rates on sums, where they take sums.

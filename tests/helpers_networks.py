@@ -8,8 +8,10 @@ import torch
 from helpers_evaluators import weights_of
 from helpers_learners import same, slow_meta_gradient, slow_predictions
 
-from nas.evaluators.candidate import attach, build, size
 from nas.evaluators.learners import Anil, Maml, Ridge
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.profile import size
+from nas.evaluators.networks.weights import attach
 from nas.export import source
 from nas.protocols import TaskBatch
 from nas.space import replay, sample

@@ -10,8 +10,8 @@ from helpers_evaluators import CPU, Blobs, doubled, weights_of
 from helpers_learners import same, slow_meta_gradient
 from torch.nn import functional as F
 
-from nas.evaluators.candidate import build
 from nas.evaluators.learners import Maml
+from nas.evaluators.networks.building import build
 from nas.export import source
 from nas.protocols import TaskShape
 from nas.space import replay, sample

@@ -4,8 +4,9 @@ import pytest
 import torch
 from helpers_evaluators import CPU, NARROW, Blobs, TinyConv, doubled, only
 
-from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import CARRIED
 from nas.testing import ToySpace

@@ -9,8 +9,8 @@ from helpers_own_networks import SHAPE, made
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.errors import SpaceError
-from nas.evaluators.candidate import attach
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
+from nas.evaluators.networks.weights import attach
 from nas.protocols import TaskShape
 
 TASK = TaskShape(SHAPE, 5)

@@ -12,10 +12,10 @@ from helpers_evaluators import CPU, NARROW, Blobs, TinyConv
 
 from nas.errors import ConfigError
 from nas.evaluators import MetaEvaluator
-from nas.evaluators.banks import DRAWN_AT_ONCE, digest
-from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil
+from nas.evaluators.meta_training.bank_digest import DRAWN_AT_ONCE, digest
 from nas.evaluators.tasks import Glyphs, Sinusoid
+from nas.evaluators.tasks.drawing import draw
 from nas.protocols import Bank
 
 COUNT = DRAWN_AT_ONCE + 5

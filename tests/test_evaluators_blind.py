@@ -25,10 +25,11 @@ from scipy.stats import binomtest
 
 from nas import registry
 from nas.errors import NasError, SpaceError
-from nas.evaluators import scoring
-from nas.evaluators.candidate import attach, build
-from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil
+from nas.evaluators.meta_training import scoring
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.weights import attach
+from nas.evaluators.tasks.drawing import draw
 from nas.protocols import Bank
 
 FAMILY = Blobs(ways=WAYS, shots=SHOTS, queries=QUERIES)

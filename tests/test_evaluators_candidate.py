@@ -10,9 +10,11 @@ from torch import nn
 
 from nas import registry
 from nas.errors import DataError, SpaceError
-from nas.evaluators.candidate import build, read_weights, size, write_weights
 from nas.evaluators.learners import Anil, Maml
-from nas.evaluators.normalisation import NormalisedHead
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import NormalisedHead
+from nas.evaluators.networks.profile import size
+from nas.evaluators.networks.weights import read_weights, write_weights
 from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, Mlp40
 

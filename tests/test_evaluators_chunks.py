@@ -13,10 +13,11 @@ from torch import nn
 from nas import registry
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator
-from nas.evaluators.candidate import attach, build
-from nas.evaluators.chunks import Chunk, Chunked, out_of_memory
 from nas.evaluators.learners import Anil, Maml
-from nas.evaluators.normalisation import set_normalisation
+from nas.evaluators.meta_training.microbatches import Chunk, Chunked, out_of_memory
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import set_normalisation
+from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import TaskBatch
 from nas.testing import ToySpace

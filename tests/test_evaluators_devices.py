@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nas.errors import ConfigError
-from nas.evaluators.devices import device_of, reproducible
+from nas.evaluators.meta_training.devices import device_of, reproducible
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import torch
 from helpers_evaluators import Blobs
 from scipy.stats import chisquare
 
-from nas.evaluators.drawing import draw, fewer_queries
 from nas.evaluators.tasks import Sinusoid
+from nas.evaluators.tasks.drawing import draw, fewer_queries
 from nas.protocols import TaskBatch
 
 CPU = torch.device("cpu")

@@ -12,8 +12,9 @@ from torch import nn
 from nas.check import examine
 from nas.constraints import Constrained
 from nas.errors import Rejected, UncountedError
-from nas.evaluators.candidate import flops_of, size
-from nas.evaluators.flops import count
+from nas.evaluators.networks.building import flops_of
+from nas.evaluators.networks.flops import count
+from nas.evaluators.networks.profile import size
 from nas.protocols import TaskShape
 from nas.report.text import mflops
 from nas.space import enumerate_all, replay

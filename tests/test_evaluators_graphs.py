@@ -9,11 +9,11 @@ from helpers_learners import PRESETS
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from nas import registry
-from nas.evaluators.candidate import attach
-from nas.evaluators.graphs import WARM_STEPS, Recorded
 from nas.evaluators.learners import Anil
 from nas.evaluators.meta import MetaEvaluator
-from nas.evaluators.training import MetaTraining, OuterLoop
+from nas.evaluators.meta_training.cuda_graph import WARM_STEPS, Recorded
+from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
+from nas.evaluators.networks.weights import attach
 from nas.protocols import TaskBatch
 
 CPU = torch.device("cpu")
@@ -112,5 +112,5 @@ def test_a_recorded_training_is_the_plain_one(name, monkeypatch):
         return [p.detach() for p in network.parameters()]
 
     recorded = trained()
-    monkeypatch.setattr("nas.evaluators.graphs.WARM_STEPS", 100)
+    monkeypatch.setattr("nas.evaluators.meta_training.cuda_graph.WARM_STEPS", 100)
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(recorded, trained(), strict=True))

@@ -12,7 +12,7 @@ from torch import nn
 
 from nas import registry
 from nas.evaluators.learners import Maml, Reptile
-from nas.evaluators.normalisation import normalise_head_input, set_normalisation
+from nas.evaluators.networks.normalisation import normalise_head_input, set_normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import TaskBatch, TaskShape
 from nas.search_spaces.dense_cell import EDGES
@@ -94,7 +94,7 @@ def test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, cell
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_queries_taken_task_by_task_give_the_same(method, norm, monkeypatch):
     """As they are on a CPU when there are many of them for a large network."""
-    monkeypatch.setattr("nas.evaluators.learners.inner.ONE_BY_ONE", 1)
+    monkeypatch.setattr("nas.evaluators.learners.inner_loop.ONE_BY_ONE", 1)
     test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, CELLS[0])
 
 
@@ -196,7 +196,7 @@ class Sum(nn.Module):
 
 
 def test_orders_agree_where_the_inner_loss_is_linear(monkeypatch):
-    monkeypatch.setattr("nas.evaluators.learners.inner.task_losses", lambda _kind, out, y: (out * y).mean(dim=(1, 2)))
+    monkeypatch.setattr("nas.evaluators.learners.inner_loop.task_losses", lambda _kind, out, y: (out * y).mean(dim=(1, 2)))
     batch = doubled(Sinusoid().tasks("train", range(3), CPU))
     network = Sum()
     gradients = [

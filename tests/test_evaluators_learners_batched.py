@@ -6,11 +6,11 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional
 
-from nas.evaluators.learners import convolution
-from nas.evaluators.learners.batched import call, call_tasks
-from nas.evaluators.learners.convolution import Convolution, Geometry
-from nas.evaluators.learners.plain import call_examples
-from nas.evaluators.learners.standardise import Affine, Standardise
+from nas.evaluators.learners.vectorised import convolution
+from nas.evaluators.learners.vectorised.channels_last import call_examples
+from nas.evaluators.learners.vectorised.convolution import Convolution, Geometry
+from nas.evaluators.learners.vectorised.per_task_weights import call, call_tasks
+from nas.evaluators.learners.vectorised.standardise import Affine, Standardise
 
 TASKS, IMAGES = 3, 2
 

@@ -10,7 +10,7 @@ from helpers_learners import met, same, slow_curve
 from helpers_variants import NORMS, classification, each_learner, prepared  # noqa: F401  # fixtures
 from torch import nn
 
-from nas.evaluators.candidate import build
+from nas.evaluators.networks.building import build
 
 
 @pytest.mark.parametrize("norm", NORMS)

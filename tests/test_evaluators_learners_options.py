@@ -12,10 +12,12 @@ from torch import nn
 from nas import registry
 from nas.errors import ConfigError, DataError, SpaceError
 from nas.evaluators import MetaEvaluator
-from nas.evaluators.candidate import attach, build, read_weights, size, write_weights
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
+from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.profile import size
+from nas.evaluators.networks.weights import attach, read_weights, write_weights
 from nas.evaluators.tasks import Glyphs, Sinusoid
-from nas.evaluators.training import OuterLoop, meta_train
 from nas.protocols import LEARNER, Bank
 
 OWN = {

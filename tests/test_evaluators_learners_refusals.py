@@ -10,8 +10,8 @@ from torch import nn
 
 from nas import registry
 from nas.errors import ConfigError, SpaceError
-from nas.evaluators.candidate import build
 from nas.evaluators.learners import Anil, Reptile
+from nas.evaluators.networks.building import build
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.search_spaces import Conv4, Mlp40
 

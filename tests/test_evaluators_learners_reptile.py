@@ -11,11 +11,13 @@ from helpers_learners import taking_turns
 from nas import registry
 from nas.errors import ConfigError
 from nas.evaluators import MetaEvaluator
-from nas.evaluators.candidate import attach, build, num_parameters
-from nas.evaluators.chunks import Chunk, Chunked
-from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Reptile
-from nas.evaluators.training import MetaTraining, OuterLoop
+from nas.evaluators.meta_training.microbatches import Chunk, Chunked
+from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.profile import num_parameters
+from nas.evaluators.networks.weights import attach
+from nas.evaluators.tasks.drawing import draw
 from nas.protocols import LEARNER, Bank
 
 KEPT = Reptile(inner_lr=0.01, train_steps=3, batch=5, steps=4, optimizer_state="kept")

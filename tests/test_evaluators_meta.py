@@ -13,11 +13,11 @@ from helpers_meta import LEARNERS, NORMS, diverging, evaluator, numbers
 
 from nas import registry
 from nas.errors import ConfigError, DataError, NasError, SpaceError
-from nas.evaluators.candidate import attach
 from nas.evaluators.learners import Anil, FineTune, Maml, ProtoNet
-from nas.evaluators.scoring import task_values
+from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.meta_training.scoring import task_values
+from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.evaluators.training import OuterLoop, meta_train
 from nas.search_spaces import Conv4, FewShotCell, Mlp
 from nas.space import sample
 from nas.testing import ToySpace, check_evaluator

@@ -74,7 +74,7 @@ def test_a_checkpoint_that_cannot_be_written_is_no_failure_of_the_candidate(tmp_
     expected = in_stages(chosen, tmp_path / "kept", 3, 6)
     (tmp_path / "file").write_bytes(b"")
     nowhere = in_stages(chosen, tmp_path / "file" / "checkpoint", 3, 6)
-    monkeypatch.setattr("nas.evaluators.candidate.save_file", full)
+    monkeypatch.setattr("nas.evaluators.networks.weights.save_file", full)
     lost = in_stages(chosen, tmp_path / "full", 3, 6)
     for found in (nowhere, lost):
         assert list(map(numbers, found)) == list(map(numbers, expected))

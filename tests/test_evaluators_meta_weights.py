@@ -8,7 +8,7 @@ from helpers_evaluators import NARROW, WIDE
 from helpers_meta import FRESH, LEARNERS, TEST, diverging, evaluator, numbers
 
 from nas.errors import ConfigError, DataError, NasError
-from nas.evaluators.banks import digest
+from nas.evaluators.meta_training.bank_digest import digest
 from nas.protocols import Bank
 
 

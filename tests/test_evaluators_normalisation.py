@@ -8,7 +8,7 @@ from helpers_evaluators import seeded  # noqa: F401  # fixture
 from torch import nn
 
 from nas.errors import SpaceError
-from nas.evaluators.normalisation import (
+from nas.evaluators.networks.normalisation import (
     BATCH_NORMS,
     SupportNorm,
     normalise_head_input,

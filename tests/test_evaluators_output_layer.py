@@ -12,11 +12,12 @@ from torch import nn
 
 from nas import registry
 from nas.errors import SpaceError
-from nas.evaluators.candidate import assemble, attach, build
 from nas.evaluators.learners import Anil, Maml, ProtoNet
-from nas.evaluators.learners.heads import split_head
+from nas.evaluators.learners.body_and_head import split_head
 from nas.evaluators.learners.maml import adapted_names
-from nas.evaluators.output_layer import HEAD, head_name, mark_head
+from nas.evaluators.networks.building import assemble, build
+from nas.evaluators.networks.output_layer import HEAD, head_name, mark_head
+from nas.evaluators.networks.weights import attach
 from nas.protocols import TaskShape
 from nas.space import sample
 

@@ -7,9 +7,9 @@ from helpers_refusals import Does, X, network
 from torch import nn
 
 from nas.errors import SpaceError
-from nas.evaluators.candidate import build
 from nas.evaluators.learners import Anil
-from nas.evaluators.refusals import check_forward
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.compatibility import check_forward
 from nas.protocols import TaskShape
 
 SHAPE = TaskShape((1, 4, 4), 3)

@@ -10,9 +10,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from nas.errors import SpaceError
-from nas.evaluators.candidate import attach
 from nas.evaluators.learners import Anil, Maml, MetaSgd, ProtoNet, Reptile, Scratch
-from nas.evaluators.refusals import check_forward, check_gradient
+from nas.evaluators.networks.compatibility import check_forward, check_gradient
+from nas.evaluators.networks.weights import attach
 
 
 def sine(*, batched=True, graph=True, keep=None):

@@ -9,11 +9,12 @@ from torch import nn
 
 from nas import registry
 from nas.errors import NasError
-from nas.evaluators.candidate import attach, build
 from nas.evaluators.learners import Maml
-from nas.evaluators.scoring import check_no_leak, score, task_values
+from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.meta_training.scoring import check_no_leak, score, task_values
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.evaluators.training import OuterLoop, meta_train
 from nas.protocols import Bank, TaskBatch, TaskShape
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nas.errors import ConfigError
-from nas.evaluators.tasks.episodes import SPLITS, _mix, choose, fold, task_keys, uniform
+from nas.evaluators.tasks.counter_hash import SPLITS, _mix, choose, fold, task_keys, uniform
 
 CPU = torch.device("cpu")
 GAMMA, WORD = 0x9E3779B97F4A7C15, 2**64 - 1

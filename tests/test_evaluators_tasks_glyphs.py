@@ -11,7 +11,7 @@ from HersheyFonts import HersheyFonts
 
 from nas.errors import ConfigError, DataError
 from nas.evaluators.tasks.glyphs import FACES, Glyphs
-from nas.evaluators.tasks.strokes import draw, plain
+from nas.evaluators.tasks.handwriting import draw, plain
 
 CPU = torch.device("cpu")
 SPLITS = ("train", "validation", "test")

@@ -11,8 +11,8 @@ import torch
 from scipy.stats import chisquare
 
 from nas.errors import ConfigError, DataError
-from nas.evaluators.tasks.classes import ClassData, ClassPool, _choose_classes
-from nas.evaluators.tasks.images import ImageFamily
+from nas.evaluators.tasks.class_family import ClassData, ClassPool, _choose_classes
+from nas.evaluators.tasks.image_family import ImageFamily
 from nas.protocols import TaskShape
 
 CPU = torch.device("cpu")

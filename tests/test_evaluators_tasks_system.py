@@ -13,7 +13,7 @@ import torch
 from scipy import optimize, signal, stats
 
 from nas.errors import ConfigError
-from nas.evaluators.tasks.episodes import task_keys
+from nas.evaluators.tasks.counter_hash import task_keys
 from nas.evaluators.tasks.system_identification import GAINS, RADII, SystemIdentification, simulate, systems
 from nas.protocols import TaskShape
 from nas.testing import check_task_family

@@ -12,11 +12,12 @@ from torch import nn
 
 from nas import registry
 from nas.errors import DataError, NasError
-from nas.evaluators.candidate import attach, build
-from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil, Maml
+from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop, meta_train
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.weights import attach
+from nas.evaluators.tasks.drawing import draw
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.evaluators.training import MetaTraining, OuterLoop, meta_train
 from nas.protocols import CARRIED, LEARNER
 
 LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
@@ -270,7 +271,7 @@ def test_a_training_taken_up_from_a_file_is_the_unbroken_one(name, tmp_path):
 @pytest.mark.parametrize("at_once", [2, 6, 10, 100])
 def test_tasks_drawn_for_steps_to_come_are_those_of_each_step(at_once, monkeypatch):
     """From whichever step on; and no task beyond the schedule is drawn."""
-    monkeypatch.setattr("nas.evaluators.training.DRAWN_AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr("nas.evaluators.meta_training.outer_loop.DRAWN_AT_ONCE", {"cpu": at_once})
     for begun in range(LOOP.budget):
         learner, spy = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd"), Spy(Blobs())
         ahead = MetaTraining(nn.Linear(1, 1), spy, learner, LOOP, 2)

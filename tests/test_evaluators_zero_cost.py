@@ -20,11 +20,11 @@ from nas import config as configs
 from nas import launch, registry, runs
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator, ZeroCostEvaluator
-from nas.evaluators.candidate import build
-from nas.evaluators.drawing import draw
 from nas.evaluators.learners import Anil
+from nas.evaluators.networks.building import build
+from nas.evaluators.networks.zero_cost_proxies import TASKS, grad_norm, naswot, scores, synflow
 from nas.evaluators.tasks import Glyphs, Sinusoid, SystemIdentification
-from nas.evaluators.zero_cost import TASKS, grad_norm, naswot, scores, synflow
+from nas.evaluators.tasks.drawing import draw
 from nas.protocols import Featured, Resumable, ZeroCost
 from nas.space import sample
 from nas.store import Store

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nas import config as configs
 from nas.errors import ConfigError
-from nas.evaluators.drawing import draw
+from nas.evaluators.tasks.drawing import draw
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.experiments.reproduce import measure, settings, table
 from nas.protocols import Bank

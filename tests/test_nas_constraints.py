@@ -19,7 +19,7 @@ from nas.architecture import Architecture
 from nas.constraints import Constrained, StoredCosts
 from nas.errors import ConfigError, Rejected, SpaceError
 from nas.evaluators import MetaEvaluator
-from nas.evaluators.candidate import size
+from nas.evaluators.networks.profile import size
 from nas.protocols import Cost
 from nas.search_spaces import Mlp
 from nas.space import MAX_TRIES, enumerate_all, mutate, replay, sample

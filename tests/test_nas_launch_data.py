@@ -19,7 +19,7 @@ from nas.architecture import Score
 from nas.config_paths import absolute_paths, data_files, without_data_folders
 from nas.contest import entered, fingerprint
 from nas.errors import DataError, ProtocolError
-from nas.evaluators import banks
+from nas.evaluators.meta_training import bank_digest
 from nas.evaluators.tasks import sequences
 from nas.measuring import Measurement
 from nas.protocols import Bank
@@ -41,7 +41,7 @@ def series(file: Path, seed: int = 0) -> Path:
 def forget() -> None:
     """What a process keeps of data for its life: the tests' process stands for the workers of several runs."""
     sequences._data.cache_clear()
-    banks._digest.cache_clear()
+    bank_digest._digest.cache_clear()
 
 
 def table(file: Path, raised: int = 0) -> Path:

@@ -14,8 +14,8 @@ from nas import check as checks
 from nas import machine, sizes
 from nas.architecture import Architecture
 from nas.errors import SpaceError
-from nas.evaluators.candidate import build
 from nas.evaluators.learners import Anil
+from nas.evaluators.networks.building import build
 from nas.protocols import TaskShape
 from nas.sizes import check_size, named_if_too_large
 from nas.space import options_taken, sample

@@ -12,8 +12,8 @@ from helpers_spaces import average, check_export, check_second_order, largest, n
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
-from nas.evaluators.candidate import build
 from nas.evaluators.learners import Anil
+from nas.evaluators.networks.building import build
 from nas.evaluators.tasks import Glyphs
 from nas.graph import canonical, live
 from nas.protocols import TaskShape

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from .features import features_of, head_of
-from .heads import check_head, split_head
-from .inner import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, extra, task_losses
+from ..losses import task_losses
+from .body_and_head import check_head, features_of, head_of, split_head
+from .inner_loop import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, extra
 from .maml import LOG_RATE
 
 

@@ -13,10 +13,10 @@ from nas.bounds import check_number
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from ..normalisation import norm_parameters
-from ..output_layer import head_name, marked
-from ..refusals import check_gradient
-from .inner import (
+from ..networks.compatibility import check_gradient
+from ..networks.normalisation import norm_parameters
+from ..networks.output_layer import head_name, marked
+from .inner_loop import (
     MOST_STEPS,
     Descent,
     InnerOptimizer,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from ..refusals import check_gradient
-from .inner import Descent, Rates, Reduction, check_options, extra, networks_own, outer_gradient
+from ..networks.compatibility import check_gradient
+from .inner_loop import Descent, Rates, Reduction, check_options, extra, networks_own, outer_gradient
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.protocols import CARRIED, LEARNER, Kind, TaskBatch, TaskFamily
 
-from ..chunks import part_of
-from ..options import BEFORE
-from ..refusals import check_gradient
-from .inner import (
+from ..meta_training.microbatches import part_of
+from ..networks.compatibility import check_gradient
+from ..protocol_options import BEFORE
+from .inner_loop import (
     MOST_STEPS,
     NO_STEPS,
     AdamState,

@@ -15,9 +15,9 @@ from nas.bounds import check_number
 from nas.errors import DataError
 from nas.protocols import Split
 
-from .classes import ClassData, ClassPool
-from .images import ImageFamily
-from .strokes import Points, draw, fitted, plain
+from .class_family import ClassData, ClassPool
+from .handwriting import Points, draw, fitted, plain
+from .image_family import ImageFamily
 
 # Faces that are near copies of each other, or the same letters in another weight, stay in one split: a Roman A is much
 # the same in most of them. The black-letter faces and the Japanese one have least in common with the rest.

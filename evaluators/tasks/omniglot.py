@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nas.errors import ConfigError, DataError
 from nas.protocols import Split
 
-from .classes import ClassData, ClassPool
-from .images import ImageFamily
+from .class_family import ClassData, ClassPool
+from .image_family import ImageFamily
 from .omniglot_files import HINT, Characters, fetch_archives, read_characters
 
 # Whole alphabets of the background set, none of them a close relative of one that trains: 181 characters of 964.

@@ -18,8 +18,8 @@ from nas.errors import DataError
 from nas.labels import one_spelling
 from nas.protocols import Split, TaskShape
 
-from .classes import ClassData, ClassFamily, ClassPool
-from .episodes import SPLITS
+from .class_family import ClassData, ClassFamily, ClassPool
+from .counter_hash import SPLITS
 from .series_files import HINT, Series, read_series
 
 LEAST_CLASSES: Final = 6  # two a split

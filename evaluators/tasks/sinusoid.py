@@ -12,8 +12,8 @@ import torch
 from nas.bounds import LARGEST_SEED, check_number
 from nas.protocols import Split, TaskBatch, TaskShape
 
-from .classes import MOST_EXAMPLES
-from .episodes import fold, task_keys, uniform
+from .class_family import MOST_EXAMPLES
+from .counter_hash import fold, task_keys, uniform
 
 AMPLITUDES: Final = (0.1, 5.0)
 PHASES: Final = (0.0, math.pi)

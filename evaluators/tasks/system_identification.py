@@ -14,8 +14,8 @@ from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError
 from nas.protocols import Split, TaskBatch, TaskShape
 
-from .classes import MOST_EXAMPLES
-from .episodes import fold, task_keys, uniform
+from .class_family import MOST_EXAMPLES
+from .counter_hash import fold, task_keys, uniform
 
 RADII: Final = (0.3, 0.9)
 """How far the poles are from 0: below 1, so that every system is stable."""

@@ -21,8 +21,8 @@ from dataclasses import asdict, replace
 
 import torch
 
-from nas.evaluators.devices import device_of
 from nas.evaluators.learners import Anil, Maml
+from nas.evaluators.meta_training.devices import device_of
 
 from ..arguments import explained, output, whole
 from .inner_loop_measure import CORES, Effort, Row, matmul_gflops, measure

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.autograd import backward, grad
 from torch.nn import functional as F
 
-from nas.evaluators.graphs import Recorded
-from nas.evaluators.normalisation import set_normalisation
+from nas.evaluators.meta_training.cuda_graph import Recorded
+from nas.evaluators.networks.normalisation import set_normalisation
 from nas.protocols import Learner, TaskBatch
 
 from .inner_loop_work import Problem

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from nas import config as configs
 from nas.architecture import Architecture
-from nas.evaluators.devices import device_of, reproducible
-from nas.evaluators.scoring import adaptations, check_no_leak, task_values
+from nas.evaluators.meta_training.devices import device_of, reproducible
+from nas.evaluators.meta_training.scoring import adaptations, check_no_leak, task_values
 from nas.protocols import Bank, Learner, Measurer, TaskFamily
 from nas.space import sample
 

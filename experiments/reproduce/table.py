@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from nas import config as configs
-from nas.evaluators.devices import device_of
+from nas.evaluators.meta_training.devices import device_of
 from nas.statistics import estimate
 
 from ..arguments import explained, output, whole

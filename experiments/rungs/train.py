@@ -19,10 +19,11 @@ from nas import config as configs
 from nas.architecture import Architecture
 from nas.config import Config
 from nas.errors import ConfigError, DataError, NasError
-from nas.evaluators.candidate import attach, size
-from nas.evaluators.devices import device_of, reproducible
-from nas.evaluators.scoring import score
-from nas.evaluators.training import MetaTraining, OuterLoop
+from nas.evaluators.meta_training.devices import device_of, reproducible
+from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
+from nas.evaluators.meta_training.scoring import score
+from nas.evaluators.networks.profile import size
+from nas.evaluators.networks.weights import attach
 from nas.protocols import Bank
 from nas.space import sample
 

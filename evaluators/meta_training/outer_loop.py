@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from nas.errors import DataError, NasError
 from nas.protocols import CARRIED, Learner, TaskBatch, TaskFamily
 
-from .candidate import read_tensors, write_tensors
-from .chunks import part_of
-from .drawing import draw
-from .graphs import Recorded
+from ..networks.weights import read_tensors, write_tensors
+from ..tasks.drawing import draw
+from .cuda_graph import Recorded
+from .microbatches import part_of
 
 log = logging.getLogger(__name__)
 SEEDS_APART = 2**32

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nas.protocols import TaskShape
 
-from .classes import ClassFamily
+from .class_family import ClassFamily
 
 SIDE = 28
 

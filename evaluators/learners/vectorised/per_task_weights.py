@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ..attention import twice_differentiable
+from ...networks.attention import twice_differentiable
 from .convolution import Convolution, Geometry
 from .standardise import Affine, Dims, Standardise
 

@@ -13,7 +13,7 @@ from nas.batch_order import BATCH_NORMS
 from nas.errors import NasError
 from nas.protocols import Bank, Grouped, Kind, Learner, TaskBatch, TaskFamily
 
-from .drawing import draw
+from ..tasks.drawing import draw
 
 LEAK_TASKS = 20
 SAME = 1e-2

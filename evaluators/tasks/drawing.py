@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.protocols import Split, TaskBatch, TaskFamily
 
-from .tasks.episodes import choose, fold, task_keys
+from .counter_hash import choose, fold, task_keys
 
 _SUPPORT, _QUERY = 0, 1  # numbers of the streams that a task's key is folded into
 _SEED: Final = 5  # the order of a task is a function of its split and number, whatever the family

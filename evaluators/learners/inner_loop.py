@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from nas.bounds import LARGEST_RATE, check_number
 from nas.protocols import LEARNER, Kind, TaskBatch
 
-from ..normalisation import queries_told
-from .batched import Parameters, call_tasks
-from .plain import call_examples
+from ..losses import task_losses
+from ..networks.normalisation import queries_told
+from .vectorised.channels_last import call_examples
+from .vectorised.per_task_weights import Parameters, call_tasks
 
 Rates = Mapping[str, Tensor | float]
 InnerOptimizer = Literal["sgd", "adam"]
@@ -24,14 +25,6 @@ MOST_STEPS = 10_000
 BETA2, EPSILON, SMALLEST_SQUARE = 0.999, 1e-8, 1e-30
 ONE_BY_ONE = 2**16
 """From this many queries of a task times parameters on, a CPU is faster with one task's images after the other's."""
-
-
-def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
-    """Each task's mean cross-entropy, or mean squared error: (tasks, examples, outputs) -> (tasks,)."""
-    if kind == "regression":
-        return nn.functional.mse_loss(predictions, targets, reduction="none").mean(dim=(1, 2))
-    each = nn.functional.cross_entropy(predictions.flatten(0, 1), targets.flatten(), reduction="none")
-    return each.reshape(targets.shape).mean(dim=1)
 
 
 class AdamState(NamedTuple):

@@ -20,7 +20,7 @@ from nas.errors import NasError, SpaceError
 from nas.executors.attempt import attempt
 
 from .attention import twice_differentiable
-from .calls import Call, calls_of, first, floats, graph
+from .layer_calls import Call, calls_of, first, floats, graph
 from .normalisation import BATCH_LAYERS
 
 UNDIFFERENTIABLE = {"torch::autograd::NotImplemented", "torch::autograd::Error"}

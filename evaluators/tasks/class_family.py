@@ -17,7 +17,7 @@ from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError, DataError, nearest
 from nas.protocols import Split, TaskBatch, TaskShape
 
-from .episodes import SPLITS, choose, fold, task_keys
+from .counter_hash import SPLITS, choose, fold, task_keys
 
 log = logging.getLogger(__name__)
 MOST_EXAMPLES = 10_000

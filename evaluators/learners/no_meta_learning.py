@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from nas.errors import ConfigError
 from nas.protocols import Kind, TaskBatch, TaskFamily
 
-from ..normalisation import sees_batch
-from ..refusals import check_gradient
-from .batched import call, call_tasks
-from .features import features_of, head_of
-from .heads import check_head, split_head
-from .inner import Descent, InnerOptimizer, Reduction, check_options, extra, networks_own, task_losses
+from ..losses import task_losses
+from ..networks.compatibility import check_gradient
+from ..networks.normalisation import sees_batch
+from .body_and_head import check_head, features_of, head_of, split_head
+from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, extra, networks_own
+from .vectorised.per_task_weights import call, call_tasks
 
 CLASSIFIER = "classifier"
 

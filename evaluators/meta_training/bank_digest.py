@@ -11,7 +11,7 @@ import torch
 from nas.errors import ConfigError
 from nas.protocols import Bank, TaskFamily
 
-from .drawing import draw
+from ..tasks.drawing import draw
 
 DRAWN_AT_ONCE: Final = 25  # bounds memory; the digest does not depend on it
 

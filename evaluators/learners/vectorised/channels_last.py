@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .batched import Parameters, call
+from .per_task_weights import Parameters, call
 
 
 def call_examples(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:

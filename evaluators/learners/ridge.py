@@ -1,0 +1,73 @@
+"""Ridge regression on the features, in closed form (Bertinetto et al., arXiv 1805.08136)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from nas.protocols import Kind, TaskBatch, TaskFamily
+
+from .body_and_head import check_head
+from .closed_form import formula_curve, formula_gradient
+from .inner_loop import check_options
+
+LOG_LAMBDA, SCALE, SHIFT = "log_lambda", "scale", "shift"
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge regression on the features, R2-D2 (Bertinetto et al., arXiv 1805.08136, section 3): the head solves the
+    support set in closed form, through a system of the size of the support set. For classification the targets are one
+    for the class and zero for the others, and a meta-learned scale and shift turn the predictions into logits.
+
+    penalty  what the meta-learned weight of the squared norm starts from
+    """
+
+    penalty: float = 1.0
+    outer_lr: float = 1e-3
+    name = "ridge"
+    steps: ClassVar[int] = 1
+    outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
+
+    def __post_init__(self) -> None:
+        check_options(self.name, steps=1, penalty=self.penalty, outer_lr=self.outer_lr)
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        check_head(network, x)
+
+    def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
+        return {LOG_LAMBDA: torch.tensor(self.penalty).log(), SCALE: torch.tensor(1.0), SHIFT: torch.tensor(0.0)}
+
+    def at(self, progress: float) -> Ridge:
+        return self
+
+    def meta_gradient(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return formula_gradient(network, parameters, batch, kind, _ridge)
+
+    def adapt(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
+    ) -> Tensor:
+        return formula_curve(network, parameters, batch, steps, _ridge)
+
+
+def _ridge(features: TaskBatch, learned: Mapping[str, Tensor], outputs: int) -> Tensor:
+    """Xq Xᵀ (X Xᵀ + λ I)⁻¹ Y, with a constant one as the last feature; scaled and shifted for classification."""
+    targets = features.support_y
+    classes = targets.dim() == 2
+    if classes:
+        targets = nn.functional.one_hot(targets, outputs)
+    support, query = (
+        torch.cat([x, torch.ones_like(x[..., :1])], dim=-1) for x in (features.support_x, features.query_x)
+    )
+    gram = support @ support.mT
+    system = gram + learned[LOG_LAMBDA].exp() * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    # Not `solve`, which asks the device whether the system was singular; this one is not, by its diagonal.
+    solution, _ = torch.linalg.solve_ex(system, targets.to(gram.dtype))
+    predicted: Tensor = query @ support.mT @ solution
+    return learned[SCALE] * predicted + learned[SHIFT] if classes else predicted

@@ -1,0 +1,1 @@
+"""Operations on many tasks at once, each with its own weights."""

@@ -1,0 +1,1 @@
+"""Networks of candidates: building, checks, normalisation, size and speed, weights."""

@@ -1,0 +1,71 @@
+"""Weights of a network in safetensors files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nas.errors import DataError
+from nas.protocols import LEARNER
+
+
+def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
+    """The network with what its learner meta-learns besides as parameters of its own that `forward` does not use.
+
+    So the outer loop, the weights file and the device treat both alike.
+    """
+    device = next(network.parameters()).device
+    for name, value in extra.items():
+        network.register_parameter(LEARNER + name, nn.Parameter(value.to(device)))
+    return network
+
+
+def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Writes the parameters to a file, as `write_tensors` does."""
+    write_tensors(dict(network.named_parameters()), path, label)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
+    """Writes tensors by name as safetensors, whole or not at all, with `label` as its metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, dict(label))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU. Raises DataError for a damaged or missing file or one with another label."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
+    if found != dict(label):
+        raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
+    return tensors
+
+
+def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Puts the weights of a file into the network, and attaches what the learner meta-learned besides.
+
+    Raises DataError for a damaged file or one with another label.
+    """
+    weights = read_tensors(path, label)
+    extra = {n.removeprefix(LEARNER): weights.pop(n) for n in list(weights) if n.startswith(LEARNER)}
+    own = {n: p for n, p in network.named_parameters() if not n.startswith(LEARNER)}
+    if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
+        raise DataError(f"{path} holds other weights than this network has; delete it to train again")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])
+    attach(network, extra)
