@@ -28,8 +28,7 @@ from nas.architecture import Score
 from nas.seed_variance import ENOUGH_SEEDS, SeedPool
 from nas.statistics import Estimate, average, compare
 
-from .arguments import explained, output, whole
-from .benchmarks.search_overhead import machine
+from .command_line import explained, machine, output, whole
 
 Values = npt.NDArray[np.float64]
 QUERIES = 15

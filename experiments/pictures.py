@@ -19,7 +19,7 @@ from nas.graph import draw
 from nas.protocols import SearchSpace
 from nas.space import replay, sample
 
-from .arguments import explained
+from .command_line import explained
 
 SEED = 0
 WIDEST = 1000  # pixels

@@ -37,10 +37,9 @@ from nas.protocols import TaskShape, ZeroCost
 from nas.search_spaces import NasBench201
 from nas.space import replay, sample
 
-from .arguments import explained, output, whole
-from .benchmarks.search_overhead import machine
-from .rungs.ranking import agreement
-from .rungs.settings import config, load
+from .command_line import explained, machine, output, whole
+from .fidelity.settings import config, load
+from .rank_correlation import agreement
 
 SCORES: tuple[ZeroCost, ...] = get_args(ZeroCost)
 DRAWS = 1000

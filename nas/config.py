@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
@@ -209,8 +210,12 @@ def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
 
 def shipped() -> list[str]:
     """The names of the experiments that come with the package."""
-    folder = files("nas.experiments")
+    folder = _shipped()
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _shipped() -> Traversable:
+    return files("nas.experiments").joinpath("configs")
 
 
 def _limited(
@@ -263,7 +268,7 @@ def _found(room: registry.Room, table: str | Component, *path: str) -> Callable[
 
 def _read(source: str) -> tuple[str, str]:
     if source in shipped():
-        return source, files("nas.experiments").joinpath(f"{source}.toml").read_text("utf-8")
+        return source, _shipped().joinpath(f"{source}.toml").read_text("utf-8")
     try:
         with Path(source).open(encoding="utf-8-sig") as file:
             text = file.read(LONGEST + 1)

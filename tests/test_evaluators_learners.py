@@ -196,7 +196,9 @@ class Sum(nn.Module):
 
 
 def test_orders_agree_where_the_inner_loss_is_linear(monkeypatch):
-    monkeypatch.setattr("nas.evaluators.learners.inner_loop.task_losses", lambda _kind, out, y: (out * y).mean(dim=(1, 2)))
+    monkeypatch.setattr(
+        "nas.evaluators.learners.inner_loop.task_losses", lambda _kind, out, y: (out * y).mean(dim=(1, 2))
+    )
     batch = doubled(Sinusoid().tasks("train", range(3), CPU))
     network = Sum()
     gradients = [

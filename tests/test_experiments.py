@@ -61,13 +61,13 @@ def test_every_experiment_is_run_here():
 
 @needs_checkout
 def test_every_file_is_shipped():
-    assert [path.stem for path in sorted((ROOT / "experiments").glob("*.toml"))] == configs.shipped()
+    assert [path.stem for path in sorted((ROOT / "experiments" / "configs").glob("*.toml"))] == configs.shipped()
 
 
 @needs_checkout
 @pytest.mark.parametrize("name", configs.shipped())
 def test_its_file_loads_and_says_what_it_is(name):
-    path = ROOT / "experiments" / f"{name}.toml"
+    path = ROOT / "experiments" / "configs" / f"{name}.toml"
     assert configs.load(str(path)) == configs.load(name)
     header = path.read_text("utf-8").split("[space]")[0].strip().splitlines()
     assert len(header) >= 2, "begin with a comment: what is searched, on what data, how to run it"

@@ -13,15 +13,9 @@ from helpers_project import python
 from nas import registry
 from nas.architecture import Score
 from nas.errors import NasError
-from nas.experiments.benchmarks import (
-    controllers,
-    fronts,
-    inner_loop,
-    inner_loop_measure,
-    inner_loop_peers,
-    inner_loop_workers,
-    search_spaces,
-)
+from nas.experiments.benchmarks import controllers, fronts, search_spaces
+from nas.experiments.benchmarks.inner_loop import __main__ as inner_loop
+from nas.experiments.benchmarks.inner_loop import contenders, measure, worker_processes
 from nas.testing_toys import Ten
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
@@ -99,20 +93,20 @@ def test_inner_loop_refuses_what_it_could_not_measure(arguments, monkeypatch, ca
 
 def first_order(problem):
     """MAML that forgets how the adapted weights depend on the initial ones."""
-    return inner_loop_peers.ours(replace(problem, learner=replace(problem.learner, order=1)))
+    return contenders.ours(replace(problem, learner=replace(problem.learner, order=1)))
 
 
 @pytest.mark.parametrize("number", inner_loop.WORKS)
 def test_all_compute_the_same_gradient(number, monkeypatch):
-    work, peers = inner_loop.toy(inner_loop.WORKS[number]), [*inner_loop_peers.PEERS]
-    if not all(map(inner_loop_peers.installed, peers)):
+    work, peers = inner_loop.toy(inner_loop.WORKS[number]), [*contenders.PEERS]
+    if not all(map(contenders.installed, peers)):
         pytest.skip("a package of the extra 'bench' is not installed")
     cpu = torch.device("cpu")
-    inner_loop_measure.check_same(work, peers, cpu)
-    monkeypatch.setitem(inner_loop_peers.CONTENDERS, "higher", first_order)
+    measure.check_same(work, peers, cpu)
+    monkeypatch.setitem(contenders.CONTENDERS, "higher", first_order)
     if number != 3:  # where ours is ANIL
         with pytest.raises(NasError, match="higher and loop do not compute the same"):
-            inner_loop_measure.check_same(work, peers, cpu)
+            measure.check_same(work, peers, cpu)
 
 
 def test_the_arithmetic_of_maml_is_counted():
@@ -123,23 +117,23 @@ def test_the_arithmetic_of_maml_is_counted():
     """
     forward, backward, through = 8 + 32 + 8, 8 + 2 * 32 + 2 * 8, 2 * 8 + 6 * 32 + 6 * 8
     expected = 5 * (forward + backward + through) + 10 * (forward + backward)
-    assert inner_loop_measure.gflop_per_task(inner_loop.toy(inner_loop.WORKS[4])) == pytest.approx(expected / 1e9)
+    assert measure.gflop_per_task(inner_loop.toy(inner_loop.WORKS[4])) == pytest.approx(expected / 1e9)
 
 
 def test_a_package_that_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchopt", None)
-    assert not inner_loop_peers.installed("torchopt")
-    assert inner_loop_peers.installed("loop")
+    assert not contenders.installed("torchopt")
+    assert contenders.installed("loop")
 
 
 def test_a_process_that_ends_early_is_an_error(capfd):
-    with inner_loop_workers.Worker(int, "no number") as worker, pytest.raises(NasError, match="ended early"):
+    with worker_processes.Worker(int, "no number") as worker, pytest.raises(NasError, match="ended early"):
         worker.call("bit_length")
     assert "invalid literal for int() with base 10: 'no number'" in capfd.readouterr().err
 
 
 def test_inner_loop_for_people():
-    row = inner_loop_measure.Row(
+    row = measure.Row(
         work="MAML",
         unit="tasks/s",
         ours=10.0,

@@ -17,8 +17,8 @@ import pytest
 
 from nas import config as configs
 from nas.errors import ConfigError, DataError, NasError
-from nas.experiments import fidelity
-from nas.experiments.rungs import report, settings, train
+from nas.experiments.fidelity import __main__ as fidelity
+from nas.experiments.fidelity import report, settings, train
 from nas.space import sample
 
 CHANGES = {
@@ -38,7 +38,7 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """The shipped settings with smaller numbers, in a file."""
-    text = files("nas.experiments.rungs").joinpath("fidelity.toml").read_text("utf-8")
+    text = files("nas.experiments.fidelity").joinpath("fidelity.toml").read_text("utf-8")
     for key, value in CHANGES.items():
         text, found = re.subn(rf"^{key} = [^#\n]*", f"{key} = {value} ", text, flags=re.MULTILINE)
         assert found == 1, key

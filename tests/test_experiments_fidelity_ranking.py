@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from nas.experiments.rungs import ranking
+from nas.experiments import rank_correlation
 
 
 def slow_tau(x, y):
@@ -23,10 +23,10 @@ def slow_tau(x, y):
 def test_tau_is_its_definition(ties):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 15)).round(0 if ties else 5)
-    assert ranking.tau(x, y) == pytest.approx(slow_tau(x, y))
-    assert ranking.tau(x, x) == pytest.approx(1)
-    assert ranking.tau(x, -x) == pytest.approx(-1)
-    assert ranking.tau(x, np.ones(15)) == 0.0
+    assert rank_correlation.tau(x, y) == pytest.approx(slow_tau(x, y))
+    assert rank_correlation.tau(x, x) == pytest.approx(1)
+    assert rank_correlation.tau(x, -x) == pytest.approx(-1)
+    assert rank_correlation.tau(x, np.ones(15)) == 0.0
 
 
 def test_partial_tau_is_the_correlation_within_what_the_third_leaves():
@@ -37,8 +37,8 @@ def test_partial_tau_is_the_correlation_within_what_the_third_leaves():
     pairs = list(itertools.combinations(range(12), 2))
     sx, sy, sz = (np.array([np.sign(v[i] - v[j]) for i, j in pairs]) for v in (x, y, z))
     rx, ry = sx - (sx @ sz) / (sz @ sz) * sz, sy - (sy @ sz) / (sz @ sz) * sz
-    assert ranking.partial_tau(x, y, z) == pytest.approx(rx @ ry / math.sqrt((rx @ rx) * (ry @ ry)))
-    assert ranking.partial_tau(z, z, z) == 0.0
+    assert rank_correlation.partial_tau(x, y, z) == pytest.approx(rx @ ry / math.sqrt((rx @ rx) * (ry @ ry)))
+    assert rank_correlation.partial_tau(z, z, z) == 0.0
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -46,23 +46,23 @@ def test_taus_of_samples_are_those_of_the_samples_written_out(ties):
     rng = np.random.default_rng(6)
     x, y = rng.normal(size=(2, 9)).round(0 if ties else 5)
     counts = rng.multinomial(9, np.full(9, 1 / 9), size=20)
-    written = [ranking.tau(np.repeat(x, times), np.repeat(y, times)) for times in counts]
-    assert ranking.resampled_taus(x, y, counts) == pytest.approx(written)
-    assert ranking.resampled_taus(x, np.ones(9), counts).tolist() == [0.0] * 20
+    written = [rank_correlation.tau(np.repeat(x, times), np.repeat(y, times)) for times in counts]
+    assert rank_correlation.resampled_taus(x, y, counts) == pytest.approx(written)
+    assert rank_correlation.resampled_taus(x, np.ones(9), counts).tolist() == [0.0] * 20
 
 
 def test_agreement_knows_a_good_score_from_a_bad_one():
     rng = np.random.default_rng(3)
     truth = rng.normal(size=40)
     good, noise = truth + 0.1 * rng.normal(size=40), rng.normal(size=40)
-    found = ranking.agreement(good, truth, noise, draws=200, seed=0)
+    found = rank_correlation.agreement(good, truth, noise, draws=200, seed=0)
     assert 0.8 < found.low < found.tau < found.high <= 1
     assert found.tau == pytest.approx(slow_tau(good, truth))
     assert found.over_size == pytest.approx(slow_tau(good, truth) - slow_tau(noise, truth))
     assert 0 < found.over_low < found.over_size < found.over_high
     assert found.reached == truth[good.argmax()]
-    assert found == ranking.agreement(good, truth, noise, draws=200, seed=0)
-    bad = ranking.agreement(noise, truth, noise, draws=200, seed=0)
+    assert found == rank_correlation.agreement(good, truth, noise, draws=200, seed=0)
+    bad = rank_correlation.agreement(noise, truth, noise, draws=200, seed=0)
     assert bad.low < 0 < bad.high
     assert (bad.over_size, bad.over_low, bad.over_high) == (0, 0, 0)
 
@@ -73,7 +73,7 @@ def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
     truth, covered = 2 / math.pi * math.asin(r), 0
     for seed in range(40):
         x, noise = rng.normal(size=(2, 40))
-        found = ranking.agreement(x, r * x + math.sqrt(1 - r * r) * noise, noise, draws=200, seed=seed)
+        found = rank_correlation.agreement(x, r * x + math.sqrt(1 - r * r) * noise, noise, draws=200, seed=seed)
         covered += found.low <= truth <= found.high
     assert covered >= 32  # of 40; fewer have a chance under one in a thousand at 95 %
 
@@ -81,4 +81,4 @@ def test_the_interval_covers_the_true_tau_about_as_often_as_it_says():
 def test_noise_is_the_deviation_of_one_measurement():
     rng = np.random.default_rng(5)
     first, second = rng.normal(scale=0.3, size=(2, 20_000))
-    assert ranking.noise(first, second) == pytest.approx(0.3, rel=0.03)
+    assert rank_correlation.noise(first, second) == pytest.approx(0.3, rel=0.03)

@@ -22,12 +22,12 @@ MAY_EXECUTE = {
 MAY_PRINT = (
     "nas/cli.py",
     "nas/console.py",
-    "experiments/arguments.py",
+    "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",
     "experiments/coverage.py",
-    "experiments/fidelity.py",
-    "experiments/nas_bench_graph.py",
+    "experiments/fidelity/__main__.py",
+    "experiments/nas_bench_graph/__main__.py",
     "experiments/zero_cost.py",
 )
 MAY_SWALLOW = {"nas/executors/attempt.py"}

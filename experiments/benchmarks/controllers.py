@@ -27,8 +27,8 @@ from nas.errors import ConfigError, nearest
 from nas.protocols import Controller
 from nas.space import sample
 
-from ..arguments import explained, output, whole
-from .search_overhead import SPACE, machine, score_like
+from ..command_line import explained, machine, output, whole
+from .search_overhead import SPACE, score_like
 
 LEARNT = 4.0
 PREDICTED = 30.0

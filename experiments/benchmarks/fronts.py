@@ -30,7 +30,7 @@ from nas.protocols import SearchSpace
 from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import enumerate_all
 
-from ..arguments import explained, output, whole
+from ..command_line import explained, output, whole
 
 CONTROL = "random"
 Look = Callable[[Architecture], Score]

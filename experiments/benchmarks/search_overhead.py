@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import random
 import resource
 import subprocess
@@ -26,9 +24,10 @@ from statistics import fmean, median
 
 from nas import registry
 from nas.architecture import Score, Trial
-from nas.machine import processor, versions
 from nas.protocols import Controller
 from nas.store import Store
+
+from ..command_line import machine
 
 SPACE = "few-shot-cell"
 IMPORT = (
@@ -61,17 +60,6 @@ class Overhead:
     peak_bytes: int
     target_ms: float | None
     met: bool | None
-
-
-def machine() -> dict[str, str | int | float]:
-    """What the numbers were measured on."""
-    return {
-        "cpu": processor(),
-        "cores": os.cpu_count() or 0,
-        "load": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.machine()}",
-        **versions(),
-    }
 
 
 def import_seconds(repeats: int) -> Start:

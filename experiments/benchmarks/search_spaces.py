@@ -22,8 +22,7 @@ from nas.search_spaces.nas_bench_101.space import unique_cells
 from nas.search_spaces.nas_bench_101.spec import Cell
 from nas.space import enumerate_all, mutate, replay, sample
 
-from ..arguments import explained, output, whole
-from .search_overhead import machine
+from ..command_line import explained, machine, output, whole
 
 
 @dataclass(frozen=True)

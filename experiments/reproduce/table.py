@@ -17,8 +17,7 @@ from nas import config as configs
 from nas.evaluators.meta_training.devices import device_of
 from nas.statistics import estimate
 
-from ..arguments import explained, output, whole
-from ..benchmarks.search_overhead import machine
+from ..command_line import explained, machine, output, whole
 from .measure import Result, measured
 from .settings import Row, load, rows
 

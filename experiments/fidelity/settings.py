@@ -67,7 +67,7 @@ def load(path: Path | None) -> Settings:
     Raises ConfigError for a file that cannot be read, or settings that do not fit together.
     """
     try:
-        source = files("nas.experiments.rungs").joinpath("fidelity.toml") if path is None else path
+        source = files("nas.experiments.fidelity").joinpath("fidelity.toml") if path is None else path
         settings = Settings.model_validate(tomllib.loads(source.read_text("utf-8")))
     except ValidationError as error:
         found = error.errors(include_url=False)[0]

@@ -24,8 +24,7 @@ from nas.console import TerminalProgress
 from nas.contest import Result
 from nas.errors import DataError
 
-from .arguments import explained, output, whole
-from .benchmarks.search_overhead import machine
+from ..command_line import explained, machine, output, whole
 from .pickled_numbers import read_numbers
 
 LINKS = ("0000", "0001", "0011", "0012", "0013", "0111", "0112", "0122", "0123")

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas.errors import NasError
 from nas.evaluators.learners import Anil
 
-from .inner_loop_peers import CONTENDERS, Gradient, installed
-from .inner_loop_work import Work
-from .inner_loop_workers import Worker, full_float32, peak_mib, timed
+from .contenders import CONTENDERS, Gradient, installed
+from .problems import Work
+from .worker_processes import Worker, full_float32, peak_mib, timed
 
 CORES = 2
 CLOSE = {torch.float64: 1e-6, torch.float32: 0.1}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .ranking import agreement, noise, tau
+from ..rank_correlation import agreement, noise, tau
 from .settings import Settings
 from .train import Cell, Rung
 

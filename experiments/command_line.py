@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
@@ -11,6 +12,18 @@ from pathlib import Path
 
 from nas.errors import NasError
 from nas.interrupts import INTERRUPTED
+from nas.machine import processor, versions
+
+
+def machine() -> dict[str, str | int | float]:
+    """What the numbers were measured on."""
+    return {
+        "cpu": processor(),
+        "cores": os.cpu_count() or 0,
+        "load": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        **versions(),
+    }
 
 
 def whole(least: int) -> Callable[[str], int]:

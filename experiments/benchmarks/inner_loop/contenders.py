@@ -17,7 +17,7 @@ from nas.evaluators.meta_training.cuda_graph import Recorded
 from nas.evaluators.networks.normalisation import set_normalisation
 from nas.protocols import Learner, TaskBatch
 
-from .inner_loop_work import Problem
+from .problems import Problem
 
 Gradient = Callable[[], Sequence[Tensor]]
 """The gradient of the tasks' mean query loss, by the network's parameters in their order."""

@@ -24,12 +24,11 @@ import torch
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.meta_training.devices import device_of
 
-from ..arguments import explained, output, whole
-from .inner_loop_measure import CORES, Effort, Row, matmul_gflops, measure
-from .inner_loop_peers import PEERS
-from .inner_loop_score import Score, measure_score
-from .inner_loop_work import Work
-from .search_overhead import machine
+from ...command_line import explained, machine, output, whole
+from .candidate_score import Score, measure_score
+from .contenders import PEERS
+from .measure import CORES, Effort, Row, matmul_gflops, measure
+from .problems import Work
 
 TASKS = 32
 """Tasks of a batch of images: what MAML is published with."""

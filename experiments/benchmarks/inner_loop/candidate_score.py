@@ -12,8 +12,8 @@ import torch
 from nas.config import build, load
 from nas.space import sample
 
-from .inner_loop_measure import Effort, Row
-from .inner_loop_workers import Worker, peak_mib
+from .measure import Effort, Row
+from .worker_processes import Worker, peak_mib
 
 
 @dataclass(frozen=True)

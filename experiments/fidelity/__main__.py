@@ -3,7 +3,7 @@
     python -m nas.experiments.fidelity --path OMNIGLOT [--cells 60] [--any-size] [--out TXT] [--plot PNG] [--json]
 
 Under an hour on two otherwise idle processor cores. Finished trainings are lines of a file in the work folder, so it
-can be interrupted. The settings are in rungs/fidelity.toml.
+can be interrupted. The settings are in fidelity.toml.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from typing import Any
 from nas import config as configs
 from nas.errors import NasError
 
-from .arguments import explained, output, whole
-from .benchmarks.search_overhead import machine
-from .rungs.report import document, plot, text
-from .rungs.settings import Settings, config, load
-from .rungs.train import Cell, Job, Rung, draw_cells, finished, one_thread, seconds_of, train
+from ..command_line import explained, machine, output, whole
+from .report import document, plot, text
+from .settings import Settings, config, load
+from .train import Cell, Job, Rung, draw_cells, finished, one_thread, seconds_of, train
 
 DRAWS = 1000
 """Bootstrap samples of the cells."""

@@ -1,0 +1,1 @@
+"""Benchmark of inner loops beside those of other libraries."""

@@ -1,0 +1,1 @@
+"""Study of how well cheap scores rank candidates."""

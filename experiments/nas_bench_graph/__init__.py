@@ -1,0 +1,1 @@
+"""NAS-Bench-Graph: its table read, and controllers compared on it."""

@@ -1,1 +1,0 @@
-"""What `experiments/fidelity.py` is made of: settings, the training of a cell through rungs, rank correlation."""
