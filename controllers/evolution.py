@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import crossover, replay, sample
+from nas.trial import Trial
 
 from .genetic.nsga2 import by_fronts, point
 from .genetic.operators import MOST_TRIALS, Strength, age_out, by_score, changed, check_sizes, keep_best, winner

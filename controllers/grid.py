@@ -7,10 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.space import decide, num_options, sample
+from nas.trial import Trial
 
 MOST_REJECTED = 10_000
 """Rejected in a row, after which nothing allowed is taken to be left."""

@@ -7,10 +7,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.space import decide, num_options, replay, sample
+from nas.trial import Trial
 
 from .without_replacement import Unseen
 

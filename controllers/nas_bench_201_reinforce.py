@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.protocols import SearchSpace
+from nas.trial import Trial
 
 from .policies.policy import TablePolicy
 from .policies.policy_gradient import PolicyGradient

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.bounds import check_number
 from nas.errors import ConfigError, Rejected, nearest
-from nas.executors.attempt import attempt, reason
+from nas.failures import attempt, reason
 from nas.protocols import SearchSpace
 from nas.space import Pick, decide, num_options, sample
+from nas.trial import Trial
 
 from .without_replacement import Unseen
 

@@ -6,9 +6,10 @@ import math
 import random
 from collections.abc import Sequence
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.protocols import SearchSpace
 from nas.space import replay, sample
+from nas.trial import Trial
 
 from .without_replacement import Unseen
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.bounds import LARGEST_RATE, check_number
 from nas.protocols import SearchSpace, ZeroCost
 from nas.space import sample
+from nas.trial import Trial
 
 from .genetic.operators import MOST_TRIALS
 from .policies.adam import Adam

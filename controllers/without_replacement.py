@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
-from nas.repeats import network_key
 from nas.space import all_ends
+from nas.space.identity import network_key
 
 TRIES = 50
 """Draws of what was seen before, until the space is walked through for what was not."""

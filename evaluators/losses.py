@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nas.protocols import Kind
+from nas.task import Kind
 
 
 def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from nas.architecture import Architecture, Score
+from nas.architecture import Architecture
 from nas.bounds import check_number
 from nas.errors import ConfigError
-from nas.executors.attempt import attempt
-from nas.protocols import Bank, Cost, Learner, SearchSpace, TaskFamily, ZeroCost
-from nas.sizes import named_if_too_large
+from nas.failures import attempt
+from nas.networks.size import named_if_too_large
+from nas.protocols import Cost, Learner, SearchSpace, TaskFamily, ZeroCost
+from nas.task import Bank
+from nas.trial import Score
 
 from .protocol_options import options_of
 

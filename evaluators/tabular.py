@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.architecture import Architecture, Score
+from nas.architecture import Architecture
 from nas.errors import ConfigError, DataError, nearest
 from nas.protocols import SearchSpace
-from nas.tables import Table, read_table, stamp
+from nas.space.tables import Table, read_table, stamp
+from nas.trial import Score
 
 
 @dataclass(frozen=True)
 class Tabular:
-    """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.tables`).
+    """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.space.tables`).
 
     path     the file
     dataset  what the names of the columns begin with: 'cifar10' finds 'cifar10_val_12' by 'val_12'

@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, get_args
 
-from nas.architecture import Architecture, Score
-from nas.protocols import Bank, ZeroCost
+from nas.architecture import Architecture
+from nas.protocols import ZeroCost
+from nas.task import Bank
+from nas.trial import Score
 
 from .meta import MetaEvaluator
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.errors import NasError
-from nas.interrupts import INTERRUPTED
-from nas.machine import processor, versions
+from nas.provenance import processor, versions
+from nas.runs.interrupts import INTERRUPTED
 
 
 def machine() -> dict[str, str | int | float]:

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.architecture import Score
-from nas.seed_variance import ENOUGH_SEEDS, SeedPool
-from nas.statistics import Estimate, average, compare
+from nas.analysis.intervals import Estimate, average, compare
+from nas.analysis.seed_variance import ENOUGH_SEEDS, SeedPool
+from nas.trial import Score
 
 from .command_line import explained, machine, output, whole
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 from nas import registry
 from nas.errors import ConfigError
-from nas.graph import draw
 from nas.protocols import SearchSpace
 from nas.space import replay, sample
+from nas.space.drawing import draw
 
 from .command_line import explained
 

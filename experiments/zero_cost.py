@@ -32,10 +32,11 @@ from nas.errors import ConfigError
 from nas.evaluators import Tabular
 from nas.evaluators.networks.profile import num_parameters
 from nas.evaluators.networks.zero_cost_proxies import grad_norm, naswot, synflow
-from nas.executors.attempt import attempt, reason
-from nas.protocols import TaskShape, ZeroCost
+from nas.failures import attempt, reason
+from nas.protocols import ZeroCost
 from nas.search_spaces import NasBench201
 from nas.space import replay, sample
+from nas.task import TaskShape
 
 from .command_line import explained, machine, output, whole
 from .fidelity.settings import config, load

@@ -1,8 +1,9 @@
 """adaptnas: neural architecture search for learning from few examples."""
 
-from .architecture import Architecture, Score, Trial
+from .architecture import Architecture
 from .errors import NasError
-from .protocols import Bank, TaskBatch, TaskShape
+from .task import Bank, TaskBatch, TaskShape
+from .trial import Score, Trial
 
 __version__ = "0.1.0"
 

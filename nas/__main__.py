@@ -1,5 +1,5 @@
 """`python -m nas` is the command `nas`."""
 
-from .cli import main
+from .cli.commands import main
 
 main()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from .task import Bank, Kind, Split, TaskBatch, TaskShape
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from .architecture import Architecture, Score, Trial
-    from .space import Choose
+    from .architecture import Architecture
+    from .choose import Choose
+    from .trial import Score, Trial
 
-Kind = Literal["classification", "regression"]
-Split = Literal["train", "validation", "test"]
+
 Cost = Literal["parameters", "flops", "latency_ms"]
 """What a network costs, from the quickest told on: learned numbers; FLOPs, and milliseconds on this device, of one
 input's forward pass."""
@@ -27,53 +28,11 @@ CARRIED = LEARNER + "state:"
 """What the names begin with of those that no gradient moves: numbers that a learner updates in each outer step."""
 
 
-@dataclass(frozen=True)
-class TaskShape:
-    """What a network must fit: `input_shape` is (channels, height, width), (channels, length) or (features,);
-    `num_outputs` the ways of a classification task, or the size of a regression target."""
-
-    input_shape: tuple[int, ...]
-    num_outputs: int
-    kind: Kind = "classification"
-
-
-@dataclass(frozen=True)
-class TaskBatch:
-    """Many tasks at once.
-
-    A family gives the examples sorted by class; the evaluator puts those of each task in random order.
-
-    support_x  (tasks, support, *input_shape) float32; support is ways * shots
-    support_y  (tasks, support) int64 class in [0, ways), or (tasks, support, num_outputs) float32 targets
-    query_x, query_y  the same with queries * ways (or the regression task's queries) in place of support
-    classes    (tasks, ways) int64: for each label the number of its class among the split's; None where there are none
-    """
-
-    support_x: Tensor
-    support_y: Tensor
-    query_x: Tensor
-    query_y: Tensor
-    classes: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Bank:
-    """A fixed set of tasks: numbers `first` to `first + count - 1` of a split, the same for whoever is measured."""
-
-    split: Split
-    first: int
-    count: int
-
-    @property
-    def indices(self) -> range:
-        return range(self.first, self.first + self.count)
-
-
 class SearchSpace(Protocol):
     """What can be searched. `decide` makes the choices in plain Python; `build` makes the network.
 
-    A space may also draw: `graph(spec)` returns a networkx.DiGraph as `nas.graph` describes it. Then it must tell apart
-    all that `build` makes apart, for a search evaluates architectures of equal `nas.graph.canonical` once. What is not
+    A space may also draw: `graph(spec)` returns a networkx.DiGraph as `nas.space.graph` describes it. Then it must tell
+    apart all that `build` makes apart, for a search evaluates architectures of equal canonical form once. What is not
     in the cell are attributes of the graph as a whole, JSON values: `DiGraph(width=16, num_cells=3)`. Without `graph`
     only equal picks are the same network.
     """
@@ -198,7 +157,7 @@ class Measurer(Evaluator, Protocol):
 
 
 class Trials(Protocol):
-    """Where a search keeps its trials: `nas.store.Store` on the disk, `nas.memory.MemoryStore` in memory."""
+    """Where a search keeps its trials: `nas.store.Store` on the disk, `nas.store.MemoryStore` in memory."""
 
     def trials(self) -> list[Trial]: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.errors import SpaceError
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 
 def check_images(space: str, task: TaskShape, halvings: int) -> None:

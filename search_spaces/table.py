@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError, DataError, SpaceError, nearest
-from nas.protocols import TaskShape
 from nas.space import Choose
-from nas.tables import read_table, stamp
+from nas.space.tables import read_table, stamp
+from nas.task import TaskShape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.architecture import Score, Trial
+from nas.trial import Score, Trial
 
 
 class Flat:

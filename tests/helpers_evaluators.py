@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nas.architecture import Architecture
 from nas.evaluators.tasks.counter_hash import choose, fold, task_keys, uniform
-from nas.protocols import TaskBatch, TaskShape
 from nas.space import enumerate_all
+from nas.task import TaskBatch, TaskShape
 
 CPU = torch.device("cpu")
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from nas import launch, runs
-from nas.architecture import Trial
 from nas.config import Config, from_json
 from nas.executors import InlineExecutor
-from nas.runs import Run
+from nas.runs import Run, launch, summary
 from nas.store import Store
+from nas.trial import Trial
 
 TRIALS, EVENTS = 4, 4 + 4 + 4
 """Candidates; and what can be heard: each of them, 2 + 2 fresh and 2 + 2 test measurements."""
@@ -116,7 +115,7 @@ def result(run: Run) -> tuple[Any, ...]:
             for key, record in store.items("measured/").items()
         }
         told = [trial.number for trial in store.told()]
-        return trials, told, measured, store.get("final"), runs.state(store, run)
+        return trials, told, measured, store.get("final"), summary.state(store, run)
 
 
 class Crash(BaseException):

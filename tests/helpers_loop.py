@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from helpers_search import Chain, List, OneByOne, run_toy
 
-from nas.architecture import Trial
 from nas.store import Store
+from nas.trial import Trial
 
 CONTROLLERS: dict[str, Callable[[], Any]] = {
     "chain": Chain,

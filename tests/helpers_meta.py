@@ -6,7 +6,7 @@ from helpers_evaluators import Blobs, TinyConv
 
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
-from nas.protocols import Bank
+from nas.task import Bank
 
 NORMS = ["group", "batch", "support", "none"]
 LEARNERS = {

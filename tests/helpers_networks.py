@@ -13,8 +13,8 @@ from nas.evaluators.networks.building import build
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach
 from nas.export import source
-from nas.protocols import TaskBatch
 from nas.space import replay, sample
+from nas.task import TaskBatch
 
 LEARNERS = (Maml(order=2, inner_lr=0.1, steps=2), Anil(inner_lr=0.1, steps=2), Ridge(penalty=0.5))
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import networkx as nx
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.executors import InlineExecutor, ProcessExecutor
-from nas.fidelity import Fidelity
 from nas.protocols import Trials
 from nas.search import search
+from nas.search.fidelity import Fidelity
 from nas.space import enumerate_all, sample
 from nas.store import Store
+from nas.trial import Score, Trial
 
 TRIALS = 8
 HALVES: dict[str, Any] = {"fidelity": Fidelity(rungs=3, eta=2), "budget": 8, "trials": 14}

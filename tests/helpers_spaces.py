@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from nas.evaluators.learners import Maml
 from nas.evaluators.networks.building import build
 from nas.export import source
-from nas.protocols import TaskShape
 from nas.space import replay, sample
+from nas.task import TaskShape
 
 
 def samples(space, number, seed=0):

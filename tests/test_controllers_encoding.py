@@ -11,10 +11,10 @@ from nas.architecture import Architecture
 from nas.controllers.surrogate.encodings import LONGEST, WIDTH, Choices, Paths
 from nas.controllers.surrogate.predictor import encodings
 from nas.errors import SpaceError
-from nas.graph import walks
-from nas.repeats import network_key
 from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import replay, sample
+from nas.space.graph import walks
+from nas.space.identity import network_key
 from nas.testing import ToySpace
 
 

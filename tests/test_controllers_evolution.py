@@ -6,10 +6,11 @@ import random
 import pytest
 from helpers_controllers import done
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.controllers import Evolution, RandomSearch
 from nas.errors import ConfigError
 from nas.testing import ToySpace
+from nas.trial import Trial
 
 
 class Flat:

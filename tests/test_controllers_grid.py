@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from helpers_controllers import Flat
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import Grid, RandomSearch
 from nas.controllers.grid import COMPLETE, Tree
 from nas.space import enumerate_all
-from nas.testing import ToySpace
-from nas.testing_toys import Ten, Vast
+from nas.testing import Ten, ToySpace, Vast
+from nas.trial import Score, Trial
 
 
 class Alike:

@@ -14,17 +14,16 @@ import torch
 from helpers_controllers import Flat, done
 
 import nas.controllers
-from nas import registry
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.errors import ConfigError, Rejected, SpaceError
 from nas.executors import InlineExecutor
 from nas.protocols import SearchSpace
-from nas.repeats import evaluated
+from nas.registry import components
 from nas.search import search
 from nas.space import mutate, sample
 from nas.store import Store
-from nas.testing import ToySpace, check_controller
-from nas.testing_toys import Ten
+from nas.testing import Ten, ToySpace, check_controller
+from nas.trial import Score, Trial, evaluated
 
 # Small populations, batches and networks, so that in few candidates they learn and age.
 OPTIONS = {
@@ -33,7 +32,7 @@ OPTIONS = {
     "regularized-evolution": {"population": 6, "tournament": 2},
     "zoph-le": {"lr": 0.05, "batch": 3, "hidden": 8, "layers": 1},
 }
-CONTROLLERS = [*registry.names("controller"), "optuna:tpe"]
+CONTROLLERS = [*components.names("controller"), "optuna:tpe"]
 REPEATING = {"regularized-evolution", "zoph-le", "reinforce-nas-bench-201"}
 """Those that may propose again what they have proposed, as published."""
 LEARNING = ["evolution", "local-search", "optuna:tpe", "regularized-evolution", "reinforce", "zoph-le"]
@@ -41,7 +40,7 @@ LEARNING = ["evolution", "local-search", "optuna:tpe", "regularized-evolution", 
 
 
 def make(name, space, seed=0):
-    return registry.create("controller", name, OPTIONS.get(name, {}), space=space, seed=seed)
+    return components.create("controller", name, OPTIONS.get(name, {}), space=space, seed=seed)
 
 
 class WithoutChoices:
@@ -154,10 +153,10 @@ def test_a_trial_of_another_space_is_refused_and_leaves_no_trace(name):
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_an_unknown_option_names_the_nearest(name):
-    options = sorted(set(registry.options_of(registry.find("controller", name))) - {"space", "seed"})
+    options = sorted(set(components.options_of(components.find("controller", name))) - {"space", "seed"})
     for option in options[:2]:
         with pytest.raises(ConfigError, match=f"has no option '{option}s'; did you mean '{option}'"):
-            registry.create("controller", name, {f"{option}s": 1}, space=ToySpace(), seed=0)
+            components.create("controller", name, {f"{option}s": 1}, space=ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
@@ -209,13 +208,14 @@ def test_a_controller_of_ones_own_is_one_class_with_ask_and_tell_found_by_its_en
         found = [EntryPoint("mine", f"{__name__}:Mine", group)] if group == "nas.controllers" else []
         return EntryPoints(found)
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
-    assert "mine" in registry.names("controller")
+    monkeypatch.setattr(components, "entry_points", entry_points)
+    assert "mine" in components.names("controller")
     check_controller(
-        lambda space, seed: registry.create("controller", "mine", {"greed": 0.9}, space=space, seed=seed), candidates=20
+        lambda space, seed: components.create("controller", "mine", {"greed": 0.9}, space=space, seed=seed),
+        candidates=20,
     )
     with pytest.raises(ConfigError, match="has no option 'gred'; did you mean 'greed'"):
-        registry.create("controller", "mine", {"gred": 0.9}, space=ToySpace(), seed=0)
+        components.create("controller", "mine", {"gred": 0.9}, space=ToySpace(), seed=0)
 
 
 def test_controllers_run_without_torch_and_all_but_its_own_without_optuna():
@@ -239,7 +239,7 @@ def test_controllers_run_without_torch_and_all_but_its_own_without_optuna():
 
 def test_every_controller_is_exported():
     exported = {getattr(nas.controllers, name) for name in nas.controllers.__all__}
-    registered = {registry.find("controller", name) for name in registry.names("controller")}
+    registered = {components.find("controller", name) for name in components.names("controller")}
     assert exported == registered | {nas.controllers.OptunaSampler}
 
 

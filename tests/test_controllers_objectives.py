@@ -8,8 +8,8 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from nas import pareto
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis import pareto
+from nas.architecture import Architecture
 from nas.controllers import Evolution, RandomSearch
 from nas.controllers.genetic.nsga2 import by_fronts, point
 from nas.controllers.genetic.operators import crossover, keep_best, mutate, tournament
@@ -18,6 +18,7 @@ from nas.controllers.surrogate.encodings import Choices
 from nas.controllers.surrogate.scalarisation import Compromise, shortfall, weights
 from nas.errors import ConfigError
 from nas.testing import ToySpace, check_controller
+from nas.trial import Score, Trial
 
 COSTS = ("parameters", "flops")
 

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers.genetic.operators import (
     Strength,
     age_out,
@@ -19,7 +19,8 @@ from nas.controllers.genetic.operators import (
 )
 from nas.errors import Rejected
 from nas.space import neighbours
-from nas.testing_toys import OnePoint, Ten, Vast
+from nas.testing import OnePoint, Ten, Vast
+from nas.trial import Score, Trial
 
 
 def done(number, value, picks=0):

@@ -12,13 +12,13 @@ from helpers_controllers import Flat
 from optuna.trial import TrialState
 
 from nas import registry
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
+from nas.checks.controller import rehearse
 from nas.controllers import OptunaSampler
 from nas.controllers import optuna as module
 from nas.errors import ConfigError, SearchError
-from nas.rehearsal import rehearse
-from nas.testing import ToySpace, check_controller
-from nas.testing_toys import Ten
+from nas.testing import Ten, ToySpace, check_controller
+from nas.trial import Score, Trial
 
 SAMPLERS = ["cmaes", "gp", "nsgaii", "nsgaiii", "qmc", "random", "tpe"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import ReinforceNasBench201, ZophLe
 from nas.controllers.policies.likelihood import Step
 from nas.controllers.policies.policy import _generator
@@ -13,6 +13,7 @@ from nas.controllers.policies.reward_baseline import Baseline
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace
+from nas.trial import Score, Trial
 
 
 class Coin:

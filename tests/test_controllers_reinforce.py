@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import Reinforce
 from nas.controllers.policies.policy_gradient import policy_loss
 from nas.controllers.reinforce import clipped_loss, normal_scores_in
 from nas.controllers.surrogate.predictor import normal_scores
 from nas.errors import ConfigError
 from nas.testing import ToySpace
+from nas.trial import Score, Trial
 
 WIDE = 14
 

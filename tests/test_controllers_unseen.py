@@ -5,15 +5,15 @@ import networkx as nx
 import pytest
 
 from nas import registry
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.controllers import without_replacement as module
 from nas.controllers.without_replacement import LEFT, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
-from nas.repeats import network_key
 from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import all_ends, enumerate_all, sample
-from nas.testing import ToySpace
-from nas.testing_toys import Ten, Vast
+from nas.space.identity import network_key
+from nas.testing import Ten, ToySpace, Vast
+from nas.trial import Score, Trial
 
 ALL = list(enumerate_all(Ten()))
 

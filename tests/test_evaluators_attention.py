@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from nas.errors import SpaceError
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.networks.weights import attach
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 TASK = TaskShape(SHAPE, 5)
 TWICE = [Maml(inner_lr=0.1, steps=2), MetaSgd(inner_lr=0.1, steps=2)]

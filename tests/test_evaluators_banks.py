@@ -16,7 +16,7 @@ from nas.evaluators.learners import Anil
 from nas.evaluators.meta_training.bank_digest import DRAWN_AT_ONCE, digest
 from nas.evaluators.tasks import Glyphs, Sinusoid
 from nas.evaluators.tasks.drawing import draw
-from nas.protocols import Bank
+from nas.task import Bank
 
 COUNT = DRAWN_AT_ONCE + 5
 BANK = Bank("validation", 3, COUNT)

@@ -30,7 +30,7 @@ from nas.evaluators.meta_training import scoring
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.drawing import draw
-from nas.protocols import Bank
+from nas.task import Bank
 
 FAMILY = Blobs(ways=WAYS, shots=SHOTS, queries=QUERIES)
 KINDS = ("maml", "meta-sgd", "anil", "reptile", "protonet", "ridge", "finetune", "scratch")

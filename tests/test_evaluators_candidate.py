@@ -15,8 +15,8 @@ from nas.evaluators.networks.building import build
 from nas.evaluators.networks.normalisation import NormalisedHead
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import read_weights, write_weights
-from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, Mlp40
+from nas.task import TaskShape
 
 SHAPE = Blobs().shape
 LABEL = {"architecture": "abc", "seed": "1"}

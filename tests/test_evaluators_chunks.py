@@ -19,7 +19,7 @@ from nas.evaluators.networks.building import build
 from nas.evaluators.networks.normalisation import set_normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.protocols import TaskBatch
+from nas.task import TaskBatch
 from nas.testing import ToySpace
 
 TASKS = 5

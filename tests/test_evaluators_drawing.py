@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 
 from nas.evaluators.tasks import Sinusoid
 from nas.evaluators.tasks.drawing import draw, fewer_queries
-from nas.protocols import TaskBatch
+from nas.task import TaskBatch
 
 CPU = torch.device("cpu")
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from nas.check import examine
-from nas.constraints import Constrained
+from nas.checks.space_report import examine
 from nas.errors import Rejected, UncountedError
 from nas.evaluators.networks.building import flops_of
 from nas.evaluators.networks.flops import count
 from nas.evaluators.networks.profile import size
-from nas.protocols import TaskShape
-from nas.report.text import mflops
+from nas.report.formatting import mflops
 from nas.space import enumerate_all, replay
+from nas.space.constraints import Constrained
+from nas.task import TaskShape
 from nas.testing import ToySpace
 
 N, T, D, H = 2, 10, 12, 16

@@ -14,7 +14,7 @@ from nas.evaluators.meta import MetaEvaluator
 from nas.evaluators.meta_training.cuda_graph import WARM_STEPS, Recorded
 from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.networks.weights import attach
-from nas.protocols import TaskBatch
+from nas.task import TaskBatch
 
 CPU = torch.device("cpu")
 LEARNERS = {

@@ -14,11 +14,11 @@ from nas import registry
 from nas.evaluators.learners import Maml, Reptile
 from nas.evaluators.networks.normalisation import normalise_head_input, set_normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.protocols import TaskBatch, TaskShape
 from nas.search_spaces.dense_cell import EDGES
 from nas.search_spaces.few_shot_cell.network import CellNetwork
 from nas.search_spaces.few_shot_cell.spec import CellStack
 from nas.search_spaces.plain.network import conv4
+from nas.task import TaskBatch, TaskShape
 
 METHODS = set(registry.names("learner")) - set(PRESETS)
 

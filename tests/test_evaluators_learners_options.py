@@ -18,7 +18,8 @@ from nas.evaluators.networks.building import build
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach, read_weights, write_weights
 from nas.evaluators.tasks import Glyphs, Sinusoid
-from nas.protocols import LEARNER, Bank
+from nas.protocols import LEARNER
+from nas.task import Bank
 
 OWN = {
     "maml": (Maml(learn_lr=True), {"log_rate"}),

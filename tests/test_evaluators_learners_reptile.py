@@ -18,7 +18,8 @@ from nas.evaluators.networks.building import build
 from nas.evaluators.networks.profile import num_parameters
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.drawing import draw
-from nas.protocols import LEARNER, Bank
+from nas.protocols import LEARNER
+from nas.task import Bank
 
 KEPT = Reptile(inner_lr=0.01, train_steps=3, batch=5, steps=4, optimizer_state="kept")
 LOOP = OuterLoop(budget=6, tasks_per_step=4, train_queries=0, anneal=True)

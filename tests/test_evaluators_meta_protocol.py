@@ -9,8 +9,8 @@ from helpers_meta import evaluator
 
 from nas import registry
 from nas.evaluators import MetaEvaluator
-from nas.machine import versions
-from nas.protocols import Bank
+from nas.provenance import versions
+from nas.task import Bank
 
 BANK = Bank("validation", 0, 12)
 CHANGED = {

@@ -6,8 +6,8 @@ from helpers_meta import LEARNERS, TEST, evaluator, numbers
 from safetensors import SafetensorError
 
 from nas.evaluators.learners import Anil, Maml
-from nas.fidelity import Checkpointed
 from nas.protocols import Resumable
+from nas.search.fidelity import Checkpointed
 from nas.testing import check_evaluator
 
 

@@ -9,7 +9,7 @@ from helpers_meta import FRESH, LEARNERS, TEST, diverging, evaluator, numbers
 
 from nas.errors import ConfigError, DataError, NasError
 from nas.evaluators.meta_training.bank_digest import digest
-from nas.protocols import Bank
+from nas.task import Bank
 
 
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)

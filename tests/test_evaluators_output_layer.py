@@ -18,8 +18,8 @@ from nas.evaluators.learners.maml import adapted_names
 from nas.evaluators.networks.building import assemble, build
 from nas.evaluators.networks.output_layer import HEAD, head_name, mark_head
 from nas.evaluators.networks.weights import attach
-from nas.protocols import TaskShape
 from nas.space import sample
+from nas.task import TaskShape
 
 LAYERS = {"hidden": lambda: nn.Linear(16, 6), "middle": lambda: nn.Linear(6, 4), "head": lambda: nn.Linear(4, 3)}
 ORDERS = list(permutations(LAYERS))

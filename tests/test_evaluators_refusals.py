@@ -10,7 +10,7 @@ from nas.errors import SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.compatibility import check_forward
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 SHAPE = TaskShape((1, 4, 4), 3)
 

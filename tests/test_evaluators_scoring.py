@@ -15,7 +15,7 @@ from nas.evaluators.meta_training.scoring import check_no_leak, score, task_valu
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.protocols import Bank, TaskBatch, TaskShape
+from nas.task import Bank, TaskBatch, TaskShape
 
 
 def test_accuracy_of_each_task_by_hand():

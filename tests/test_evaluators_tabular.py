@@ -17,7 +17,7 @@ from nas.evaluators import Tabular
 from nas.protocols import Tabled
 from nas.search_spaces import NasBench201
 from nas.space import enumerate_all, sample
-from nas.tables import choices_made
+from nas.space.tables import choices_made
 from nas.testing import ToySpace, check_evaluator
 
 TOYS = list(enumerate_all(ToySpace()))

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from nas.errors import ConfigError, DataError
 from nas.evaluators.tasks.class_family import ClassData, ClassPool, _choose_classes
 from nas.evaluators.tasks.image_family import ImageFamily
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 CPU = torch.device("cpu")
 ROWS, DRAWERS = 30, 20

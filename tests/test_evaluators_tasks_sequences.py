@@ -15,7 +15,7 @@ from nas.errors import ConfigError, DataError
 from nas.evaluators.tasks import sequences
 from nas.evaluators.tasks.sequences import Sequences, resampled, standardised
 from nas.evaluators.tasks.series_files import read_series
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 from nas.testing import check_task_family
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import torch
 
 from nas.errors import ConfigError
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 CPU = torch.device("cpu")
 

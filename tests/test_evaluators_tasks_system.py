@@ -15,7 +15,7 @@ from scipy import optimize, signal, stats
 from nas.errors import ConfigError
 from nas.evaluators.tasks.counter_hash import task_keys
 from nas.evaluators.tasks.system_identification import GAINS, RADII, SystemIdentification, simulate, systems
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 from nas.testing import check_task_family
 
 CPU = torch.device("cpu")

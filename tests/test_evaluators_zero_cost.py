@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas import config as configs
-from nas import launch, registry, runs
+from nas import registry
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator, ZeroCostEvaluator
 from nas.evaluators.learners import Anil
@@ -26,6 +26,7 @@ from nas.evaluators.networks.zero_cost_proxies import TASKS, grad_norm, naswot, 
 from nas.evaluators.tasks import Glyphs, Sinusoid, SystemIdentification
 from nas.evaluators.tasks.drawing import draw
 from nas.protocols import Featured, Resumable, ZeroCost
+from nas.runs import folder, launch, progress
 from nas.space import sample
 from nas.store import Store
 from nas.testing import check_evaluator
@@ -285,9 +286,9 @@ def test_a_search_by_it_trains_only_the_finalists_and_reports_both_scores(tmp_pa
         key, value = override.split("=")
         room, option = key.split(".")
         table.setdefault(room, {})[option] = int(value)
-    run = runs.new_run("cheap", "quickstart")
+    run = folder.new_run("cheap", "quickstart")
     table["search"]["device"] = "cpu"
-    outcome = launch.start(configs.from_json(table), run, launch.Silence())
+    outcome = launch.start(configs.from_json(table), run, progress.Silence())
     with Store.open(run.store_path, readonly=True) as store:
         trials = store.trials()
     assert [trial.state for trial in trials] == ["done"] * 3

@@ -7,11 +7,13 @@ from importlib.util import find_spec
 import pytest
 from helpers_project import ROOT, TOY, needs_checkout
 
-from nas import config as configs
-from nas import launch, runs
 from nas.architecture import Architecture
-from nas.console import final_text
-from nas.deliver import export_winner
+from nas.config import parts
+from nas.config import reading as configs
+from nas.report.terminal import final_text
+from nas.runs import folder, launch
+from nas.runs import summary as run_summary
+from nas.runs.artifacts import export_winner
 from nas.store import Store
 
 DATA = ROOT.parent / "shared" / "data" / "omniglot_28.npz"
@@ -88,9 +90,9 @@ def test_a_mistake_in_it_would_be_seen(name):
 def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch):
     monkeypatch.setenv("NAS_RUNS", str(tmp_path))
     config, progress = configs.load(name, [*TOY, *overrides]), Silent()
-    run = runs.new_run(None, name)
+    run = folder.new_run(None, name)
     outcome = launch.start(config, run, progress)
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
 
     assert (outcome.state, summary["state"], summary["name"]) == ("done", "done", f"{name}-1")
     assert outcome.final == summary["final"]
@@ -113,15 +115,15 @@ def test_a_table_is_searched_to_the_end(name, tmp_path, monkeypatch):
         pytest.skip(f"needs {TABLES[name].name} beside the checkout")
     monkeypatch.setenv("NAS_RUNS", str(tmp_path))
     config = configs.load(name, [f"evaluator.path={TABLES[name]}", "search.seconds=1500", "controller.name=random"])
-    run = runs.new_run(None, name)
+    run = folder.new_run(None, name)
     outcome = launch.start(config, run, Silent())
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     winner = summary["final"]["winner"]
     assert (outcome.state, summary["state"]) == ("done", "done")
     assert 1000 < sum(trial["seconds"] for trial in summary["trials"]) <= 1500
     assert winner["number"] == summary["best"]
     assert winner["search_value"] == max(trial["score"]["value"] for trial in summary["trials"])
-    table = configs.build(config).evaluator
+    table = parts.build(config).evaluator
     assert winner["value"] == table.reported(Architecture.from_json(winner["architecture"]), winner["budget"])
     assert "reported" in final_text(summary["final"])
     assert (run.folder / "report.html").stat().st_size > 0
@@ -129,7 +131,7 @@ def test_a_table_is_searched_to_the_end(name, tmp_path, monkeypatch):
         Store.open(run.store_path) as store,
         pytest.raises(configs.ConfigError, match="makes no networks: there is none to measure, export or adapt"),
     ):
-        export_winner(run, store, config, configs.build(config), tmp_path / "out")
+        export_winner(run, store, config, parts.build(config), tmp_path / "out")
 
 
 def _check_final(final, trials, config):

@@ -11,12 +11,12 @@ import torch
 from helpers_project import python
 
 from nas import registry
-from nas.architecture import Score
 from nas.errors import NasError
 from nas.experiments.benchmarks import controllers, fronts, search_spaces
 from nas.experiments.benchmarks.inner_loop import __main__ as inner_loop
 from nas.experiments.benchmarks.inner_loop import contenders, measure, worker_processes
-from nas.testing_toys import Ten
+from nas.testing import Ten
+from nas.trial import Score
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 

@@ -18,7 +18,7 @@ from nas.errors import ConfigError
 from nas.evaluators.tasks.drawing import draw
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.experiments.reproduce import measure, settings, table
-from nas.protocols import Bank
+from nas.task import Bank
 
 SMALLER = {
     "budget": 2,

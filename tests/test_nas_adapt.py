@@ -19,8 +19,8 @@ from nas import config as configs
 from nas.adapt import Adapted, adapt
 from nas.errors import NasError
 from nas.export import export, load, restore
-from nas.protocols import TaskBatch
 from nas.space import sample
+from nas.task import TaskBatch
 
 LEARNER = {"name": "anil", "inner_lr": 0.1, "steps": 2}
 IMAGES = {

@@ -15,8 +15,9 @@ from nas import config as configs
 from nas import registry
 from nas.adapt import adapt
 from nas.export import export, load
-from nas.protocols import LEARNER, Bank, TaskBatch
+from nas.protocols import LEARNER
 from nas.space import sample
+from nas.task import Bank, TaskBatch
 
 WAYS = 3
 LEARNED = {"learn_lr": True, "steps": 2}

@@ -14,7 +14,8 @@ from nas.adapt import adapt
 from nas.errors import DataError
 from nas.evaluators.tasks import Sequences
 from nas.export import load, restore
-from nas.protocols import Reader, TaskBatch
+from nas.protocols import Reader
+from nas.task import TaskBatch
 
 LENGTH, WINDOW = 12, 5
 LEARNER = {"name": "maml", "inner_lr": 0.1, "steps": 2}

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from nas import registry
-from nas.batch_order import BATCH_NORMS, EXAMPLES, find_fault
-from nas.protocols import TaskShape
+from nas.networks.batch_order import BATCH_NORMS, EXAMPLES, find_fault
 from nas.space import replay, sample
+from nas.task import TaskShape
 from nas.testing import check_space
 
 LIKE = torch.zeros(1, 6, 4)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from helpers_choices import FunctionSpace
 
-from nas import bounds, config, registry
+from nas import bounds, config
 from nas.bounds import check_number, check_numbers
 from nas.errors import ConfigError
+from nas.registry import builtin, components
 
 GIVEN = {
     "space": {},
@@ -28,9 +29,9 @@ GIVEN = {
 
 def number_options():
     """(room, component, option, whether it has many, int or float) of all that are registered."""
-    for room in registry.BUILT_IN:
-        for name in registry.names(room):
-            for option, annotation in registry.options_of(registry.find(room, name)).items():
+    for room in builtin.BUILT_IN:
+        for name in components.names(room):
+            for option, annotation in components.options_of(components.find(room, name)).items():
                 many = typing.get_origin(annotation) is tuple
                 kind = typing.get_args(annotation)[0] if many else annotation
                 if kind in (int, float) and option not in GIVEN[room]:
@@ -42,11 +43,11 @@ BAD = [10**12, -1, -(10**12)]
 
 
 def made(room, name, options):
-    known = registry.options_of(registry.find(room, name))
-    return registry.create(room, name, options, **{k: v for k, v in GIVEN[room].items() if k in known})
+    known = components.options_of(components.find(room, name))
+    return components.create(room, name, options, **{k: v for k, v in GIVEN[room].items() if k in known})
 
 
-@pytest.mark.parametrize("room", sorted(registry.BUILT_IN))
+@pytest.mark.parametrize("room", sorted(builtin.BUILT_IN))
 def test_every_number_of_every_component_has_both_bounds(room):
     options = [each for each in NUMBERS if each[0] == room]
     assert options
@@ -57,12 +58,12 @@ def test_every_number_of_every_component_has_both_bounds(room):
         assert re.search(rf"{option} = .*{re.escape(repr(kind(value)))}.*; (it must be|give) ", str(caught.value))
 
 
-@pytest.mark.parametrize("room", sorted(registry.BUILT_IN))
+@pytest.mark.parametrize("room", sorted(builtin.BUILT_IN))
 def test_no_number_of_any_component_may_be_nan_or_infinite(room):
     options = [each for each in NUMBERS if each[0] == room]
     for (_, name, option, many, _), value in itertools.product(options, (math.nan, math.inf)):
-        cls = registry.find(room, name)  # a config cannot even say them
-        given = {k: v for k, v in GIVEN[room].items() if k in registry.options_of(cls)}
+        cls = components.find(room, name)  # a config cannot even say them
+        given = {k: v for k, v in GIVEN[room].items() if k in components.options_of(cls)}
         with pytest.raises(ConfigError, match=rf"{option} = \[?{value}\]?; "):
             cls(**given, **{option: (value,) if many else value})
 
@@ -71,7 +72,7 @@ def test_no_number_of_any_component_may_be_nan_or_infinite(room):
 def test_no_choice_has_a_hundred_thousand_options(room, name, option):
     started = time.monotonic()
     with pytest.raises(ConfigError, match=rf"{option} = \[1, 2, 3.*…; give "):
-        registry.find(room, name)(**{option: tuple(range(1, 100_001))})
+        components.find(room, name)(**{option: tuple(range(1, 100_001))})
     assert time.monotonic() - started < 2
 
 

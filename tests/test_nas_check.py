@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from nas import check as checks
-from nas import conformance, registry
-from nas.conformance import Watched, check_fingerprint, fingerprint, quick
+from nas import registry
+from nas.checks import space as conformance
+from nas.checks import space_report as checks
+from nas.checks.space import Watched, check_fingerprint, fingerprint, quick
 from nas.errors import ConfigError, SpaceError
-from nas.protocols import TaskShape
 from nas.space import Count
+from nas.task import TaskShape
 
 SHAPE = TaskShape((1, 4, 4), 3)
 GOOD = """
@@ -210,7 +211,7 @@ def test_a_space_too_large_to_count_is_sound(tmp_path):
         assert f"about {size} (95 % interval {size} – {size})" in str(verdict)
 
 
-@pytest.mark.parametrize("what", ["", "my_space.py", "my_space.py:", "my_space.txt:Space", "nas.space:Space"])
+@pytest.mark.parametrize("what", ["", "my_space.py", "my_space.py:", "my_space.txt:Space", "nas.space.sampling:Space"])
 def test_a_target_that_is_no_space_is_refused(tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
     target(tmp_path, space())
@@ -229,7 +230,7 @@ def test_choices_in_the_order_of_a_set_differ_between_processes(tmp_path):
     assert fingerprint(Watched(mine)) == quick(mine)
     check_fingerprint(mine, fingerprint(Watched(mine)))
     script = (
-        "import sys; from nas import registry; from nas.conformance import quick\n"
+        "import sys; from nas import registry; from nas.checks.space import quick\n"
         "print(quick(registry.create('space', sys.argv[1], {})))"
     )
     prints = {

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from test_nas_own_controllers import mine
 
-from nas import check_controllers, registry
-from nas.check_controllers import Unsound, check
+from nas import registry
+from nas.checks import controller_report
+from nas.checks.controller_report import Unsound, check
 from nas.errors import ConfigError
 from nas.testing import check_controller
 
@@ -53,7 +54,7 @@ def test_a_sound_controller_is_said_to_be_sound(folder: Path) -> None:
         ({"tell": "self.seed += len(trials)"}, r"being told failed trials changes what is asked next.*\(mine\.py:10\)"),
         ({"ask": "self.seed = random.Random(f'{self.seed} {n}').random()"}, r"ask\(30\) differs from ask\(15\)"),
         (
-            {"ask": "from nas.testing_toys import OnePoint; asked = [sample(OnePoint(), random.Random(0))] * n"},
+            {"ask": "from nas.testing.toy_spaces import OnePoint; asked = [sample(OnePoint(), random.Random(0))] * n"},
             r"what it proposes is not of its space: the architecture is of space 'one-point'",
         ),
     ],
@@ -85,4 +86,4 @@ def test_a_class_with_ask_or_tell_is_a_controller_and_a_known_name_is_what_it_is
 
 def test_a_test_of_ones_own_is_one_line(folder: Path) -> None:
     check_controller(registry.find("controller", written(folder, mine())))
-    assert check_controllers.examine("grid").repeats == ""
+    assert controller_report.examine("grid").repeats == ""

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.architecture import Score
-from nas.class_variance import unit_variance
+from nas.analysis.class_variance import unit_variance
+from nas.analysis.intervals import average, compare, estimate, t_quantile
 from nas.errors import NasError
-from nas.statistics import average, compare, estimate, t_quantile
+from nas.trial import Score
 
 
 def tasks_of_classes(*, rng, classes=40, tasks=200, ways=5, queries=15, class_sd=0.1, task_sd=0.05):

@@ -170,18 +170,18 @@ def test_an_unfinished_or_damaged_run_is_refused(nas, finished, place):
 def test_every_component_is_listed_with_a_line_and_a_broken_plugin_breaks_no_list(nas, monkeypatch):
     from importlib.metadata import EntryPoint, EntryPoints
 
-    from nas import registry
+    from nas.registry import builtin, components
 
     said = nas("list")
     assert said.status == 0
     for room, heading in {"space": "spaces", "controller": "controllers", "tasks": "tasks"}.items():
         assert f"{heading}:\n" in said.out
-        assert set(registry.names(room)) <= set(said.out.split())
-        assert set(registry.FORMS.get(room, ())) <= set(said.out.split())
+        assert set(components.names(room)) <= set(said.out.split())
+        assert set(builtin.FORMS.get(room, ())) <= set(said.out.split())
     assert "such as optuna:tpe." in said.out
     assert "experiments: " in said.out
     broken = [EntryPoint("mine", "no_such_module_here:Space", "nas.search_spaces")]
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: EntryPoints(broken if "space" in group else []))
+    monkeypatch.setattr(components, "entry_points", lambda *, group: EntryPoints(broken if "space" in group else []))
     said = nas("list", "spaces")
     assert said.status == 0
     assert "mlp" in said.out

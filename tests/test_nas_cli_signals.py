@@ -18,11 +18,13 @@ import pytest
 from helpers_cli import TOY
 from helpers_search import read_numbers
 
-from nas import cli, launch
-from nas.architecture import Architecture, Score
+from nas import cli
+from nas.architecture import Architecture
 from nas.config import Config, Parts, build
-from nas.protocols import Bank
+from nas.runs import launch
 from nas.store import Store
+from nas.task import Bank
+from nas.trial import Score
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from helpers_launch import Quiet, in_this_process, own_runs, toy  # noqa: F401  
 from test_evaluators_tabular import DATA
 
 from nas import compare, config, registry
+from nas.analysis.comparison import Point, Result, rows
 from nas.cli import main
+from nas.compare.one_search import entered, look_up
 from nas.config import Config, build, from_json
-from nas.contest import Point, Result, entered, look_up
 from nas.errors import ConfigError, DataError, SearchError
 from nas.search_spaces import NasBench201
 from nas.space import sample
-from nas.standings import rows
 
 needs_table = pytest.mark.skipif(not DATA.exists(), reason="needs nas_bench_201_cifar10.npz beside the checkout")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nas import config as configs
+from nas.config import parts
+from nas.config import reading as configs
 from nas.errors import ConfigError, NasError
 
 TOY: dict[str, Any] = {
@@ -130,7 +131,7 @@ def test_the_toy_config_is_good_and_survives_json(tmp_path):
 
 def test_every_shipped_experiment_can_be_built():
     for name in configs.shipped():
-        assert configs.build(configs.load(name)).space.name in ("mlp", "few-shot-cell", "nas-bench-201")
+        assert parts.build(configs.load(name)).space.name in ("mlp", "few-shot-cell", "nas-bench-201")
     assert configs.load(None) == configs.load(configs.QUICK_START)
 
 
@@ -335,7 +336,7 @@ def test_a_baseline_of_the_searched_space_with_other_options_is_refused(tmp_path
     other = ['final.baseline={name="mlp", widths=[4], max_depth=2}']
     assert "other options" in refusal(source, *other)
     same = ['final.baseline={name="mlp", widths=[4, 8], max_depth=2}']
-    assert configs.build(configs.load(source, same)).baseline.widths == (4, 8)
+    assert parts.build(configs.load(source, same)).baseline.widths == (4, 8)
 
 
 @pytest.mark.parametrize("data", [None, "x", 3, [], {}, {"space": None}, {"space": {"name": "mlp"}, "tasks": 1}])

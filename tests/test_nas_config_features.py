@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from nas import config as configs
-from nas import registry
 from nas.architecture import Architecture
 from nas.controllers import RandomSearch
 from nas.errors import ConfigError
 from nas.protocols import SearchSpace, ZeroCost
+from nas.registry import components
 
 TASKS = '[tasks]\nname = "sinusoid"\n'
 TABLE = '[evaluator]\nname = "tabular"\n'
@@ -44,7 +44,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
         points = [EntryPoint("curious", f"{__name__}:Curious", group)]
         return EntryPoints(points if group == "nas.controllers" else [])
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(components, "entry_points", entry_points)
 
 
 def load(folder: Any, controller: str, rest: str) -> Any:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
+from nas.cli.progress import TerminalProgress, header
 from nas.config import from_json
-from nas.console import TerminalProgress, final_text, header, progress_text, score_text, trials_text
-from nas.report.control import NONE
-from nas.runs import run_of
+from nas.report.random_control import NONE
+from nas.report.terminal import final_text, progress_text, score_text, trials_text
+from nas.runs.folder import run_of
+from nas.trial import Score, Trial
 
 CONFIG = from_json(
     {

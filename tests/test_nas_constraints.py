@@ -14,16 +14,18 @@ import pytest
 import torch
 
 from nas import config as configs
-from nas import launch, registry, runs
+from nas import registry
 from nas.architecture import Architecture
-from nas.constraints import Constrained, StoredCosts
 from nas.errors import ConfigError, Rejected, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.networks.profile import size
 from nas.protocols import Cost
+from nas.runs import folder, launch, preflight, progress, summary
 from nas.search_spaces import Mlp
 from nas.space import MAX_TRIES, enumerate_all, mutate, replay, sample
+from nas.space.constraints import Constrained
 from nas.store import Store
+from nas.store.costs import StoredCosts
 from nas.testing import ToySpace, check_controller, check_space
 
 TOY: dict[str, Any] = {
@@ -163,15 +165,15 @@ def inline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(launch, "write_report", lambda *_: None)
 
 
-def candidates(run: runs.Run) -> list[dict[str, Any]]:
-    return [json.loads(json.dumps(trial["architecture"])) for trial in runs.summary(run)["trials"]]
+def candidates(run: folder.Run) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(trial["architecture"])) for trial in summary.summary(run)["trials"]]
 
 
 def test_a_run_has_candidates_within_the_limits_and_no_failed_ones(inline):
-    run = runs.new_run("limited", "toy")
-    outcome = launch.start(toy(parameters=[30, 100], flops=200), run, launch.Silence())
+    run = folder.new_run("limited", "toy")
+    outcome = launch.start(toy(parameters=[30, 100], flops=200), run, progress.Silence())
     assert outcome.state == "done"
-    trials = runs.summary(run)["trials"]
+    trials = summary.summary(run)["trials"]
     assert len(trials) == 6
     for trial in trials:
         assert trial["state"] == "done"
@@ -192,7 +194,7 @@ def test_a_search_by_a_stopwatch_goes_on_after_a_crash_as_it_began(inline, monke
         measured[architecture.key] += 1
         return clock.random()
 
-    class Crashes(launch.Silence):
+    class Crashes(progress.Silence):
         left = event
 
         def trial(self, *_: Any) -> None:
@@ -201,13 +203,13 @@ def test_a_search_by_a_stopwatch_goes_on_after_a_crash_as_it_began(inline, monke
                 raise Crash
 
     monkeypatch.setattr("nas.evaluators.meta.MetaEvaluator.cost", latency)
-    run = runs.new_run("watch", "toy")
-    monkeypatch.setattr(launch, "_try_out", lambda *_: None)
-    monkeypatch.setattr(launch, "_try_export", lambda *_: None)
+    run = folder.new_run("watch", "toy")
+    monkeypatch.setattr(preflight, "try_out", lambda *_: None)
+    monkeypatch.setattr(preflight, "try_export", lambda *_: None)
     with pytest.raises(Crash):
         launch.start(toy(latency_ms=0.5), run, Crashes())
     before = candidates(run)
-    assert launch.resume(run, launch.Silence()).state == "done"
+    assert launch.resume(run, progress.Silence()).state == "done"
     assert candidates(run)[:event] == before[:event]
     assert set(measured.values()) == {1}
     with Store.open(run.store_path, readonly=True) as store:
@@ -219,7 +221,7 @@ def test_a_search_by_a_stopwatch_goes_on_after_a_crash_as_it_began(inline, monke
 @pytest.mark.parametrize(("constraints", "most_told"), [({"parameters": 3}, MAX_TRIES), ({"flops": [1e9, 1e12]}, 20)])
 def test_limits_that_nothing_meets_are_said_before_anything_is_written(inline, tmp_path, constraints, most_told):
     with pytest.raises(SpaceError) as caught:
-        launch.start(toy(**constraints), runs.new_run("none", "toy"), launch.Silence())
+        launch.start(toy(**constraints), folder.new_run("none", "toy"), progress.Silence())
     name = next(iter(constraints))
     assert f"no allowed architecture found in {MAX_TRIES} draws" in str(caught.value)
     assert f"search.constraints allow {name} from " in str(caught.value)

@@ -13,20 +13,22 @@ from helpers_launch import Crash, Quiet, crash_at, in_this_process, own_runs, re
 from test_nas_compare import table, tabled  # noqa: F401  # a fixture
 from test_nas_report_tensorboard import logged
 
-from nas import control, launch, runs
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis import ranking
+from nas.analysis.intervals import compare
+from nas.architecture import Architecture
+from nas.compare.one_search import entered, fingerprint, look_up
 from nas.config import KeyFault, build, from_json
-from nas.console import final_text
-from nas.contest import entered, fingerprint, look_up
-from nas.deliver import winner_of, write_report
 from nas.executors import InlineExecutor
-from nas.finals import FRESH
-from nas.memory import MemoryStore
-from nas.protocols import Bank
-from nas.runs import Run
+from nas.report.terminal import final_text
+from nas.runs import Run, launch, resume_checks
+from nas.runs import folder as runs
+from nas.runs import summary as run_summary
+from nas.runs.artifacts import winner_of, write_report
+from nas.runs.finals import FRESH
 from nas.search import search
-from nas.statistics import compare
-from nas.store import Store
+from nas.store import MemoryStore, Store
+from nas.task import Bank
+from nas.trial import Score, Trial
 
 RANDOM: dict[str, Any] = {"search": {"control": "random"}}
 EVENTS = 4 + 4 + (4 + 4) + (2 + 2)
@@ -59,7 +61,7 @@ def test_the_search_and_its_finals_are_those_of_a_run_without_control(inline):
     assert without[3]["control"] is None
     assert not (plain.folder / "control").exists()
     assert not plain.control.store_path.exists()
-    assert runs.summary(plain)["control"] is None
+    assert run_summary.summary(plain)["control"] is None
 
 
 def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inline):
@@ -83,7 +85,7 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
     assert [(t.architecture, t.score.value, t.seed, t.budget) for t in found] == [
         (t.architecture, t.score.value, t.seed, t.budget) for t in store.trials()
     ]
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     assert [t["key"] for t in summary["control"]["trials"]] == [t.architecture.key for t in found]
     assert summary["control"]["trials"] != summary["trials"]
 
@@ -91,12 +93,12 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
 def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inline):
     run = controlled("a", final={"top": 3})
     config = toy(final={"top": 3})
-    final = runs.summary(run)["final"]
+    final = run_summary.summary(run)["final"]
     rival = final["control"]
     with Store.open(run.control.store_path, readonly=True) as store:
         trials = store.trials()
     finalists = {entry["number"]: entry for entry in rival["finalists"]}
-    assert set(finalists) == {t.number for t in runs.best(trials, 3)}
+    assert set(finalists) == {t.number for t in ranking.best(trials, 3)}
     assert rival["number"] == rival["finalists"][0]["number"]
     assert [len(entry["seeds"]) for entry in rival["finalists"]] == [2, 2, 1]
     measurer, seeds = build(config).measurer, (1, 2)
@@ -126,7 +128,7 @@ def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inli
         run = runs.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(**RANDOM), run, crash_at(event))
-        assert runs.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run)["state"] == "interrupted"
         launch.resume(run, Quiet())
         assert whole(run) == expected
     done = Quiet()
@@ -140,7 +142,7 @@ def test_interrupted_by_a_signal_it_goes_on(inline):
         run = runs.new_run(f"signal{event}", "toy")
         asked = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
         assert launch.start(toy(**RANDOM), run, asked).state == "interrupted"
-        assert runs.summary(run)["final"] is None
+        assert run_summary.summary(run)["final"] is None
         assert launch.resume(run, Quiet()).state == "done"
         assert whole(run) == expected
 
@@ -151,7 +153,7 @@ def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_o
     command = [sys.executable, __file__, run.name, str(4 + 2)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert runs.summary(run)["state"] == "interrupted"
+    assert run_summary.summary(run)["state"] == "interrupted"
     assert launch.resume(run, Quiet()).state == "done"
     assert whole(run) == whole(controlled("whole"))
 
@@ -171,8 +173,8 @@ def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", four)
         run = controlled("failing")
-    final = runs.summary(run)["final"]
-    assert {**final, "control": None} == runs.summary(plain)["final"]
+    final = run_summary.summary(run)["final"]
+    assert {**final, "control": None} == run_summary.summary(plain)["final"]
     assert set(final["control"]) == {"name", "error", "anytime"}
     assert "no luck today" in final["control"]["error"]
     assert "The random control has no result: " in final_text(final)
@@ -197,7 +199,7 @@ def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):
     monkeypatch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", some)
     run = controlled("failing", **tables)
     assert len(calls) == 45
-    assert "20 candidates failed in a row" in runs.summary(run)["final"]["control"]["error"]
+    assert "20 candidates failed in a row" in run_summary.summary(run)["final"]["control"]["error"]
     before = whole(run)
     assert launch.resume(run, Quiet()).state == "done"
     assert len(calls) == 45
@@ -206,7 +208,7 @@ def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):
 
 def test_where_both_find_the_same_network_the_difference_is_nothing(inline):
     run = controlled("one", space={"widths": [4], "max_depth": 1})
-    final = runs.summary(run)["final"]
+    final = run_summary.summary(run)["final"]
     assert final["control"]["key"] == final["winner"]["key"]
     assert final["control"]["difference"]["value"] == 0
 
@@ -236,7 +238,7 @@ def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of
             values = [t.value for t in store.trials()]
         assert [value for _, value in logged(folder)["score/value"]] == pytest.approx(values)
     with Store.open(run.store_path, readonly=True) as store:
-        text = write_report(run, store, runs.parts_of(store)).read_text("utf-8")
+        text = write_report(run, store, resume_checks.parts_of(store)).read_text("utf-8")
         trials, final = store.trials(), store.get("final")
     assert "Best score against evaluations" in text
     assert f"control random #{final['control']['number']}" in text
@@ -266,11 +268,11 @@ def test_anytime_has_the_points_where_the_best_changes_and_the_end():
 
     found = [trial(0, None), trial(1, -3.0), trial(2, -5.0), trial(3, -1.0, repeats=1), trial(4, -2.0), trial(5, None)]
     pending = Trial(9, Architecture("s", {"a": 9}), 10, 0)
-    assert control.anytime([*found, pending]) == [[2, -3.0], [4, -2.0], [5, -2.0]]
+    assert ranking.anytime([*found, pending]) == [[2, -3.0], [4, -2.0], [5, -2.0]]
     above = [*found, trial(6, -4.0, budget=30), trial(7, -1.0)]
-    assert control.anytime(above) == [[2, -3.0], [4, -2.0], [6, -4.0], [7, -4.0]]
-    assert control.anytime(found[:1]) == control.anytime([]) == []
-    assert control.anytime(found[1:2]) == [[1, -3.0]]
+    assert ranking.anytime(above) == [[2, -3.0], [4, -2.0], [6, -4.0], [7, -4.0]]
+    assert ranking.anytime(found[:1]) == ranking.anytime([]) == []
+    assert ranking.anytime(found[1:2]) == [[1, -3.0]]
 
 
 def test_the_control_of_a_random_search_is_refused():

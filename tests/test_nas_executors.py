@@ -21,7 +21,7 @@ from helpers_search import ended, read_numbers
 
 from nas.errors import ConfigError, WorkerError
 from nas.executors import InlineExecutor, ProcessExecutor
-from nas.executors.attempt import attempt, reason
+from nas.failures import attempt, reason
 
 
 class Unreadable(Exception):

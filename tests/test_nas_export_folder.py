@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nas.architecture import Architecture
 from nas.errors import ConfigError, DataError, NasError
 from nas.export import export, load, meta_learned, restore
-from nas.protocols import LEARNER, TaskShape
+from nas.protocols import LEARNER
+from nas.task import TaskShape
 
 ARCHITECTURE = Architecture("tiny", {"depth": 1, "0.op": 2})
 SHAPE = TaskShape((1, 8, 8), 5)

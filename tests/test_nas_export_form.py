@@ -23,7 +23,8 @@ from nas.errors import NasError
 from nas.evaluators.learners import Anil, Maml
 from nas.export import export, form_of, load, restore, source
 from nas.export.program import program_bytes
-from nas.protocols import LEARNER, TaskShape
+from nas.protocols import LEARNER
+from nas.task import TaskShape
 
 TASK = TaskShape(SHAPE, 5)
 BATCHES = (1, 2, 7)

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis.ranking import steps_spent
+from nas.architecture import Architecture
 from nas.errors import ConfigError
-from nas.fidelity import Checkpointed, Fidelity, steps_spent
 from nas.protocols import Resumable
+from nas.search.fidelity import Checkpointed, Fidelity
+from nas.trial import Score, Trial
 
 
 def trial(number: int, budget: int, value: float | None, candidate: int | None = None, **metrics: float) -> Trial:

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
-from nas.class_variance import unit_variance
+from nas.analysis.class_variance import unit_variance
+from nas.analysis.intervals import difference, estimate
+from nas.analysis.seed_variance import SeedPool
+from nas.architecture import Architecture
 from nas.config import Config, FinalTable, Parts, from_json
 from nas.errors import SearchError
 from nas.executors import InlineExecutor
-from nas.finals import FRESH, Finals, warning
-from nas.protocols import Bank, TaskShape
 from nas.runs import Run
-from nas.seed_variance import SeedPool
+from nas.runs.finals import FRESH, Finals, warning
 from nas.space import enumerate_all
-from nas.statistics import difference, estimate
 from nas.store import Store
+from nas.task import Bank, TaskShape
+from nas.trial import Score, Trial
 
 NUM_TASKS = {"validation": 5, "test": 7}
 Call = tuple[str, str, int, Bank]

@@ -6,15 +6,16 @@ import random
 
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis.pareto_front import front_of, objectives_of
+from nas.architecture import Architecture
 from nas.config import KeyFault, build, from_json
 from nas.errors import ConfigError
-from nas.front import front_of, objectives_of
-from nas.lookup import check_table
 from nas.report import write_html
-from nas.report.front import section, text
+from nas.report.pareto_front import section, text
+from nas.runs.preflight import check_table
 from nas.search_spaces import FewShotCell
 from nas.space import sample
+from nas.trial import Score, Trial
 
 
 def trial(number, value, parameters=None, flops=None, budget=10, repeats=None):

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from nas.errors import SpaceError
-from nas.graph import canonical, draw, edges_to_nodes, live, to_dot, walks
+from nas.space.drawing import draw, to_dot
+from nas.space.graph import canonical, edges_to_nodes, live, walks
 
 OPS = ["conv", "pool"]
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from nas.interrupts import stop_on_signal
+from nas.runs.interrupts import stop_on_signal
 
 SECOND = """
 import os, signal, threading

@@ -16,22 +16,22 @@ import pytest
 import torch
 from helpers_launch import EVENTS, TRIALS, Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 
-from nas import launch, runs
 from nas.config import from_json
-from nas.console import progress_text
-from nas.deliver import export_winner
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
-from nas.launch import Outcome
+from nas.report.terminal import progress_text
+from nas.runs import Outcome, folder, launch, resume_checks
+from nas.runs import summary as run_summary
+from nas.runs.artifacts import export_winner
 from nas.search_spaces import Mlp
 from nas.store import Store
 
 
 def unbroken(name: str = "whole") -> tuple[Any, ...]:
     progress = Quiet()
-    run = runs.new_run(name, "toy")
+    run = folder.new_run(name, "toy")
     outcome = launch.start(toy(), run, progress)
     assert (outcome.state, progress.events) == ("done", EVENTS)
-    assert outcome.final == runs.summary(run)["final"]
+    assert outcome.final == run_summary.summary(run)["final"]
     return result(run)
 
 
@@ -39,10 +39,10 @@ def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(i
     whole = unbroken()
     assert len(whole[0]) == TRIALS
     for event in range(1, EVENTS + 1):
-        run = runs.new_run(f"broken{event}", "toy")
+        run = folder.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(), run, crash_at(event))
-        assert runs.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run)["state"] == "interrupted"
         progress = Quiet()
         launch.resume(run, progress)
         assert result(run) == whole
@@ -56,7 +56,7 @@ def test_a_run_in_a_thread_is_the_one_in_the_main_thread(inline):
 
     def search() -> None:
         try:
-            launch.start(toy(), runs.new_run("threaded", "toy"), Quiet())
+            launch.start(toy(), folder.new_run("threaded", "toy"), Quiet())
         except BaseException as error:
             errors.append(error)
 
@@ -64,21 +64,21 @@ def test_a_run_in_a_thread_is_the_one_in_the_main_thread(inline):
     thread.start()
     thread.join()
     assert errors == []
-    assert result(runs.existing_run("threaded")) == whole
+    assert result(folder.existing_run("threaded")) == whole
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_a_search_whose_automatic_name_was_taken_meanwhile_takes_the_next_number(inline):
-    first, second = (runs.new_run(None, "toy.toml") for _ in range(2))
+    first, second = (folder.new_run(None, "toy.toml") for _ in range(2))
     assert first == second
     names = [launch.start(toy(), run, Quiet()).run.name for run in (first, second)]
     assert names == ["toy-1", "toy-2"]
-    assert result(runs.existing_run("toy-1")) == result(runs.existing_run("toy-2"))
+    assert result(folder.existing_run("toy-1")) == result(folder.existing_run("toy-2"))
 
 
 def test_a_run_broken_again_and_again_is_the_unbroken_one(inline):
     whole = unbroken()
-    run = runs.new_run("again", "toy")
+    run = folder.new_run("again", "toy")
     with pytest.raises(Crash):
         launch.start(toy(), run, crash_at(1))
     for _ in range(3 * EVENTS):
@@ -97,9 +97,9 @@ def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinc
     heard: list[str] = []
     progress = Quiet()
     monkeypatch.setattr(progress, "exhausted", lambda: heard.append("exhausted"), raising=False)
-    run = runs.new_run("few", "toy")
+    run = folder.new_run("few", "toy")
     assert launch.start(few, run, progress).state == "done"
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     new = [trial for trial in summary["trials"] if trial["repeats"] is None]
     assert heard == ["exhausted"]
     assert len(new) == len({trial["key"] for trial in new}) == 8
@@ -118,19 +118,19 @@ def test_a_graph_that_cannot_be_used_is_said_before_anything_is_written(inline, 
 
     monkeypatch.setattr(Mlp, "graph", graph, raising=False)
     with pytest.raises(SpaceError, match=r"gives no usable graph of the architecture .*KeyError: 'edge'"):
-        launch.start(toy(), runs.new_run("a", "toy"), Quiet())
+        launch.start(toy(), folder.new_run("a", "toy"), Quiet())
     assert not runs_here.exists()
 
 
 def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbroken_one():
     whole = unbroken()
-    run = runs.run_of("killed")
+    run = folder.run_of("killed")
     for event in (2, TRIALS - 2 + 3):
         ended = subprocess.run(
             [sys.executable, __file__, run.name, str(event)], capture_output=True, text=True, timeout=300
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        assert runs.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run)["state"] == "interrupted"
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == whole
     before = run.store_path.read_bytes()
@@ -140,7 +140,7 @@ def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbr
     assert result(run) == whole
     assert len(run.store_path.read_bytes()) == len(before)
     with Store.open(run.store_path, readonly=True) as store:
-        config = runs.config_of(store)
+        config = folder.config_of(store)
         files = export_winner(run, store, config, launch.build(config), run.folder / "net")
     assert {file.name for file in files} >= {"architecture.json", "model.py", "weights.safetensors"}
 
@@ -148,7 +148,7 @@ def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbr
 def test_interrupted_by_a_signal_a_run_stops_after_what_is_running_and_goes_on(inline):
     whole = unbroken()
     for event in (1, TRIALS, TRIALS + 2, TRIALS + 4, EVENTS):
-        run = runs.new_run(f"signal{event}", "toy")
+        run = folder.new_run(f"signal{event}", "toy")
         progress = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
         outcome = launch.start(toy(), run, progress)
         assert progress.stops == 1
@@ -156,7 +156,7 @@ def test_interrupted_by_a_signal_a_run_stops_after_what_is_running_and_goes_on(i
             assert outcome.state == "done"
         else:
             assert outcome == Outcome(run, "interrupted", None)
-            assert runs.summary(run)["state"] == "interrupted"
+            assert run_summary.summary(run)["state"] == "interrupted"
             assert (run.folder / "report.html").exists()
             if event < TRIALS:
                 with Store.open(run.store_path, readonly=True) as store:
@@ -178,7 +178,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(inline, runs_here):
         ({"tasks": {"name": "omniglot", "shots": 1}}, "path is not set"),
     ):
         with pytest.raises(NasError) as caught:
-            launch.start(toy(**tables), runs.new_run("bad", "toy"), Quiet())
+            launch.start(toy(**tables), folder.new_run("bad", "toy"), Quiet())
         assert part in str(caught.value)
         assert caught.value.exit_status == 2
         assert not runs_here.exists()
@@ -189,13 +189,13 @@ def test_a_device_that_is_not_there_is_refused(runs_here, monkeypatch):
     if torch.cuda.device_count():
         pytest.skip("there is a GPU, and torch has seen it before")
     with pytest.raises(ConfigError, match="device is 'cuda' but torch sees no GPU"):
-        launch.start(toy(search={"device": "cuda"}), runs.new_run("bad", "toy"), Quiet())
+        launch.start(toy(search={"device": "cuda"}), folder.new_run("bad", "toy"), Quiet())
     assert not runs_here.exists()
 
 
 def test_a_resume_without_its_data_stores_no_failures(inline, monkeypatch):
     """Data on a disk that is not there today must not make the rest of the candidates fail."""
-    run = runs.new_run("away", "toy")
+    run = folder.new_run("away", "toy")
     with pytest.raises(Crash):
         launch.start(toy(), run, crash_at(2))
     before = result(run)
@@ -212,7 +212,7 @@ def test_a_resume_without_its_data_stores_no_failures(inline, monkeypatch):
 
 
 def test_one_process_resumes_a_run_at_a_time(inline):
-    run = runs.new_run("busy", "toy")
+    run = folder.new_run("busy", "toy")
     with pytest.raises(Crash):
         launch.start(toy(), run, crash_at(1))
     with Store.open(run.store_path), pytest.raises(RunError):
@@ -221,7 +221,7 @@ def test_one_process_resumes_a_run_at_a_time(inline):
 
 
 def test_a_search_in_which_every_candidate_fails_is_a_failed_run_with_the_reason(inline, monkeypatch):
-    run = runs.new_run("failing", "toy")
+    run = folder.new_run("failing", "toy")
 
     def fail(*_: Any) -> None:
         raise ValueError("no luck today")
@@ -230,7 +230,7 @@ def test_a_search_in_which_every_candidate_fails_is_a_failed_run_with_the_reason
         patch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", fail)
         with pytest.raises(SearchError, match="no luck today"):
             launch.start(toy(), run, Quiet())
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     assert (summary["state"], summary["best"]) == ("failed", None)
     assert {trial["state"] for trial in summary["trials"]} == {"failed"}
 
@@ -242,7 +242,7 @@ def main(name: str, event: int) -> None:
         if heard == event:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run = runs.run_of(name)
+    run = folder.run_of(name)
     if run.folder.exists():
         launch.resume(run, Quiet(kill))
     else:
@@ -283,7 +283,7 @@ def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_h
     # A learner that runs no network under vmap, which would refuse what hangs on values.
     learner = {"name": "anil", "steps": 2, "inner_lr": 0.01}
     config = toy(space={"name": f"{tmp_path / 'my_space.py'}:Space"}, evaluator={"learner": learner})
-    run = runs.new_run("mine", "mine")
+    run = folder.new_run("mine", "mine")
     if file is None:
         with pytest.raises(SpaceError, match=r"of space 'mine' could not be exported: .*my_space\.py:"):
             launch.start(config, run, Quiet())
@@ -293,7 +293,7 @@ def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_h
     warned = [record.message for record in caplog.records if "will be exported as model.pt2" in record.message]
     assert bool(warned) == (file == "model.pt2")
     with Store.open(run.store_path, readonly=True) as store:
-        paths = export_winner(run, store, runs.config_of(store), runs.parts_of(store), tmp_path / "out")
+        paths = export_winner(run, store, folder.config_of(store), resume_checks.parts_of(store), tmp_path / "out")
     assert {path.name for path in paths} & {"model.py", "model.pt2"} == {file}
 
 

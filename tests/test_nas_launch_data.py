@@ -13,18 +13,20 @@ import pytest
 from helpers_cli import Said, command_here  # noqa: F401  # fixture
 from helpers_launch import Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 
-from nas import compare, launch, runs
+from nas import compare
 from nas import config as configs
-from nas.architecture import Score
-from nas.config_paths import absolute_paths, data_files, without_data_folders
-from nas.contest import entered, fingerprint
+from nas.compare.one_search import entered, fingerprint
+from nas.config.paths import absolute_paths, data_files, without_data_folders
 from nas.errors import DataError, ProtocolError
 from nas.evaluators.meta_training import bank_digest
 from nas.evaluators.tasks import sequences
-from nas.measuring import Measurement
-from nas.protocols import Bank
-from nas.runs import Run
+from nas.runs import Run, launch
+from nas.runs import folder as runs
+from nas.runs import summary as run_summary
+from nas.runs.measurements import Measurement
 from nas.store import Store
+from nas.task import Bank
+from nas.trial import Score
 
 SERIES = {"name": "sequences", "ways": 2, "shots": 1, "queries": 1, "length": 8}
 ANIL = {"learner": {"name": "anil", "inner_lr": 0.01, "steps": 1}, "norm": "none"}
@@ -105,8 +107,8 @@ def test_a_resume_from_another_folder_reads_the_same_file(
     monkeypatch.chdir(tmp_path / "there")
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == result(whole)
-    assert runs.summary(run)["config"]["tasks"]["path"] == str(tmp_path / "here" / "mine.npz")
-    assert runs.summary(run)["mixed"] == []
+    assert run_summary.summary(run)["config"]["tasks"]["path"] == str(tmp_path / "here" / "mine.npz")
+    assert run_summary.summary(run)["mixed"] == []
 
 
 def as_of_an_earlier_version(run: Run, config: configs.Config) -> None:
@@ -173,7 +175,7 @@ def test_data_that_change_while_a_run_goes_on_are_refused_at_the_first_score(inl
     ):
         launch.start(on_series(str(file)), run, Quiet(change))
     assert [trial.state for trial in content(run)[0]] == ["done", "done", "pending"]
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     assert (summary["state"], summary["mixed"]) == ("failed", [])
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nas import __version__
-from nas.machine import processor, versions
+from nas.provenance import processor, versions
 
 
 def test_versions_are_those_of_this_process():

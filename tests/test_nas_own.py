@@ -16,9 +16,12 @@ from helpers_cli import Said, command, command_here, run  # noqa: F401  # fixtur
 from helpers_project import TOY, TOY_OPTIONS
 
 from nas import config as configs
-from nas import conformance, launch, own, registry
+from nas import registry
+from nas.checks import space as conformance
 from nas.errors import ConfigError
 from nas.executors import InlineExecutor, ProcessExecutor
+from nas.registry import user_files
+from nas.runs import launch
 from nas.space import sample
 
 MINE = """
@@ -194,10 +197,10 @@ def test_a_file_may_be_called_as_a_module_of_others(folder, name):
 
 
 def test_a_class_knows_its_name_and_one_without_a_file_is_refused(folder):
-    assert own.name_of(type(made())) == f"{folder}/my_space.py:Mine"
+    assert user_files.name_of(type(made())) == f"{folder}/my_space.py:Mine"
     for cls in (type("Nowhere", (), {}), int):
         with pytest.raises(ConfigError, match=r"is not at the top of a \.py file"):
-            own.name_of(cls)
+            user_files.name_of(cls)
 
 
 def test_every_command_works_on_a_run_of_an_own_space(place, nas):

@@ -15,15 +15,17 @@ from helpers_cli import Said, command_here  # noqa: F401  # fixture
 from helpers_project import TOY
 from test_nas_own import CONFIG
 
-from nas import compare, launch, rehearsal
+from nas import compare
 from nas import config as configs
-from nas.console import header
-from nas.contest import entered, fingerprint, run_name
+from nas.checks import controller
+from nas.checks.controller import check_controller
+from nas.cli.progress import header
+from nas.compare.one_search import entered, fingerprint, run_name
 from nas.errors import ConfigError, NasError, SearchError, StoreError
 from nas.executors import InlineExecutor, ProcessExecutor
-from nas.launch import Silence
-from nas.rehearsal import check_controller
-from nas.runs import existing_run, new_run, summary
+from nas.runs import Silence, launch
+from nas.runs.folder import existing_run, new_run
+from nas.runs.summary import summary
 from nas.testing import ToySpace
 
 MINE = """import random
@@ -157,7 +159,7 @@ BEFORE = [
 def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
     folder: Path, monkeypatch: pytest.MonkeyPatch, ask: str, part: str, line: int
 ) -> None:
-    monkeypatch.setattr(rehearsal, "ASK_S", 0.2)
+    monkeypatch.setattr(controller, "ASK_S", 0.2)
     (folder / "mine.py").write_text(mine(ask=ask))
     with pytest.raises(NasError, match=part) as caught:
         check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)

@@ -12,9 +12,10 @@ from helpers_launch import in_this_process, own_runs  # noqa: F401  # fixtures
 from helpers_project import TOY_OPTIONS
 from test_nas_own import CONFIG
 
-from nas import own, registry
+from nas import registry
 from nas.errors import ConfigError
-from nas.own_imports import module_name, sources
+from nas.registry import user_files
+from nas.registry.user_imports import module_name, sources
 
 SPACE = """
 from widths_here import WIDTHS
@@ -83,7 +84,7 @@ def test_imports_of_a_file_that_begins_with_a_byte_order_mark_are_seen(folder):
 def test_they_are_those_that_python_imports(folder: Path) -> None:
     """The independent version runs the space, and sees which modules of the folder have come in."""
     space = registry.create("space", f"{folder / 'space.py'}:Mine", {})
-    from nas.protocols import TaskShape
+    from nas.task import TaskShape
 
     space.build(space.decide(lambda _name, options: options[0]), TaskShape((1,), 1, "regression"))
     files = {Path(module.__file__ or "") for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
@@ -137,24 +138,24 @@ def test_relative_imports_are_those_of_their_package(folder: Path) -> None:
 
 def test_a_changed_module_changes_the_file_and_another_process_sees_it(folder: Path) -> None:
     name = f"{folder / 'space.py'}:Mine"
-    before = own.find(name)
-    assert own.find(name) is before
+    before = user_files.find(name)
+    assert user_files.find(name) is before
     (folder / "widths_here.py").write_text("WIDTHS = (4, 16)\n")
-    now = own.find(name)
+    now = user_files.find(name)
     assert now.__module__ != before.__module__
     options = now().decide(lambda _name, options: options)
     assert options == (4, 16)
     with pytest.raises(ConfigError, match=r"space\.py has changed while the run goes on"):
-        own._empty(name, before.__module__, ())
+        user_files._empty(name, before.__module__, ())
 
 
 def test_modules_of_two_folders_under_one_name_are_refused_where_they_differ(folder: Path) -> None:
     other = written(folder / "other", {"space.py": SPACE, **BESIDE})
-    own.find(f"{folder / 'space.py'}:Mine")
-    own.find(f"{other / 'space.py'}:Mine")
+    user_files.find(f"{folder / 'space.py'}:Mine")
+    user_files.find(f"{other / 'space.py'}:Mine")
     (other / "widths_here.py").write_text("WIDTHS = (4, 16)\n")
     with pytest.raises(ConfigError, match=r"other/widths_here\.py cannot be imported: .* as 'widths_here' before"):
-        own.find(f"{other / 'space.py'}:Mine")
+        user_files.find(f"{other / 'space.py'}:Mine")
 
 
 @pytest.mark.parametrize("name", ["widths_here.py", "parts_here/sizes.py", "lazy_here.py", "deep_here/network.py"])

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from nas.pareto import crowding, front, hypervolume, ranks
+from nas.analysis.pareto import crowding, front, hypervolume, ranks
 
 
 def dominates(a, b):

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis.protocol_check import check_same, differences, differences_text, mixed, mixed_text
+from nas.architecture import Architecture
 from nas.errors import ProtocolError
-from nas.memory import MemoryStore
-from nas.protocol_check import check_same, differences, differences_text, mixed, mixed_text
-from nas.store import Store
+from nas.store import MemoryStore, Store
+from nas.trial import Score, Trial
 
 ONE = Architecture("toy", {"a": 0})
 values = st.recursive(st.none() | st.integers(0, 2) | st.text("ab", max_size=2), lambda s: st.lists(s, max_size=2))

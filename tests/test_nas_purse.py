@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from helpers_search import FEW, Chain, List, Toy, run_toy
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.errors import DataError, StoreError
-from nas.fidelity import Fidelity
-from nas.memory import MemoryStore
 from nas.protocols import Trials
-from nas.purse import Purse
-from nas.repeats import evaluated, network_key
-from nas.store import Store
+from nas.search.fidelity import Fidelity
+from nas.search.time_budget import Purse
+from nas.space.identity import network_key
+from nas.store import MemoryStore, Store
+from nas.trial import Score, Trial, evaluated
 
 RUNGS: dict[str, Any] = {"fidelity": Fidelity(rungs=2, eta=3), "budget": 3}
 

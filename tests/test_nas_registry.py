@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import pytest
 
-from nas import registry
 from nas.errors import ConfigError
+from nas.registry import builtin, components
 from nas.space import sample
 
-ROOMS = sorted(registry.BUILT_IN)
+ROOMS = sorted(builtin.BUILT_IN)
 
 
 class Plain:
@@ -78,16 +78,16 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         spaces = [EntryPoint(name, value, group) for name, value in PLUGINS.items()]
         return EntryPoints(spaces if group == "nas.search_spaces" else [])
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(components, "entry_points", entry_points)
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_built_in_has_its_own_name_a_line_on_itself_and_options_with_defaults(room):
-    for name in registry.names(room):
-        cls = registry.find(room, name)
+    for name in components.names(room):
+        cls = components.find(room, name)
         assert cls.__doc__.strip().splitlines()[0]
         assert getattr(cls, "name", name) == name
-        options = registry.options_of(cls)
+        options = components.options_of(cls)
         assert all(annotation is not Any for annotation in options.values())
         without = [
             parameter.name
@@ -99,25 +99,25 @@ def test_every_built_in_has_its_own_name_a_line_on_itself_and_options_with_defau
 
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="space 'fewshot-cell' is not known: did you mean 'few-shot-cell'"):
-        registry.find("space", "fewshot-cell")
+        components.find("space", "fewshot-cell")
     with pytest.raises(ConfigError, match=r"did you mean 'evolution'\? Known: .*zoph-le, optuna:NAME, or a class "):
-        registry.find("controller", "evolutoin")
+        components.find("controller", "evolutoin")
     with pytest.raises(ConfigError) as caught:
-        registry.find("space", "x" * 10_000)
+        components.find("space", "x" * 10_000)
     assert len(str(caught.value)) < 300
 
 
 def test_every_form_of_a_name_is_told_with_an_example():
-    for room, forms in registry.FORMS.items():
-        assert {form.partition(":")[0] for form in forms} == {*registry.PREFIXES[room], "FILE.py"}
+    for room, forms in builtin.FORMS.items():
+        assert {form.partition(":")[0] for form in forms} == {*builtin.PREFIXES[room], "FILE.py"}
         for form, text in forms.items():
             assert re.search(rf"such as {form.partition(':')[0]}:\w+|such as \w+\.py:\w+", text)
 
 
 def test_options_are_taken_as_a_file_writes_them(plugins):
-    assert registry.create("space", "plain", {}).got == (3, 0.5, False, "a", None, "a", 1, (1, 2))
+    assert components.create("space", "plain", {}).got == (3, 0.5, False, "a", None, "a", 1, (1, 2))
     options = {"size": 4, "rate": 1, "flag": True, "text": "b", "path": "x/y", "kind": "b", "order": 2, "sizes": [5]}
-    got = registry.create("space", "plain", options).got
+    got = components.create("space", "plain", options).got
     assert got == (4, 1.0, True, "b", Path("x/y"), "b", 2, (5,))
     assert [type(value) for value in got[:3]] == [int, float, bool]
 
@@ -138,14 +138,14 @@ def test_options_are_taken_as_a_file_writes_them(plugins):
 def test_nothing_is_coerced(plugins, option, values):
     for value in values:
         with pytest.raises(ConfigError, match=f"space 'plain' option '{option}' is "):
-            registry.create("space", "plain", {option: value})
+            components.create("space", "plain", {option: value})
 
 
 def test_what_the_program_gives_is_no_option():
-    space = registry.create("space", "mlp", {})
+    space = components.create("space", "mlp", {})
     for given in ("seed", "space"):
         with pytest.raises(ConfigError, match=f"has no option '{given}'"):
-            registry.create("controller", "random", {given: 1}, space=space, seed=0)
+            components.create("controller", "random", {given: 1}, space=space, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -160,32 +160,32 @@ def test_what_the_program_gives_is_no_option():
 )
 def test_a_component_of_others_that_fails_is_a_config_error(plugins, name, part):
     with pytest.raises(ConfigError) as caught:
-        registry.create("space", name, {})
+        components.create("space", name, {})
     assert part in str(caught.value)
 
 
 def test_built_in_names_come_first_and_others_are_listed(plugins):
-    assert registry.find("space", "mlp") is not Plain
-    assert set(PLUGINS) | set(registry.BUILT_IN["space"]) == set(registry.names("space"))
-    assert registry.find("space", "plain") is Plain
+    assert components.find("space", "mlp") is not Plain
+    assert set(PLUGINS) | set(builtin.BUILT_IN["space"]) == set(components.names("space"))
+    assert components.find("space", "plain") is Plain
 
 
 def test_a_size_beyond_all_memory_is_a_config_error_not_a_crash():
-    space = registry.create("space", "mlp", {})
+    space = components.create("space", "mlp", {})
     with pytest.raises(ConfigError, match="hidden = 1000000000000000000"):
-        registry.create("controller", "reinforce", {"hidden": 10**18}, space=space, seed=0)
+        components.create("controller", "reinforce", {"hidden": 10**18}, space=space, seed=0)
 
 
 def test_an_option_of_the_table_itself_is_suggested_too():
     with pytest.raises(ConfigError, match="did you mean 'budget'"):
-        registry.create("evaluator", "meta", {"budgett": 1}, beside=("name", "budget"))
+        components.create("evaluator", "meta", {"budgett": 1}, beside=("name", "budget"))
 
 
 def test_the_architectures_of_a_space_bear_the_name_it_is_registered_by():
-    for name in registry.names("space"):
-        space = registry.create("space", name, {})
+    for name in components.names("space"):
+        space = components.create("space", name, {})
         assert sample(space, random.Random(0)).space == name
 
 
 def test_rooms_have_entry_point_groups():
-    assert set(registry.ENTRY_POINT_GROUPS) == set(registry.BUILT_IN) == set(typing.get_args(registry.Room))
+    assert set(builtin.ENTRY_POINT_GROUPS) == set(builtin.BUILT_IN) == set(typing.get_args(builtin.Room))

@@ -9,7 +9,7 @@ from statistics import fmean
 
 import pytest
 
-from nas.rejects import race, schedule
+from nas.runs.successive_rejects import race, schedule
 
 
 def paper(arms: int, pulls: int) -> list[int]:

@@ -16,17 +16,20 @@ import networkx as nx
 import pytest
 from helpers_search import FEW, HALVES, Bits, Chain, FewNetworks, Toy, run_toy
 
-from nas import registry, runs
-from nas.architecture import Architecture, Score, Trial
+from nas import registry
+from nas.analysis import ranking
+from nas.analysis.ranking import steps_spent
+from nas.architecture import Architecture
 from nas.errors import SearchError, SpaceError
 from nas.executors import InlineExecutor, ProcessExecutor
-from nas.fidelity import Fidelity, steps_spent
-from nas.graph import canonical
-from nas.repeats import evaluated, network_key
-from nas.search import MOST_WAITING
+from nas.search.fidelity import Fidelity
+from nas.search.plan import MOST_WAITING
 from nas.search_spaces import FewShotCell
 from nas.space import enumerate_all, replay, sample
+from nas.space.graph import canonical
+from nas.space.identity import network_key
 from nas.store import Store
+from nas.trial import Score, Trial, evaluated
 
 ALL = list(enumerate_all(Bits()))
 
@@ -338,8 +341,8 @@ def test_a_repeat_is_no_finalist_no_vote_for_the_median_no_cost_and_no_place_on_
     new = [trial(0, 0.1), trial(1, 0.5), trial(2, 0.9), trial(3, 0.7)]
     again = [trial(number, 0.9, repeats=2) for number in range(4, 8)]
     assert evaluated([*new, *again]) == new
-    assert runs.best([*new, *again], 3) == runs.best(new, 3) == [new[2], new[3], new[1]]
-    assert runs.median([*new, *again]) == runs.median(new) == new[1]
+    assert ranking.best([*new, *again], 3) == ranking.best(new, 3) == [new[2], new[3], new[1]]
+    assert ranking.median([*new, *again]) == ranking.median(new) == new[1]
     assert steps_spent([*new, *again]) == steps_spent(new) == 8
     halves = Fidelity(rungs=2, eta=2)
     assert halves.promotion([*new, *again], 4) == halves.promotion(new, 4) == (new[2], 4)

@@ -13,11 +13,12 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.report import write_html
-from nas.report.control import LATER, NONE, words
-from nas.report.text import interval, number
+from nas.report.formatting import interval, number
+from nas.report.random_control import LATER, NONE, words
+from nas.trial import Score, Trial
 
 EVIL = '<script>alert("x")</script>&\'"'
 VOID = {"meta", "img", "link", "br"}

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.report import TensorBoardLog
+from nas.trial import Score, Trial
 
 VALUES = [0.5, 0.75, None, 0.625]
 

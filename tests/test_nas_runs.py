@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas import runs
-from nas.architecture import Architecture, Score, Trial
+from nas.analysis import ranking
+from nas.architecture import Architecture
 from nas.config import Config, from_json
 from nas.errors import ConfigError, NasError, RunError, StoreError
+from nas.runs import folder as runs
+from nas.runs import summary as run_summary
 from nas.store import Store
+from nas.trial import Score, Trial
 
 steady = settings(deadline=None, derandomize=True, database=None)
 ALLOWED = set(string.ascii_letters + string.digits + "._-")
@@ -146,7 +149,7 @@ def test_of_many_that_take_an_automatic_name_at_once_each_gets_a_number(runs_her
     assert sorted(os.listdir(runs_here)) == sorted(run.name for run in made)
     for run in made:
         assert runs.existing_run(run.name) == run
-        assert runs.summary(run)["config"] == config.to_json()
+        assert run_summary.summary(run)["config"] == config.to_json()
 
 
 def test_the_folder_of_a_comparison_is_that_of_its_name(runs_here, config, tmp_path):
@@ -204,16 +207,16 @@ def test_a_store_without_a_config_of_ours_is_refused(runs_here, meta):
     run.folder.mkdir(parents=True)
     Store.create(run.store_path, meta).close()
     with pytest.raises(StoreError, match="holds no config of this version"):
-        runs.summary(runs.existing_run("other"))
+        run_summary.summary(runs.existing_run("other"))
 
 
 def test_the_best_are_by_score_one_an_architecture_the_earliest_of_equals():
     trials = [trial(0, 0.9, 0), trial(1, 0.9, 1), trial(2, 0.9, 0), trial(3, None, 2), trial(4, 0.95, 3)]
     trials += [trial(5, 0.7, 3), trial(6, 0.8, 4), Trial(7, architecture(5), 1, 0)]
-    assert [t.number for t in runs.best(trials, 10)] == [4, 0, 1, 6]
-    assert [t.number for t in runs.best(list(reversed(trials)), 2)] == [4, 0]
-    assert [t.number for t in runs.best(trials)] == [4]
-    assert runs.best([trial(0, None, 0)]) == []
+    assert [t.number for t in ranking.best(trials, 10)] == [4, 0, 1, 6]
+    assert [t.number for t in ranking.best(list(reversed(trials)), 2)] == [4, 0]
+    assert [t.number for t in ranking.best(trials)] == [4]
+    assert ranking.best([trial(0, None, 0)]) == []
 
 
 @steady
@@ -228,13 +231,13 @@ def test_the_best_are_those_of_a_slow_search(drawn):
                 top = candidate
         expected.append(top.number)
         left = [t for t in left if t.architecture != top.architecture]
-    assert [t.number for t in runs.best(trials, 99)] == expected
+    assert [t.number for t in ranking.best(trials, 99)] == expected
 
 
 def test_the_median_is_the_lower_middle_of_the_scored():
     scores = [0.3, 0.1, None, 0.2, 0.4]
-    assert runs.median([trial(i, value, i) for i, value in enumerate(scores)]).value == 0.2
-    assert runs.median([trial(i, value, i) for i, value in enumerate([0.3, 0.1, 0.2])]).value == 0.2
+    assert ranking.median([trial(i, value, i) for i, value in enumerate(scores)]).value == 0.2
+    assert ranking.median([trial(i, value, i) for i, value in enumerate([0.3, 0.1, 0.2])]).value == 0.2
 
 
 def test_scores_of_different_budgets_are_not_compared():
@@ -246,23 +249,23 @@ def test_scores_of_different_budgets_are_not_compared():
         replace(trial(7, None, 0), budget=3),
     ]
     top = replace(trial(8, 0.3, 1), budget=9)
-    assert [t.number for t in runs.best([*low, *above, top], 10)] == [8, 6, 0, 3, 4]
-    assert runs.median([*low, *above, top]).number == 2
+    assert [t.number for t in ranking.best([*low, *above, top], 10)] == [8, 6, 0, 3, 4]
+    assert ranking.median([*low, *above, top]).number == 2
 
 
 def test_a_run_is_running_only_while_a_process_has_it(config):
     run = runs.new_run("a", "c.toml")
     with runs.create(run, config) as store:
-        assert runs.summary(run)["state"] == "running"
+        assert run_summary.summary(run)["state"] == "running"
         store.propose([architecture(0)], 1, 0)
         store.finish(trial(0, 0.5, 0))
-    summary = runs.summary(run)
+    summary = run_summary.summary(run)
     assert (summary["state"], summary["best"], summary["final"]) == ("interrupted", 0, None)
     assert summary["config"] == config.to_json()
     for said in ("done", "failed", "interrupted"):
         with Store.open(run.store_path) as store:
             store.put("state", {"state": said})
-            assert runs.state(store, run) == said
+            assert run_summary.state(store, run) == said
 
 
 def test_a_damaged_store_is_an_error_of_one_line(config):
@@ -270,4 +273,4 @@ def test_a_damaged_store_is_an_error_of_one_line(config):
     runs.create(run, config).close()
     run.store_path.write_bytes(b"not a store" * 1000)
     with pytest.raises(NasError, match=r"trials\.sqlite"):
-        runs.summary(runs.existing_run("a"))
+        run_summary.summary(runs.existing_run("a"))

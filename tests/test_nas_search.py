@@ -14,12 +14,12 @@ import pytest
 from helpers_loop import CONTROLLERS, Recorded, new_store, stopping_after, unbroken  # noqa: F401  # fixture
 from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneByOne, Toy, run_toy
 
-from nas.architecture import Architecture, Score, Trial
+from nas.architecture import Architecture
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
 from nas.executors import InlineExecutor
-from nas.repeats import evaluated
 from nas.space import enumerate_all
 from nas.store import Store
+from nas.trial import Score, Trial, evaluated
 
 
 def test_toys_fail_now_and_then(tmp_path: Path) -> None:

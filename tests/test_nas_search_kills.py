@@ -15,10 +15,10 @@ import pytest
 from helpers_loop import new_store, unbroken  # noqa: F401  # fixture
 from helpers_search import AT_ONCE, FEW, HALVES, TRIALS, Chain, List, Toy, read_numbers, run_toy
 
-from nas.architecture import Architecture, Score
+from nas.architecture import Architecture
 from nas.executors import ProcessExecutor
-from nas.repeats import evaluated
 from nas.store import Store
+from nas.trial import Score, evaluated
 
 
 def child(path: Path, how: str, extra: str = "") -> subprocess.Popen[bytes]:

@@ -11,9 +11,9 @@ import pytest
 from helpers_loop import CONTROLLERS, Recorded, new_store, stopping_after  # noqa: F401  # fixture
 from helpers_search import HALVES, List, Toy, run_toy
 
-from nas.architecture import Architecture, Score
-from nas.repeats import evaluated
+from nas.architecture import Architecture
 from nas.store import Store
+from nas.trial import Score, evaluated
 
 
 @pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)

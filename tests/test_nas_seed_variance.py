@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from nas.architecture import Score
-from nas.seed_variance import SeedPool, chosen, own
-from nas.statistics import average, compare, t_quantile
+from nas.analysis.intervals import average, compare, t_quantile
+from nas.analysis.seed_variance import SeedPool, chosen, own
+from nas.trial import Score
 
 
 def tables(networks, seeds, tasks=30, *, number=0, seed_sd=0.05, means=None):

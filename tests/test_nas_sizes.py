@@ -10,15 +10,16 @@ import torch
 from helpers_choices import FunctionSpace
 from torch import nn
 
-from nas import check as checks
-from nas import machine, sizes
+from nas import provenance
 from nas.architecture import Architecture
+from nas.checks import space_report as checks
 from nas.errors import SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
-from nas.protocols import TaskShape
-from nas.sizes import check_size, named_if_too_large
+from nas.networks import size
+from nas.networks.size import check_size, named_if_too_large
 from nas.space import options_taken, sample
+from nas.task import TaskShape
 
 SHAPE = TaskShape((4,), 3)
 SMALLEST = Architecture("function", {"act": 0, "deep": 0, "width": 0, "depth": 0})
@@ -69,7 +70,7 @@ def test_a_network_too_large_is_named_by_its_largest_choices(widths, layer):
 
 
 def test_its_parameters_are_counted_and_no_memory_is_taken(monkeypatch):
-    monkeypatch.setattr(sizes, "memory_bytes", lambda: 10**6)
+    monkeypatch.setattr(size, "memory_bytes", lambda: 10**6)
     limit = 10**6 // 4 // 2  # numbers of four bytes that fit beside their gradient
     widths = [(limit - 3) // 8, (limit - 3) // 8 + 1]  # 5 w + 3 w + 3 parameters
     built_on = []
@@ -117,9 +118,9 @@ def test_the_options_taken_are_those_of_the_picks():
 
 
 def test_the_memory_of_a_container_is_its_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "CONTAINER", tmp_path / "memory.max")
-    whole = machine.memory_bytes()
+    monkeypatch.setattr(provenance, "CONTAINER", tmp_path / "memory.max")
+    whole = provenance.memory_bytes()
     assert whole > 10**8
     for text, bytes_there in (("max\n", whole), ("1000000\n", 10**6), (f"{10**30}\n", whole)):
         (tmp_path / "memory.max").write_text(text)
-        assert machine.memory_bytes() == bytes_there
+        assert provenance.memory_bytes() == bytes_there

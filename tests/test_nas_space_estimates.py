@@ -8,7 +8,8 @@ import random
 import pytest
 from helpers_choices import FunctionSpace, chi_square, deepening
 
-from nas.space import PILOT, Count, count, enumerate_all, sample, sample_uniformly
+from nas.space import Count, count, enumerate_all, sample, sample_uniformly
+from nas.space.enumeration import PILOT
 
 
 def one_in(share, size=100):
@@ -44,7 +45,7 @@ def test_an_estimate_that_rests_on_few_descents_has_no_upper_end():
 
 
 def test_no_count_is_too_large_and_no_work_without_bound(monkeypatch):
-    monkeypatch.setattr("nas.space.WORK", 100_000)
+    monkeypatch.setattr("nas.space.enumeration.WORK", 100_000)
     made = 0
 
     def decide(choose):

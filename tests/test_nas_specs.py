@@ -12,9 +12,9 @@ import pytest
 import torch
 from helpers_choices import FunctionSpace
 
-from nas.conformance import Watched, check_steady
+from nas.checks.space import Watched, check_steady
 from nas.errors import SpaceError
-from nas.specs import same_spec
+from nas.space.specs import same_spec
 from nas.testing import check_space
 
 

@@ -12,9 +12,8 @@ import pytest
 from matplotlib.axes import Axes
 from scipy.stats import ttest_rel
 
-from nas.contest import Point, Result
-from nas.report.standings import Standings, draw, text, write
-from nas.standings import curves, holm, level, pairs, reached, rows
+from nas.analysis.comparison import Point, Result, curves, holm, level, pairs, reached, rows
+from nas.report.comparison import Standings, draw, text, write
 
 
 def drawn(seeds: int = 6) -> dict[str, list[Result]]:

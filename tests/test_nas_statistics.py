@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nas.architecture import Score
+from nas.analysis.intervals import Estimate, compare, difference, estimate, t_quantile
 from nas.errors import NasError
-from nas.statistics import Estimate, compare, difference, estimate, t_quantile
+from nas.trial import Score
 
 
 def table(seeds, tasks, *, rng, seed_sd=0.0, task_sd=1.0, noise_sd=1.0):

@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 from helpers_search import TRIALS, Bits, Chain, run_toy
 
-from nas import durable
-from nas.architecture import Score, Trial
 from nas.errors import RunError, StoreError
-from nas.repeats import evaluated
 from nas.space import enumerate_all
-from nas.store import SCHEMA, Store
+from nas.store import Store, sqlite_file
+from nas.store.sqlite_store import SCHEMA
+from nas.trial import Score, Trial, evaluated
 
 SCORE = Score(0.1 + 0.2, 1e-300, (0.0, 1 / 3), (0.5,), {"flops": 2.0}, {"ways": 5})
 ALL = list(enumerate_all(Bits()))
@@ -173,7 +172,7 @@ def test_replay_refuses_another_controller(path: Path) -> None:
 
 def test_one_process_writes_and_others_read(path: Path) -> None:
     with Store.create(path, {}) as store:
-        assert durable.in_use(path)
+        assert sqlite_file.in_use(path)
         store.propose(ALL[:1], 1, 1)
         for again in (lambda: Store.open(path), lambda: Store.create(path, {})):
             with pytest.raises(RunError, match="in use by another process"):
@@ -184,7 +183,7 @@ def test_one_process_writes_and_others_read(path: Path) -> None:
             assert reader.told() == [done(trial)]
             with pytest.raises(StoreError, match="reading only"):
                 reader.put("k", 1)
-    assert not durable.in_use(path)
+    assert not sqlite_file.in_use(path)
     with pytest.raises(StoreError, match="closed"):
         store.trials()
     with Store.open(path) as store:
@@ -319,14 +318,14 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
 def test_network_file_systems_are_known(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text("/dev/a / ext4 rw 0 0\nhost:/x /home/far nfs4 rw 0 0\n/dev/b /home/far/near xfs rw 0 0\n")
-    assert durable.on_network(Path("/home/far/runs/a.sqlite"), mounts)
-    assert not durable.on_network(Path("/home/far/near/a.sqlite"), mounts)
-    assert not durable.on_network(Path("/home/farther/a.sqlite"), mounts)
-    assert not durable.on_network(Path("/home/far/a.sqlite"), tmp_path / "none")
+    assert sqlite_file.on_network(Path("/home/far/runs/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/far/near/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/farther/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/far/a.sqlite"), tmp_path / "none")
 
 
 def test_works_without_a_write_ahead_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable, "on_network", lambda _path: True)
+    monkeypatch.setattr(sqlite_file, "on_network", lambda _path: True)
     filled(path)
     with Store.open(path) as store:
         assert len(store.told()) == TRIALS

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.protocols import TaskBatch, TaskShape
 from nas.space import count, enumerate_all
+from nas.task import TaskBatch, TaskShape
 from nas.testing import ToySpace, check_space, check_task_family
 
 IMAGES = TaskShape((1, 4, 4), 5)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from nas.architecture import Architecture, Score
+from nas.architecture import Architecture
 from nas.testing import check_evaluator
+from nas.trial import Score
 
 
 class Judge:

@@ -8,12 +8,11 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from nas.protocols import TaskShape
-from nas.repeats import network_key
 from nas.search_spaces import FewShotCell
 from nas.space import mutate, sample
-from nas.testing import ToySpace
-from nas.testing_networks import check_networks
+from nas.space.identity import network_key
+from nas.task import TaskShape
+from nas.testing import ToySpace, check_networks
 
 IMAGES = TaskShape((1, 16, 16), 3)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.conformance import TimeUp, time_limit
+from nas.checks.time_limit import TimeUp, time_limit
 
 
 def test_a_time_limit_that_is_swallowed_once_comes_again():
@@ -74,7 +74,7 @@ def test_a_time_limit_ends_a_loop_of_imports():
 
 def test_a_time_limit_holds_in_a_program_that_is_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "program.py").write_text(
-        "from nas.conformance import TimeUp, time_limit\n"
+        "from nas.checks.space import TimeUp, time_limit\n"
         "try:\n    with time_limit(0.05):\n        while True:\n            pass\n"
         "except TimeUp:\n    stopped = True\n"
     )

@@ -16,16 +16,15 @@ from torch.nn import functional as F
 from nas import registry
 from nas.errors import ConfigError, Rejected, SpaceError
 from nas.export import form_of
-from nas.graph import canonical
-from nas.protocols import TaskShape
 from nas.search_spaces import Conv4, FewShotCell, Mlp, Mlp40
 from nas.search_spaces.dense_cell import EDGES
 from nas.search_spaces.few_shot_cell.network import CellNetwork
 from nas.search_spaces.few_shot_cell.spec import OPERATIONS, CellStack
 from nas.search_spaces.plain.mlp import ACTIVATIONS, MlpSpec
 from nas.space import count, decide, enumerate_all, replay, sample
-from nas.testing import check_space
-from nas.testing_networks import check_networks
+from nas.space.graph import canonical
+from nas.task import TaskShape
+from nas.testing import check_networks, check_space
 
 IMAGES = TaskShape((1, 28, 28), 5)
 NUMBERS = TaskShape((1,), 1, "regression")

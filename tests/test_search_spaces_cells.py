@@ -15,13 +15,13 @@ from nas.errors import ConfigError, SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
 from nas.evaluators.tasks import Glyphs
-from nas.graph import canonical, live
-from nas.protocols import TaskShape
 from nas.search_spaces import Darts, NasNet
 from nas.search_spaces.cell_pairs import darts, nasnet
-from nas.search_spaces.cell_pairs import spec as spec_module
+from nas.search_spaces.cell_pairs import spec as cell_pair_specs
 from nas.search_spaces.cell_pairs.spec import Block, Cell, CellPair
 from nas.space import count, enumerate_all, num_options, replay, sample
+from nas.space.graph import canonical, live
+from nas.task import TaskShape
 
 SPACES = {"darts": Darts, "nasnet": NasNet}
 IMAGES = TaskShape((1, 28, 28), 5)
@@ -383,4 +383,4 @@ def test_an_unknown_operation_is_refused():
 
     with pytest.raises(ValueError, match="'lstm_3x3' is no operation"):
         operation("lstm_3x3", 4, 1)
-    assert spec_module.SKIP in darts.OPERATIONS
+    assert cell_pair_specs.SKIP in darts.OPERATIONS

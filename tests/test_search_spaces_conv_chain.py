@@ -12,11 +12,11 @@ from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_networks import check_treatable
 
 from nas.errors import ConfigError, SpaceError
-from nas.graph import canonical, live
-from nas.protocols import TaskShape
 from nas.search_spaces import ConvChain
 from nas.search_spaces.conv_chain.spec import ConvLayer
 from nas.space import count, enumerate_all, replay, sample
+from nas.space.graph import canonical, live
+from nas.task import TaskShape
 from nas.testing import check_space
 
 PUBLISHED = {"heights": (1, 3, 5, 7), "widths": (1, 3, 5, 7), "filters": (24, 36, 48, 64)}

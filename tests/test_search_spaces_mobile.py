@@ -11,11 +11,11 @@ from helpers_spaces import check_export, check_second_order, normalised, pixels,
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, SpaceError
-from nas.graph import canonical
-from nas.protocols import TaskShape
 from nas.search_spaces import Mobile
 from nas.search_spaces.mobile.spec import Bottleneck, MobileSpec
 from nas.space import count, enumerate_all, num_options, replay, sample
+from nas.space.graph import canonical
+from nas.task import TaskShape
 
 IMAGES = TaskShape((1, 28, 28), 5)
 ONCE_FOR_ALL = Mobile(

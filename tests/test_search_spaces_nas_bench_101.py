@@ -12,13 +12,13 @@ from helpers_spaces import check_export, check_second_order
 from torch.nn import functional as F
 
 from nas.errors import ConfigError, Rejected, SpaceError
-from nas.graph import canonical
-from nas.protocols import TaskShape
 from nas.search_spaces import NasBench101
 from nas.search_spaces.nas_bench_101.network import vertex_channels
 from nas.search_spaces.nas_bench_101.space import unique_cells
 from nas.search_spaces.nas_bench_101.spec import OPERATIONS, Cell
 from nas.space import decide, replay, sample
+from nas.space.graph import canonical
+from nas.task import TaskShape
 
 SPACE = NasBench101()
 SKELETON = NasBench101(width=128, cells=3)

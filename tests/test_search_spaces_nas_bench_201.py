@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError, Rejected, SpaceError
-from nas.graph import canonical
-from nas.protocols import TaskShape
 from nas.search_spaces import NasBench201
 from nas.search_spaces.nas_bench_201.space import EDGES
 from nas.space import count, enumerate_all, replay, sample
+from nas.space.graph import canonical
+from nas.task import TaskShape
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nas_bench_201_cifar10.npz"
 ALL = NasBench201(published=True)

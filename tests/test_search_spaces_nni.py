@@ -17,20 +17,21 @@ import torch
 from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_launch import Quiet
 
-from nas import launch, registry, runs
+from nas import registry
 from nas.architecture import Architecture
 from nas.config import build, from_json
-from nas.deliver import export_winner, winner_of
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators.networks import building
 from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
-from nas.protocols import TaskShape
+from nas.runs import folder, launch
+from nas.runs.artifacts import export_winner, winner_of
 from nas.search_spaces import NniSpace
 from nas.search_spaces.nni import space as nni_space
 from nas.search_spaces.nni.space import HUB, SAMPLE_FILE, as_space
 from nas.space import count, enumerate_all, replay, sample
 from nas.store import Store
+from nas.task import TaskShape
 from nas.testing import check_space
 
 if find_spec("nni") is None:
@@ -346,7 +347,7 @@ def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, mo
             "final": {"top": 1, "seeds": 1, "validation_tasks": 4, "tasks": 4},
         }
     )
-    run = runs.new_run("nni", "nni")
+    run = folder.new_run("nni", "nni")
     assert launch.start(config, run, Quiet()).state == "done"
     with Store.open(run.store_path) as store:
         assert [trial.state for trial in store.trials()] == ["done"] * 2

@@ -11,13 +11,13 @@ from helpers_evaluators import seeded  # noqa: F401  # fixture
 from helpers_networks import check_treatable
 
 from nas.errors import ConfigError, SpaceError
-from nas.graph import canonical, live
-from nas.protocols import TaskShape
 from nas.search_spaces import RecurrentCell
 from nas.search_spaces.patches import Patches
 from nas.search_spaces.recurrent_cell.network import LIMIT, RecurrentNetwork, TreeCell
 from nas.search_spaces.recurrent_cell.spec import CellTree, Merge
 from nas.space import count, decide, replay, sample
+from nas.space.graph import canonical, live
+from nas.task import TaskShape
 from nas.testing import check_space
 
 SERIES = TaskShape((2, 7), 3)

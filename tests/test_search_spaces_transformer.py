@@ -13,12 +13,12 @@ from helpers_networks import check_treatable
 
 from nas import registry
 from nas.errors import ConfigError, SpaceError
-from nas.graph import canonical, live
-from nas.protocols import TaskShape
 from nas.search_spaces import Transformer
 from nas.search_spaces.patches import Patches
 from nas.search_spaces.transformer.spec import Encoder, EncoderLayer
 from nas.space import count, enumerate_all, replay, sample
+from nas.space.graph import canonical, live
+from nas.task import TaskShape
 from nas.testing import check_space
 
 # Table 1 of AutoFormer.

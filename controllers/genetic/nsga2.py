@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas import pareto
-from nas.architecture import Trial
-from nas.front import check_costs
+from nas.analysis import pareto
+from nas.analysis.pareto_front import check_costs
+from nas.trial import Trial
 
 from .operators import By
 

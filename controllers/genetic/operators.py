@@ -13,10 +13,11 @@ from numbers import Real
 from typing import Any, overload
 
 from nas import space as choices
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.bounds import check_number
 from nas.protocols import SearchSpace
 from nas.space import Step, any_other
+from nas.trial import Trial
 
 MOST_TRIALS = 1_000_000
 """The most scored trials that a population, or another option that counts trials, may ask for."""

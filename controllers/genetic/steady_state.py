@@ -6,10 +6,11 @@ import math
 import random
 from collections.abc import Sequence
 
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.errors import Rejected
 from nas.protocols import SearchSpace
 from nas.space import replay, sample
+from nas.trial import Trial
 
 from .operators import Cycle
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from nas.architecture import Trial
 from nas.bounds import LARGEST_RATE, LARGEST_WIDTH, check_number
 from nas.protocols import SearchSpace
+from nas.trial import Trial
 
 from ..genetic.operators import MOST_TRIALS
 from .adam import Adam

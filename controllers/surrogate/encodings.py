@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.architecture import Architecture
-from nas.executors.attempt import attempt
+from nas.failures import attempt
 from nas.protocols import SearchSpace
-from nas.repeats import of_graph
+from nas.space.identity import of_graph
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -85,7 +85,7 @@ class Paths:
     less the cosine of the angle between the square roots of their counts. Equal networks are at no distance.
 
     Path encodings: White et al., "BANANAS" (2021), arXiv 1910.11858, section 3.2; here short ones, that many cells
-    share. For a space that draws graphs (`nas.graph`); raises SpaceError where it draws a bad one.
+    share. For a space that draws graphs (`nas.space.graph`); raises SpaceError where it draws a bad one.
     """
 
     measures = 1
@@ -126,7 +126,7 @@ remembered_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_ca
 
 
 def _walks(graph: nx.DiGraph) -> Mapping[tuple[str, ...], int]:
-    from nas.graph import walks  # networkx takes a moment to import
+    from nas.space.graph import walks  # networkx takes a moment to import
 
     return walks(graph, LONGEST)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nas import pareto
-from nas.architecture import Architecture, Trial
+from nas.analysis import pareto
+from nas.architecture import Architecture
+from nas.trial import Trial
 
 from ..genetic.nsga2 import point
 from .encodings import Encoding

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.executors.attempt import attempt
+from nas.failures import attempt
 from nas.protocols import ZeroCost
 
 from .encodings import Array

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from nas.errors import SpaceError
-from nas.protocols import TaskBatch
+from nas.task import TaskBatch
 
 from ..networks.compatibility import check_gradient
 from ..networks.layer_calls import calls_of

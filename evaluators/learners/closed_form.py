@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import Kind, TaskBatch
+from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from .body_and_head import features_of, head_of, split_head

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.bounds import LARGEST_RATE, check_number
-from nas.protocols import LEARNER, Kind, TaskBatch
+from nas.protocols import LEARNER
+from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from ..networks.normalisation import queries_told

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from nas.bounds import check_number
 from nas.errors import ConfigError, SpaceError
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
 from ..networks.normalisation import norm_parameters

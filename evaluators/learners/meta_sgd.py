@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
 from .inner_loop import Descent, Rates, Reduction, check_options, extra, networks_own, outer_gradient

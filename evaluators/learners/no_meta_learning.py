@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import ConfigError
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from ..networks.compatibility import check_gradient

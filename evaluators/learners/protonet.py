@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from nas.bounds import LARGEST_RATE, check_number
 from nas.errors import ConfigError
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Kind, TaskBatch
 
 from .body_and_head import check_head
 from .closed_form import formula_curve, formula_gradient

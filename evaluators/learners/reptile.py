@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from nas.bounds import check_number
 from nas.errors import ConfigError
-from nas.protocols import CARRIED, LEARNER, Kind, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, LEARNER, TaskFamily
+from nas.task import Kind, TaskBatch
 
 from ..meta_training.microbatches import part_of
 from ..networks.compatibility import check_gradient

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import Kind, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Kind, TaskBatch
 
 from .body_and_head import check_head
 from .closed_form import formula_curve, formula_gradient

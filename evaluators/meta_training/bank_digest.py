@@ -9,7 +9,8 @@ from typing import Final
 import torch
 
 from nas.errors import ConfigError
-from nas.protocols import Bank, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Bank
 
 from ..tasks.drawing import draw
 

@@ -10,7 +10,8 @@ from dataclasses import fields, replace
 
 import torch
 
-from nas.protocols import Learner, TaskBatch
+from nas.protocols import Learner
+from nas.task import TaskBatch
 
 log = logging.getLogger(__name__)
 WARM_STEPS = 3

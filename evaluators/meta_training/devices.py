@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nas.errors import ConfigError
-from nas.machine import processor, versions
+from nas.provenance import processor, versions
 
 
 def device_of(name: str) -> torch.device:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError
-from nas.protocols import CARRIED, Kind, Learner, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, Learner, TaskFamily
+from nas.task import Kind, TaskBatch
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError
-from nas.protocols import CARRIED, Learner, TaskBatch, TaskFamily
+from nas.protocols import CARRIED, Learner, TaskFamily
+from nas.task import TaskBatch
 
 from ..networks.weights import read_tensors, write_tensors
 from ..tasks.drawing import draw

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from nas.batch_order import BATCH_NORMS
 from nas.errors import NasError
-from nas.protocols import Bank, Grouped, Kind, Learner, TaskBatch, TaskFamily
+from nas.networks.batch_order import BATCH_NORMS
+from nas.protocols import Grouped, Learner, TaskFamily
+from nas.task import Bank, Kind, TaskBatch
 
 from ..tasks.drawing import draw
 
@@ -88,7 +89,7 @@ def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner
 
     The first task of the bank is predicted again with its queries in reverse order and, unless the network normalises
     over the batch at hand, with its first query alone. Before training networks are tested on small batches
-    (`nas.batch_order`); this test is on a batch that scores are from, with the weights that they are of.
+    (`nas.networks.batch_order`); this test is on a batch that scores are from, with the weights that they are of.
 
     Args:
         network: The network with its meta-trained weights.

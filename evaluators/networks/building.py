@@ -10,9 +10,10 @@ from torch import nn
 
 from nas.architecture import Architecture
 from nas.errors import SpaceError, UncountedError
-from nas.protocols import Learner, SearchSpace, TaskShape
-from nas.sizes import check_size, named_if_too_large
+from nas.networks.size import check_size, named_if_too_large
+from nas.protocols import Learner, SearchSpace
 from nas.space import replay
+from nas.task import TaskShape
 
 from .compatibility import check_forward
 from .flops import count

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
-from nas.batch_order import EXAMPLES, find_fault
 from nas.errors import NasError, SpaceError
-from nas.executors.attempt import attempt
+from nas.failures import attempt
+from nas.networks.batch_order import EXAMPLES, find_fault
 
 from .attention import twice_differentiable
 from .layer_calls import Call, calls_of, first, floats, graph
@@ -29,7 +29,7 @@ UNDIFFERENTIABLE = {"torch::autograd::NotImplemented", "torch::autograd::Error"}
 
 def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> None:
     """Raises SpaceError where the network does not turn x (2, *input_shape) into (2, outputs) finite numbers, changes x
-    or its own state, or does not treat each example by itself, whatever its place (`nas.batch_order`)."""
+    or its own state, or does not treat each example by itself, whatever its place (`nas.networks.batch_order`)."""
     what = f"a network of space {space!r}"
     _check_sizes_known(network, what)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

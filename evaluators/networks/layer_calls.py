@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nas.executors.attempt import attempt
+from nas.failures import attempt
 
 INPUT = "input:"
 """What the names in a point begin with of numbers that a layer was given; the others are its parameters'."""

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from nas.batch_order import BATCH_NORMS
 from nas.errors import SpaceError
+from nas.networks.batch_order import BATCH_NORMS
 
 from .output_layer import head_name, names_of, rename_head
 

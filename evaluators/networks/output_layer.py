@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.executors.attempt import attempt
+from nas.failures import attempt
 
 HEAD = "_adaptnas_head"
 """The attribute of a network that holds its head's name; an empty text where it has none."""

@@ -7,7 +7,8 @@ import time
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import LEARNER, TaskShape
+from nas.protocols import LEARNER
+from nas.task import TaskShape
 
 from .flops import count
 from .normalisation import sees_batch

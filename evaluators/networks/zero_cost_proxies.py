@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nas.protocols import Kind, TaskFamily, ZeroCost
+from nas.protocols import TaskFamily, ZeroCost
+from nas.task import Kind
 
 from ..losses import task_losses
 from ..tasks.drawing import draw

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError, DataError, nearest
-from nas.protocols import Split, TaskBatch, TaskShape
+from nas.task import Split, TaskBatch, TaskShape
 
 from .counter_hash import SPLITS, choose, fold, task_keys
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nas.errors import ConfigError, nearest
-from nas.protocols import Split
+from nas.task import Split
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 

@@ -9,7 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from nas.protocols import Split, TaskBatch, TaskFamily
+from nas.protocols import TaskFamily
+from nas.task import Split, TaskBatch
 
 from .counter_hash import choose, fold, task_keys
 

@@ -13,7 +13,7 @@ import torch
 
 from nas.bounds import check_number
 from nas.errors import DataError
-from nas.protocols import Split
+from nas.task import Split
 
 from .class_family import ClassData, ClassPool
 from .handwriting import Points, draw, fitted, plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from .class_family import ClassFamily
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import ConfigError, DataError
-from nas.protocols import Split
+from nas.task import Split
 
 from .class_family import ClassData, ClassPool
 from .image_family import ImageFamily

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nas.bounds import check_number
 from nas.errors import DataError
 from nas.labels import one_spelling
-from nas.protocols import Split, TaskShape
+from nas.task import Split, TaskShape
 
 from .class_family import ClassData, ClassFamily, ClassPool
 from .counter_hash import SPLITS

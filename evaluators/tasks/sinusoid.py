@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import torch
 
 from nas.bounds import LARGEST_SEED, check_number
-from nas.protocols import Split, TaskBatch, TaskShape
+from nas.task import Split, TaskBatch, TaskShape
 
 from .class_family import MOST_EXAMPLES
 from .counter_hash import fold, task_keys, uniform

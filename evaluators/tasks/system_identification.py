@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError
-from nas.protocols import Split, TaskBatch, TaskShape
+from nas.task import Split, TaskBatch, TaskShape
 
 from .class_family import MOST_EXAMPLES
 from .counter_hash import fold, task_keys, uniform

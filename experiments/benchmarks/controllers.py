@@ -22,10 +22,11 @@ from statistics import fmean
 from typing import Any
 
 from nas import registry
-from nas.architecture import Architecture, Trial
+from nas.architecture import Architecture
 from nas.errors import ConfigError, nearest
 from nas.protocols import Controller
 from nas.space import sample
+from nas.trial import Trial
 
 from ..command_line import explained, machine, output, whole
 from .search_overhead import SPACE, score_like

@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from nas import pareto, registry
-from nas.architecture import Architecture, Score, Trial
+from nas import registry
+from nas.analysis import pareto
+from nas.architecture import Architecture
 from nas.evaluators import Tabular
 from nas.protocols import SearchSpace
 from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import enumerate_all
+from nas.trial import Score, Trial
 
 from ..command_line import explained, output, whole
 

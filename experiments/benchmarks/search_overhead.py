@@ -23,9 +23,9 @@ from pathlib import Path
 from statistics import fmean, median
 
 from nas import registry
-from nas.architecture import Score, Trial
 from nas.protocols import Controller
 from nas.store import Store
+from nas.trial import Score, Trial
 
 from ..command_line import machine
 

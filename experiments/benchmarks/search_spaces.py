@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from nas.architecture import Architecture
-from nas.graph import canonical
 from nas.search_spaces import NasBench101, NasBench201
 from nas.search_spaces.nas_bench_101.space import unique_cells
 from nas.search_spaces.nas_bench_101.spec import Cell
 from nas.space import enumerate_all, mutate, replay, sample
+from nas.space.graph import canonical
 
 from ..command_line import explained, machine, output, whole
 

@@ -24,8 +24,8 @@ from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.meta_training.scoring import score
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach
-from nas.protocols import Bank
 from nas.space import sample
+from nas.task import Bank
 
 from .settings import CellsTable
 

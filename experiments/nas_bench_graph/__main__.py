@@ -19,9 +19,9 @@ from statistics import fmean
 from typing import Any
 
 from nas import compare, config
+from nas.analysis.comparison import Result
+from nas.cli.progress import TerminalProgress
 from nas.config import Config
-from nas.console import TerminalProgress
-from nas.contest import Result
 from nas.errors import DataError
 
 from ..command_line import explained, machine, output, whole

@@ -23,8 +23,9 @@ from nas import config as configs
 from nas.architecture import Architecture
 from nas.evaluators.meta_training.devices import device_of, reproducible
 from nas.evaluators.meta_training.scoring import adaptations, check_no_leak, task_values
-from nas.protocols import Bank, Learner, Measurer, TaskFamily
+from nas.protocols import Learner, Measurer, TaskFamily
 from nas.space import sample
+from nas.task import Bank
 
 from .settings import Row
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from nas import config as configs
+from nas.analysis.intervals import estimate
 from nas.evaluators.meta_training.devices import device_of
-from nas.statistics import estimate
 
 from ..command_line import explained, machine, output, whole
 from .measure import Result, measured

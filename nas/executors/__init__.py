@@ -1,7 +1,7 @@
-"""Where candidates run."""
+"""Executors: where candidates are evaluated."""
 
-from .inline import InlineExecutor
-from .processes import ProcessExecutor
+from .inline_executor import InlineExecutor
+from .process_executor import ProcessExecutor
 from .slots import default_workers, slots
 
 __all__ = ["InlineExecutor", "ProcessExecutor", "default_workers", "slots"]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import NasError
-from ..executors.attempt import attempt, reason
+from ..failures import attempt, reason
 from .source import Source, write
 from .trace import BATCH, REMEDY, TRIED, check_same, prune, trace
 

@@ -23,7 +23,7 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from ..errors import NasError
-from ..executors.attempt import attempt, reason
+from ..failures import attempt, reason
 from ..protocols import LEARNER
 from .trace import BATCH, TRIED, equal, outputs_and_gradients
 

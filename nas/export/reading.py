@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from ..architecture import Architecture
 from ..errors import DataError, NasError
-from ..protocols import LEARNER, TaskShape
-from .folder import ARCHITECTURE, FORMAT, LEARNED, WEIGHTS
+from ..protocols import LEARNER
+from ..task import TaskShape
 from .naming import named_tensors, tensor_names
+from .writing import ARCHITECTURE, FORMAT, LEARNED, WEIGHTS
 
 REMEDY = "export the network again, or restore the folder from a copy"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .text import interval, number
+from .formatting import interval, number
 
 BASE = ("tasks", "trainings")
 

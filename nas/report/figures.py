@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..architecture import Trial
+from ..trial import Trial
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -108,7 +108,7 @@ def anytime(named: Mapping[str, Sequence[Sequence[float]]], *, label: str, perce
 
 def cell(graph: nx.DiGraph) -> str:
     """The picture of a cell, as an `img` element with the PNG in it."""
-    from ..graph import draw
+    from ..space.drawing import draw
 
     png = io.BytesIO()
     draw(graph, png)

@@ -10,11 +10,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import runs
-from ..architecture import Trial
+from ..analysis import ranking
+from ..analysis.pareto_front import objectives_of
 from ..errors import ConfigError
-from ..front import objectives_of
-from . import control, front, sections
+from ..trial import Trial
+from . import pareto_front, random_control, sections
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -88,13 +88,15 @@ def _page(
     percent = final.get("kind") == "classification"
     # A search may go by another score than the finals, as by a zero-cost one.
     searched = percent and all(0 <= trial.value <= 1 for trial in trials if trial.score is not None)
-    best = next(iter(runs.best(trials)), None)
+    best = next(iter(ranking.best(trials)), None)
     parts = [
         sections.header(name, trials, best, final, percent, searched),
         sections.results(final, percent),
-        control.section(config, final, percent),
+        random_control.section(config, final, percent),
         sections.charts(trials, final, percent, searched),
-        front.section(trials, objectives_of(config), label="accuracy" if searched else "score", percent=searched),
+        pareto_front.section(
+            trials, objectives_of(config), label="accuracy" if searched else "score", percent=searched
+        ),
         sections.cell(final, graph),
         sections.finalists(final, percent),
         sections.trials(trials, searched),

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from .. import runs
-from ..architecture import Trial
-from ..fidelity import steps_spent
-from ..front import comparable
-from ..repeats import evaluated
+from ..analysis import ranking
+from ..analysis.ranking import comparable, steps_spent
+from ..trial import Trial, evaluated
 from . import coverage, figures
-from .text import measured, number, probability, sizes, table, value_of
+from .formatting import measured, number, probability, sizes, table, value_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -163,7 +161,7 @@ def _curves(trials: Sequence[Trial], final: Final) -> dict[str, Sequence[float]]
     searched = {trial.number: trial.score.curve for trial in trials if trial.score is not None}
     entries = final.get("finalists")
     if entries is None:
-        return {**tested, **{f"#{trial.number}": searched[trial.number] for trial in runs.best(trials, 3)}}
+        return {**tested, **{f"#{trial.number}": searched[trial.number] for trial in ranking.best(trials, 3)}}
     own = {
         f"#{entry.get('number', '?')}": entry.get("curve") or searched.get(entry.get("number"), ()) for entry in entries
     }

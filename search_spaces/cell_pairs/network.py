@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
-from .space import PairSpace
-from .spec import NUM_INPUTS, SKIP, Block, Cell, CellPair
+from .spec import NUM_INPUTS, SKIP, Block, Cell, CellPair, Stack
 
 
 def convolve(inputs: int, outputs: int, kernel: tuple[int, int] | int, *, stride: int = 1) -> nn.Sequential:
@@ -117,25 +116,24 @@ class PairNetwork(nn.Module):
     so many features that inner steps at the usual rates overshoot, even after its normalisation.
     """
 
-    def __init__(self, pair: CellPair, space: PairSpace, task: TaskShape) -> None:
+    def __init__(self, pair: CellPair, stack: Stack, task: TaskShape) -> None:
         super().__init__()
-        width = space.width
+        width = stack.width
         self.stem = nn.Sequential(nn.Conv2d(task.input_shape[0], width, 3, 2, 1, bias=False), _norm(width))
-        layers, live = space.layers(), space.live(pair)
         channels = {-2: width, -1: width}
         self.cells = nn.ModuleDict()
         self.reads: dict[str, dict[int, int]] = {}
-        for index, reduction in enumerate(layers):
+        for index, reduction in enumerate(stack.reductions):
             width *= 2 if reduction else 1
             cell = pair.reduction if reduction else pair.normal
             channels[index] = width * len(cell.output)
-            if index in live:
-                halve = index > 0 and layers[index - 1]
+            if index in stack.live:
+                halve = index > 0 and stack.reductions[index - 1]
                 inputs = channels[index - 2], channels[index - 1]
                 self.cells[f"cell{index}"] = CellModule(cell, inputs, width, reduction=reduction, halve=halve)
                 self.reads[f"cell{index}"] = {s: index - 2 + s for s in range(NUM_INPUTS) if cell.reads(s)}
         self.pool = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(channels[len(layers) - 1], task.num_outputs)
+        self.head = nn.Linear(channels[len(stack.reductions) - 1], task.num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         stem = self.stem(x)

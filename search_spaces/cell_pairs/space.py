@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import networkx as nx
 
 from nas.bounds import LARGEST_WIDTH, check_number
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..images import check_images
-from .spec import NUM_INPUTS, SKIP, Cell, CellPair
+from .spec import NUM_INPUTS, SKIP, Cell, CellPair, Stack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,30 +41,26 @@ class PairSpace:
         from .network import PairNetwork
 
         check_images(self.name, task, 1 + self.reductions)
-        return PairNetwork(spec, self, task)
+        return PairNetwork(spec, self.stack(spec), task)
 
-    def layers(self) -> tuple[bool, ...]:
-        """For each cell of the stack whether it is a reduction."""
+    def stack(self, pair: CellPair) -> Stack:
+        """The cells of a pair's network."""
         normal = (False,) * self.normal_cells
-        return normal + ((True, *normal) * self.reductions)
-
-    def live(self, pair: CellPair) -> set[int]:
-        """The cells of the stack that the last one depends on: a cell need not read both of its inputs."""
-        layers = self.layers()
-        live = {len(layers) - 1}
-        for index in range(len(layers) - 1, -1, -1):
-            cell = pair.reduction if layers[index] else pair.normal
+        reductions = normal + ((True, *normal) * self.reductions)
+        live = {len(reductions) - 1}
+        for index in range(len(reductions) - 1, -1, -1):
+            cell = pair.reduction if reductions[index] else pair.normal
             if index in live:
                 live |= {index - 2 + state for state in range(NUM_INPUTS) if cell.reads(state)}
-        return {index for index in live if index >= 0}
+        return Stack(self.width, reductions, frozenset(index for index in live if index >= 0))
 
     def graph(self, spec: CellPair) -> nx.DiGraph:
         """Both cells side by side, with ends of their own names; a cell that the output does not depend on is left out.
 
         The identity on the inputs of a reduction cell has a stride and weights, so it is a factorized reduction there.
         """
-        layers = self.layers()
-        kinds = {layers[index] for index in self.live(spec)}
+        stack = self.stack(spec)
+        kinds = {stack.reductions[index] for index in stack.live}
         diagram = nx.DiGraph()
         if False in kinds:
             _add_cell(diagram, spec.normal, "normal")

@@ -41,3 +41,18 @@ class CellPair:
 
     normal: Cell
     reduction: Cell
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The cells of a network, from the first to the last.
+
+    Attributes:
+        width: Channels of an operation before the first reduction cell; each reduction cell doubles them.
+        reductions: For each cell whether it is a reduction cell.
+        live: The cells that the last one depends on, by index: a cell need not read both of its inputs.
+    """
+
+    width: int
+    reductions: tuple[bool, ...]
+    live: frozenset[int]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..layers import POOLED
 from .spec import ConvLayer, loose_ends

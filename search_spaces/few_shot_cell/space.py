@@ -9,8 +9,8 @@ import networkx as nx
 
 from nas.bounds import LARGEST_WIDTH, check_numbers
 from nas.errors import SpaceError
-from nas.protocols import TaskShape
 from nas.space import Choose
+from nas.task import TaskShape
 
 from ..dense_cell import EDGES, NUM_NODES, connected
 from .spec import OPERATIONS, CellStack

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..layers import POOLED
 from .spec import Bottleneck, MobileSpec

@@ -9,8 +9,8 @@ import networkx as nx
 
 from nas.bounds import LARGEST_WIDTH, check_numbers
 from nas.errors import ConfigError, shown
-from nas.protocols import TaskShape
 from nas.space import Choose
+from nas.task import TaskShape
 
 from ..images import check_images
 from .spec import Bottleneck, MobileSpec

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.graph import canonical
-from nas.protocols import TaskShape
+from nas.space.graph import canonical
+from nas.task import TaskShape
 
 from ..layers import conv
 from .spec import Cell

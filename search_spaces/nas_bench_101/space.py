@@ -12,9 +12,9 @@ import networkx as nx
 from nas.architecture import Architecture
 from nas.bounds import LARGEST_WIDTH, check_number
 from nas.errors import SpaceError, nearest, shown
-from nas.graph import canonical
-from nas.protocols import TaskShape
 from nas.space import Choose, replay
+from nas.space.graph import canonical
+from nas.task import TaskShape
 
 from ..images import check_images
 from .spec import OPERATIONS, Cell

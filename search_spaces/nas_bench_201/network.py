@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..dense_cell import live
 

@@ -11,8 +11,8 @@ import networkx as nx
 from nas.architecture import Architecture
 from nas.bounds import LARGEST_WIDTH, check_number
 from nas.errors import SpaceError, nearest, shown
-from nas.protocols import TaskShape
 from nas.space import Choose, replay
+from nas.task import TaskShape
 
 from ..dense_cell import EDGES, NUM_NODES, connected
 from ..images import check_images

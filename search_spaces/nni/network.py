@@ -11,8 +11,8 @@ from nni.nas.space import model_context
 from torch import Tensor, nn
 
 from nas.errors import SpaceError
-from nas.executors.attempt import attempt
-from nas.protocols import TaskShape
+from nas.failures import attempt
+from nas.task import TaskShape
 
 from .layers import stand_in
 

@@ -12,11 +12,11 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from nas import own
 from nas.errors import ConfigError, SpaceError, nearest
-from nas.executors.attempt import attempt, reason
-from nas.protocols import TaskShape
+from nas.failures import attempt, reason
+from nas.registry import user_files
 from nas.space import Choose
+from nas.task import TaskShape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +76,7 @@ class NniSpace:
 
     @property
     def name(self) -> str:
-        if isinstance(self.model, str) and not own.is_own(self.model):
+        if isinstance(self.model, str) and not user_files.is_own(self.model):
             return f"nni:{self.model}"
         return self._class.__name__
 
@@ -112,7 +112,7 @@ class NniSpace:
     def _class(self) -> type[Any]:
         if not isinstance(self.model, str):
             return self.model
-        return own.find(self.model) if own.is_own(self.model) else _hub_class(self.model)
+        return user_files.find(self.model) if user_files.is_own(self.model) else _hub_class(self.model)
 
     @cached_property
     def _choices(self) -> tuple[Any, dict[str, Any]]:
@@ -163,7 +163,9 @@ def as_space(found: Any) -> Any:
         return NniSpace(type(found), dict(list(given.arguments.items())[1:]))
     if isinstance(found, type) and issubclass(found, nn_of_nni.ModelSpace):
         # A class of a person's file is found again in another process by its name alone.
-        return _constructor(own.name_of(found) if own.is_found(found) else found, found, _parameters(found), {})
+        return _constructor(
+            user_files.name_of(found) if user_files.is_found(found) else found, found, _parameters(found), {}
+        )
     return found
 
 

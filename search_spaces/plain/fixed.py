@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from nas.bounds import LARGEST_WIDTH, check_number
 from nas.errors import SpaceError
-from nas.protocols import TaskShape
 from nas.space import Choose
+from nas.task import TaskShape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
-from nas.protocols import TaskShape
 from nas.space import Choose
+from nas.task import TaskShape
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..layers import conv
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..patches import Patches
 from .spec import CellTree, Merge, children

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nas.protocols import TaskShape
+from nas.task import TaskShape
 
 from ..patches import Patches
 from .spec import Encoder, EncoderLayer

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from nas.evaluators.meta_training.cuda_graph import Recorded
 from nas.evaluators.networks.normalisation import set_normalisation
-from nas.protocols import Learner, TaskBatch
+from nas.protocols import Learner
+from nas.task import TaskBatch
 
 from .problems import Problem
 

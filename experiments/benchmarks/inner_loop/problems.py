@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.tasks.sinusoid import Sinusoid
-from nas.protocols import Kind, TaskBatch, TaskShape
 from nas.search_spaces.plain.network import conv4, mlp
+from nas.task import Kind, TaskBatch, TaskShape
 
 WAYS, SHOTS, QUERIES, SIDE = 5, 1, 15, 28
 

@@ -1,0 +1,1 @@
+"""Numbers about results: intervals, comparisons, ranks, Pareto fronts."""

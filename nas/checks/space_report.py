@@ -1,0 +1,365 @@
+"""`nas check` of a search space: the conformance suite, and a verdict that a person can act on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from ..architecture import Architecture
+from ..errors import NasError, Rejected, SpaceError, UncountedError
+from ..executors.process_executor import ProcessExecutor
+from ..export.exportable import REMEDY, first_not_source
+from ..failures import attempt, reason
+from ..networks.size import check_size
+from ..protocols import Costed, Learner, SearchSpace
+from ..registry import components
+from ..space.enumeration import Count, count
+from ..space.identity import network_key
+from ..space.sampling import MAX_TRIES, replay
+from ..task import TaskShape
+from ..testing.networks import check_networks
+from ..testing.spaces import check_space
+from .space import Watched, check_fingerprint, check_steady, fingerprint
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLES, BUILDS = 1000, 20
+SUITED, EXPORTED = 3, 5
+"""Networks that each learner is tried on, and whose export is tried."""
+SIZED, SIZED_S = 200, 20.0
+"""Networks that are sized for the histogram, and seconds after which those sized must do."""
+LIMIT_S = 1800.0
+BATCH = 10
+BARS, WIDTH = 8, 30
+
+
+@dataclass(frozen=True)
+class Suits:
+    """Learners that can treat a space's networks, and what is wrong with each other one, by name."""
+
+    suited: tuple[str, ...]
+    unsuited: Mapping[str, str]
+
+    def __str__(self) -> str:
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.unsuited.items():
+            reasons.setdefault(why, []).append(name)
+        texts = [f"not {', '.join(names)}: {why}" for why, names in reasons.items()]
+        return "; ".join([f"suits {', '.join(self.suited) or 'none'}", *texts])
+
+
+class Unfit(SpaceError):
+    """The space refuses the task's shape, in words of its own, which is no fault."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the suite found in a sound space.
+
+    rejected         share of the draws
+    same_choices     share of the samples with the choices of an earlier one
+    same_network     share that is the network of an earlier one, by `nas.space.identity.network_key`
+    parameters       of the networks that were sized, and `flops` of one input; `flops_counted` is False where some
+                     operations of some could not be counted, and they take at least so many
+    decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
+                     inputs on one thread of the CPU
+    kept_bytes       kept for the gradient of one input, by network
+    learner          that the networks were tried with, and `suits` what is said of others
+    exported         as what the networks can be exported, and why where that is no source
+    """
+
+    name: str
+    shape: TaskShape
+    samples: int
+    builds: int
+    size: Count
+    rejected: float
+    same_choices: float
+    same_network: float
+    parameters: tuple[int, ...]
+    flops: tuple[int, ...]
+    flops_counted: bool
+    decide_s: float
+    build_s: float
+    step_s: float
+    kept_bytes: tuple[int, ...]
+    learner: str
+    suits: Suits
+    exported: str
+
+    def __str__(self) -> str:
+        rows = {
+            "architectures": str(self.size),
+            "rejected": f"{self.rejected:.1%} of draws",
+            "duplicates": f"{self.same_choices:.1%} of samples make the choices of another, "
+            f"{self.same_network:.1%} are its network",
+            "time": f"decide {_time(self.decide_s)} · build {_time(self.build_s)} · forward and backward of {BATCH} "
+            f"inputs {_time(self.step_s)} (one thread)",
+            "memory": f"{_range(self.kept_bytes, 1e-6)} MB kept for the gradient of one input",
+            "FLOPs": f"{'' if self.flops_counted else 'at least '}{_range(self.flops, 1e-6)} million for one input",
+            "learners": str(self.suits),
+            "export": self.exported,
+            "parameters": f"{_range(self.parameters)}, median {median(self.parameters):,.0f}",
+        }
+        return "\n".join(
+            [
+                f"{self.name}: sound. {self.samples:,} architectures decided, replayed, mutated and crossed, "
+                f"{self.builds} built and tried with {self.learner} on inputs {self.shape.input_shape}.",
+                *(f"{name:<15}{text}" for name, text in rows.items()),
+                *histogram(self.parameters),
+                *(f"Consider: {advice}" for advice in self.advice()),
+            ]
+        )
+
+    def advice(self) -> Iterator[str]:
+        """What a person could do about what is sound, but not well."""
+        if self.rejected > 0.5:
+            yield "most draws are rejected, which slows every search; let early choices decide which later ones open"
+        if self.size.exact and 1 < self.size.value <= 50:
+            yield f"with {self.size.value} architectures, a search is hardly worth more than trying them all"
+        if max(self.parameters) > 100 * min(self.parameters):
+            yield "sizes differ a hundredfold; search.constraints keep a search within what you can use"
+
+
+def check(target: str, task: TaskShape, learner: str = "anil") -> str:
+    """The verdict on a space, FILE.py:NAME or a known name, for searches with a learner.
+
+    Raises SpaceError, with the law that is broken, and the line and choice at fault, for one that is not sound;
+    ConfigError where there is no such space or learner.
+    """
+    space: SearchSpace = components.create("space", target, {})
+    components.create("learner", learner, {})
+    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # a space that ends its process must not end this one
+        examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
+    if error is None:
+        verdict, elsewhere = examined
+        _, error = attempt(check_fingerprint, space, elsewhere)
+    if isinstance(error, Unfit):
+        raise error
+    if error is not None:
+        text = str(error) if isinstance(error, NasError) else reason(error)
+        raise SpaceError(f"space {space.name!r} is not sound: {text}")
+    return str(verdict)
+
+
+def examine(
+    space: SearchSpace, task: TaskShape, samples: int, builds: int, learner: str = "anil"
+) -> tuple[Verdict, str]:
+    """The verdict on a sound space, and its fingerprint. Raises SpaceError for another."""
+    evaluator = _evaluator(space, task, components.create("learner", learner, {}))
+    watched, rng = Watched(space), random.Random(0)
+    drawn, rejected = _drawn(watched, samples, rng)
+    _keep(check_space, watched, watched, samples=samples)
+    size = count(watched)
+    for architecture in drawn[:builds]:  # before any is built in earnest, which takes the memory
+        check_size(watched, architecture, partial(watched.build, replay(watched, architecture), task))
+    _, error = attempt(watched.build, replay(watched, drawn[0]), task)
+    if error is not None and isinstance(error.__cause__, SpaceError):
+        raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
+    twice = getattr(evaluator.learner, "second_order", False)
+    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds, twice=twice)
+    for architecture in drawn[:3]:
+        _check_follows(watched, architecture, task)
+    watched.running = "graph"
+    _keep(check_networks, watched, space, task, samples=samples, builds=builds)
+    suits = suitable(space, task, drawn[:SUITED])
+    networks = _networks(evaluator, drawn[:builds], suits)
+    exported = _exported(evaluator, drawn[:EXPORTED])
+    steps = [_step(network, task) for network in networks]
+    parameters, flops, counted = _sizes(evaluator, drawn)
+    verdict = Verdict(
+        name=space.name,
+        shape=task,
+        samples=samples,
+        builds=builds,
+        size=size,
+        rejected=rejected / (rejected + samples),
+        same_choices=1 - len(set(drawn)) / samples,
+        same_network=1 - len({network_key(space, architecture) for architecture in drawn}) / samples,
+        parameters=parameters,
+        flops=flops,
+        flops_counted=counted,
+        decide_s=_seconds(lambda a: replay(space, a), drawn),
+        build_s=_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
+        step_s=fmean(step for step, _ in steps),
+        kept_bytes=tuple(kept for _, kept in steps),
+        learner=evaluator.learner.name,
+        suits=suits,
+        exported=exported,
+    )
+    return verdict, fingerprint(watched)
+
+
+def suitable(space: SearchSpace, task: TaskShape, drawn: Sequence[Architecture]) -> Suits:
+    """Which of the registry's learners can treat the networks of some architectures."""
+    unsuited: dict[str, str] = {}
+    learners = _learners()
+    for name, learner in learners.items():
+        evaluator = _evaluator(space, task, learner)
+        for architecture in drawn:
+            _, error = attempt(evaluator.network, architecture, 0)
+            if error is not None:
+                unsuited[name] = str(error) if isinstance(error, NasError) else reason(error)
+                break
+    return Suits(tuple(name for name in learners if name not in unsuited), unsuited)
+
+
+def _learners() -> dict[str, Learner]:
+    """The learners by name, without those that are others with the options of a publication."""
+    kinds: dict[str, Any] = {name: components.find("learner", name) for name in components.names("learner")}
+    plain = [n for n, kind in kinds.items() if not set(getattr(kind, "__mro__", ())[1:]) & set(kinds.values())]
+    learners = {name: components.create("learner", name, {}) for name in plain}
+    if "maml" in learners:
+        learners["maml of first order"] = components.create("learner", "maml", {"order": 1})
+    return dict(sorted(learners.items()))
+
+
+def _networks(evaluator: Any, drawn: Sequence[Architecture], suits: Suits) -> list[torch.nn.Module]:
+    """The networks that the evaluator's learner can treat. Raises SpaceError, with learners that suit better."""
+    networks, error = attempt(lambda: [evaluator.network(architecture, 0) for architecture in drawn])
+    if error is None:
+        return list(networks)
+    if isinstance(error, SpaceError) and suits.suited and evaluator.learner.name in suits.unsuited:
+        others = ", ".join(suits.suited)
+        raise SpaceError(f"{error} (with learner {evaluator.learner.name}; the space suits {others})") from error
+    raise error
+
+
+def _exported(evaluator: Any, drawn: Sequence[Architecture]) -> str:
+    """As what the networks can be exported. Raises SpaceError where one cannot."""
+    file, why = first_not_source(evaluator, drawn)
+    if file is None:
+        raise SpaceError(f"a network of it could not be exported: {why}; {REMEDY}")
+    return f"{file}, without model.py: {why}" if why else file
+
+
+def histogram(sizes: Sequence[int]) -> list[str]:
+    """Lines of text, each a range of sizes with a bar; the ranges grow by the same factor."""
+    low, high = min(sizes), max(sizes) + 1
+    bars = min(BARS, high - low)
+    ends = [round(low * (high / low) ** (bar / bars)) for bar in range(bars + 1)] if low else [0, high]
+    counts = [sum(first <= size < last for size in sizes) for first, last in pairwise(ends)]
+    return [
+        f"{first:>14,} – {last - 1:<12,} {'█' * -(-WIDTH * count // max(counts))} {count}"
+        for (first, last), count in zip(pairwise(ends), counts, strict=True)
+    ]
+
+
+def _drawn(watched: Watched, samples: int, rng: random.Random) -> tuple[list[Architecture], int]:
+    """Random architectures, each decided twice, and how many draws were rejected."""
+    drawn: list[Architecture] = []
+    rejected = in_a_row = 0
+    while len(drawn) < samples:
+        try:
+            drawn.append(check_steady(watched, rng))
+            in_a_row = 0
+        except Rejected as error:
+            rejected, in_a_row = rejected + 1, in_a_row + 1
+            if in_a_row == MAX_TRIES:
+                raise SpaceError(f"it rejected {MAX_TRIES} in a row; the last reason: {error}") from error
+    return drawn, rejected
+
+
+def _keep(law: Callable[..., None], watched: Watched, *args: Any, **options: Any) -> None:
+    _, error = attempt(law, *args, **options)
+    if isinstance(error, SpaceError):
+        raise error
+    if error is not None:
+        text = str(error) if isinstance(error, AssertionError) else f"its network fails with {reason(error)}"
+        raise SpaceError(f"{text} ({watched.place(error)})") from error
+
+
+def _check_follows(watched: Watched, architecture: Architecture, task: TaskShape) -> None:
+    """Raises SpaceError where the network of another task is not one for it. A space may refuse its inputs, with a
+    SpaceError of its own, but not its number of outputs."""
+    import torch
+
+    channels, *rest = task.input_shape
+    for other in (replace(task, num_outputs=task.num_outputs + 2), replace(task, input_shape=(channels + 1, *rest))):
+        network, error = attempt(watched.build, replay(watched, architecture), other)
+        if error is not None and isinstance(error.__cause__, SpaceError) and other.num_outputs == task.num_outputs:
+            continue
+        wanted = f"for inputs {other.input_shape} and {other.num_outputs} outputs"
+        if error is None:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output, error = attempt(network, torch.randn(2, *other.input_shape))
+            if error is None and tuple(output.shape) == (2, other.num_outputs):
+                continue
+        gives = f"gives {tuple(output.shape)} for 2 inputs" if error is None else f"fails with {reason(error)}"
+        raise SpaceError(
+            f"build ignores the task's shape: {wanted} its network {gives}; use task.input_shape and task.num_outputs "
+            f"({watched.place()})"
+        )
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """As much of a task family as a network needs."""
+
+    shape: TaskShape
+    name: str = "check"
+
+
+def _evaluator(space: SearchSpace, task: TaskShape, learner: Learner) -> Any:
+    """The usual evaluator: what it refuses, a search would."""
+    given: dict[str, Any] = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
+    return components.create("evaluator", "meta", {}, **given)
+
+
+def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+    """Parameters and FLOPs, and whether all FLOPs could be counted."""
+    parameters, flops, counted = [], [], True
+    end = time.monotonic() + SIZED_S
+    for architecture in drawn[:SIZED]:
+        parameters.append(int(evaluator.cost(architecture, "parameters")))
+        try:
+            flops.append(int(evaluator.cost(architecture, "flops")))
+        except UncountedError as error:
+            flops.append(int(error.at_least))
+            counted = False
+        if time.monotonic() > end:
+            break
+    return tuple(parameters), tuple(flops), counted
+
+
+def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
+    """Seconds of a forward and backward pass of BATCH inputs, and bytes kept in between for each of them."""
+    import torch
+
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x = torch.zeros(BATCH, *task.input_shape)
+    started = time.perf_counter()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(x)
+    output.square().sum().backward()
+    return time.perf_counter() - started, sum(kept.values()) // BATCH
+
+
+def _seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:
+    started = time.perf_counter()
+    for architecture in drawn:
+        fn(architecture)
+    return (time.perf_counter() - started) / len(drawn)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
+
+
+def _range(values: Sequence[int], scale: float = 1.0) -> str:
+    low, high = min(values) * scale, max(values) * scale
+    return f"{low:,.0f} – {high:,.0f}" if scale == 1 else f"{low:.3g} – {high:.3g}"

@@ -1,0 +1,339 @@
+"""The command line. Standard output holds results only; progress and errors go to standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigError, NasError
+
+if TYPE_CHECKING:
+    from ..registry import builtin
+    from ..runs.progress import Outcome
+
+app = typer.Typer(
+    help="Search for a network that learns from few examples.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Name = Annotated[str, typer.Argument(help="The run's name.")]
+INTERRUPTED = 130
+
+
+@app.command()
+def search(
+    config: Annotated[str | None, typer.Argument(help="A TOML file, or a shipped experiment's name.")] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="Your own space, or another's name, in place of CONFIG's."),
+    ] = None,
+    controller: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A controller, or your own as FILE.py:NAME, in place of CONFIG's."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; by default the config's with a number.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Launch a search. Without CONFIG: the quick start, which needs no download."""
+    from ..config import reading as configs
+    from ..runs import folder as runs
+    from ..runs import launch
+    from .progress import TerminalProgress
+
+    loaded = configs.load(config, set_ or [], space=space, controller=controller)
+    run = runs.new_run(name, configs.QUICK_START if config is None else config)
+    started = time.monotonic()
+    with TerminalProgress().shown() as progress:
+        outcome = launch.start(loaded, run, progress)
+    _ended(outcome, as_json, time.monotonic() - started)
+
+
+@app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A TOML file, or a shipped experiment's name.")],
+    controllers: Annotated[
+        str, typer.Option(help="Names with commas between, of controllers or of tables [compare.NAME] in the config.")
+    ] = "reinforce,evolution,random",
+    seeds: Annotated[int, typer.Option(help="Searches of each controller.")] = 5,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
+    ] = None,
+    reach: Annotated[str, typer.Option(help="Scores, with commas: the time to reach each is told.")] = "",
+    name: Annotated[
+        str | None, typer.Option(help="The comparison's name, of its folder in runs/; by default compare-CONFIG.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results, in place of that of --name.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare controllers at the same budget, on the same tasks, with the same seeds. Goes on where it was stopped."""
+    from ..compare import searches as comparing
+    from ..config import reading as configs
+    from ..report import comparison
+    from ..runs import folder as runs
+    from .progress import TerminalProgress
+
+    loaded, levels = configs.load(config, set_ or []), _numbers("--reach", reach)
+    folder = runs.comparison_folder(name, out, config)
+    labels = [label.strip() for label in controllers.split(",") if label.strip()]
+    with TerminalProgress().shown() as progress:
+        results = comparing.compare(loaded, labels, seeds, folder, progress)
+    if results is None:
+        _fail(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED)
+    found = comparison.Standings.of(results, seconds=loaded.search.seconds > 0, levels=levels)
+    files = comparison.write(found, folder, f"{config}, {seeds} seeds")
+    if as_json:
+        _print_json({**found.to_json(), "files": [str(path) for path in files]})
+    else:
+        typer.echo(comparison.text(found))
+        typer.echo(f"{folder} holds {', '.join(path.name for path in files)}.")
+
+
+@app.command()
+def resume(name: Name, as_json: Json = False) -> None:
+    """Continue a run that was interrupted or killed; nothing done before is done again."""
+    from ..runs import folder as runs
+    from ..runs import launch
+    from .progress import TerminalProgress
+
+    run = runs.existing_run(name)
+    started = time.monotonic()
+    with TerminalProgress().shown() as progress:
+        outcome = launch.resume(run, progress)
+    _ended(outcome, as_json, time.monotonic() - started)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show a run's trials and its final result."""
+    from ..analysis.protocol_check import mixed_text
+    from ..report import pareto_front, terminal
+    from ..runs import folder as runs
+    from ..runs import summary as run_summary
+
+    summary = run_summary.summary(runs.existing_run(name))
+    if as_json:
+        _print_json(summary)
+        return
+    typer.echo(f"{name}: {summary['state']}, {terminal.progress_text(summary)}")
+    for store in (summary, summary["control"] or {}):
+        if store.get("mixed"):
+            typer.echo(f"warning: {mixed_text(store['mixed'])}")
+    typer.echo(terminal.trials_text(summary["trials"]))
+    final = summary["final"]
+    if summary["front"]:
+        typer.echo(pareto_front.text(summary["front"], percent=bool(final) and final["kind"] == "classification"))
+    if final:
+        typer.echo(terminal.final_text(final))
+
+
+@app.command()
+def report(name: Name) -> None:
+    """Write a run's report as a web page, and say where it and the TensorBoard logs are."""
+    from ..runs import artifacts, resume_checks
+    from ..runs import folder as runs
+    from ..store.sqlite_store import Store
+
+    run = runs.existing_run(name)
+    with Store.open(run.store_path, readonly=True) as store:
+        path = artifacts.write_report(run, store, resume_checks.parts_of(store))
+    typer.echo(f"{path}\ntensorboard --logdir {run.folder / 'tensorboard'}")
+
+
+@app.command()
+def export(
+    name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
+) -> None:
+    """Write the winner as a folder: architecture, picture, source code, meta-learned weights."""
+    from ..runs import artifacts, resume_checks
+    from ..runs import folder as runs
+    from ..store.sqlite_store import Store
+
+    run = runs.existing_run(name)
+    with Store.open(run.store_path, readonly=True) as store:
+        for path in artifacts.export_winner(run, store, runs.config_of(store), resume_checks.parts_of(store), out):
+            typer.echo(path)
+
+
+@app.command()
+def adapt(
+    folder: Annotated[Path, typer.Argument(help="What `nas export` wrote.")],
+    support: Annotated[Path, typer.Option(help="Labelled examples: a folder a class, a CSV file or one of series.")],
+    query: Annotated[Path | None, typer.Option(help="Examples to predict; by default the support's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt an exported network to your own few examples, and predict others."""
+    from dataclasses import asdict
+
+    from ..adapt.adaptation import adapt as adapt_to
+
+    adapted = adapt_to(folder, support, query)
+    if as_json:
+        _print_json(asdict(adapted))
+        return
+    for row in adapted.predictions:
+        truth = "" if row.truth is None else f"   (labelled {row.truth})"
+        typer.echo(f"{row.source}: {row.predicted}{truth}")
+    if adapted.curve:
+        typer.echo("after 0, 1, … inner steps: " + "  ".join(f"{value:.3f}" for value in adapted.curve))
+
+
+@app.command("list")
+def list_(
+    room: Annotated[str | None, typer.Argument(help="spaces, controllers, evaluators, tasks or learners.")] = None,
+) -> None:
+    """List what a config can name, with a line on each."""
+    from ..config.reading import shipped
+    from ..errors import nearest
+    from ..registry import builtin, components
+
+    rooms: dict[str, builtin.Room] = {
+        "spaces": "space",
+        "controllers": "controller",
+        "evaluators": "evaluator",
+        "tasks": "tasks",
+        "learners": "learner",
+    }
+    if room is not None and room not in rooms:
+        raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
+    for heading in [room] if room else rooms:
+        typer.echo(f"{heading}:")
+        lines = {name: _about(rooms[heading], name) for name in components.names(rooms[heading])}
+        lines |= builtin.FORMS.get(rooms[heading], {})
+        width = max(map(len, lines)) + 2
+        for name, about in lines.items():
+            typer.echo(f"  {name:<{width}}{about}")
+    if room is None:
+        typer.echo("experiments: " + ", ".join(shipped()))
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE.py:NAME", help="Your space or controller, or the name of another.")
+    ],
+    inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is tried on.")] = "1,28,28",
+    outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
+    learner: Annotated[str, typer.Option(help="The learner that a space is tried with.")] = "anil",
+) -> None:
+    """Run the conformance suite on a search space (is it sound, how large, how quick?) or a controller."""
+    from ..checks import controller_report
+    from ..checks.space_report import check as check_target
+    from ..registry import components
+    from ..task import TaskShape
+
+    try:
+        shape = TaskShape(tuple(int(size) for size in inputs.split(",")), outputs)
+        if min(*shape.input_shape, outputs) < 1:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"--inputs {inputs!r} --outputs {outputs}: give whole numbers from 1, such as 1,28,28 and 5"
+        ) from None
+    of_controller = components.is_controller(target)
+    typer.echo(controller_report.check(target) if of_controller else check_target(target, shape, learner))
+
+
+def main() -> None:
+    """Runs one command. Exit status: 0 done, 1 the work failed, 2 bad usage or config, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter gets a question mark
+    signal.signal(signal.SIGINT, _interrupted)
+    try:
+        app()
+    except NasError as error:
+        _fail(str(error))
+        raise SystemExit(error.exit_status) from None
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+        raise SystemExit(1) from None
+    except _Interrupted:
+        raise SystemExit(INTERRUPTED) from None
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not an Exception or SystemExit, which a candidate's error may be, nor KeyboardInterrupt, for which the
+    library of the command line has an exit status of its own."""
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+    """Ctrl-C outside a search, which has its own handler."""
+    raise _Interrupted
+
+
+def _fail(message: str) -> None:
+    """One line on standard error; what could move a terminal's cursor is shown as a question mark."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    sys.stderr.write(f"nas: {line}\n")
+
+
+def _about(room: builtin.Room, name: str) -> str:
+    """The first line that a component says of itself, or why there is none."""
+    from ..registry import components
+
+    try:
+        lines = (components.find(room, name).__doc__ or "").strip().splitlines()
+    except ConfigError as error:
+        return str(error)
+    return lines[0] if lines else ""
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
+    from ..analysis.final_result import KIND
+    from ..report.terminal import final_text
+    from ..runs import summary as run_summary
+
+    name, folder = outcome.run.name, outcome.run.folder
+    if as_json:
+        _print_json(run_summary.summary(outcome.run))
+    elif outcome.final is None:
+        typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
+    else:
+        typer.echo(final_text(outcome.final))
+        typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
+        mine = "my_images/" if outcome.final["kind"] == "classification" else "my_points.csv"
+        if outcome.final["kind"] == KIND:
+            typer.echo(f"Next: nas report {name}")
+        else:
+            typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{option} {text!r} cannot be used; give numbers with commas between, such as 93.7,94")
+    return numbers
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What a person sees of a run: a header, a progress bar, tables. Progress goes to standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from ..config.reading import Config
+from ..registry import components, user_files
+from ..report.terminal import repeats_text, score_text
+from ..runs.folder import Run
+from ..trial import Trial, evaluated
+
+
+class Left(ProgressColumn):
+    """The time left, from the rate so far."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        return Text("" if seconds is None or task.finished else f"{int(seconds) // 60}:{int(seconds) % 60:02} left")
+
+
+class TerminalProgress:
+    """Tells of a run on standard error: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        columns = (BarColumn(30), TextColumn("{task.description}"), Left())
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task: TaskID | None = None
+        self._measuring: TaskID | None = None
+        self._comparing: TaskID | None = None
+        self._of = 0
+        self._lowest = 0
+        self._heard = 0
+        self._failed = 0
+        self._repeats = 0
+
+    @contextmanager
+    def shown(self) -> Iterator[TerminalProgress]:
+        with self._bar:
+            yield self
+
+    def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
+        self._say(header(config, workers))
+        self._of = config.search.trials
+        if config.search.workers not in ("auto", workers):
+            self._say(f"search.workers is {config.search.workers}; a table is looked up one candidate after the other")
+        if self._of < workers:
+            self._say(
+                f"search.trials is {self._of}: no more than {self._of} of the {workers} workers are busy at a time"
+            )
+        self._lowest = config.budgets[0]
+        new = evaluated(done)
+        self._heard, self._repeats = len(new), len(done) - len(new)
+        self._failed = sum(trial.state == "failed" for trial in new)
+        candidates = sum(map(self._is_candidate, new))
+        self._task = self._bar.add_task(f"{candidates}/{self._of}", total=self._of, completed=candidates)
+        if done:
+            self._say(f"{run.name}: {candidates} candidates were done before")
+
+    def trial(self, trial: Trial, best: Trial) -> None:
+        assert self._task is not None
+        if trial.repeats is None:
+            self._heard += 1
+            self._failed += trial.state == "failed"
+            self._bar.advance(self._task, self._is_candidate(trial))
+        else:
+            self._repeats += 1
+        done = int(self._bar.tasks[self._task].completed)
+        parts = [f"{done}/{self._of}", f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"]
+        if self._heard > done:
+            parts.append(f"promoted {self._heard - done}")
+        parts += [repeats_text(self._repeats)] if self._repeats else []
+        text = "   ".join([*parts, f"failed {self._failed}"])
+        self._bar.update(self._task, description=text)
+        if trial.repeats is not None:
+            return
+        if trial.score and "chunk" in trial.score.metrics:
+            tasks = int(trial.score.metrics["chunk"])
+            self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
+        if trial.state == "failed":
+            self._say(f"#{trial.number} failed: {trial.error}")
+        elif self._bar.disable and (self._heard % 10 == 0 or done == self._of):
+            self._say(text)
+
+    def searched(self, done: int, of: int) -> None:
+        """How many of a comparison's searches have ended."""
+        if self._comparing is None:
+            self._comparing = self._bar.add_task("", total=of)
+        self._bar.update(self._comparing, completed=done, description=f"{done}/{of} searches")
+        if self._bar.disable and (done == of or done % max(1, of // 10) == 0):
+            self._say(f"{done}/{of} searches")
+
+    def measured(self, done: int, of: int) -> None:
+        if self._measuring is None or self._bar.tasks[self._measuring].finished:
+            self._measuring = self._bar.add_task("", total=of)
+        self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
+
+    def _is_candidate(self, trial: Trial) -> bool:
+        """Not a promotion: the bar counts candidates, for how many will be promoted is not known."""
+        return trial.budget <= self._lowest
+
+    def exhausted(self) -> None:
+        assert self._task is not None
+        found = int(self._bar.tasks[self._task].completed)
+        repeats = f", {repeats_text(self._repeats)}" if self._repeats else ""
+        self._say(f"the controller proposes nothing new: {found} of {self._of} candidates{repeats}")
+
+    def stopping(self) -> None:
+        self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)  # a line of a log stays one line
+
+
+def header(config: Config, workers: int) -> str:
+    """One line on what is searched, on what, by whom, how much, and where."""
+    rungs = f", rungs of {' → '.join(map(str, config.budgets))} outer steps" if len(config.budgets) > 1 else ""
+    where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
+    return " · ".join(
+        [
+            f"{user_files.shortened(config.space.name)}{_of_tasks(config)}",
+            user_files.shortened(config.controller.name),
+            f"{config.search.trials} candidate{'s' if config.search.trials > 1 else ''}{_limit(config)}{rungs}",
+            f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
+        ]
+    )
+
+
+def _of_tasks(config: Config) -> str:
+    if config.tasks is None:
+        return f", {config.evaluator.name}"
+    family = components.create("tasks", config.tasks.name, config.tasks.options)
+    shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
+    ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
+    return f" on {config.tasks.name}" + (f",{ways}{shots}" if ways or shots else "")
+
+
+def _limit(config: Config) -> str:
+    return f" or {config.search.seconds:,.12g} s of evaluations" if config.search.seconds else ""

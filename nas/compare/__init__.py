@@ -1,0 +1,5 @@
+"""Several controllers at equal budget."""
+
+from .searches import compare
+
+__all__ = ["compare"]

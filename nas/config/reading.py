@@ -1,0 +1,170 @@
+"""A search's config: a TOML file with one table per room, checked to the last key before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from ..errors import ConfigError, nearest, shown
+from .parts import CONTROL, Parts, build, features_of, measures
+from .paths import absolute_paths
+from .schema import (
+    Component,
+    Config,
+    ConstraintsTable,
+    ContenderTable,
+    EvaluatorTable,
+    FinalTable,
+    KeyFault,
+    SearchTable,
+    Table,
+)
+from .toml import DEEPEST, override, parse, place
+
+__all__ = [
+    "CONTROL",
+    "QUICK_START",
+    "Component",
+    "Config",
+    "ConstraintsTable",
+    "ContenderTable",
+    "EvaluatorTable",
+    "FinalTable",
+    "KeyFault",
+    "Parts",
+    "SearchTable",
+    "Table",
+    "build",
+    "features_of",
+    "from_json",
+    "load",
+    "measures",
+    "shipped",
+]
+QUICK_START = "quickstart"
+LONGEST = 1_000_000
+"""Characters of a config file: far more than any needs, and few enough to parse at once."""
+
+
+def load(
+    source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
+) -> Config:
+    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with default options, in
+    place of its own, and applies `KEY=VALUE` overrides. Its paths are made absolute.
+
+    Raises ConfigError with file, line, key, the rule and the nearest valid name.
+    """
+    where, text = _read(QUICK_START if source is None else source)
+    data = parse(where, text)
+    named = {room: name for room, name in (("space", space), ("controller", controller)) if name is not None}
+    data |= {room: {"name": name} for room, name in named.items()}
+    for change in overrides:
+        override(data, change)
+    try:
+        config = absolute_paths(from_json(data))
+        build(config)
+    except KeyFault as error:
+        found = place(where, text, error.path, overrides)
+        by_option = error.path[0] in named and not found.startswith("--set")
+        raise ConfigError(f"{f'--{error.path[0]}' if by_option else found}: {error}") from None
+    return config
+
+
+def from_json(data: object) -> Config:
+    """The config of nested tables. Raises ConfigError naming the first key at fault."""
+    _check_plain(data)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def shipped() -> list[str]:
+    """The names of the experiments that come with the package."""
+    folder = _shipped()
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _shipped() -> Traversable:
+    return files("nas.experiments").joinpath("configs")
+
+
+def _read(source: str) -> tuple[str, str]:
+    if source in shipped():
+        return source, _shipped().joinpath(f"{source}.toml").read_text("utf-8")
+    try:
+        with Path(source).open(encoding="utf-8-sig") as file:
+            text = file.read(LONGEST + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no file or shipped experiment {source!r}: {nearest(source, shipped())}, or give a .toml file"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"config {source!r} cannot be read: {error}; save it as UTF-8") from None
+    if len(text) > LONGEST:
+        raise ConfigError(f"config {source!r} has more than {LONGEST} characters; is it the right file?")
+    return source, text
+
+
+def _check_plain(data: object) -> None:
+    """Raises ConfigError for values that no key takes and that would break what comes after: numbers beyond those of
+    TOML, dates, tables in tables in tables without end."""
+    left: list[tuple[tuple[str, ...], int, object]] = [((), 0, data)]
+    while left:
+        path, depth, value = left.pop()
+        key = shown(".".join(path[:DEEPEST]))
+        if depth > DEEPEST:
+            raise KeyFault(f"key {key} is nested too deeply", path[:2])
+        if isinstance(value, dict):
+            left += [((*path, str(name)), depth + 1, inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(path, depth + 1, inner) for inner in value]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise KeyFault(f"key {key} is a number beyond 64 bits; give a smaller one", path)
+        elif isinstance(value, date | datetime | time):
+            raise KeyFault(f"key {key} is {value}, a date or time, which no key takes; if it is a text, quote it", path)
+
+
+def _explained(error: ValidationError) -> KeyFault:
+    """The first key at fault, and why. Where a table and another type would do, a table is judged as a table."""
+    details = error.errors(include_url=False)
+    about = [detail for detail in details if detail["loc"][:2] == details[0]["loc"][:2]]
+    deepest = max(about, key=lambda detail: len(detail["loc"]))
+    location = deepest["loc"]
+    # The third is pydantic's name for the type tried, but in a table in a table, which is tried as nothing else.
+    tried = 0 if _table(location[:2]) else 1
+    path = [str(part) for part in (*location[:2], *location[2 + tried :])]
+    key = shown(".".join(path)) if path else "the config"
+    if deepest["type"] == "extra_forbidden":
+        table = _table(path[:-1])
+        return KeyFault(f"key {key} is not known: {nearest(path[-1], table.model_fields if table else ())}", path)
+    if deepest["type"] == "missing":
+        return KeyFault(f"key {key} is missing; give it", path)
+    reasons = dict.fromkeys(_reason(detail) for detail in about if len(detail["loc"]) == len(location))
+    return KeyFault(f"key {key} is {shown(deepest['input'])}: {'; '.join(reasons)}", path)
+
+
+def _table(path: Sequence[int | str]) -> type[Table] | None:
+    """The kind of table with fixed keys that stands at a path, whose parts are keys; None for anything else."""
+    table: type[Table] | None = Config
+    for name in path:
+        field = table.model_fields.get(str(name)) if table else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        table = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)), None)
+    return table
+
+
+def _reason(detail: Any) -> str:
+    if detail["type"] == "model_type":
+        return "Input should be a table"
+    if detail["type"] == "string_pattern_mismatch":
+        return "Input should be 'auto', 'cpu', 'cuda' or 'cuda:N'"
+    return str(detail["msg"]).removeprefix("Value error, ")

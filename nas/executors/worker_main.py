@@ -1,0 +1,88 @@
+"""What runs inside a worker process: it answers one call after the other, and ends with its master."""
+
+from __future__ import annotations
+
+import multiprocessing.process
+import multiprocessing.spawn
+import os
+import pickle
+import select
+import signal
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..errors import WorkerError
+from ..failures import attempt, reason
+
+READY = b"ready"
+
+
+def serve(descriptor: int) -> None:
+    """Answers what arrives on a socket until it is closed.
+
+    First comes how to import the master's main module, answered with READY; then calls, each a pair of pickles: the
+    function (None: the same object as before, with all that it caches) and (args, kwargs). The answer to a call is the
+    pickle of (result, error, traceback text).
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_master, args=(descriptor,), daemon=True).start()
+    connection: Connection[Any, Any] = Connection(descriptor)
+    _import_main(connection.recv())
+    connection.send_bytes(READY)
+    fn: Any = None
+    while True:
+        try:
+            fn_pickle, call_pickle = connection.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        error = None
+        if fn_pickle is not None:
+            fn, error = attempt(pickle.loads, fn_pickle)
+        result = None
+        if error is None:
+            result, error = attempt(_call, fn, call_pickle)
+        connection.send_bytes(_answer(result, error))
+
+
+def _end_with_master(descriptor: int) -> None:
+    """Ends this process, and all it started, when the socket's other end closes: even in the middle of a call."""
+    poll = select.poll()
+    poll.register(descriptor, 0)  # no events asked for: only a hang-up is reported
+    poll.poll()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _import_main(main: dict[str, Any]) -> None:
+    """Imports the master's main module as `__mp_main__`, so that what is defined there can be unpickled.
+
+    `_inheriting`, as multiprocessing sets it, makes a script without the `if __name__ == "__main__":` guard fail
+    instead of starting workers of its own.
+    """
+    process: Any = multiprocessing.process.current_process()
+    process._inheriting = True
+    try:
+        multiprocessing.spawn.prepare(main)
+    finally:
+        del process._inheriting
+
+
+def _call(fn: Any, call_pickle: bytes) -> Any:
+    args, kwargs = pickle.loads(call_pickle)
+    return fn(*args, **kwargs)
+
+
+def _answer(result: Any, error: BaseException | None) -> bytes:
+    """An error that cannot travel, or is meant to end a process, is replaced by a WorkerError with its reason."""
+    if error is None:
+        data, error = attempt(pickle.dumps, (result, None, ""))
+        if error is None:
+            return bytes(data)
+    text = "".join(traceback.format_exception(error))
+    data, stuck = attempt(pickle.dumps, (None, error, text))
+    if stuck is None:
+        _, stuck = attempt(pickle.loads, data)  # some errors are pickled well and cannot be read back
+    if stuck is None and isinstance(error, Exception):
+        return bytes(data)
+    return pickle.dumps((None, WorkerError(reason(error)), text))

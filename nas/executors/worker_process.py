@@ -1,0 +1,187 @@
+"""One worker process, from the master's side: started when a call needs it, ended when it fails one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import multiprocessing.process
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, WorkerError
+
+log = logging.getLogger(__name__)
+
+BOOT = "import sys; sys.path[:] = sys.argv[2:]; from nas.executors.worker_main import serve; serve(int(sys.argv[1]))"
+ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1"
+)
+START_S = 300.0
+"""How long a process may take to start: it imports the user's script, and torch with it, maybe from a slow disk."""
+POLL_S = 0.2
+TAIL_BYTES = 2000
+
+
+class WorkerProcess:
+    """A place for calls, one at a time, in a process of its own. `environment` is added to what this process has."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**ONE_THREAD, **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection[Any, Any] | None = None
+        self._output: int | None = None
+        self._fn = b""
+        self._tail = b""
+        self._killed = False
+
+    def call(
+        self, fn: bytes, call: bytes, main: Mapping[str, Any], deadline_s: float | None
+    ) -> tuple[Any, BaseException | None]:
+        """(result, None) or (None, error) of a pickled function called with pickled (args, kwargs).
+
+        Raises WorkerError where the process could not start, died, or passed the deadline; the next call has a new one.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            self.end()  # it died between two calls, which is not this call's fault
+        with ExitStack() as failed:
+            failed.callback(self.end)
+            if self._process is None:
+                self._start(main)
+            message = (None if fn == self._fn else fn, call)
+            result, error, text = pickle.loads(self._ask(message, deadline_s))
+            failed.pop_all()
+        # After an error the function is sent anew: it may not have arrived.
+        self._fn = fn if error is None else b""
+        if text:
+            log.debug("a call failed in its worker process:\n%s", text)
+        return result, error
+
+    def kill(self) -> None:
+        """Ends the process and all it started, for good. For any thread, and for signal handlers."""
+        self._killed = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            _kill_group(process)
+
+    def end(self) -> int | None:
+        """Ends the process, if there is one, lets go of all that it held here, and returns its exit code."""
+        process = self._process
+        if process is None:
+            return None
+        _kill_group(process)
+        process.wait()
+        if self._output is not None:
+            os.set_blocking(self._output, False)
+            with suppress(BlockingIOError):
+                while self._output is not None:
+                    self._read_output()
+        if process.stdout is not None:
+            process.stdout.close()
+        if self._connection is not None:
+            self._connection.close()
+        if self._tail:
+            log.debug("the end of what a worker process printed:\n%s", self._tail.decode(errors="replace"))
+        self._process = None
+        return process.returncode
+
+    def _start(self, main: Mapping[str, Any]) -> None:
+        """The process is a group leader without a terminal, so Ctrl-C reaches the master alone."""
+        self._connection, theirs = Pipe()
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        with theirs:
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-u", "-c", BOOT, str(theirs.fileno()), *path],
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        self._output, self._fn, self._tail = process.stdout.fileno(), b"", b""
+        if self._killed:
+            _kill_group(process)
+        self._ask(main, START_S, "; does the script start its search under `if __name__ == '__main__':`?")
+
+    def _ask(self, message: Any, limit_s: float | None, hint: str = "") -> bytes:
+        """Sends a message and waits for the answer. Raises WorkerError, its message ending in `hint`, if none comes."""
+        assert self._connection is not None
+        end = math.inf if limit_s is None else time.monotonic() + limit_s
+        try:
+            self._connection.send(message)
+            while not self._answered(min(POLL_S, max(0.0, end - time.monotonic()))):
+                if time.monotonic() >= end:
+                    raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")
+            return self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise WorkerError(f"worker ended with {_how(self.end())}{self._last_words()}{hint}") from error
+
+    def _answered(self, timeout_s: float) -> bool:
+        """Whether there is an answer, or its end, to read within a time; takes in what the process prints meanwhile.
+
+        Raises EOFError where the process is gone but something it started keeps the connection open.
+        """
+        assert self._connection is not None
+        assert self._process is not None
+        sources: list[Connection[Any, Any] | int] = [self._connection]
+        if self._output is not None:
+            sources.append(self._output)
+        ready = wait(sources, timeout_s)
+        if self._output in ready:
+            self._read_output()
+        if not ready and self._process.poll() is not None and not self._connection.poll():
+            raise EOFError
+        return self._connection in ready
+
+    def _read_output(self) -> None:
+        """Keeps the end of it: what a candidate prints must not block it, nor fill the disk."""
+        assert self._output is not None
+        data = os.read(self._output, 1 << 16)
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        if not data:
+            self._output = None
+
+    def _last_words(self) -> str:
+        lines = self._tail.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"; the last it printed: {last[-200:]!r}" if last else ""
+
+
+def main_module() -> dict[str, Any]:
+    """How a worker can import this process's main module, in the words of `multiprocessing.spawn.prepare`.
+
+    Raises ConfigError in a worker that is importing it: the script lacks the guard.
+    """
+    if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+        raise ConfigError("a worker process started a search on importing the script; put it under the __main__ guard")
+    main = sys.modules["__main__"]
+    spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        return {"sys_argv": sys.argv, "init_main_from_name": spec.name}
+    if path is not None and Path(path).exists():  # it does not for a script read from standard input
+        return {"sys_argv": sys.argv, "init_main_from_path": str(Path(path).absolute())}
+    return {"sys_argv": sys.argv}
+
+
+def _how(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None or code >= 0:
+        return f"exit status {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
+    memory = ", as when memory runs out" if -code == signal.SIGKILL else ""
+    return f"signal {-code} ({name}{memory})"
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,175 @@
+"""Writing the export folder: all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import networkx as nx
+import torch
+from safetensors.torch import save
+
+from .. import __version__
+from ..architecture import Architecture
+from ..errors import ConfigError
+from ..protocols import LEARNER
+from ..provenance import versions
+from ..space.drawing import draw, to_dot
+from ..space.graph import live
+from ..task import TaskShape
+from .form import MODEL, PROGRAM, Form, form_of
+from .naming import named_tensors, tensor_names
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+WIDEST, MOST = 110, 60  # letters and lines of a recipe in model.py's docstring; architecture.json has all of it
+ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
+LEARNED = "learner.safetensors"
+
+
+def export(
+    folder: Path,
+    *,
+    network: torch.nn.Module,
+    architecture: Architecture,
+    graph: nx.DiGraph | None,
+    shape: TaskShape,
+    recipe: Mapping[str, Any],
+    extra: Mapping[str, str] = MappingProxyType({}),
+) -> list[Path]:
+    """Writes `architecture.json`, `weights.safetensors`, the network's forward and, given a graph, `cell.dot` and
+    `cell.png`.
+
+    The forward is `model.py` or, where it cannot be written as source, `model.pt2`, a program that torch.export.load
+    reads; a network that has neither leaves a warning, and the folder is without. `architecture.json` says which.
+    Where the network carries parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds
+    those: `nas adapt` needs them, model.py does not.
+    The folder is new or empty; it appears complete or not at all. `recipe` is what a reader needs to adapt the network
+    (learner, norm, inner steps and rate, protocol, score): plain JSON values. `extra` is what else the folder holds:
+    texts by file name. Returns the files' paths. Raises
+    ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network does not run on
+    inputs of the task.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and is not an empty folder; choose another one, or empty it")
+    recipe = _plain(recipe)
+    form = form_of(network, shape.input_shape, _about(architecture, shape, recipe))
+    weights = _weights(network, form.source.weights if form.source else {name: name for name in named_tensors(network)})
+    learned = _learned(network)
+    description = _description(architecture, shape, recipe, weights, learned, form)
+    place = folder.resolve()
+    temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / ARCHITECTURE).write_text(description, encoding="utf-8")
+        if graph is not None:
+            # What is dead is left out of the picture, unless all of it is.
+            shown = live(graph) or graph
+            (temporary / "cell.dot").write_text(to_dot(shown), encoding="utf-8")
+            draw(shown, temporary / "cell.png")
+        if form.source is not None:
+            (temporary / MODEL).write_text(form.source.text, encoding="utf-8")
+        elif form.program is not None:
+            from .program import program_bytes
+
+            (temporary / PROGRAM).write_bytes(program_bytes(form.program))
+        # Not save_file, which makes a file that only its owner may read.
+        (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+        for name, text in extra.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        if learned:
+            (temporary / LEARNED).write_bytes(save(learned, metadata={"format": "pt"}))
+        temporary.rename(place)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if form.why:
+        log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
+    return sorted(folder / path.name for path in place.iterdir())
+
+
+def _weights(network: torch.nn.Module, names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    tensor_names(network)  # raises where a reader could not tell two tensors apart
+    tensors = named_tensors(network)
+    # Cloned, because safetensors refuses tensors that share memory.
+    return {
+        flat: tensors[path].detach().cpu().clone(memory_format=torch.contiguous_format) for flat, path in names.items()
+    }
+
+
+def _learned(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    own = {name: p for name, p in network.named_parameters() if name.startswith(LEARNER)}
+    return {name.removeprefix(LEARNER): p.detach().cpu().contiguous() for name, p in own.items()}
+
+
+def _description(
+    architecture: Architecture,
+    shape: TaskShape,
+    recipe: Mapping[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    learned: Mapping[str, torch.Tensor],
+    form: Form,
+) -> str:
+    content = {
+        "format": FORMAT,
+        "architecture": architecture.to_json(),
+        "key": architecture.key,
+        "task": {"input_shape": list(shape.input_shape), "num_outputs": shape.num_outputs, "kind": shape.kind},
+        "recipe": recipe,
+        "weights": _shapes(weights),
+        **({"learner": _shapes(learned)} if learned else {}),
+        "model": {"file": form.file, **({"why": form.why} if form.why else {})},
+        "versions": versions(),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe as a reader of the JSON will see it."""
+    try:
+        return dict(json.loads(json.dumps(dict(recipe), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the recipe must be plain JSON values: {error}") from error
+
+
+def _about(architecture: Architecture, shape: TaskShape, recipe: Mapping[str, Any]) -> list[str]:
+    """The paragraphs of the docstring of model.py."""
+    size = ", ".join(map(str, shape.input_shape))
+    if shape.kind == "classification":
+        outputs, loss = f"{shape.num_outputs} class scores", "cross-entropy"
+    else:
+        outputs, loss = f"{shape.num_outputs} values", "mean squared error"
+    lines = [line for line in _flattened(recipe) if len(line) <= WIDEST]
+    if len(lines) > MOST:
+        lines = [*lines[:MOST], "  …"]
+    return [
+        f"Architecture {architecture.key} of the search space {architecture.space}, written by adaptnas {__version__}.",
+        f"Takes float32 inputs of shape (batch, {size}) and returns {outputs} each.",
+        "To load the weights (pip install torch safetensors):",
+        "    from safetensors.torch import load_file\n    network = Network()\n"
+        "    network.load_state_dict(load_file('weights.safetensors'))",
+        f"They are meta-learned initial weights, made to be adapted: before use, take the recipe's few gradient steps "
+        f"on the {loss} of a few labelled examples of your own task.",
+        *(["\n".join(["Recipe (the whole of it is in architecture.json):", *lines])] if lines else []),
+    ]
+
+
+def _flattened(values: Mapping[str, Any], prefix: str = "  ") -> Iterator[str]:
+    """One line a value, called by its keys with dots between them."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"

@@ -1,0 +1,1 @@
+"""Properties that every candidate's network must have."""

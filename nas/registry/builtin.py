@@ -1,0 +1,93 @@
+"""Names of the built-in components, and the forms of other names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
+BUILT_IN: Mapping[Room, Mapping[str, str]] = {
+    "space": {
+        "few-shot-cell": "nas.search_spaces.few_shot_cell.space:FewShotCell",
+        "darts": "nas.search_spaces.cell_pairs.darts:Darts",
+        "conv-chain": "nas.search_spaces.conv_chain.space:ConvChain",
+        "recurrent-cell": "nas.search_spaces.recurrent_cell.space:RecurrentCell",
+        "transformer": "nas.search_spaces.transformer.space:Transformer",
+        "mlp": "nas.search_spaces.plain.mlp:Mlp",
+        "mobile": "nas.search_spaces.mobile.space:Mobile",
+        "nasnet": "nas.search_spaces.cell_pairs.nasnet:NasNet",
+        "nas-bench-101": "nas.search_spaces.nas_bench_101.space:NasBench101",
+        "nas-bench-201": "nas.search_spaces.nas_bench_201.space:NasBench201",
+        "conv4": "nas.search_spaces.plain.fixed:Conv4",
+        "mlp40": "nas.search_spaces.plain.fixed:Mlp40",
+    },
+    "controller": {
+        "reinforce": "nas.controllers.reinforce:Reinforce",
+        "evolution": "nas.controllers.evolution:Evolution",
+        "regularized-evolution": "nas.controllers.regularized_evolution:RegularizedEvolution",
+        "zoph-le": "nas.controllers.zoph_le:ZophLe",
+        "reinforce-nas-bench-201": "nas.controllers.nas_bench_201_reinforce:ReinforceNasBench201",
+        "local-search": "nas.controllers.local_search:LocalSearch",
+        "grid": "nas.controllers.grid:Grid",
+        "random": "nas.controllers.random_search:RandomSearch",
+    },
+    "evaluator": {
+        "meta": "nas.evaluators.meta:MetaEvaluator",
+        "tabular": "nas.evaluators.tabular:Tabular",
+        "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",
+    },
+    "tasks": {
+        "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
+        "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
+        "sequences": "nas.evaluators.tasks.sequences:Sequences",
+        "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
+        "system-identification": "nas.evaluators.tasks.system_identification:SystemIdentification",
+    },
+    "learner": {
+        "maml": "nas.evaluators.learners.maml:Maml",
+        "anil": "nas.evaluators.learners.anil:Anil",
+        "reptile": "nas.evaluators.learners.reptile:Reptile",
+        "meta-sgd": "nas.evaluators.learners.meta_sgd:MetaSgd",
+        "protonet": "nas.evaluators.learners.protonet:ProtoNet",
+        "ridge": "nas.evaluators.learners.ridge:Ridge",
+        "finetune": "nas.evaluators.learners.no_meta_learning:FineTune",
+        "scratch": "nas.evaluators.learners.no_meta_learning:Scratch",
+        "maml-sinusoid": "nas.evaluators.learners.published:MamlSinusoid",
+        "maml-omniglot-5way": "nas.evaluators.learners.published:MamlOmniglot5Way",
+        "maml-omniglot-20way": "nas.evaluators.learners.published:MamlOmniglot20Way",
+        "reptile-omniglot-5way": "nas.evaluators.learners.published:ReptileOmniglot5Way",
+        "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:ReptileOmniglot5WayTransductive",
+        "reptile-omniglot-20way": "nas.evaluators.learners.published:ReptileOmniglot20Way",
+    },
+}
+PREFIXES: Mapping[Room, Mapping[str, str]] = {
+    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table:of_file"},
+    "controller": {"optuna": "nas.controllers.optuna:sampler"},
+}
+"""Names of the form PREFIX:REST: the function that makes a constructor of REST."""
+FORMS: Mapping[Room, Mapping[str, str]] = {
+    "space": {
+        "nni:NAME": "One of NNI's hub, such as nni:DARTS.",
+        "table:FILE": "The rows of a table, such as table:scores.csv.",
+        "FILE.py:NAME": "A class of your own, such as my_space.py:TinyConvNet.",
+    },
+    "controller": {
+        "optuna:NAME": "A sampler of Optuna, such as optuna:tpe.",
+        "FILE.py:NAME": "A class of your own, such as annealing.py:Annealing.",
+    },
+}
+"""Names that are no fixed ones, with examples, for a person."""
+OWN: Mapping[Room, tuple[str, tuple[str, ...]]] = {
+    "space": ("search space", ("decide", "build")),
+    "controller": ("controller", ("ask", "tell")),
+}
+"""Of what a class of a person's own, FILE.py:NAME, may be: what to call it, and the methods that it must have."""
+AS_SPACE = "nas.search_spaces.nni.space:as_space"
+"""What makes a search space of a class that a person's file defines, where it is not one yet."""
+ENTRY_POINT_GROUPS: Mapping[Room, str] = {
+    "space": "nas.search_spaces",
+    "controller": "nas.controllers",
+    "evaluator": "nas.evaluators",
+    "tasks": "nas.tasks",
+    "learner": "nas.learners",
+}

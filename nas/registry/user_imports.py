@@ -1,0 +1,122 @@
+"""The source files that a file of a person's own imports from beside it, found by reading and not by running them."""
+
+from __future__ import annotations
+
+import ast
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from ..errors import ConfigError
+
+PACKAGE = "__init__.py"
+
+
+def sources(path: Path) -> dict[Path, str]:
+    """The text of a Python file and of each file under its folder that it imports, directly or through others.
+
+    Import statements count wherever they stand, so those within functions do too. A module counts where its name leads
+    to a file under the folder of `path`, unless the standard library, an installed package or adaptnas itself has a
+    module of that name, which Python then imports. Imports by a computed name are not seen.
+
+    Args:
+        path: The absolute path of a Python file.
+
+    Returns:
+        Texts by absolute path, that of `path` first.
+
+    Raises:
+        ConfigError: Where a file cannot be read.
+    """
+    found: dict[Path, str] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = text_of(file)
+            waiting += _imported(found[file], file, path.parent)
+    first = found.pop(path)
+    return {path: first, **dict(sorted(found.items()))}
+
+
+def module_name(file: Path, root: Path) -> str:
+    """The dotted name by which a file under a folder of the import path is imported."""
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if file.name == PACKAGE else parts)
+
+
+def text_of(path: Path, what: str = "") -> str:
+    """The text of a file; `what` says in an error what the file is for. Raises ConfigError where it cannot be read."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {str(path)!r}{what}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _imported(text: str, file: Path, root: Path) -> list[Path]:
+    return [
+        found
+        for level, name in _import_statements(text)
+        for found in _files_of(name, root if level == 0 else _above(file, level), relative=level > 0)
+        if found.is_relative_to(root)
+    ]
+
+
+@lru_cache(maxsize=256)
+def _import_statements(text: str) -> tuple[tuple[int, str], ...]:
+    """What a source text imports: the number of leading dots, and a dotted name. `from a import b` imports `a` and, in
+    case that is a module, `a.b`. A text that is no Python imports nothing; running it will say why."""
+    try:
+        tree = ast.parse(text.removeprefix("\ufeff"))  # a mark of the byte order, which some editors write
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    return tuple(dict.fromkeys(_named(tree)))
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [node.module] if node.module else []
+            yield node.level, ".".join(base)
+            yield from ((node.level, ".".join([*base, alias.name])) for alias in node.names)
+
+
+def _above(file: Path, level: int) -> Path:
+    """The folder that a relative import with so many dots begins at."""
+    return ([file.parent, *file.parent.parents] + [Path("/")] * level)[level - 1]
+
+
+def _files_of(name: str, folder: Path, *, relative: bool) -> Iterator[Path]:
+    """The files of a module and of the packages that it is in."""
+    parts = [part for part in name.split(".") if part]
+    if not relative and (not parts or _is_elsewhere(parts[0])):
+        return
+    if relative and (folder / PACKAGE).is_file():
+        yield folder / PACKAGE
+    for part in parts:
+        if (folder / part / PACKAGE).is_file():
+            yield folder / part / PACKAGE
+        elif (folder / f"{part}.py").is_file():
+            yield folder / f"{part}.py"
+            return
+        folder = folder / part
+
+
+@lru_cache(maxsize=1024)
+def _is_elsewhere(name: str) -> bool:
+    """Whether the standard library, an installed package or adaptnas has a top-level module of this name: the folder of
+    a person's own file is at the end of the import path."""
+    if name in sys.stdlib_module_names or name == __name__.partition(".")[0]:
+        return True
+    paths = sysconfig.get_paths()
+    places = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    spec = PathFinder.find_spec(name, [*places, *site.getsitepackages(), site.getusersitepackages()])
+    return spec is not None and spec.origin is not None  # a folder without __init__.py gives way to any module

@@ -1,0 +1,5 @@
+"""The search loop."""
+
+from .loop import search
+
+__all__ = ["search"]

@@ -1,0 +1,83 @@
+"""Limits on what a candidate's network costs: a search within them never proposes what lies outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from ..architecture import Architecture
+from ..choose import Choose
+from ..errors import ConfigError, UncountedError
+from ..failures import attempt
+from ..protocols import Cost, Costed, SearchSpace
+from ..task import TaskShape
+
+if TYPE_CHECKING:
+    import torch
+
+
+WORDS: Mapping[Cost, str] = {"parameters": "{:,.0f} parameters", "flops": "{:,.0f} FLOPs", "latency_ms": "{:.3g} ms"}
+
+
+class Constrained:
+    """A search space less the architectures whose costs lie outside limits: those are rejected as `choose.reject` does.
+
+    So all that draws from a space (samples, mutations, a policy) draws again, and no controller hears of them. One is
+    rejected too whose cost is known only to be at least so much. An architecture without a network, whose cost cannot
+    be told, is let through: as a candidate it fails with its reason.
+
+    limits     (least, most) by cost; the cheapest to tell are looked at first
+    evaluator  tells the costs
+    costs      those told before, by architecture and cost. Where the mapping is kept (`StoredCosts`), a decision that
+               hangs on a stopwatch is made once, and a resumed search repeats it
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        limits: Mapping[Cost, tuple[float, float]],
+        evaluator: Costed,
+        costs: MutableMapping[str, float] | None = None,
+    ) -> None:
+        for cost, (least, most) in limits.items():
+            if not 0 <= least <= most:
+                raise ConfigError(f"the limits of {cost} are {least} to {most}; they must rise, from 0 on")
+        self._space, self._evaluator = space, evaluator
+        self._limits = {cost: limits[cost] for cost in get_args(Cost) if cost in limits}
+        self._costs: MutableMapping[str, float] = {} if costs is None else costs
+        if (graph := getattr(space, "graph", None)) is not None:
+            self.graph = graph
+
+    @property
+    def name(self) -> str:
+        return self._space.name
+
+    def decide(self, choose: Choose) -> Any:
+        spec = self._space.decide(choose)
+        architecture = Architecture(self._space.name, choose.picks)
+        for cost, (least, most) in self._limits.items():
+            try:
+                value = self._cost(architecture, cost)
+            except UncountedError as error:
+                choose.reject(f"search.constraints limit {cost}, but {error}")
+            if value is None:
+                break
+            if not least <= value <= most:
+                choose.reject(
+                    f"{WORDS[cost].format(value)}, where search.constraints allow {cost} from {least:,g} to {most:,g}"
+                )
+        return spec
+
+    def build(self, spec: Any, task: TaskShape) -> torch.nn.Module:
+        return self._space.build(spec, task)
+
+    def _cost(self, architecture: Architecture, cost: Cost) -> float | None:
+        key = f"{architecture.key}/{cost}"
+        if key not in self._costs:
+            value, error = attempt(self._evaluator.cost, architecture, cost)
+            if isinstance(error, UncountedError):
+                raise error
+            if error is not None:
+                return None
+            self._costs[key] = float(value)
+        return self._costs[key]

@@ -1,0 +1,185 @@
+"""Neighbours, enumeration, counting and uniform samples of a space."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from ..architecture import Architecture
+from ..errors import Rejected, SpaceError
+from ..protocols import SearchSpace
+from .sampling import at_random, decide, kept_or, num_options, sample
+
+WORK = 2_000_000
+"""Choices that counting may make, once for a list and once for an estimate: a few seconds."""
+PILOT, FEWEST = 100, 10
+"""Descents that tell whether a list is worth a try; descents that an estimate must rest on to have an upper end."""
+Z95 = 1.96
+
+
+def neighbours(space: SearchSpace, architecture: Architecture) -> Iterator[Architecture]:
+    """All architectures that differ in one choice (and in what that choice opens), lazily; rejected ones left out."""
+    for name, size in num_options(space, architecture).items():
+        for index in range(size):
+            if index != architecture.picks[name]:
+                yield from _walk(space, {**architecture.picks, name: index})
+
+
+def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
+    """Every architecture of the space once, lazily, in the order of its options; rejected ones left out."""
+    return _walk(space, {})
+
+
+def all_ends(space: SearchSpace) -> Iterator[Architecture | None]:
+    """The same with None for each that is rejected, of which there may be any number in a row."""
+    return (end for _, end in _ends(space, {}))
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many architectures a space has: exact, or an unbiased estimate rounded to a whole number.
+
+    interval  of 95 %; equal to (value, value) where exact. Its upper end is None where the estimate rests on too few
+              descents to have one: the number may then be far larger
+    """
+
+    value: int
+    interval: tuple[int, int | None]
+    exact: bool
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.value:,}"
+        low, high = self.interval
+        ends = f"at least {_short(low)}" if high is None else f"{_short(low)} – {_short(high)}"
+        return f"about {_short(self.value)} (95 % interval {ends})"
+
+
+def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, seed: int = 0) -> Count:
+    """Exact where the space's choices lead to at most `limit` ends, else Knuth's estimate from random descents.
+
+    Knuth, "Estimating the efficiency of backtrack programs" (1975): the product of the numbers of options along a
+    uniformly random descent has the number of ends as its mean. A rejected descent counts zero. The work is bounded by
+    WORK choices, for the list as for the descents, and a space that the first descents show to be far larger than
+    `limit` is not listed at all. Whole numbers: nothing overflows.
+    """
+    rng = random.Random(seed)
+    first = _estimate(_products(space, min(samples, PILOT), rng))
+    if first.interval[0] <= limit:
+        found = _listed(space, limit)
+        if found is not None:
+            return Count(found, (found, found), True)
+    return _estimate(_products(space, samples, rng))
+
+
+def sample_uniformly(
+    space: SearchSpace, rng: random.Random, n: int, *, limit: int = 100_000, pool: int = 10_000
+) -> list[Architecture]:
+    """`n` independent architectures, each equally likely, where `sample` prefers those behind few options.
+
+    Exact where the space's choices lead to at most `limit` ends, which are listed twice. In a larger space an
+    approximation: `pool` architectures are drawn by `sample`, and `n` of them taken in proportion to the products of
+    their numbers of options (sampling importance resampling; Rubin 1988). It is the better the larger the pool, and
+    the more alike the products are; where all are equal it is `sample`, with repetitions.
+    """
+    size = count(space, limit=limit, samples=PILOT)
+    if size.exact:
+        if size.value == 0:
+            raise SpaceError(f"space {space.name!r} rejects all its architectures")
+        places = [int(rng.random() * size.value) for _ in range(n)]
+        wanted = set(places)
+        found = {place: each for place, each in enumerate(enumerate_all(space)) if place in wanted}
+        return [found[place] for place in places]
+    drawn = [sample(space, rng) for _ in range(pool)]
+    ends = list(itertools.accumulate(math.prod(num_options(space, each).values()) for each in drawn))
+    return [drawn[bisect.bisect_right(ends, rng.randrange(ends[-1]))] for _ in range(n)]
+
+
+def _listed(space: SearchSpace, limit: int) -> int | None:
+    """How many allowed ends there are; None where there are more than `limit` in all, or they take too much work."""
+    allowed = work = 0
+    for number, (picks, end) in enumerate(_ends(space, {})):
+        work += picks
+        if number == limit or work > WORK:
+            return None
+        allowed += end is not None
+    return allowed
+
+
+def _products(space: SearchSpace, samples: int, rng: random.Random) -> list[int]:
+    """For each of at most `samples` random descents the product of its numbers of options; 0 for one rejected."""
+    draw = at_random(rng)
+    products: list[int] = []
+    work = 0
+    while len(products) < samples and (work < WORK or len(products) < FEWEST):
+        sizes: list[int] = []
+
+        def pick(name: str, options: int, sizes: list[int] = sizes) -> int:
+            sizes.append(options)
+            return draw(name, options)
+
+        try:
+            decide(space, pick)
+            products.append(math.prod(sizes))
+        except Rejected:
+            products.append(0)
+        work += len(sizes)
+    return products
+
+
+def _estimate(products: Sequence[int]) -> Count:
+    """The mean with its interval: a normal one for the logarithm, since products are skewed.
+
+    Where the mean rests on few descents (Kish's effective number: the square of the sum over the sum of squares), a
+    larger product may have escaped. Then only the lower end is known, from Markov's inequality: an unbiased estimate is
+    above 20 times the truth in at most one case of 20.
+    """
+    n, total, squares = len(products), sum(products), sum(p * p for p in products)
+    mean = round(Fraction(total, n))
+    if total * total < FEWEST * squares or total == 0:
+        return Count(mean, (-(-total // (20 * n)), None), False)
+    relative = math.sqrt(float(Fraction(n * squares, total * total) - 1) / (n - 1))
+    factor = Fraction(math.exp(Z95 * relative))
+    return Count(mean, (round(Fraction(total, n) / factor), round(Fraction(total, n) * factor)), False)
+
+
+def _short(value: int) -> str:
+    """A whole number of any size in a few letters: '12,345' or '9.77E+55'."""
+    return f"{value:,}" if value < 10**6 else f"{Decimal(value):.3G}"
+
+
+def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]:
+    return (end for _, end in _ends(space, kept) if end is not None)
+
+
+def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[tuple[int, Architecture | None]]:
+    """Depth-first over all choices not in `kept`: each end of the tree once, None where it is rejected, after the
+    number of those choices on the way to it."""
+    prefix: list[int] = []
+    path: list[tuple[int, int]] = []
+
+    def digit(_name: str, options: int) -> int:
+        index = prefix[len(path)] if len(path) < len(prefix) else 0
+        path.append((index, options))
+        return index
+
+    while True:
+        path.clear()
+        end: Architecture | None
+        try:
+            end = decide(space, kept_or(kept, digit))[1]
+        except Rejected:
+            end = None
+        yield len(path), end
+        while path and path[-1][0] + 1 == path[-1][1]:
+            path.pop()
+        if not path:
+            return
+        prefix[:] = [index for index, _ in path]
+        prefix[-1] += 1

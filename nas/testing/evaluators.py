@@ -1,0 +1,78 @@
+"""Laws of evaluators."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from statistics import fmean
+from typing import Any, TypeVar
+
+from ..analysis.protocol_check import differences_text
+from ..architecture import Architecture
+from ..protocols import Evaluator, Protocolled
+from ..trial import Score
+from .toy_spaces import hold
+
+T = TypeVar("T")
+
+
+def check_evaluator(
+    evaluator: Evaluator,
+    architecture: Architecture,
+    budget: int,
+    *,
+    seed: int = 0,
+    inner_steps: int | None = None,
+    num_tasks: int | None = None,
+) -> None:
+    """Evaluates twice, the second time by a pickled copy, and checks the scores.
+
+    The same seed gives the same score; `value` is the mean of `per_task` and the end of `curve`, which has one entry
+    for each of 0 to `inner_steps` steps; all numbers are finite, and the score survives JSON (in the protocol, use
+    lists, not tuples). An evaluator that tells the protocol of its scores (`nas.protocols.Protocolled`) tells the one
+    that they have. `inner_steps` and `num_tasks` are checked when given.
+    """
+    score = evaluator.evaluate(architecture, budget, seed)
+    again = _pickled(evaluator).evaluate(architecture, budget, seed)
+    for field in ("value", "stderr", "curve", "per_task", "protocol"):
+        first, second = getattr(score, field), getattr(again, field)
+        hold(
+            first == second,
+            f"{field} is {first}, and {second} when a pickled copy of the evaluator repeats it with the same seed",
+        )
+    _check_score(score)
+    if isinstance(evaluator, Protocolled):
+        text = differences_text(evaluator.search_protocol(budget, budget), score.protocol)
+        hold(not text, f"search_protocol does not tell the protocol of a score: {text}")
+    if inner_steps is not None:
+        hold(
+            len(score.curve) == inner_steps + 1,
+            f"the curve has {len(score.curve)} entries; {inner_steps} inner steps need {inner_steps + 1}, from step 0",
+        )
+    if num_tasks is not None:
+        hold(len(score.per_task) == num_tasks, f"per_task has {len(score.per_task)} entries; the bank {num_tasks}")
+
+
+def _check_score(score: Score) -> None:
+    numbers = (score.value, score.stderr, *score.curve, *score.per_task, *score.metrics.values())
+    hold(all(map(math.isfinite, numbers)), f"a number of the score is not finite: {score}")
+    hold(score.stderr >= 0, f"the standard error is {score.stderr}; it must not be negative")
+    hold(len(score.per_task) > 0, "per_task is empty; without it candidates cannot be paired")
+    mean = fmean(score.per_task)
+    hold(_close(mean, score.value), f"value is {score.value}, but the mean of per_task is {mean}")
+    hold(
+        len(score.curve) > 0 and _close(score.curve[-1], score.value),
+        f"value is {score.value}, but the curve is {score.curve}; it must end there",
+    )
+    copy = Score.from_json(json.loads(json.dumps(score.to_json())))
+    hold(copy == score, f"the score is not the same after JSON (are there tuples in it?): {score} and {copy}")
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-6)
+
+
+def _pickled(value: T) -> T:
+    copy: Any = pickle.loads(pickle.dumps(value))
+    return copy  # type: ignore[no-any-return]
