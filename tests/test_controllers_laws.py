@@ -223,7 +223,7 @@ def test_controllers_run_without_torch_and_all_but_its_own_without_optuna():
         "import sys\n"
         "from nas import registry\n"
         "from nas.testing import ToySpace\n"
-        "from nas.architecture import Score, Trial\n"
+        "from nas import Score, Trial\n"
         f"for name in {[name for name in CONTROLLERS if not name.startswith('optuna')]}:\n"
         f"    options = {OPTIONS}.get(name, {{}})\n"
         "    controller = registry.create('controller', name, options, space=ToySpace(), seed=0)\n"

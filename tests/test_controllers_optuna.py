@@ -143,7 +143,7 @@ def test_it_proposes_what_optuna_itself_would():
 @pytest.mark.parametrize("hashes", ["1", "2"])
 def test_another_process_proposes_the_same(hashes):
     program = (
-        "from nas import registry; from nas.testing import ToySpace; from nas.architecture import Score, Trial\n"
+        "from nas import registry; from nas.testing import ToySpace; from nas import Score, Trial\n"
         "options = {'multivariate': True, 'group': True}\n"
         "made = registry.create('controller', 'optuna:tpe', options, space=ToySpace(), seed=3)\n"
         "for n in range(25):\n"

@@ -190,8 +190,9 @@ def complaint(words):
             unknown = sorted(asked - {*parser["options.extras_require"]})
             return f"there is no extra {unknown[0]!r}" if unknown else None
         case ["python", "-m", module, *_] if module.startswith("nas."):
-            file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-            return None if file.is_file() else f"there is no module {module!r}"
+            place = ROOT.joinpath(*module.split("."))
+            there = place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+            return None if there else f"there is no module {module!r}"
         case ["git", "clone", *_] | ["cd", *_]:
             return None
     return "this test cannot check it; use a ```text block"

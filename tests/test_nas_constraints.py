@@ -20,7 +20,7 @@ from nas.errors import ConfigError, Rejected, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.networks.profile import size
 from nas.protocols import Cost
-from nas.runs import folder, launch, preflight, progress, summary
+from nas.runs import folder, launch, progress, summary
 from nas.search_spaces import Mlp
 from nas.space import MAX_TRIES, enumerate_all, mutate, replay, sample
 from nas.space.constraints import Constrained
@@ -204,8 +204,8 @@ def test_a_search_by_a_stopwatch_goes_on_after_a_crash_as_it_began(inline, monke
 
     monkeypatch.setattr("nas.evaluators.meta.MetaEvaluator.cost", latency)
     run = folder.new_run("watch", "toy")
-    monkeypatch.setattr(preflight, "try_out", lambda *_: None)
-    monkeypatch.setattr(preflight, "try_export", lambda *_: None)
+    monkeypatch.setattr(launch, "try_out", lambda *_: None)
+    monkeypatch.setattr(launch, "try_export", lambda *_: None)
     with pytest.raises(Crash):
         launch.start(toy(latency_ms=0.5), run, Crashes())
     before = candidates(run)

@@ -14,7 +14,7 @@ from nas.runs.interrupts import stop_on_signal
 
 SECOND = """
 import os, signal, threading
-from nas.interrupts import stop_on_signal
+from nas.runs.interrupts import stop_on_signal
 
 lock = threading.Lock()
 

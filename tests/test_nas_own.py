@@ -68,7 +68,7 @@ device = "cpu"
 baseline = "mlp40"
 """
 SCRIPT = """
-from nas.launch import run_search
+from nas.runs import run_search
 from my_space import Mine
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def test_logging_needs_neither_torch_nor_tensorflow(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from nas.architecture import Architecture, Trial\n"
+        "from nas import Architecture, Trial\n"
         "from nas.report.tensorboard import TensorBoardLog\n"
         "assert not {'matplotlib', 'networkx', 'tensorboard'} & set(sys.modules)\n"
         "log = TensorBoardLog(Path(sys.argv[1]))\n"

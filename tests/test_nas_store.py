@@ -285,7 +285,7 @@ from dataclasses import replace
 from pathlib import Path
 from helpers_search import *
 from nas.errors import StoreError
-from nas.repeats import evaluated
+from nas.trial import evaluated
 store = Store.create(Path(sys.argv[1]), {})
 run_toy(store, trials=4)
 before = store.trials()

@@ -1,9 +1,9 @@
 """The finals: the best candidates re-measured on fresh tasks, the winner and the baseline tested once, side by side.
 
 A search's best score flatters: it is the luckiest of many. So finalists are meta-trained again with other seeds and
-measured on validation tasks that no candidate has seen; that chooses the winner, by successive rejects
-(`successive_rejects.py`). Only then are test tasks touched, once, by the winner, by the hand-designed baseline and by the best of the random
-control, on the same tasks with the same seeds.
+measured on validation tasks that no candidate has seen; that chooses the winner, by successive rejects. Only then are
+test tasks touched, once, by the winner, by the hand-designed baseline and by the best of the random control, on the
+same tasks with the same seeds.
 """
 
 from __future__ import annotations
