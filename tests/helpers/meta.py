@@ -1,0 +1,46 @@
+"""Meta-learning evaluators that are small enough for a test."""
+
+from dataclasses import replace
+
+from helpers.evaluators import Blobs, TinyConv
+
+from nas.evaluators import MetaEvaluator
+from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
+from nas.task import Bank
+
+NORMS = ["group", "batch", "support", "none"]
+LEARNERS = {
+    "maml, order 2": Maml(inner_lr=0.1, steps=2),
+    "maml, order 1": Maml(order=1, inner_lr=0.1, steps=2),
+    "anil": Anil(inner_lr=0.1, steps=2),
+    "reptile": Reptile(inner_lr=0.03, steps=2, train_steps=2, batch=6),
+    "maml, learned rate": Maml(inner_lr=0.1, steps=2, learn_lr=True),
+    "meta-sgd": MetaSgd(inner_lr=0.1, steps=2),
+    "protonet": ProtoNet(),
+    "ridge": Ridge(),
+    "finetune": FineTune(inner_lr=0.1, steps=2),
+    "scratch": Scratch(inner_lr=0.1, steps=2),
+}
+TEST, FRESH = Bank("test", 0, 10), Bank("validation", 100, 10)
+
+
+def evaluator(**options):
+    usual = {"space": TinyConv(), "tasks": Blobs(), "learner": LEARNERS["anil"], "tasks_per_step": 5, "device": "cpu"}
+    return MetaEvaluator(**{**usual, "validation_tasks": 12, "chunk": 5, **options})
+
+
+def numbers(score):
+    """All of a score but what depends on the clock, and on what was trained before."""
+    passing = ("latency_ms", "outer_steps", "train_seconds", "seconds")
+    return replace(score, metrics={name: value for name, value in score.metrics.items() if name not in passing})
+
+
+class Unbounded(Reptile):
+    """Of rates that no config may ask for."""
+
+    def __post_init__(self) -> None:
+        """Checks nothing."""
+
+
+def diverging():
+    return evaluator(learner=Unbounded(inner_lr=1e30, outer_lr=1e30, steps=2, train_steps=2, batch=6))

@@ -1,0 +1,331 @@
+"""The store keeps what it acknowledged, and says so when it cannot."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.search import TRIALS, Bits, Chain, run_toy
+
+from nas.errors import RunError, StoreError
+from nas.space import enumerate_all
+from nas.store import Store, sqlite_file
+from nas.store.sqlite_store import SCHEMA
+from nas.trial import Score, Trial, evaluated
+
+SCORE = Score(0.1 + 0.2, 1e-300, (0.0, 1 / 3), (0.5,), {"flops": 2.0}, {"ways": 5})
+ALL = list(enumerate_all(Bits()))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "trials.sqlite"
+
+
+def done(trial: Trial, **changes: object) -> Trial:
+    return replace(trial, **{"state": "done", "score": SCORE, "seconds": 0.25, **changes})
+
+
+def filled(path: Path) -> None:
+    """A store with finished, failed and pending trials and a record, closed."""
+    with Store.create(path, {"config": {"a": 1}}) as store:
+        run_toy(store)
+        store.propose(ALL[:2], 3, 7)
+        store.put("final/a", [1, None])
+
+
+def content(path: Path) -> tuple[object, ...]:
+    with Store.open(path, readonly=True) as store:
+        return store.trials(), store.told(), store.items()
+
+
+def test_gives_back_what_it_was_given(path: Path) -> None:
+    with Store.create(path, {"config": {"a": [1, "é"]}}) as store:
+        first = store.propose(ALL[:2], 10, 2**31)
+        assert [trial.number for trial in first] == [0, 1]
+        assert store.finish(done(first[1]))
+        failed = replace(first[0], state="failed", error="ValueError: ±", seconds=None)
+        assert store.finish(failed)
+        (last,) = store.propose(ALL[2:3], 11, 0)
+    with Store.open(path) as store:
+        assert store.meta == {"config": {"a": [1, "é"]}}
+        assert store.trials() == [failed, done(first[1]), last]
+        assert store.told() == [done(first[1]), failed]
+        assert store.pending() == [last]
+        assert store.propose([], 1, 1) == []
+        assert store.propose(ALL[:1], 1, 1)[0].number == 3
+
+
+def test_a_trial_is_finished_once(path: Path) -> None:
+    with Store.create(path, {}) as store:
+        (trial,) = store.propose(ALL[:1], 1, 1)
+        assert store.finish(done(trial))
+        assert not store.finish(replace(trial, state="failed", error="late"))
+        assert store.told() == [done(trial)]
+        with pytest.raises(StoreError, match="pending"):
+            store.finish(trial)
+        with pytest.raises(StoreError, match="no trial 1"):
+            store.finish(done(replace(trial, number=1)))
+
+
+def test_a_promotion_is_a_trial_that_the_controller_neither_asked_for_nor_hears_of(path: Path) -> None:
+    told: list[Trial] = []
+
+    class Listener(Chain):
+        def tell(self, trials: Sequence[Trial]) -> None:
+            super().tell(trials)
+            told.extend(trials)
+
+    controller = Listener()
+    with Store.create(path, {}) as store:
+        (first,) = store.propose(controller.ask(1), 2, 7)
+        store.finish(done(first))
+        controller.tell([done(first)])
+        above = store.promote(done(first), 6)
+        assert above == Trial(1, first.architecture, 6, 7)
+        assert store.pending() == [above]
+        (second,) = store.propose(controller.ask(1), 2, 7)
+        assert store.finish(done(above))
+        assert not store.finish(replace(above, state="failed", error="late"))
+        store.finish(done(second))
+        controller.tell([done(second)])
+    with Store.open(path) as store:
+        assert store.trials() == [done(first), done(above), done(second)]
+        assert store.told() == told == [done(first), done(second)]
+        assert store.promoted() == {1}
+        again = Chain()
+        store.replay(again)
+        assert again.ask(3) == controller.ask(3)
+
+
+def test_a_repeat_is_asked_for_and_told_like_any_other_and_keeps_whose_result_it_has(path: Path) -> None:
+    controller = Chain()
+    with Store.create(path, {}) as store:
+        (first,) = store.propose(controller.ask(1), 2, 7)
+        again = store.repeat(*controller.ask(1), first)
+        assert (again.number, again.budget, again.seed, again.state, again.repeats) == (1, 2, 7, "pending", 0)
+        assert store.pending() == [first, again]
+        for trial in (done(first), done(again)):
+            assert store.finish(trial)
+            controller.tell([trial])
+    with Store.open(path) as store:
+        assert store.trials() == store.told() == [done(first), done(again)]
+        assert [trial.repeats for trial in store.trials()] == [None, 0]
+        fresh = Chain()
+        store.replay(fresh)
+        assert fresh.ask(3) == controller.ask(3)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_refuses_numbers_that_json_has_not(path: Path, number: float) -> None:
+    with Store.create(path, {}) as store:
+        (trial,) = store.propose(ALL[:1], 1, 1)
+        for bad in (replace(SCORE, metrics={"x": number}), replace(SCORE, curve=(number,))):
+            with pytest.raises(StoreError, match="score of trial 0 cannot be stored"):
+                store.finish(done(trial, score=bad))
+        with pytest.raises(StoreError, match="cannot be stored"):
+            store.finish(done(trial, seconds=number))
+        with pytest.raises(StoreError, match="'k' cannot be stored"):
+            store.put("k", [number])
+        assert store.pending() == [trial]
+        assert store.items() == {"meta": {}}
+
+
+@pytest.mark.parametrize("seed, error", [(2**63, None), (0, "\ud800")])
+def test_refuses_what_sqlite_has_not(path: Path, seed: int, error: str | None) -> None:
+    with Store.create(path, {}) as store:
+        with pytest.raises(StoreError, match="cannot hold"):
+            store.finish(replace(store.propose(ALL[:1], 1, seed)[0], state="failed", error=error))
+        assert store.told() == []
+
+
+def test_records(path: Path) -> None:
+    with Store.create(path, {"x": 1}) as store:
+        store.put("final/b", 1)
+        store.put("final/a", {"k": [None, True]})
+        store.put("final/b", 2)
+        store.put("final%", 3)
+        assert store.get("none") is None
+        assert store.get("final/b") == 2
+        assert store.items("final/") == {"final/a": {"k": [None, True]}, "final/b": 2}
+        assert list(store.items()) == ["final%", "final/a", "final/b", "meta"]
+
+
+def test_replay_refuses_another_controller(path: Path) -> None:
+    with Store.create(path, {}) as store:
+        run_toy(store)
+        with pytest.raises(StoreError, match=r"controller or space changed since trial 0"):
+            store.replay(Chain(seed=1))
+        with pytest.raises(StoreError, match=r"since trial 1"):
+            store.replay(Chain(batch=2))  # it asks the same until it should have learned from the first
+        store.replay(Chain())
+
+
+def test_one_process_writes_and_others_read(path: Path) -> None:
+    with Store.create(path, {}) as store:
+        assert sqlite_file.in_use(path)
+        store.propose(ALL[:1], 1, 1)
+        for again in (lambda: Store.open(path), lambda: Store.create(path, {})):
+            with pytest.raises(RunError, match="in use by another process"):
+                again()
+        with Store.open(path, readonly=True) as reader:
+            (trial,) = reader.pending()
+            store.finish(done(trial))
+            assert reader.told() == [done(trial)]
+            with pytest.raises(StoreError, match="reading only"):
+                reader.put("k", 1)
+    assert not sqlite_file.in_use(path)
+    with pytest.raises(StoreError, match="closed"):
+        store.trials()
+    with Store.open(path) as store:
+        assert len(store.told()) == 1
+
+
+def test_create_and_open_keep_what_is_there(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="does not exist"):
+        Store.open(path)
+    with pytest.raises(StoreError, match="check the folder"):
+        Store.create(tmp_path / "none" / "trials.sqlite", {})
+    filled(path)
+    before = content(path)
+    with pytest.raises(RunError, match="exists already"):
+        Store.create(path, {})
+    assert content(path) == before
+
+
+def test_a_creation_that_was_killed_can_be_repeated(path: Path) -> None:
+    path.with_name(path.name + ".new").write_bytes(b"half")
+    Store.create(path, {"a": 1}).close()
+    assert [p.name for p in sorted(path.parent.iterdir())] == [path.name, path.name + ".lock"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 5000, b"hello\n" * 1000])
+@pytest.mark.parametrize("readonly", [True, False])
+def test_refuses_files_that_are_none_of_its_own_and_leaves_them(path: Path, data: bytes, readonly: bool) -> None:
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"trials\.sqlite is (not a store|damaged)"):
+        Store.open(path, readonly=readonly)
+    assert path.read_bytes() == data
+
+
+def test_refuses_other_programs_and_versions(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE trials (number INTEGER)")
+    connection.close()
+    data = path.read_bytes()
+    with pytest.raises(StoreError, match="not a store of this program"):
+        Store.open(path)
+    assert path.read_bytes() == data
+    path.unlink()
+    filled(path)
+    for other in (SCHEMA - 1, SCHEMA + 1):
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {other}")
+        connection.close()
+        with pytest.raises(StoreError, match=rf"schema version {other}, but this program reads version {SCHEMA}; use"):
+            Store.open(path)
+
+
+def test_a_cut_file_is_refused(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    data = path.read_bytes()
+    torn = tmp_path / "torn.sqlite"
+    for size in [*range(0, len(data), 509), *range(len(data) - 40, len(data))]:
+        torn.write_bytes(data[:size])
+        with pytest.raises(StoreError, match=r"torn\.sqlite"):
+            Store.open(torn)
+
+
+def test_a_flipped_bit_is_found_or_harmless(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    whole, data = content(path), path.read_bytes()
+    flipped, found = tmp_path / "flipped.sqlite", 0
+    schema = range(data.index(b"CREATE TABLE trials"), len(data[:4096]), 11)
+    for place in [*range(0, len(data), 61), *schema]:
+        flipped.write_bytes(data[:place] + bytes([data[place] ^ 128 >> place % 8]) + data[place + 1 :])
+        with suppress(StoreError):
+            assert content(flipped) == whole, place
+            continue
+        found += 1
+    assert found > 20
+
+
+def test_a_cut_log_loses_its_own_tail_only(path: Path, tmp_path: Path) -> None:
+    """Copies of an open store: the file is at most one commit behind, and a torn log ends a whole history early."""
+    states = []
+    with Store.create(path, {}) as store:
+        for architecture in ALL[:3]:
+            store.finish(done(store.propose([architecture], 1, 1)[0]))
+            states.append(store.trials())
+        (last,) = store.propose(ALL[3:4], 1, 1)
+        states.append([*states[-1], last])
+        log = Path(f"{path}-wal").read_bytes()
+        assert len(log) > 1000
+        for size in [*range(0, len(log), 97), len(log)]:
+            shutil.copy(path, tmp_path / "copy.sqlite")
+            (tmp_path / "copy.sqlite-wal").write_bytes(log[:size])
+            with Store.open(tmp_path / "copy.sqlite") as copy:
+                assert copy.trials() in states[-2:]
+        assert content(tmp_path / "copy.sqlite")[0] == states[-1]
+
+
+FULL = """
+import resource, sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from helpers.search import *
+from nas.errors import StoreError
+from nas.trial import evaluated
+store = Store.create(Path(sys.argv[1]), {})
+run_toy(store, trials=4)
+before = store.trials()
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+class Long(Toy):
+    def evaluate(self, *args):
+        return replace(Toy(True).evaluate(*args), per_task=(1 / 3,) * 1000)
+try:
+    run_toy(store, evaluator=Long(), trials=40)
+except StoreError as error:
+    print(error)
+kept = store.trials()
+assert kept[:4] == before and 4 < len(evaluated(kept)) < 40, len(kept)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert run_toy(store, evaluator=Long(), trials=40) == "done"
+print([t.state for t in evaluated(store.trials())[4:]] == ["done"] * 36)
+"""
+
+
+def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines()[-1:] == ["True"], ran.stderr
+    assert "free space" in ran.stdout
+    assert len(evaluated(content(path)[0])) == 40
+
+
+def test_network_file_systems_are_known(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/a / ext4 rw 0 0\nhost:/x /home/far nfs4 rw 0 0\n/dev/b /home/far/near xfs rw 0 0\n")
+    assert sqlite_file.on_network(Path("/home/far/runs/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/far/near/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/farther/a.sqlite"), mounts)
+    assert not sqlite_file.on_network(Path("/home/far/a.sqlite"), tmp_path / "none")
+
+
+def test_works_without_a_write_ahead_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "on_network", lambda _path: True)
+    filled(path)
+    with Store.open(path) as store:
+        assert len(store.told()) == TRIALS
+        store.put("k", 1)
+        assert not Path(f"{path}-wal").exists()

@@ -1,0 +1,198 @@
+"""What the documents say, done: snippets run, commands exist, configs load, links lead somewhere."""
+
+from __future__ import annotations
+
+import configparser
+import inspect
+import re
+import sys
+import tomllib
+
+import pytest
+import typer
+from helpers.docs import Block, all_blocks, anchors, blocks_of, commands, documents, links
+from helpers.project import ROOT, TOY_OPTIONS, needs_checkout, python, run
+
+from nas import config as configs
+from nas import registry
+from nas.cli import app
+
+pytestmark = needs_checkout
+
+GIVEN = {"space", "seed", "features"}
+"""What a search gives a controller."""
+LANGUAGES = {"python", "sh", "toml", "text"}
+BLOCKS = all_blocks()
+WITH_SHELL = sorted({block.document for block in BLOCKS if block.language == "sh" and not block.not_run})
+
+
+def of(language):
+    return [pytest.param(block, id=str(block)) for block in BLOCKS if block.language == language]
+
+
+def test_a_document_is_read():
+    text = "a\n\n<!-- file: s.py -->\n\n```python\nx = 1\n```\n<!-- not run: why -->\n```sh\nnas list\n```\n"
+    text += "```\n  y\n\n```\n"
+    assert blocks_of("d.md", text) == [
+        Block("d.md", 5, "python", "x = 1\n", file="s.py"),
+        Block("d.md", 9, "sh", "nas list\n", not_run="why"),
+        Block("d.md", 12, "", "  y\n\n"),
+    ]
+    for bad in ("```sh\nnas list\n", "```sh title\nnas list\n```\n"):
+        with pytest.raises(ValueError, match=r"d\.md:1"):
+            blocks_of("d.md", bad)
+    assert commands("# no\nnas search --set a='b c' \\\n  --json  # yes\n\nmake test\n") == [
+        ["nas", "search", "--set", "a=b c", "--json"],
+        ["make", "test"],
+    ]
+    assert list(links("[a](b.md#c) [d](https://e.f) `[g](h)`\n```\n[i](j)\n```\n")) == [("b.md", "c")]
+    assert anchors("# The config, all of it\n```sh\n# no\n```\n## `nas`") == {"the-config-all-of-it", "nas"}
+
+
+def test_the_readme_shows_how():
+    assert {"python", "sh"} <= {block.language for block in BLOCKS if block.document == "README.md"}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_its_language_is_one_that_is_tested(block):
+    assert block.language in LANGUAGES, "say python, sh, toml, or text for what is neither run nor read by a program"
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_python_runs(block, tmp_path):
+    if block.not_run:
+        pytest.skip(block.not_run)
+    write_files(block.document, tmp_path)
+    (tmp_path / "snippet.py").write_text(block.text, encoding="utf-8")
+    python(["snippet.py"], tmp_path)
+
+
+@pytest.mark.parametrize("document", WITH_SHELL)
+def test_commands_run(document, tmp_path):
+    """Those that begin with `nas`, in order, in one folder; a search at toy size."""
+    write_files(document, tmp_path)
+    for block in BLOCKS:
+        if block.document != document or block.language != "sh" or block.not_run:
+            continue
+        for words in commands(block.text):
+            if words[0] == "nas":
+                toy = TOY_OPTIONS if words[1:2] == ["search"] else []
+                ended = run([sys.executable, "-m", "nas", *words[1:], *toy], tmp_path)
+                assert ended.returncode == 0, f"{block}: {' '.join(words)}\n{ended.stderr}"
+                assert ended.stdout.strip(), f"{block}: {' '.join(words)} prints nothing"
+
+
+@pytest.mark.parametrize("block", of("sh"))
+def test_commands_exist(block):
+    """All of them, also where they are not run."""
+    for words in commands(block.text):
+        assert complaint(words) is None, f"{block}: {' '.join(words)}: {complaint(words)}"
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh" and block.not_run], ids=str)
+def test_commands_that_cannot_run_here(block):
+    pytest.skip(block.not_run)
+
+
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("nas search --name a --set b=c", False),
+        ("nas serach", True),
+        ("nas search --nmae a", True),
+        ("make search test PYTHON=python3.12", False),
+        ("make serach", True),
+        ("pip install '.[onnx,ray]'", False),
+        ("pip install .[oonx]", True),
+        ("git clone ADDRESS", False),
+        ("python -m nas.experiments.benchmarks.search_overhead --json", False),
+        ("python -m nas.experiments.benchmarks.search_underfoot", True),
+        ("curl ADDRESS", True),
+    ],
+)
+def test_a_wrong_command_is_seen(line, wrong):
+    assert (complaint(commands(line)[0]) is not None) == wrong
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_toml_is_valid(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    write_files(block.document, tmp_path)
+    data = tomllib.loads(block.text)
+    if {"space", "tasks"} <= data.keys():
+        configs.build(configs.from_json(data))
+    elif data.keys() == {"controller"}:
+        name = data["controller"].pop("name")
+        parameters = inspect.signature(registry.find("controller", name)).parameters
+        options = {key: each.default for key, each in parameters.items() if key not in GIVEN}
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in data["controller"].items()}
+        assert given == options, "a table of a controller shows all its defaults"
+    elif "learner" in data.get("evaluator", {}):
+        learner = data["evaluator"]["learner"]
+        defaults = registry.create("learner", learner["name"], {})
+        assert {"name": defaults.name, **vars(defaults)} == learner, "a table of a learner shows all its defaults"
+    elif "tasks" in data:
+        tasks = data["tasks"]
+        options = vars(registry.create("tasks", tasks["name"], {}))
+        given = {key: value for key, value in options.items() if value is not None}
+        assert {"name": tasks["name"], **given} == tasks, "a table of tasks shows all their defaults"
+
+
+def test_the_config_reference_has_every_key():
+    """The table that docs/config.md shows: every fixed key, and every option of the evaluator."""
+    block = next(block for block in BLOCKS if block.document == "docs/config.md" and block.language == "toml")
+    data = tomllib.loads(block.text)
+    assert set(configs.Config.model_fields) == data.keys()
+    assert set(configs.SearchTable.model_fields) == data["search"].keys()
+    assert set(configs.ConstraintsTable.model_fields) == data["search"]["constraints"].keys()
+    assert set(configs.FinalTable.model_fields) == data["final"].keys()
+    options = set(registry.options_of(registry.find("evaluator", data["evaluator"]["name"])))
+    given = {"space", "tasks", "learner", "device"}
+    assert (options - given) | set(configs.EvaluatorTable.model_fields) == data["evaluator"].keys()
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path):
+    for target, anchor in links(path.read_text("utf-8")):
+        file = path.parent / target if target else path
+        assert file.exists(), f"{path.name} links to {target}, which does not exist"
+        assert file.is_file() or any(file.iterdir()), f"{path.name} links to {target}, an empty folder, which git drops"
+        if anchor:
+            assert anchor in anchors(file.read_text("utf-8")), f"{path.name} links to {target}#{anchor}"
+
+
+def write_files(document, folder):
+    """What a reader has beside the commands of a document: the files that it shows."""
+    for block in BLOCKS:
+        if block.document == document and block.file:
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+
+
+def complaint(words):
+    """What is wrong with a command line that a document shows; None when it could be run."""
+    match words:
+        case ["nas", name, *rest]:
+            command = typer.main.get_command(app).commands.get(name)
+            if command is None:
+                return f"there is no command {name!r}"
+            known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
+            unknown = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in known]
+            return f"there is no option {unknown[0]!r}" if unknown else None
+        case ["make", *targets]:
+            known = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+            unknown = [target for target in targets if "=" not in target and target not in known]
+            return f"there is no target {unknown[0]!r}" if unknown else None
+        case ["pip", "install", *rest]:
+            parser = configparser.ConfigParser()
+            parser.read(ROOT / "setup.cfg", encoding="utf-8")
+            asked = {extra for word in rest for found in re.findall(r"\[(.*)\]", word) for extra in found.split(",")}
+            unknown = sorted(asked - {*parser["options.extras_require"]})
+            return f"there is no extra {unknown[0]!r}" if unknown else None
+        case ["python", "-m", module, *_] if module.startswith("nas."):
+            place = ROOT.joinpath(*module.split("."))
+            there = place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+            return None if there else f"there is no module {module!r}"
+        case ["git", "clone", *_] | ["cd", *_]:
+            return None
+    return "this test cannot check it; use a ```text block"
