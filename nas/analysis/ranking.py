@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from ..errors import SearchError
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 
 Anytime = tuple[tuple[float, float], ...]
 """(evaluations, best score so far) at each change of the best score, and at the end of the search."""
@@ -30,7 +30,7 @@ def better(leader: Trial | None, trial: Trial) -> Trial:
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
     """The `count` best trials that have a score, by `rank`, each network once."""
     leaders: dict[str, Trial] = {}
-    for trial in sorted((t for t in evaluated(trials) if t.state == "done"), key=rank):
+    for trial in sorted((t for t in without_duplicates(trials) if t.state == "done"), key=rank):
         leaders.setdefault(trial.architecture.key, trial)
     return list(leaders.values())[:count]
 
@@ -53,18 +53,18 @@ def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
 def comparable(trials: Sequence[Trial]) -> list[Trial]:
     """The trials of the lowest budget, which all candidates had, without duplicates."""
     lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in evaluated(trials) if trial.budget == lowest]
+    return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
 
 
 def median(trials: Sequence[Trial]) -> Trial:
     """The trial with the median score of the lowest budget; of an even number, the lower one in the middle."""
-    done = comparable([trial for trial in evaluated(trials) if trial.state == "done"])
+    done = comparable([trial for trial in without_duplicates(trials) if trial.state == "done"])
     return sorted(done, key=lambda trial: (trial.value, trial.number))[(len(done) - 1) // 2]
 
 
 def anytime(trials: Sequence[Trial]) -> Anytime:
     """The best score so far over the number of evaluations; duplicates and pending trials are not counted."""
-    ended = [trial for trial in evaluated(trials) if trial.state != "pending"]
+    ended = [trial for trial in without_duplicates(trials) if trial.state != "pending"]
     so_far = enumerate(itertools.accumulate(ended, better), 1)
     points = [(float(count), leader.value) for count, leader in so_far if leader.score is not None]
     changes = points[:1] + [point for before, point in itertools.pairwise(points) if point[1] != before[1]]
@@ -73,5 +73,5 @@ def anytime(trials: Sequence[Trial]) -> Anytime:
 
 def steps_spent(trials: Iterable[Trial]) -> int:
     """Outer steps that the scored trials took: the metric 'outer_steps', else the budget. Duplicates took none."""
-    scores = [(trial.score, trial.budget) for trial in evaluated(trials) if trial.score is not None]
+    scores = [(trial.score, trial.budget) for trial in without_duplicates(trials) if trial.score is not None]
     return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 from .final_result import FinalResult
 from .mixed_protocols import MixedScores
 from .pareto_front import Front, front_of, objectives_of
@@ -28,7 +28,7 @@ class SearchSummary:
     @property
     def num_duplicates(self) -> int:
         """Number of trials of a network that was proposed before."""
-        return len(self.trials) - len(evaluated(self.trials))
+        return len(self.trials) - len(without_duplicates(self.trials))
 
     @property
     def outer_steps(self) -> int:

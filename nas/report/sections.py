@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 from . import figures
 from .formatting import interval, interval_of, number, probability, sizes
 from .page import Card, Chart
@@ -23,7 +23,7 @@ def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) 
         final: The run's final result; None for a run that is not done.
         percent: Whether the search's scores are accuracies, shown as percentages.
     """
-    new = evaluated(trials)
+    new = without_duplicates(trials)
     count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
     candidates = sum(trial.state == "done" for trial in comparable(trials))
     shown = [Card("candidates", f"{candidates:,}"), Card("failed", f"{count['failed']:,}")]
@@ -114,7 +114,7 @@ def all_trials(trials: Sequence[Trial], *, percent: bool) -> Table | None:
     for trial in trials:
         score, seconds = trial.score, "" if trial.seconds is None else f"{trial.seconds:,.1f}"
         shown = ["", ""] if score is None else [number(score.value, percent), number(score.stderr, percent, bare=True)]
-        state = trial.state if trial.repeats is None else f"{trial.state}, repeats #{trial.repeats}"
+        state = trial.state if trial.duplicate_of is None else f"{trial.state}, repeats #{trial.duplicate_of}"
         costs = sizes(score.metrics) if score is not None else ["", ""]
         rows.append([f"#{trial.number}", trial.architecture.key, state, f"{trial.budget:,}", *shown, *costs, seconds])
     heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]
@@ -123,7 +123,7 @@ def all_trials(trials: Sequence[Trial], *, percent: bool) -> Table | None:
 
 def failures(trials: Sequence[Trial]) -> Table | None:
     """The failed candidates, with the reasons."""
-    failed = [trial for trial in evaluated(trials) if trial.state == "failed"]
+    failed = [trial for trial in without_duplicates(trials) if trial.state == "failed"]
     rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
     return Table(["trial", "key", "reason"], rows) if rows else None
 

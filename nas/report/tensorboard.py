@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis.ranking import best, better
 from ..errors import ConfigError
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -29,8 +29,8 @@ class TensorBoardLog:
 
     def __init__(self, folder: Path, earlier: Sequence[Trial] = ()) -> None:
         self._folder = Path(folder)
-        self._num_duplicates = len(earlier) - len(evaluated(earlier))
-        self._num_failures = sum(trial.state == "failed" for trial in evaluated(earlier))
+        self._num_duplicates = len(earlier) - len(without_duplicates(earlier))
+        self._num_failures = sum(trial.state == "failed" for trial in without_duplicates(earlier))
         self._best = next(iter(best(earlier)), None)
         self._writer: EventFileWriter | None = None
 
@@ -45,7 +45,7 @@ class TensorBoardLog:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        is_new = trial.repeats is None
+        is_new = trial.duplicate_of is None
         if is_new:
             self._best = better(self._best, trial)
         self._num_duplicates += not is_new

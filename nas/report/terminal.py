@@ -8,7 +8,7 @@ from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import comparable, rank
 from ..analysis.run_summary import RunSummary
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 from . import coverage, random_control
 from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
 
@@ -64,7 +64,7 @@ def progress_text(summary: RunSummary) -> str:
         return text
     full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
     steps = f"{summary.search.outer_steps:,} outer steps, {full:,} without rungs"
-    promoted = sum(trial.state != "pending" for trial in evaluated(trials)) - candidates
+    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
@@ -80,7 +80,7 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20) -> str:
         trials: Trials of a search; duplicates are left out.
         most: Most trials, and most failures, that are listed.
     """
-    trials = evaluated(trials)
+    trials = without_duplicates(trials)
     done = sorted((trial for trial in trials if trial.score is not None), key=rank)
     lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>8}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
     for trial in done[:most]:

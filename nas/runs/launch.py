@@ -159,7 +159,7 @@ def _search(context: RunContext, logs: Path) -> None:
             seed=config.search.seed,
             workers=executor.workers,
             fidelity=config.fidelity,
-            repeats=config.search.repeats,
+            duplicates=config.search.repeats,
             seconds=config.search.seconds or math.inf,
             on_trial=on_trial,
             stop=context.stop,

@@ -211,11 +211,13 @@ class Measurements:
 
 def _record(future: Future[Score]) -> dict[str, Any]:
     """The record of a measurement as JSON values: its score, or the reason why there is none."""
-    score: dict[str, Any] | None = None
     error = future.exception()
     if error is None:
-        score, error = attempt(_storable, future.result())
-    return {"score": score, "error": None if error is None else reason(error)}
+        stored = attempt(_storable, future.result())
+        if stored.error is None:
+            return {"score": stored.value, "error": None}
+        error = stored.error
+    return {"score": None, "error": reason(error)}
 
 
 def _storable(score: Score) -> dict[str, Any]:

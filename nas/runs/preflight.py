@@ -115,11 +115,12 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
 
 
 def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
-    protocol: dict[str, Any] | None
-    protocol, error = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
-    if error is not None:
-        raise error if isinstance(error, NasError) else ConfigError(f"what scores rest on is not told: {reason(error)}")
-    return protocol
+    protocol = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
+    if protocol.error is None:
+        return protocol.value
+    if isinstance(protocol.error, NasError):
+        raise protocol.error
+    raise ConfigError(f"what scores rest on is not told: {reason(protocol.error)}")
 
 
 def try_export(parts: Parts, executor: Executor) -> None:
@@ -138,10 +139,10 @@ def try_export(parts: Parts, executor: Executor) -> None:
         for _ in range(NUM_EXPORTED):
             with suppress(Rejected):
                 samples.append(sample(limited, rng))
-        exportable, error = attempt(executor.submit(first_not_source, evaluator, samples).result)
-        if error is not None:  # The search itself will say what is wrong with such candidates.
+        exportable = attempt(executor.submit(first_not_source, evaluator, samples).result)
+        if exportable.error is not None:  # The search itself will say what is wrong with such candidates.
             continue
-        file, why = exportable
+        file, why = exportable.value
         if file is None:
             raise SpaceError(f"a network of space {space.name!r} could not be exported: {why}; {REMEDY}")
         if why:
@@ -149,14 +150,19 @@ def try_export(parts: Parts, executor: Executor) -> None:
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
+    sampled = attempt(_sampled, space, limited, executor)
+    if sampled.error is not None:
+        return sampled.error
+    return executor.submit(_check, space, evaluator, sampled.value).exception()
+
+
+def _sampled(space: SearchSpace, limited: SearchSpace, executor: Executor) -> Architecture:
+    """An architecture of a space that makes the same choices in a worker as here."""
     # The worker comes first, for there an endless `decide` has a deadline.
-    fingerprint, error = attempt(executor.submit(quick, space).result)
-    if error is None:
-        _, error = attempt(check_fingerprint, space, fingerprint)
-    if error is None:
-        architecture, error = attempt(sample, limited, random.Random(0))
-    error = error or attempt(network_key, space, architecture)[1]
-    return error or executor.submit(_check, space, evaluator, architecture).exception()
+    check_fingerprint(space, executor.submit(quick, space).result())
+    architecture = sample(limited, random.Random(0))
+    network_key(space, architecture)
+    return architecture
 
 
 def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) -> None:
@@ -164,9 +170,9 @@ def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) 
 
     watched, shape = Watched(space), evaluator.tasks.shape
     with torch.random.fork_rng(devices=[]):
-        _, error = attempt(watched.build, replay(space, architecture), shape)
-    if isinstance(error, Endless):
-        raise error  # The evaluator would never return; about any other error it says more.
+        built = attempt(watched.build, replay(space, architecture), shape)
+    if isinstance(built.error, Endless):
+        raise built.error  # The evaluator would never return; about any other error it says more.
     evaluator.check(architecture)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     for split in splits:

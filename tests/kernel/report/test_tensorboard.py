@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from helpers.tensorboard import logged
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError
@@ -24,12 +24,6 @@ def trial(number: int, value: float | None) -> Trial:
         return Trial(number, architecture, 10, 0, "failed", error="no", seconds=0.5)
     metrics = {"parameters": 100.0 + number, "flops": 2e6, "adapt_s": 1.0}
     return Trial(number, architecture, 10, 0, "done", Score(value, 0.01, metrics=metrics), seconds=2.0)
-
-
-def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def test_every_scalar_reads_back(tmp_path: Path) -> None:
@@ -49,10 +43,10 @@ def test_every_scalar_reads_back(tmp_path: Path) -> None:
 
 
 def test_repeats_are_counted_and_nothing_else_is_logged_of_them(tmp_path: Path) -> None:
-    log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), repeats=0)])
+    log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), duplicate_of=0)])
     log.add(trial(2, None))
-    log.add(replace(trial(3, None), repeats=2))
-    log.add(replace(trial(4, 0.5), repeats=0))
+    log.add(replace(trial(3, None), duplicate_of=2))
+    log.add(replace(trial(4, 0.5), duplicate_of=0))
     log.close()
     assert logged(tmp_path) == {
         "score/best": [(2, 0.5), (3, 0.5), (4, 0.5)],

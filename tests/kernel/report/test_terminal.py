@@ -244,7 +244,7 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
     data, three = CONFIG.to_json(), [trial(n) for n in range(3)]
     assert progress_text(summary_of(three)) == "3 of 12 candidates"
     assert progress_text(summary_of([])) == "0 of 12 candidates"
-    control = SearchSummary([trial(0), trial(1, None, "no"), replace(trial(7), repeats=1)])
+    control = SearchSummary([trial(0), trial(1, None, "no"), replace(trial(7), duplicate_of=1)])
     assert progress_text(summary_of(three, control=control)) == "3 of 12 candidates, 2 of the random control"
     data["search"]["fidelity"] = {"rungs": 3, "eta": 3}
     steps = 3 * 22 + 66 + 200
@@ -254,7 +254,7 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
 
 
 def test_repeats_are_counted_apart_and_no_rows_of_the_table():
-    again = [replace(trial(3, 0.9), repeats=1), replace(trial(4, None, "no"), repeats=2)]
+    again = [replace(trial(3, 0.9), duplicate_of=1), replace(trial(4, None, "no"), duplicate_of=2)]
     shown = [trial(0), trial(1), trial(2, None, "no"), *again]
     assert progress_text(summary_of(shown)) == "3 of 12 candidates, 2 repeats"
     assert progress_text(summary_of(shown[:4])) == "3 of 12 candidates, 1 repeat"
@@ -299,7 +299,7 @@ def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
 
 def test_the_bar_counts_repeats_apart_and_says_when_there_is_nothing_new(progress, capsys):
     first, failed = trial(0), trial(1, None, "no")
-    again = [replace(first, number=2, repeats=0), replace(failed, number=3, repeats=1)]
+    again = [replace(first, number=2, duplicate_of=0), replace(failed, number=3, duplicate_of=1)]
     with progress.shown():
         progress.started(run_of("a"), CONFIG, [first, again[0]], workers=1)
         progress.trial(failed, first)
