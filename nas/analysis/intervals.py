@@ -26,38 +26,63 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        stderr: Its standard error, of all parts together.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
+        stderr: Its standard error, of all parts together; not a number where there is none, as of a table's value.
+        low: Lower end of the interval; not a number where there is none.
+        high: Upper end of the interval; not a number where there is none.
         p_value: Of a difference: the probability of one as far from zero, or further, were the true one zero.
         classes: The part of the interval that is over units of classes alone; None where there are none.
         tasks: The part that is over tasks and trainings with the same classes; None where there are no classes.
         parts: By what the interval covers ('tasks', 'trainings', 'alphabets'), the standard error that is due to it.
-            Without 'trainings' the interval holds for these trainings only, without classes for these classes.
+            Without 'trainings' the interval holds for these trainings only, without classes for these classes. Empty
+            in results of earlier versions.
         units: How many units of classes there are; None where there are none.
     """
 
     value: float
-    stderr: float
-    low: float
-    high: float
+    stderr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
     p_value: float | None = None
     classes: tuple[float, float] | None = None
     tasks: tuple[float, float] | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     units: int | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the 95 % interval; None where there is none."""
+        return None if math.isnan(self.low) else (self.low, self.high)
+
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"value": self.value, "stderr": self.stderr, "interval": [self.low, self.high]}
-        if self.p_value is not None:
-            found["p_value"] = self.p_value
-        if self.classes is not None:
-            found["class_interval"] = list(self.classes)
-        if self.tasks is not None:
-            found["task_interval"] = list(self.tasks)
-        if self.units is not None:
-            found["units"] = self.units
-        return {**found, "parts": dict(self.parts)}
+        """The numbers that there are, as JSON values; `from_json` reads them back."""
+        data = {
+            "value": self.value,
+            "stderr": self.stderr,
+            "interval": _ends(self.interval),
+            "p_value": self.p_value,
+            "class_interval": _ends(self.classes),
+            "task_interval": _ends(self.tasks),
+            "units": self.units,
+            "parts": dict(self.parts) or None,
+        }
+        return {key: entry for key, entry in data.items() if not _missing(entry)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Estimate:
+        """Reads what `to_json` wrote. Of results of earlier versions, any of the numbers may be missing."""
+        low, high = data.get("interval") or (math.nan, math.nan)
+        classes, tasks = data.get("class_interval"), data.get("task_interval")
+        return Estimate(
+            value=data.get("value", data.get("accuracy", math.nan)),
+            stderr=data.get("stderr", math.nan),
+            low=low,
+            high=high,
+            p_value=data.get("p_value"),
+            classes=(classes[0], classes[1]) if classes else None,
+            tasks=(tasks[0], tasks[1]) if tasks else None,
+            parts=dict(data.get("parts", {})),
+            units=data.get("units"),
+        )
 
 
 @dataclass(frozen=True)
@@ -236,6 +261,14 @@ def _with_interval(mean: float, parts: Mapping[str, _Part], kind: str) -> Estima
         odds, step = math.log(mean / (1 - mean)), margin / (mean * (1 - mean))
         low, high = (_logistic(odds - step), _logistic(odds + step))
     return Estimate(mean, stderr, low, high, parts={name: math.sqrt(part.variance) for name, part in parts.items()})
+
+
+def _missing(entry: object) -> bool:
+    return entry is None or (isinstance(entry, float) and math.isnan(entry))
+
+
+def _ends(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _logistic(x: float) -> float:
