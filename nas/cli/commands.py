@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, NasError
+from ..errors import INTERRUPTED, ConfigError, NasError
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -29,7 +29,6 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Name = Annotated[str, typer.Argument(help="The run's name.")]
-INTERRUPTED = 130
 
 
 @app.command()
