@@ -38,7 +38,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
     The weights are those of the meta-training, among the winner's, that did best on the fresh validation tasks. Raises
     RunError where the run has no winner yet, ConfigError where the folder holds something already.
     """
-    from ..export import export
+    from ..export.writing import export
 
     final = store.get("final")
     architecture = winner_of(final)
