@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.project import TOY
+from helpers.user_controllers import mine
 from test_nas_own import CONFIG
 
 from nas import compare
@@ -27,30 +28,6 @@ from nas.runs import Silence, launch
 from nas.runs.folder import existing_run, new_run
 from nas.runs.summary import summary
 from nas.testing import ToySpace
-
-MINE = """import random
-from nas.architecture import Architecture
-from nas.space import mutate, sample
-
-class Mine:
-    def __init__(self, space, {signature}):
-        {init}
-        self.space, self.seed, self.asked = space, {seed}, 0
-
-    def ask(self, n):
-        first, self.asked = self.asked, self.asked + n
-        asked = [sample(self.space, random.Random(f"{{self.seed}}/{{k}}")) for k in range(first, self.asked)]
-        {ask}
-        return asked
-
-    def tell(self, trials):
-        {tell}
-"""
-
-
-def mine(**changed: str) -> str:
-    usual = {"signature": "*, seed: int = 0, greed: float = 0.5", "init": "pass", "seed": "seed", "ask": "pass"}
-    return MINE.format(**{**usual, "tell": "pass", **changed})
 
 
 @pytest.fixture
