@@ -51,7 +51,10 @@ def test_a_sound_controller_is_said_to_be_sound(folder: Path) -> None:
         ),
         ({"tell": "trials[0].nothing"}, r"tell raised AttributeError: .* \(mine\.py:17\)"),
         ({"tell": "self.seed += 1"}, r"tell\(a \+ b\) differs from tell\(a\); tell\(b\) \(mine\.py:10\)"),
-        ({"tell": "self.seed += len(trials)"}, r"being told failed trials changes what is asked next.*\(mine\.py:10\)"),
+        (
+            {"tell": "self.seed += len(trials)"},
+            r"being told failed trials changes what is proposed next.*\(mine\.py:10\)",
+        ),
         ({"ask": "self.seed = random.Random(f'{self.seed} {n}').random()"}, r"ask\(30\) differs from ask\(15\)"),
         (
             {"ask": "from nas.testing.toy_spaces import OnePoint; asked = [sample(OnePoint(), random.Random(0))] * n"},
