@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..analysis import ranking
-from ..checks.controller import check_controller
+from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, features_of, measures
 from ..config.paths import absolute_paths
 from ..config.reading import QUICK_START, Config, load
@@ -80,7 +80,7 @@ def start(config: Config, run: Run, progress: Progress) -> Outcome:
         try_export(parts, executor)
         controller, given = config.controller, features_of(config, parts.evaluator)
         with _elsewhere(config, executor) as other:
-            check_controller(
+            check_determinism(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **given
             )
         with folder.create(run, config, protocol) as store:

@@ -89,4 +89,4 @@ def test_a_class_with_ask_or_tell_is_a_controller_and_a_known_name_is_what_it_is
 
 def test_a_test_of_ones_own_is_one_line(folder: Path) -> None:
     check_controller(registry.find("controller", written(folder, mine())))
-    assert controller_report.examine("grid").repeats == ""
+    assert controller_report.examine("grid").duplicates == ""

@@ -1,4 +1,4 @@
-"""Tests of check_space and check_task_family: sound components pass, and each law is broken by one that fails by name."""
+"""Tests of check_space and check_task_family: sound ones pass, and each law is broken by one that fails by name."""
 
 import random
 from dataclasses import replace
