@@ -207,7 +207,7 @@ def _in_place(call: Call, calls: Sequence[Call]) -> Call:
             for other in inside:
                 if other.module is not suspect.module:
                     hooks.enter_context(other.module.register_forward_pre_hook(_cloned))
-            if attempt(_differentiated, call)[1] is not None:
+            if attempt(_differentiated, call).error is not None:
                 return suspect
     return call
 
