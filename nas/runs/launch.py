@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..analysis import ranking
 from ..analysis.final_result import FinalResult
-from ..checks.controller import check_controller
+from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, features_of, measures
 from ..config.paths import absolute_paths
 from ..config.reading import Config
@@ -62,7 +62,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
         try_export(parts, executor)
         controller, features = config.controller, features_of(config, parts.evaluator)
         with _other_process(config, executor) as other:
-            check_controller(
+            check_determinism(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **features
             )
         with folder.create(run, config, protocol) as store:

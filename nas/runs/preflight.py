@@ -11,7 +11,7 @@ from typing import Any
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..analysis.protocol_check import SPACE_TABLE, normal
 from ..architecture import Architecture
-from ..checks.space import Endless, Watched, check_fingerprint, quick
+from ..checks.space import CheckedSpace, SpaceTimeout, check_fingerprint, quick_check
 from ..config.parts import Parts, measures
 from ..config.paths import space_digest
 from ..config.reading import Config
@@ -150,7 +150,7 @@ def try_export(parts: Parts, executor: Executor) -> None:
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
     # The worker comes first, for there an endless `decide` has a deadline.
-    fingerprint, error = attempt(executor.submit(quick, space).result)
+    fingerprint, error = attempt(executor.submit(quick_check, space).result)
     if error is None:
         _, error = attempt(check_fingerprint, space, fingerprint)
     if error is None:
@@ -162,10 +162,10 @@ def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, exec
 def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) -> None:
     import torch
 
-    watched, shape = Watched(space), evaluator.tasks.shape
+    watched, shape = CheckedSpace(space), evaluator.tasks.shape
     with torch.random.fork_rng(devices=[]):
         _, error = attempt(watched.build, replay(space, architecture), shape)
-    if isinstance(error, Endless):
+    if isinstance(error, SpaceTimeout):
         raise error  # The evaluator would never return; about any other error it says more.
     evaluator.check(architecture)
     splits: tuple[Split, ...] = ("train", "validation", "test")

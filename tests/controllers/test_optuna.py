@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from nas import registry
 from nas.architecture import Architecture
-from nas.checks.controller import rehearse
+from nas.checks.controller import first_proposals
 from nas.controllers import OptunaSampler
 from nas.controllers import optuna as module
 from nas.errors import ConfigError, SearchError
@@ -193,7 +193,7 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 
 def test_what_its_sampler_does_not_take_is_seen_before_a_search():
     with pytest.raises(SearchError, match=r"ask raised ValueError: The size of .samples. must be positive"):
-        rehearse("optuna:tpe", {"n_ei_candidates": 0}, ToySpace(), seed=0)
+        first_proposals("optuna:tpe", {"n_ei_candidates": 0}, ToySpace(), seed=0)
 
 
 def test_without_the_package_it_says_how_to_install_it(monkeypatch):
