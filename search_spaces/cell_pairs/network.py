@@ -12,7 +12,7 @@ from .spec import NUM_INPUTS, SKIP, Block, Cell, CellPair, Stack
 
 
 def convolve(inputs: int, outputs: int, kernel: tuple[int, int] | int, *, stride: int = 1) -> nn.Sequential:
-    """ReLU, convolution with 'same' padding, normalisation, in the order of both papers. It has no bias, like `conv`."""
+    """ReLU, convolution with 'same' padding, normalisation, in the order of both papers, without a bias."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = ((sides[0] - 1) // 2, (sides[1] - 1) // 2)
     conv = nn.Conv2d(inputs, outputs, sides, stride=stride, padding=padding, bias=False)
