@@ -61,7 +61,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
-    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table:of_file"},
+    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table.space:of_file"},
     "controller": {"optuna": "nas.controllers.optuna:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""

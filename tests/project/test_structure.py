@@ -27,7 +27,7 @@ MAY_PRINT = (
     "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",
-    "experiments/coverage.py",
+    "experiments/interval_coverage.py",
     "experiments/fidelity/__main__.py",
     "experiments/nas_bench_graph/__main__.py",
     "experiments/zero_cost.py",
