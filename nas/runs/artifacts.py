@@ -11,6 +11,7 @@ from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..config.reading import Config
 from ..errors import RunError
+from ..protocols import FileSpace, GraphSpace
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
@@ -69,14 +70,14 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
 
 def graph_of(parts: Parts, architecture: Architecture) -> Any:
     """The diagram of an architecture, where its space draws one; else None."""
-    draw = getattr(parts.space, "graph", None)
-    return None if draw is None else draw(replay(parts.space, architecture))
+    space = parts.space
+    return space.graph(replay(space, architecture)) if isinstance(space, GraphSpace) else None
 
 
 def _files_of(parts: Parts, architecture: Architecture) -> dict[str, str]:
     """What a space adds to the folder of an architecture, as texts by file name; most add nothing."""
-    files = getattr(parts.space, "files", None)
-    return {} if files is None else files(replay(parts.space, architecture))
+    space = parts.space
+    return dict(space.files(replay(space, architecture))) if isinstance(space, FileSpace) else {}
 
 
 def winner_of(final: dict[str, Any] | None) -> Architecture | None:

@@ -19,7 +19,7 @@ from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.reading import Config, FinalTable
-from ..protocols import TaskFamily
+from ..protocols import FewShot, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..task import Bank
@@ -132,6 +132,6 @@ def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
     rule = f"at least {ENOUGH_TASKS} tasks"
     if tasks.shape.kind == "classification":
         rule += f" of {ENOUGH_QUERIES} queries a class"
-        queries = getattr(tasks, "queries", ENOUGH_QUERIES)
+        queries = tasks.queries if isinstance(tasks, FewShot) else ENOUGH_QUERIES
         few += [f"{queries} queries a class"] if queries < ENOUGH_QUERIES else []
     return f"measured on {', '.join(few)}; numbers to report need {rule}" if few else None
