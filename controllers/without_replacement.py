@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
-from nas.protocols import SearchSpace
+from nas.protocols import GraphSpace, SearchSpace
 from nas.space import all_ends
 from nas.space.identity import network_key
 
@@ -34,7 +34,7 @@ class Unseen:
         self._space, self._seed = space, seed
         self.asked = 0
         self._seen: set[Architecture] = set()
-        self._networks: set[str] | None = set() if networks and hasattr(space, "graph") else None
+        self._networks: set[str] | None = set() if networks and isinstance(space, GraphSpace) else None
         self._left: list[Architecture] = []  # those of the last walk, where it found few
         self._whole = False  # whether no others are left
 

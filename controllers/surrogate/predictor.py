@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError
-from nas.protocols import SearchSpace, ZeroCost
+from nas.protocols import GraphSpace, SearchSpace, ZeroCost
 
 from .encodings import Choices, Encoding, Paths
 from .gaussian_process import Array, Fitted, Member, members, weighed, weights_of
@@ -138,7 +138,7 @@ def encodings(space: SearchSpace, zero_cost: Sequence[ZeroCost] = (), of: Featur
 
     Raises ConfigError where scores are asked for and nothing tells them."""
     found: list[Encoding] = [Choices()]
-    if hasattr(space, "graph"):
+    if isinstance(space, GraphSpace):
         found.append(Paths(space))
     if zero_cost:
         if of is None:

@@ -17,7 +17,7 @@ from ..executors.process_executor import ProcessExecutor
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..networks.size import check_size
-from ..protocols import Costed, Learner, SearchSpace
+from ..protocols import Costed, Learner, SearchSpace, SecondOrder
 from ..registry import components
 from ..space.enumeration import Count, count
 from ..space.identity import network_key
@@ -199,7 +199,7 @@ def examine(
     _, error = attempt(checked.build, replay(checked, drawn[0]), task)
     if error is not None and isinstance(error.__cause__, SpaceError):
         raise UnsuitableTask(f"{error}; give a shape that it is for, by --inputs and --outputs")
-    twice = getattr(evaluator.learner, "second_order", False)
+    twice = isinstance(evaluator.learner, SecondOrder) and evaluator.learner.second_order
     _require(check_space, checked, checked, task=task, samples=builds, builds=builds, twice=twice)
     for architecture in drawn[:3]:
         _check_follows(checked, architecture, task)
@@ -250,7 +250,7 @@ def suitable_learners(space: SearchSpace, task: TaskShape, drawn: Sequence[Archi
 def _learners() -> dict[str, Learner]:
     """The learners by name, except those that are another learner with the settings of a publication."""
     kinds: dict[str, Any] = {name: components.find("learner", name) for name in components.names("learner")}
-    plain = [n for n, kind in kinds.items() if not set(getattr(kind, "__mro__", ())[1:]) & set(kinds.values())]
+    plain = [name for name, kind in kinds.items() if not isinstance(kind, partial)]
     learners = {name: components.create("learner", name, {}) for name in plain}
     if "maml" in learners:
         learners["maml of first order"] = components.create("learner", "maml", {"order": 1})

@@ -18,7 +18,7 @@ from ..config.reading import Config
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
-from ..protocols import Evaluator, Measurer, Protocolled, SearchSpace, Tabled
+from ..protocols import Evaluator, Measurer, Normalising, Protocolled, SearchSpace, Tabled
 from ..space.identity import network_key
 from ..space.sampling import replay, sample
 from ..task import Split
@@ -130,7 +130,8 @@ def try_export(parts: Parts, executor: Executor) -> None:
     Raises:
         SpaceError: They could not be exported at all, so that the search would end with a network nobody can use.
     """
-    if not measures(parts.evaluator) or getattr(parts.measurer, "norm", None) == "support":
+    configured = parts.evaluator
+    if not measures(configured) or (isinstance(configured, Normalising) and configured.norm == "support"):
         return
     searched = (parts.space, parts.limited, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..architecture import Architecture
 from ..errors import Rejected
-from ..protocols import SearchSpace
+from ..protocols import GraphSpace, SearchSpace
 from ..space.identity import network_key
 from ..space.sampling import mutate, replay, sample
 from ..task import TaskShape
@@ -39,7 +39,7 @@ def check_networks(space: SearchSpace, task: TaskShape, *, samples: int = 300, b
     """
     rng = random.Random(seed)
     pairs: dict[tuple[str, ...], tuple[Architecture, Architecture]] = {}
-    for _ in range(samples if hasattr(space, "graph") else 0):
+    for _ in range(samples if isinstance(space, GraphSpace) else 0):
         one = sample(space, rng)
         try:
             other = mutate(space, one, rng)
