@@ -210,13 +210,13 @@ def test_without_the_package_of_cma_es_it_says_so_before_the_search(monkeypatch)
 
 @pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "nsgaii"])
 def test_of_many_trials_only_the_best_and_the_latest_are_held_and_the_laws_are_kept(name, monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD", 12)
-    monkeypatch.setattr(module, "MOST_REPEATS", 3)  # TPE of few trials draws the same again and again, which takes long
+    monkeypatch.setattr(module, "MOST_TRIALS_KEPT", 12)
+    monkeypatch.setattr(module, "MOST_DUPLICATES", 3)  # TPE of few trials draws many duplicates, which takes long
     check_controller(lambda space, seed: make(name, space, seed), candidates=16, repeats=False)
 
 
 def test_what_is_held_of_many_trials(monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD", 12)
+    monkeypatch.setattr(module, "MOST_TRIALS_KEPT", 12)
     controller, values = make("random", Flat()), []
     for number in range(60):
         (architecture, pending) = controller.ask(2)
