@@ -1,4 +1,4 @@
-"""Who proposes: a learned policy and evolution, those as they were published, and the controls they must beat."""
+"""Controllers: REINFORCE, evolution, published methods, and baselines such as random search and grid."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        # It needs optuna, which takes seconds to import; the others must not pay for it.
+        # The other controllers must not pay for the import of optuna, which takes seconds.
         if name == "OptunaSampler":
             from .optuna import OptunaSampler
 

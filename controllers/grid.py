@@ -1,4 +1,4 @@
-"""Every architecture once, in an order that covers the space evenly wherever it is broken off."""
+"""Grid search in an order that covers the space evenly at every budget."""
 
 from __future__ import annotations
 
@@ -14,47 +14,64 @@ from nas.space import decide, num_options, sample
 from nas.trial import Trial
 
 MOST_REJECTED = 10_000
-"""Rejected in a row, after which nothing allowed is taken to be left."""
+"""Rejections in a row after which the space counts as exhausted."""
 
 Walk = list[tuple[int, int]]
-"""The choices of an architecture in order: the number of options, and the index of the one taken."""
+"""The choices of an architecture in order: (number of options, index of the option taken)."""
+COMPLETE = ()
+"""Subtree of which every walk was taken."""
 
 
 class Grid:
-    """Proposes every architecture once, the options of each choice as evenly as can be.
+    """Proposes every architecture once, the options of each choice as evenly as possible.
 
-    After the same choices, an option comes as often as any other, up to one, until all that is behind it has come. Of
-    options that came equally often there, the one that this choice has taken least of all comes next, and then luck
-    decides. So choices that do not depend on each other are covered as by Latin hypercubes (McKay, Beckman & Conover,
-    1979), from the first few proposals on. Nothing is listed ahead, so the size of the space does not matter; when all
-    has come, `ask` gives less than it is asked for. Scores are ignored.
+    After the same choices, the options are taken equally often, to within one, until a subtree is complete. Among those
+    taken equally often there, the option that this choice has taken least often anywhere comes next; the remaining ties
+    are broken at random. Independent choices are thus covered as by Latin hypercubes (McKay, Beckman & Conover, 1979)
+    from the first few proposals on. The space is not enumerated in advance, so its size does not matter; when it is
+    exhausted, `ask` returns fewer than it is asked for. Scores are ignored.
+
+    Args:
+        space: Search space.
+        seed: Seed of the random tie-breaking.
     """
 
     name = "grid"
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
-        self._space, self._seed, self._asked = space, seed, 0
+        self._space, self._seed, self._num_asked = space, seed, 0
         self._tree = Tree()
         self._taken: dict[tuple[str, int], list[int]] = {}
-        self._found = False
+        self._any_allowed = False
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is tried."""
-        found: list[Architecture] = []
-        while len(found) < n and (architecture := self._propose(random.Random(f"{self._seed}/{self._asked}"))):
-            self._asked += 1
-            found.append(architecture)
-        return found
+        """Proposes the next `n` architectures, or those that are left.
+
+        Raises:
+            SpaceError: The space rejects everything that is tried.
+        """
+        proposals: list[Architecture] = []
+        while len(proposals) < n:
+            architecture = self._propose(random.Random(f"{self._seed}/{self._num_asked}"))
+            if architecture is None:
+                break
+            self._num_asked += 1
+            proposals.append(architecture)
+        return proposals
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """What has a score need not be proposed, asked for or not. Raises SpaceError for trials of another space."""
+        """Excludes scored architectures from later proposals, whether they were asked for or not.
+
+        Raises:
+            SpaceError: A trial is of another space.
+        """
         for trial in trials:
             if math.isfinite(trial.value):
                 sizes = num_options(self._space, trial.architecture)
                 walk = [(options, trial.architecture.picks[name]) for name, options in sizes.items()]
                 if walk not in self._tree:
                     self._tree.add(walk)
-                self._found = True
+                self._any_allowed = True
 
     def _propose(self, rng: random.Random) -> Architecture | None:
         for _ in range(MOST_REJECTED):
@@ -64,24 +81,24 @@ class Grid:
                 architecture = self._walk(rng)
             except Rejected:
                 continue
-            self._found = True
+            self._any_allowed = True
             return architecture
-        if not self._found:
-            sample(self._space, rng)  # raises, with what the space has against its architectures
+        if not self._any_allowed:
+            sample(self._space, rng)  # raises SpaceError with the reason of the rejections
         return None
 
     def _walk(self, rng: random.Random) -> Architecture:
         walk: Walk = []
-        here = self._tree.root
+        subtree = self._tree.root
 
         def pick(name: str, options: int) -> int:
-            nonlocal here
-            node = _node(here, options)
+            nonlocal subtree
+            node = _node(subtree, options)
             taken = self._taken.setdefault((name, options), [0] * options)
-            left = [index for index in range(options) if node.behind[index] != COMPLETE]
-            index = min(left, key=lambda i: (node.walks[i], taken[i], rng.random()))
+            incomplete = [index for index in range(options) if node.subtrees[index] != COMPLETE]
+            index = min(incomplete, key=lambda i: (node.walks[i], taken[i], rng.random()))
             taken[index] += 1
-            here = node.behind[index]
+            subtree = node.subtrees[index]
             walk.append((options, index))
             return index
 
@@ -91,24 +108,26 @@ class Grid:
             self._tree.add(walk)
 
 
-COMPLETE = ()
-
-
 @dataclass(frozen=True)
 class Node:
-    """A choice that was made at least twice after the same ones: for each option how many walks took it, and what is
-    behind it, as in `Tree.root`."""
+    """A choice that at least two walks reached by the same choices.
+
+    Attributes:
+        walks: Number of walks that took each option, (options,).
+        subtrees: What follows each option, as `Tree.root`, (options,).
+    """
 
     walks: list[int]
-    behind: list[Node | tuple[int, ...] | None]
+    subtrees: list[Node | tuple[int, ...] | None]
 
 
 class Tree:
-    """The walks that were taken through a space, and what of it is complete; of a walk, only what others share is kept
-    as nodes.
+    """Prefix tree of the walks taken through a space, in which complete subtrees are collapsed.
 
-    root  None: no walk came here. A tuple: one did, with these indices up to its last choice of several options; so an
-          empty one, COMPLETE, is what has nothing else behind it. A Node: several did, or one and something is complete
+    Attributes:
+        root: The tree. None: no walk. A tuple: a single walk, by its indices up to the last choice with several
+            options; the empty tuple, `COMPLETE`, therefore also stands for a subtree with nothing left. A Node:
+            several walks, or one beside complete subtrees.
     """
 
     def __init__(self) -> None:
@@ -120,41 +139,41 @@ class Tree:
         return self.root == COMPLETE
 
     def __contains__(self, walk: Walk) -> bool:
-        here = self.root
-        for place, (_, index) in enumerate(walk):
-            if not isinstance(here, Node):
-                return here is not None and here in (COMPLETE, _tail(walk[place:]))
-            here = here.behind[index]
-        return here == COMPLETE
+        subtree = self.root
+        for position, (_, index) in enumerate(walk):
+            if not isinstance(subtree, Node):
+                return subtree is not None and subtree in (COMPLETE, _tail(walk[position:]))
+            subtree = subtree.subtrees[index]
+        return subtree == COMPLETE
 
     def add(self, walk: Walk) -> None:
         """Adds a walk to its end, allowed or rejected."""
-        trail: list[tuple[Node, int]] = []
-        here = self.root
-        while here:
-            options, index = walk[len(trail)]
-            node = _node(here, options)
+        path: list[tuple[Node, int]] = []
+        subtree = self.root
+        while subtree:
+            options, index = walk[len(path)]
+            node = _node(subtree, options)
             node.walks[index] += 1
-            trail.append((node, index))
-            here = node.behind[index]
-        here = _tail(walk[len(trail) :]) if here is None else here
-        for node, index in reversed(trail):
-            node.behind[index] = here
-            here = node if any(behind != COMPLETE for behind in node.behind) else COMPLETE
-        self.root = here
+            path.append((node, index))
+            subtree = node.subtrees[index]
+        subtree = _tail(walk[len(path) :]) if subtree is None else subtree
+        for node, index in reversed(path):
+            node.subtrees[index] = subtree
+            subtree = node if any(each != COMPLETE for each in node.subtrees) else COMPLETE
+        self.root = subtree
 
 
-def _node(here: Node | tuple[int, ...] | None, options: int) -> Node:
-    """What is here, as a node of so many options."""
-    if isinstance(here, Node):
-        return here
+def _node(subtree: Node | tuple[int, ...] | None, options: int) -> Node:
+    """A subtree as a node with so many options."""
+    if isinstance(subtree, Node):
+        return subtree
     node = Node([0] * options, [None] * options)
-    if here:
-        node.walks[here[0]] = 1
-        node.behind[here[0]] = here[1:]
+    if subtree:
+        node.walks[subtree[0]] = 1
+        node.subtrees[subtree[0]] = subtree[1:]
     return node
 
 
 def _tail(walk: Walk) -> tuple[int, ...]:
-    last = max((place for place, (options, _) in enumerate(walk, 1) if options > 1), default=0)
+    last = max((position for position, (options, _) in enumerate(walk, 1) if options > 1), default=0)
     return tuple(index for _, index in walk[:last])

@@ -1,4 +1,4 @@
-"""Local search: all neighbours of an architecture are tried, the best of them is next, until none is better."""
+"""Local search over neighbourhoods with restarts (White et al., arXiv 2004.08996)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from nas.trial import Trial
 from .without_replacement import Unseen
 
 TRIES = 10
-"""Draws of what a change opens, until one is allowed and was not proposed before."""
+"""Draws of the choices that a change opens, until the neighbour is allowed and unseen."""
 
 
 @dataclass
 class _Climb:
-    """An architecture and its score, the changes of it that are left, and what was tried: itself and its neighbours.
+    """State of one climb.
 
-    Before the first of them has a score there is no centre.
+    Attributes:
+        tried: The centre and those of its neighbours that were taken; before there is a centre, the starting points.
+        centre: The present architecture; None until a starting point has a score.
+        value: Its score.
+        changes: (choice, index) of the neighbours that are left to take.
     """
 
     tried: list[Architecture]
@@ -35,14 +39,17 @@ class _Climb:
 class LocalSearch:
     """White, Nolen & Savani, "Exploring the Loss Landscape in Neural Architecture Search" (arXiv 2004.08996).
 
-    From a random architecture, all those that differ in one choice are evaluated; the search moves to the best of them
-    while it is better, and starts again elsewhere from a local optimum. Where a change opens choices, they are drawn,
-    for all that could be made of them may be too many. What was proposed before is not proposed again, but its score
-    counts.
+    From a random architecture, all that differ in one choice are evaluated; the search moves to the best of them while
+    it is better, and restarts at random from a local optimum. Where a change opens further choices, these are sampled,
+    because their combinations may be too many. A seen architecture is not proposed again, but its score counts.
 
-    Asynchronous: while a neighbourhood waits for its last results, another climb is begun. With one worker there is one
-    climb at a time, as in the paper. The first begins from the best of what was told before, if anything was. A trial
-    without a finite score counts as evaluated and is never moved to.
+    While a neighbourhood waits for its last results, another climb begins; with one worker there is one climb at a
+    time, as in the paper. The first climb starts from the best trial told before, if there is one. A trial without a
+    finite score counts as evaluated and is never moved to.
+
+    Args:
+        space: Search space.
+        seed: Seed of the proposals.
     """
 
     name = "local-search"
@@ -51,29 +58,37 @@ class LocalSearch:
         self._space = space
         self._unseen = Unseen(space, seed=seed)
         self._pending: set[Architecture] = set()
-        self._values: dict[Architecture, float] = {}
+        self._scores: dict[Architecture, float] = {}
         self._climbs: list[_Climb] = []
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
-        found = []
+        """Proposes the next `n` architectures, or those that are left.
+
+        Raises:
+            SpaceError: The space rejects everything that is drawn.
+        """
+        proposals = []
         for architecture in self._unseen.propose(n, self._propose):
             self._pending.add(architecture)  # before the next is proposed
-            found.append(architecture)
-        return found
+            proposals.append(architecture)
+        return proposals
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Takes note of scores, asked for or not. Raises SpaceError for trials of another space."""
+        """Records scores, whether they were asked for or not.
+
+        Raises:
+            SpaceError: A trial is of another space.
+        """
         for trial in trials:
             self._pending.discard(trial.architecture)
             if math.isfinite(trial.value):
                 replay(self._space, trial.architecture)
                 self._unseen.see(trial.architecture)
-                self._values[trial.architecture] = trial.value
+                self._scores[trial.architecture] = trial.value
 
     def _propose(self, rng: random.Random) -> Architecture | None:
-        if self._unseen.asked == 0 and self._values:
-            self._climbs = [_Climb(tried=list(self._values))]
+        if self._unseen.num_proposed == 0 and self._scores:
+            self._climbs = [_Climb(tried=list(self._scores))]
         for climb in list(self._climbs):
             while (neighbour := self._neighbour(climb, rng)) is None and self._pending.isdisjoint(climb.tried):
                 if not self._moved(climb, rng):
@@ -87,7 +102,7 @@ class LocalSearch:
         return start
 
     def _neighbour(self, climb: _Climb, rng: random.Random) -> Architecture | None:
-        """The next neighbour that was not proposed; those that were, on the way, are tried."""
+        """The next unseen neighbour; seen ones on the way count as tried."""
         while climb.centre is not None and climb.changes:
             neighbour = self._changed(climb.centre, *climb.changes.pop(), rng)
             if neighbour is not None:
@@ -97,9 +112,9 @@ class LocalSearch:
         return None
 
     def _changed(self, centre: Architecture, name: str, index: int, rng: random.Random) -> Architecture | None:
-        """The architecture with one choice changed, and what this opens drawn: one that was not proposed, if any of
-        some draws is; None where none is allowed."""
-        picks, found = {**centre.picks, name: index}, None
+        """The architecture with one choice changed and the choices that this opens sampled, unseen if some draw is;
+        None where no draw is allowed."""
+        picks, neighbour = {**centre.picks, name: index}, None
 
         def pick(choice: str, options: int) -> int:
             kept = picks.get(choice)
@@ -107,23 +122,23 @@ class LocalSearch:
 
         for _ in range(TRIES):
             try:
-                found = decide(self._space, pick)[1]
+                neighbour = decide(self._space, pick)[1]
             except Rejected:
                 continue
-            if found in self._unseen:
+            if neighbour in self._unseen:
                 break
-        return found
+        return neighbour
 
     def _moved(self, climb: _Climb, rng: random.Random) -> bool:
-        """Moves a climb to the best that it tried; False where nothing was better than its centre."""
-        best = max(climb.tried, key=self._value)
-        if self._value(best) <= climb.value:
+        """Moves a climb to the best that it tried; False where none is better than its centre."""
+        best = max(climb.tried, key=self._score)
+        if self._score(best) <= climb.value:
             return False
         sizes = num_options(self._space, best)
         climb.changes = [(name, i) for name, size in sizes.items() for i in range(size) if i != best.picks[name]]
         rng.shuffle(climb.changes)
-        climb.centre, climb.value, climb.tried = best, self._value(best), [best]
+        climb.centre, climb.value, climb.tried = best, self._score(best), [best]
         return True
 
-    def _value(self, architecture: Architecture) -> float:
-        return self._values.get(architecture, -math.inf)
+    def _score(self, architecture: Architecture) -> float:
+        return self._scores.get(architecture, -math.inf)

@@ -1,4 +1,4 @@
-"""Random search: the control that every other controller must beat at equal budget."""
+"""Random search without replacement, the random-search control of every other controller."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from .without_replacement import Unseen
 
 
 class RandomSearch:
-    """Proposes random architectures without replacement, each choice uniform over its options. Learns nothing.
+    """Proposes random architectures without replacement, each choice uniform over its options; learns nothing.
 
-    Nothing is proposed twice while something is left; then `ask` gives less than it is asked for.
+    No architecture is proposed twice; when nothing is left, `ask` returns fewer than it is asked for.
+
+    Args:
+        space: Search space.
+        seed: Seed of the proposals.
     """
 
     name = "random"
@@ -27,11 +31,19 @@ class RandomSearch:
         self._unseen = Unseen(space, seed=seed)
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures, or what is left. Raises SpaceError when the space rejects all that is drawn."""
+        """Proposes the next `n` architectures, or those that are left.
+
+        Raises:
+            SpaceError: The space rejects everything that is drawn.
+        """
         return list(self._unseen.propose(n, self._propose))
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """What has a score need not be proposed, asked for or not. Raises SpaceError for trials of another space."""
+        """Excludes scored architectures from later proposals, whether they were asked for or not.
+
+        Raises:
+            SpaceError: A trial is of another space.
+        """
         for trial in trials:
             if math.isfinite(trial.value):
                 replay(self._space, trial.architecture)

@@ -1,4 +1,4 @@
-"""Regularized evolution as published: a tournament picks a parent, one of its choices changes, the oldest dies."""
+"""Regularized evolution as published by Real et al. (arXiv 1802.01548)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from .genetic.steady_state import SteadyState
 class RegularizedEvolution(SteadyState):
     """Real et al., "Regularized Evolution for Image Classifier Architecture Search" (arXiv 1802.01548), algorithm 1.
 
-    population  how many of the latest scored trials may be parents, from 1. Until that many are told, proposals are
-                random samples, as the paper's first population is
-    tournament  how many of them are drawn, with replacement as in the paper, for the best to be the parent, from 1
-
+    The winner of a tournament is the parent, one of its choices changes, and the oldest trial leaves the population.
     The defaults are the paper's, for 20,000 candidates; 10 and 3 are usual for a hundred. The paper's identity mutation
-    (one in twenty) is left out, for it trains a network once more. As `SteadyState` says, an architecture may be
-    proposed again all the same.
+    (one in twenty) is left out, because it trains a network once more. An architecture may still be proposed again, as
+    in `SteadyState`.
+
+    Args:
+        space: Search space.
+        seed: Seed of the proposals.
+        population: The latest scored trials that may be parents, from 1. Until so many are told, proposals are random
+            samples, as the paper's first population is.
+        tournament: Draws of a tournament with replacement, from 1 to `population`.
     """
 
     name = "regularized-evolution"

@@ -1,4 +1,4 @@
-"""No architecture is proposed twice while there is one that was not proposed yet."""
+"""Sampling of architectures without replacement."""
 
 from __future__ import annotations
 
@@ -8,70 +8,91 @@ from collections.abc import Callable, Iterable, Iterator
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
-from nas.protocols import SearchSpace
+from nas.protocols import GraphSpace, SearchSpace
 from nas.space import all_ends
 from nas.space.identity import network_key
 
 TRIES = 50
-"""Draws of what was seen before, until the space is walked through for what was not."""
-LEFT = 1000
-"""Of so many unseen architectures, the first of the walk, one is drawn."""
-WALKED = 20_000
-"""So many are looked at beyond those seen. Where all are networks that were seen, as they may be in a vast space of few
-networks, none counts as left."""
-REJECTED = 2000
-"""Where so many in a row are rejected, each of which may be a network that had to be built, no more are looked at."""
+"""Draws of duplicates after which the space is enumerated for an unseen architecture."""
+MOST_REMAINING = 1000
+"""Unseen architectures that an enumeration collects at most; one of them is then drawn."""
+MOST_ENUMERATED = 20_000
+"""Architectures enumerated at most beyond the number of those seen. If all of these are seen networks, as may happen in
+a vast space of few networks, the space counts as exhausted."""
+MOST_REJECTED = 2000
+"""Rejections in a row that end an enumeration; each may be of a network that had to be built."""
 
 
 class Unseen:
-    """What was proposed or told of a space, and how to propose something else.
+    """The set of architectures of a space that were neither proposed nor told, with ways to draw from it.
 
-    With `networks`, where the space draws graphs, what is the same network as one that was seen counts as seen too.
-    `asked` counts what `propose` gave.
+    Args:
+        space: Search space.
+        seed: Seed of the generators that `propose` hands out.
+        networks: Whether an architecture also counts as seen when its network, by the graph that the space draws, is
+            that of a seen one. Without effect for spaces that draw no graphs.
+
+    Attributes:
+        num_proposed: How many architectures `propose` has given.
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, networks: bool = False) -> None:
         self._space, self._seed = space, seed
-        self.asked = 0
+        self.num_proposed = 0
         self._seen: set[Architecture] = set()
-        self._networks: set[str] | None = set() if networks and hasattr(space, "graph") else None
-        self._left: list[Architecture] = []  # those of the last walk, where it found few
-        self._whole = False  # whether no others are left
+        self._seen_networks: set[str] | None = set() if networks and isinstance(space, GraphSpace) else None
+        self._remaining: list[Architecture] = []  # of the last enumeration, where it found few
+        self._enumerated = False  # whether the last enumeration reached the end of the space
 
     def __contains__(self, architecture: Architecture) -> bool:
-        """Whether it was not seen itself; that is quick."""
+        """Whether the architecture itself is unseen; this is quick, as its network is not compared."""
         return architecture not in self._seen
 
     def is_new(self, architecture: Architecture) -> bool:
-        """Whether neither it nor, with `networks`, the same network was seen."""
+        """Whether the architecture is unseen and, with `networks`, its network too."""
         if architecture not in self:
             return False
-        return self._networks is None or network_key(self._space, architecture) not in self._networks
+        return self._seen_networks is None or network_key(self._space, architecture) not in self._seen_networks
 
     def see(self, architecture: Architecture) -> None:
-        """It counts as seen from now on."""
+        """Marks an architecture, and its network, as seen."""
         if architecture not in self._seen:
             self._seen.add(architecture)
-            if self._networks is not None:
-                self._networks.add(network_key(self._space, architecture))
+            if self._seen_networks is not None:
+                self._seen_networks.add(network_key(self._space, architecture))
 
     def propose(self, n: int, propose: Callable[[random.Random], Architecture | None]) -> Iterator[Architecture]:
-        """At most `n`, each seen as it comes and from a generator of its own, until `propose` gives None.
+        """Yields at most `n` proposals and marks each as seen.
 
-        The k-th of all has the same generator however many are asked for at once. Raises SpaceError as `propose`.
+        The k-th proposal of all has the same generator however many are asked for at once.
+
+        Args:
+            n: Number of proposals, from 0.
+            propose: Makes one proposal with the generator it is given, or None when nothing is left.
+
+        Raises:
+            SpaceError: As `propose`.
         """
         for _ in range(n):
-            architecture = propose(random.Random(f"{self._seed}/{self.asked}"))
+            architecture = propose(random.Random(f"{self._seed}/{self.num_proposed}"))
             if architecture is None:
                 return
-            self.asked += 1
+            self.num_proposed += 1
             self.see(architecture)
             yield architecture
 
     def draw(self, draw: Callable[[], Architecture], rng: random.Random) -> Architecture | None:
-        """The first unseen one of some draws; else one of those that are left, uniformly; None where none is left.
+        """The first new architecture among some draws, else a uniform one of those that an enumeration finds.
 
-        A draw may raise Rejected. Nothing becomes seen. Raises SpaceError as `draw`.
+        Args:
+            draw: Draws an architecture; may raise Rejected.
+            rng: Generator for the choice among enumerated ones.
+
+        Returns:
+            A new architecture, which is not yet marked as seen, or None where none is left.
+
+        Raises:
+            SpaceError: As `draw`.
         """
         for _ in range(TRIES):
             try:
@@ -80,50 +101,59 @@ class Unseen:
                 continue
             if self.is_new(architecture):
                 return architecture
-        left = [architecture for architecture in self._left if self.is_new(architecture)]
-        if not left and not self._whole:
-            left = self._walk()
-        self._left = left if len(left) < LEFT else []
-        return left[int(rng.random() * len(left))] if left else None
+        remaining = [architecture for architecture in self._remaining if self.is_new(architecture)]
+        if not remaining and not self._enumerated:
+            remaining = self._enumerate()
+        self._remaining = remaining if len(remaining) < MOST_REMAINING else []
+        return remaining[int(rng.random() * len(remaining))] if remaining else None
 
-    def _walk(self) -> list[Architecture]:
-        """The first unseen ones in the order of the space, as far as it is looked at."""
-        left: list[Architecture] = []
+    def _enumerate(self) -> list[Architecture]:
+        """The first new architectures in the order of the space, within the limits above."""
+        new: list[Architecture] = []
         ends, rejected = all_ends(self._space), 0
-        for end in itertools.islice(ends, len(self._seen) + WALKED):
+        for end in itertools.islice(ends, len(self._seen) + MOST_ENUMERATED):
             rejected = rejected + 1 if end is None else 0
-            if rejected == REJECTED:
+            if rejected == MOST_REJECTED:
                 break
             if end is not None and self.is_new(end):
-                left.append(end)
-                if len(left) == LEFT:
-                    return left
-        self._whole = not left or not any(True for _ in ends)
-        return left
+                new.append(end)
+                if len(new) == MOST_REMAINING:
+                    return new
+        self._enumerated = not new or not any(True for _ in ends)
+        return new
 
     def pool(
         self,
         draw: Callable[[], Architecture],
         size: int,
         rng: random.Random,
-        before: Iterable[Architecture] = (),
+        leftovers: Iterable[Architecture] = (),
     ) -> list[Architecture]:
-        """At most `size` different ones: those of `before`, and of twice as many draws as are missing; at least one
-        while one is left.
+        """A pool of distinct unseen architectures for a predictor to choose from.
 
-        None was seen, but it may be the same network as one that was: a key for each of many would take too long. So
-        the one that is chosen must be asked for with `is_new`."""
-        found = dict.fromkeys(architecture for architecture in before if architecture in self)
-        for _ in range(2 * (size - len(found))):
+        Networks are not compared, because a key for each of many would take too long; check the chosen one with
+        `is_new`.
+
+        Args:
+            draw: Draws an architecture; may raise Rejected.
+            size: Size of the pool, from 1.
+            rng: Generator for `Unseen.draw`, where all draws were seen.
+            leftovers: Architectures of an earlier pool that come first; the seen ones are dropped.
+
+        Returns:
+            At most `size` architectures, from twice as many draws as are missing; at least one while one is left.
+        """
+        pool = dict.fromkeys(architecture for architecture in leftovers if architecture in self)
+        for _ in range(2 * (size - len(pool))):
             try:
                 architecture = draw()
             except Rejected:
                 continue
             if architecture in self:
-                found[architecture] = None
-                if len(found) == size:
+                pool[architecture] = None
+                if len(pool) == size:
                     break
-        if not found:
+        if not pool:
             last = self.draw(draw, rng)
             return [] if last is None else [last]
-        return list(found)
+        return list(pool)

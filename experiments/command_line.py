@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nas.errors import NasError
+from nas.errors import INTERRUPTED, NasError
 from nas.provenance import processor, versions
-from nas.runs.interrupts import INTERRUPTED
 
 
 def machine() -> dict[str, str | int | float]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from nas import registry
 from nas.errors import ConfigError
-from nas.protocols import SearchSpace
+from nas.protocols import GraphSpace, SearchSpace
 from nas.space import replay, sample
 from nas.space.drawing import draw
 
@@ -28,7 +28,7 @@ COLOURS = 24  # a picture stays below 40 kB
 
 def picture(space: SearchSpace) -> Image.Image:
     """A random architecture of the space, drawn small. Raises ConfigError where the space has no diagram."""
-    if not hasattr(space, "graph"):
+    if not isinstance(space, GraphSpace):
         raise ConfigError(f"space {space.name!r} has no diagram; give it a method `graph`")
     drawn = io.BytesIO()
     draw(space.graph(replay(space, sample(space, random.Random(SEED)))), drawn)
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.folder.mkdir(parents=True, exist_ok=True)
         for name in options.spaces or registry.names("space"):
             space = registry.create("space", name, {})
-            if options.spaces or hasattr(space, "graph"):
+            if options.spaces or isinstance(space, GraphSpace):
                 picture(space).save(options.folder / f"{name}.png", optimize=True)
 
 

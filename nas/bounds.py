@@ -1,4 +1,4 @@
-"""Bounds of the numeric options of components, which are checked before anything is allocated."""
+"""Bounds of components' numeric options, checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from numbers import Integral, Real
 from .errors import ConfigError, shown
 
 LARGEST_RATE = 1e6
-"""The largest learning rate, weight or penalty: no training goes on from one that is near it."""
+"""Upper bound of learning rates, loss weights and penalties; training diverges long before it."""
 LARGEST_WIDTH = 4096
-"""The most channels or features of a layer: beyond it one square weight matrix alone has 16 million parameters."""
+"""Upper bound of a layer's channels or features; a square weight matrix of this width has 16 million parameters."""
 LARGEST_SEED = 2**31 - 1
+"""Upper bound of seeds."""
 MOST_OPTIONS = 1000
-"""The most options of one choice."""
+"""Maximum number of options of one choice."""
 
 
 def check_number(owner: str, option: str, value: float, least: float, most: float, *, above: bool = False) -> None:
-    """Checks that an option's value is in [least, most], or in (least, most] with `above`.
+    """Check that the value of an option is in [least, most], or in (least, most] with `above`.
 
     Args:
-        owner: The component's name, with which the message begins.
-        option: The option's name.
-        value: What was given.
-        least: The lower bound. Where it is an int, the value must be a whole number.
-        most: The upper bound, inclusive.
+        owner: Name of the component, with which the message begins.
+        option: Name of the option.
+        value: Value of the option.
+        least: Lower bound. If it is an int, the value must be a whole number.
+        most: Upper bound, inclusive.
         above: Whether the lower bound itself is excluded.
 
     Raises:
-        ConfigError: The value is outside, nan, or no number; the message has owner, option, value and rule.
+        ConfigError: The value is out of bounds, nan, or not a number.
     """
     if not _is_within(value, least, most, above):
         whole = "a whole number " if isinstance(least, int) else ""
@@ -36,27 +37,27 @@ def check_number(owner: str, option: str, value: float, least: float, most: floa
 
 
 def check_numbers(
-    owner: str,
-    option: str,
-    values: Sequence[float],
-    least: float,
-    most: float,
-    *,
-    above: bool = False,
-    distinct: bool = True,
-    longest: int = MOST_OPTIONS,
+    owner: str, option: str, values: Sequence[float], least: float, most: float, *, above: bool = False
 ) -> None:
-    """Checks that an option has 1 to `longest` values, each as `check_number` has it, and each once where `distinct`.
+    """Check the options of a choice: 1 to MOST_OPTIONS distinct numbers, each within the bounds of `check_number`.
+
+    Args:
+        owner: Name of the component, with which the message begins.
+        option: Name of the option.
+        values: Numbers that the choice is made among.
+        least: Lower bound of each. If it is an int, they must be whole numbers.
+        most: Upper bound of each, inclusive.
+        above: Whether the lower bound itself is excluded.
 
     Raises:
-        ConfigError: As `check_number`.
+        ConfigError: There are no numbers or too many, one occurs twice, or one is out of bounds.
     """
-    fits = 1 <= len(values) <= longest and all(_is_within(value, least, most, above) for value in values)
-    if not fits or (distinct and len(set(values)) < len(values)):
+    fits = 1 <= len(values) <= MOST_OPTIONS and all(_is_within(value, least, most, above) for value in values)
+    if not fits or len(set(values)) < len(values):
         numbers = "whole numbers" if isinstance(least, int) else "numbers"
         raise ConfigError(
-            f"{owner} {option} = {shown(list(values))}; give {'distinct ' if distinct else ''}{numbers} "
-            f"{_range(least, most, above)}, at least one and at most {longest:,} of them"
+            f"{owner} {option} = {shown(list(values))}; give distinct {numbers} {_range(least, most, above)}, "
+            f"at least one and at most {MOST_OPTIONS:,} of them"
         )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended, as shells have it: 128 and the number of the signal."""
+
 
 class NasError(Exception):
     """Root of all errors raised on purpose; `exit_status` is what the command line returns."""

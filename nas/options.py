@@ -1,4 +1,4 @@
-"""Names and options of choices: what `choose` takes, and the plain Python values that it returns."""
+"""Names and options of choices: validation, and conversion to plain Python values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 from .errors import SpaceError, shown
 
 SEQUENCES = frozenset({list, tuple, range, str})
-"""The usual types of options, which are taken without a further look: `decide` is called a million times."""
+"""Types of options that need no conversion. The check is one look-up because a search decides millions of times."""
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+"""Types of values that need no conversion."""
 
 
 def text_name(name: object) -> str:
-    """The name of a choice as a plain text, also of a subclass of str.
+    """The name of a choice as a plain str, also where it is an instance of a subclass.
 
     Raises:
-        SpaceError: It is not a text, or one that no file can hold. A number would come back as a text from every file,
-            and match no choice.
+        SpaceError: The name is not a text, or no UTF-8 file can hold it. A number is refused because it would come
+            back from a file as a text, which matches no choice.
     """
     if isinstance(name, str):
         text = str.__str__(name)
@@ -34,57 +35,61 @@ def text_name(name: object) -> str:
 
 
 def as_sequence(name: str, options: Sequence[Any]) -> Sequence[Any]:
-    """Options that can be counted and indexed: an array's as a tuple of Python values, others as they are.
+    """Options that can be counted and indexed. An array becomes a tuple of Python values; others stay as they are.
+
+    Args:
+        name: Name of the choice, for the message.
+        options: Options of the choice.
 
     Raises:
-        SpaceError: They are a set, a mapping, a generator or another value without an order of its own.
+        SpaceError: The options are a set, a mapping, a generator or another value without an order of its own.
     """
     if type(options) in SEQUENCES:
         return options
-    found: Sequence[Any] = _without_arrays(options)
-    indexed = hasattr(found, "__len__") and hasattr(found, "__getitem__")
-    if not indexed or isinstance(found, Set | Mapping):
+    sequence: Sequence[Any] = _without_arrays(options)
+    indexable = hasattr(sequence, "__len__") and hasattr(sequence, "__getitem__")
+    if not indexable or isinstance(sequence, Set | Mapping):
         raise SpaceError(
             f"choice {name!r} has the options {shown(options)}, of type {type(options).__name__}; give them in a "
             "list, a tuple or a range"
         )
-    return found
+    return sequence
 
 
 def plain(option: Any) -> Any:
     """The option with Python's own numbers and texts in place of numpy's and torch's, also inside containers.
 
-    An array becomes a number or nested tuples of numbers. So a spec can be compared, written as JSON and as source.
-    Containers are copied only where something in them changes.
+    An array becomes a number or nested tuples of numbers, so that a spec can be compared and written as JSON or as
+    source. A container is copied only where something in it changes.
     """
     kind = type(option)
     if kind in PLAIN:
         return option
     if kind is dict:
         items = tuple(option.items())
-        made = plain(items)
-        return option if made is items else dict(made)
-    named = isinstance(option, tuple) and hasattr(option, "_make")
-    if named or kind in (tuple, list, set, frozenset):
+        plain_items = plain(items)
+        return option if plain_items is items else dict(plain_items)
+    is_named_tuple = isinstance(option, tuple) and hasattr(option, "_make")
+    if is_named_tuple or kind in (tuple, list, set, frozenset):
         parts = [plain(part) for part in option]
-        if all(one is other for one, other in zip(parts, option, strict=True)):
+        if all(new is old for new, old in zip(parts, option, strict=True)):
             return option
-        return option._make(parts) if named else kind(parts)
+        return option._make(parts) if is_named_tuple else kind(parts)
     return _without_arrays(option)
 
 
 def _without_arrays(value: Any) -> Any:
-    """The Python value of a numpy scalar or an array of numpy or torch; anything else as it is."""
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")  # a value of theirs is there only once they are
+    """The Python value of a numpy scalar or of an array of numpy or torch; any other value as it is."""
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")  # not imported: then no value can be theirs
     if numpy is not None:
-        if isinstance(value, numpy.longdouble | numpy.clongdouble):  # whose tolist gives themselves
+        if isinstance(value, numpy.longdouble | numpy.clongdouble):  # their tolist returns the scalar itself
             return complex(value) if isinstance(value, numpy.clongdouble) else float(value)
         if isinstance(value, numpy.generic | numpy.ndarray):
-            return _tuples(value.tolist())
+            return _nested_tuples(value.tolist())
     if torch is not None and isinstance(value, torch.Tensor):
-        return _tuples(value.tolist())
+        return _nested_tuples(value.tolist())
     return value
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else plain(value)
+def _nested_tuples(value: Any) -> Any:
+    return tuple(map(_nested_tuples, value)) if isinstance(value, list) else plain(value)

@@ -1,4 +1,4 @@
-"""The seams between the rooms: what each part may ask of another. Plain classes satisfy them, without a base class."""
+"""Protocols of the components that the packages exchange. Plain classes satisfy them, without a base class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from .task import Bank, Kind, Split, TaskBatch, TaskShape
 
 if TYPE_CHECKING:
+    import networkx as nx
     import torch
     from torch import Tensor
 
@@ -18,23 +19,20 @@ if TYPE_CHECKING:
 
 
 Cost = Literal["parameters", "flops", "latency_ms"]
-"""What a network costs, from the quickest told on: learned numbers; FLOPs, and milliseconds on this device, of one
-input's forward pass."""
+"""Costs of a network, the quickest to compute first: the number of learned parameters; FLOPs of the forward pass of one
+input; milliseconds of that pass on this device."""
 ZeroCost = Literal["synflow", "naswot", "grad-norm", "parameters"]
-"""What an untrained network says of how well it will train, the more the better."""
+"""Zero-cost scores: predictions, from an untrained network, of how well it will train. Higher is better."""
 LEARNER = "learner:"
-"""What the names begin with of meta-learned parameters that are the learner's, not the network's."""
+"""Name prefix of the learner's own meta-learned parameters."""
 CARRIED = LEARNER + "state:"
-"""What the names begin with of those that no gradient moves: numbers that a learner updates in each outer step."""
+"""Name prefix of the learner's parameters that no gradient moves: the learner updates them in each outer step."""
 
 
 class SearchSpace(Protocol):
-    """What can be searched. `decide` makes the choices in plain Python; `build` makes the network.
+    """Set of architectures: `decide` makes the choices in plain Python, `build` makes the network.
 
-    A space may also draw: `graph(spec)` returns a networkx.DiGraph as `nas.space.graph` describes it. Then it must tell
-    apart all that `build` makes apart, for a search evaluates architectures of equal canonical form once. What is not
-    in the cell are attributes of the graph as a whole, JSON values: `DiGraph(width=16, num_cells=3)`. Without `graph`
-    only equal picks are the same network.
+    `GraphSpace`, `FileSpace` and `TextSpace` are what a space may offer besides.
     """
 
     @property
@@ -45,9 +43,42 @@ class SearchSpace(Protocol):
     def build(self, spec: Any, task: TaskShape) -> torch.nn.Module: ...
 
 
+@runtime_checkable
+class GraphSpace(SearchSpace, Protocol):
+    """Search space that draws its architectures as graphs. In any other space only equal picks are the same network."""
+
+    def graph(self, spec: Any) -> nx.DiGraph:
+        """The architecture as `nas.space.graph` describes it.
+
+        The graph must distinguish all networks that `build` distinguishes, because a search evaluates architectures of
+        equal canonical form once. What is outside the cell is an attribute of the whole graph, a JSON value:
+        `DiGraph(width=16, num_cells=3)`.
+        """
+        ...
+
+
+@runtime_checkable
+class FileSpace(SearchSpace, Protocol):
+    """Search space that adds files of its own to the folder of an exported network."""
+
+    def files(self, spec: Any) -> Mapping[str, str]:
+        """Texts by file name."""
+        ...
+
+
+@runtime_checkable
+class TextSpace(SearchSpace, Protocol):
+    """Search space with a notation of its own for architectures, by which tables name them."""
+
+    def to_text(self, architecture: Architecture) -> str: ...
+
+
 class Controller(Protocol):
-    """Who proposes. A function of (space, seed, trials told in order): the nth architecture asked for is drawn from a
-    generator derived from (seed, n), so replaying the stored trials rebuilds the controller exactly.
+    """Search strategy, which proposes architectures.
+
+    A controller is a function of the space, the seed, and the trials it was told in order: the nth architecture asked
+    for is drawn from a generator derived from (seed, n), so replaying the stored trials rebuilds the controller
+    exactly.
 
     Laws (`nas.testing`): `ask(a + b)` equals `ask(a) + ask(b)`; `tell(a + b)` equals `tell(a); tell(b)`.
     """
@@ -58,17 +89,22 @@ class Controller(Protocol):
 
 
 class Evaluator(Protocol):
-    """Who judges. Must be picklable (it travels to worker processes) and may raise: that is a failed trial."""
+    """Evaluation of a candidate.
+
+    An evaluator must be picklable, because it is sent to worker processes. An error that it raises makes a failed
+    trial.
+    """
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score: ...
 
 
 @runtime_checkable
 class Resumable(Evaluator, Protocol):
-    """An evaluator that can leave a candidate after a few outer steps and go on later.
+    """Evaluator that can leave a candidate after some outer steps and go on later.
 
     A search with `search.fidelity` then pays for each step once; with any other evaluator a promoted candidate is
-    trained from the start again."""
+    trained from the start again.
+    """
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
         """The score after the first `budget` outer steps of a training of `schedule` steps. After all of them it is
@@ -82,55 +118,69 @@ class Resumable(Evaluator, Protocol):
 
 @runtime_checkable
 class Costed(Protocol):
-    """An evaluator that tells what a candidate's network costs without training it, as `search.constraints` need."""
+    """Evaluator that computes the cost of a candidate's network without training it, as `search.constraints` need."""
 
     def cost(self, architecture: Architecture, cost: Cost) -> float: ...
 
 
 @runtime_checkable
 class Featured(Protocol):
-    """An evaluator that tells zero-cost scores of a candidate, as a controller's `zero_cost` needs.
+    """Evaluator that computes zero-cost scores of a candidate, as a controller's `zero_cost` needs.
 
-    A controller whose constructor has a parameter `features` is given this method, or None where there is none."""
+    A controller whose constructor has a parameter `features` is given this method, or None where the evaluator has
+    none.
+    """
 
     def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> Mapping[str, float]:
-        """The scores of those names, always the same. May raise, or leave out what it cannot tell."""
+        """The scores of those names, the same in every call. May raise, or leave out what it cannot compute."""
         ...
 
 
 @runtime_checkable
 class Protocolled(Protocol):
-    """An evaluator that tells the protocol of a search's scores without evaluating anything.
+    """Evaluator that gives the protocol of a search's scores without evaluating anything.
 
-    A run keeps it, and is continued only where it is still the same."""
+    A run stores the protocol, and is continued only where it is still the same.
+    """
 
     def search_protocol(self, budget: int, schedule: int) -> Mapping[str, Any]:
-        """What `Score.protocol` will hold: JSON values, with digests of all data that the score depends on.
+        """The value of `Score.protocol`: JSON values, with digests of all data that the score depends on.
 
-        `schedule` is the budget of a search's highest rung, of which `budget` may be a part."""
+        Args:
+            budget: Outer steps, at most `schedule`.
+            schedule: The budget of the search's highest rung.
+        """
         ...
 
 
 @runtime_checkable
 class Tabled(Evaluator, Protocol):
-    """An evaluator that looks up what others measured. It takes no time, so a search has the time that it says."""
+    """Evaluator that looks up measured results in a table.
+
+    A look-up takes no time, so the time budget of a search is charged with the seconds that the table reports.
+    """
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where the table cannot serve the space."""
         ...
 
     def seconds(self, architecture: Architecture, budget: int) -> float:
-        """What `evaluate` would have cost, known before it. Raises DataError where the table lacks the architecture,
-        ConfigError where it says nothing of costs."""
+        """Seconds that the evaluation would have taken, known before `evaluate` is called.
+
+        Raises:
+            DataError: The table lacks the architecture.
+            ConfigError: The table has no costs.
+        """
         ...
 
     def reported(self, architecture: Architecture, budget: int) -> float:
-        """The value to report of a chosen architecture, which no search has seen: its test accuracy, say."""
+        """The value to report of a chosen architecture, such as its test accuracy, which no search has seen."""
         ...
 
 
+@runtime_checkable
 class Measurer(Evaluator, Protocol):
-    """What a whole run needs beyond an Evaluator: checks before it starts, the finals, and the winner's network."""
+    """Evaluator of a whole run: checks before the search, measurements of the finals, and the winner's network."""
 
     @property
     def tasks(self) -> TaskFamily: ...
@@ -151,13 +201,28 @@ class Measurer(Evaluator, Protocol):
         ...
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
-        """The score on another bank. Meta-trained weights are read from the file `weights` when it exists, else the
-        candidate is meta-trained and they are written there, so one training serves several banks."""
+        """The score on another bank than the search's.
+
+        Meta-trained weights are read from the file `weights` when it exists; else the candidate is meta-trained and
+        they are written there, so one training serves several banks.
+        """
         ...
 
 
+@runtime_checkable
+class Normalising(Protocol):
+    """Evaluator that chooses what the normalisation layers of a network see.
+
+    Attributes:
+        norm: Mode of the normalisation. A network in mode 'support' cannot be exported.
+    """
+
+    @property
+    def norm(self) -> str: ...
+
+
 class Trials(Protocol):
-    """Where a search keeps its trials: `nas.store.Store` on the disk, `nas.store.MemoryStore` in memory."""
+    """Store of a search's trials: `nas.store.Store` on disk, `nas.store.MemoryStore` in memory."""
 
     def trials(self) -> list[Trial]: ...
 
@@ -177,9 +242,11 @@ class Trials(Protocol):
 
 
 class TaskFamily(Protocol):
-    """Where tasks come from: deterministic in (family, split, index, seed). Splits are disjoint in classes.
+    """Source of tasks, deterministic in (family, split, index, seed). Splits are disjoint in classes.
 
-    A frozen value: equal families draw equal tasks."""
+    A family is a frozen value: equal families draw equal tasks. `FewShot`, `ClassNames`, `Grouped` and `Reader` are
+    what a family may offer besides.
+    """
 
     def __hash__(self) -> int: ...
 
@@ -192,40 +259,78 @@ class TaskFamily(Protocol):
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch: ...
 
     def check(self) -> None:
-        """Raises DataError where the data is missing, damaged, or too small for the ways and shots asked for."""
+        """Raises DataError where the data is missing, damaged, or too small for the ways and shots."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What identifies the tasks, as JSON values: name, options, and a digest of the data."""
+        """Identity of the tasks as JSON values: name, options, and a digest of the data."""
+        ...
+
+
+@runtime_checkable
+class FewShot(Protocol):
+    """Task family whose tasks all have the same numbers of examples.
+
+    Attributes:
+        shots: Support examples of each class; of each task in regression.
+        queries: Query examples of each class; of each task in regression.
+    """
+
+    @property
+    def shots(self) -> int: ...
+
+    @property
+    def queries(self) -> int: ...
+
+
+@runtime_checkable
+class ClassNames(Protocol):
+    """Task family whose tasks are made of named classes."""
+
+    def classes(self, split: Split) -> Sequence[str]:
+        """Names of the classes of a split, in the order of the numbers in `TaskBatch.classes`."""
         ...
 
 
 @runtime_checkable
 class Grouped(Protocol):
-    """A task family whose classes come in larger units that are what generalises: the rotations of one character, the
-    characters of an alphabet. Intervals take these units as the random sample; of other families, classes."""
+    """Task family whose classes belong to larger units, and whose results generalise over the units.
+
+    The rotations of one character are such a unit, and so are the characters of an alphabet. Intervals take units as
+    the random sample; for other families they take classes.
+    """
 
     def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
-        """What the units are, in the plural, and for each class of the split the number of its unit."""
+        """The name of the units in the plural, and for each class of the split the number of its unit."""
         ...
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """A task family that reads a person's own examples for `nas adapt`, where those are neither images nor numbers."""
+    """Task family that reads a user's own examples for `nas adapt`, where they are neither images nor numbers."""
 
     def read(self, path: Path) -> tuple[Tensor, tuple[str, ...]]:
-        """Examples (examples, *input_shape) float32 as the tasks have them, and the class of each, '?' if not known.
+        """Labelled examples from a file.
 
-        Raises DataError."""
+        Returns:
+            Examples (examples, *input_shape) float32 as in the tasks, and the class of each, '?' where it is unknown.
+
+        Raises:
+            DataError: The file is missing, damaged or of another form.
+        """
         ...
 
 
 class Learner(Protocol):
-    """The inner loop: how a network adapts to a task's support set. `parameters` are the meta-learned ones, by name.
+    """Inner loop: adaptation of a network to the support set of a task.
 
-    steps                       inner steps by default
-    outer_optimizer, outer_lr   what the outer loop applies `meta_gradient` with
+    The argument `parameters` of the methods holds the meta-learned parameters by name, each of its own shape (*shape):
+    the network's, and the learner's under the prefix `LEARNER`.
+
+    Attributes:
+        steps: Inner steps by default.
+        outer_optimizer: Optimizer that applies `meta_gradient` in the outer loop.
+        outer_lr: Learning rate of that optimizer.
     """
 
     @property
@@ -241,27 +346,33 @@ class Learner(Protocol):
     def outer_lr(self) -> float: ...
 
     def check(self, network: torch.nn.Module, x: Tensor) -> None:
-        """Raises SpaceError for a network, tried on inputs x (examples, *input_shape), that cannot be treated so."""
+        """Raises SpaceError where the learner cannot adapt the network, tried on inputs x (examples, *input_shape)."""
         ...
 
     def initial(self, network: torch.nn.Module, family: TaskFamily) -> dict[str, Tensor]:
-        """What is meta-learned besides the network's own parameters, by names without dots, with its initial values.
+        """Initial values of the learner's own meta-learned parameters, by names without dots.
 
-        `parameters` then holds it under LEARNER and the name. Raises ConfigError for tasks that it cannot treat."""
+        Raises:
+            ConfigError: The learner cannot treat the tasks.
+        """
         ...
 
     def at(self, progress: float) -> Learner:
-        """The learner to use when this fraction of the meta-training, in [0, 1), is done; most are the same all along.
+        """The learner for this fraction of the meta-training, in [0, 1); most learners return themselves.
 
-        It differs in `meta_gradient` alone."""
+        It may differ in `meta_gradient` only.
+        """
         ...
 
     def meta_gradient(
         self, network: torch.nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The outer loss (a scalar) and its gradient, by parameter name, for one batch of tasks.
+        """Outer loss of a batch of tasks and its gradient.
 
-        Of a parameter whose name begins with CARRIED it is the new value that stands in the gradient's place."""
+        Returns:
+            The loss, a scalar, and its gradient by parameter name, each (*shape). For a parameter whose name begins
+            with `CARRIED`, its new value stands in the gradient's place.
+        """
         ...
 
     def adapt(
@@ -269,5 +380,18 @@ class Learner(Protocol):
     ) -> Tensor:
         """Predictions for the queries after 0, 1, …, `steps` inner steps: (steps + 1, tasks, queries, outputs).
 
-        `batch.query_y` has the right shape, but its content means nothing."""
+        `batch.query_y` has the right shape, but its content means nothing.
+        """
         ...
+
+
+@runtime_checkable
+class SecondOrder(Protocol):
+    """Learner that may differentiate the gradients of the whole network.
+
+    Attributes:
+        second_order: Whether it does; then every layer must be twice differentiable.
+    """
+
+    @property
+    def second_order(self) -> bool: ...

@@ -1,4 +1,4 @@
-"""Tasks: their shape, batches of them, and frozen banks."""
+"""Values that describe tasks: their shape, batches of them, and frozen banks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class TaskShape:
-    """What a network must fit: `input_shape` is (channels, height, width), (channels, length) or (features,);
-    `num_outputs` the ways of a classification task, or the size of a regression target."""
+    """Shape of the inputs and outputs of a task, which a network must fit.
+
+    Attributes:
+        input_shape: (channels, height, width), (channels, length) or (features,).
+        num_outputs: Ways of a classification task, or size of a regression target.
+        kind: Kind of the task.
+    """
 
     input_shape: tuple[int, ...]
     num_outputs: int
@@ -25,14 +30,17 @@ class TaskShape:
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Many tasks at once.
+    """Batch of tasks.
 
-    A family gives the examples sorted by class; the evaluator puts those of each task in random order.
+    A family gives the examples of each task sorted by class; the evaluator puts them in random order.
 
-    support_x  (tasks, support, *input_shape) float32; support is ways * shots
-    support_y  (tasks, support) int64 class in [0, ways), or (tasks, support, num_outputs) float32 targets
-    query_x, query_y  the same with queries * ways (or the regression task's queries) in place of support
-    classes    (tasks, ways) int64: for each label the number of its class among the split's; None where there are none
+    Attributes:
+        support_x: (tasks, support, *input_shape) float32; support is ways * shots, or the shots of a regression task.
+        support_y: (tasks, support) int64 labels in [0, ways), or (tasks, support, num_outputs) float32 targets.
+        query_x: As `support_x`, with queries in place of shots.
+        query_y: As `support_y`, with queries in place of shots.
+        classes: (tasks, ways) int64: for each label the number of its class in the split; None where a family has no
+            classes.
     """
 
     support_x: Tensor
@@ -44,7 +52,13 @@ class TaskBatch:
 
 @dataclass(frozen=True)
 class Bank:
-    """A fixed set of tasks: numbers `first` to `first + count - 1` of a split, the same for whoever is measured."""
+    """Frozen set of tasks, the same for every candidate: tasks `first` to `first + count - 1` of a split.
+
+    Attributes:
+        split: Split of the tasks.
+        first: Number of the first task, from 0.
+        count: Number of tasks.
+    """
 
     split: Split
     first: int

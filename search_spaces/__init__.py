@@ -1,4 +1,4 @@
-"""What can be searched. One module a space; `nas.registry` finds them by name."""
+"""Search spaces, one folder each; `nas.registry` finds them by name."""
 
 from .cell_pairs.darts import Darts
 from .cell_pairs.nasnet import NasNet

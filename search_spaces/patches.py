@@ -1,4 +1,4 @@
-"""Inputs cut into equal patches, in their order: the steps of a recurrent network, the tokens of a transformer."""
+"""Patches of images and series: the time steps of a recurrent network, the tokens of a transformer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from torch import Tensor, nn
 
 
 class Patches(nn.Module):
-    """(examples, channels, *sizes) -> (examples, count, numbers): at most `most` patches, each flattened.
+    """Layer that cuts inputs into at most `most` equal patches, in order, and flattens each.
 
     Patches are as small as `most` allows, and equally long in every dimension (but no longer than the input). Where
-    they do not fit, the input is filled up with zeros in front, so that what comes last is in a patch without zeros.
+    they do not fit, the input is padded with zeros in front, so that the last patch has no zeros.
+
+    Attributes:
+        count: Number of patches.
+        numbers: Numbers in a patch, over all channels.
     """
 
     def __init__(self, input_shape: tuple[int, ...], most: int) -> None:
@@ -25,14 +29,15 @@ class Patches(nn.Module):
         self.grid = [-(-size // side) for size, side in zip(sizes, self.sides, strict=True)]
         self.count = math.prod(self.grid)
         self.numbers = channels * math.prod(self.sides)
-        missing = [side * n - size for side, n, size in zip(self.sides, self.grid, sizes, strict=True)]
+        missing = [side * patches - size for side, patches, size in zip(self.sides, self.grid, sizes, strict=True)]
         self.padding = [zeros for before in reversed(missing) for zeros in (before, 0)]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(examples, channels, *sizes) to (examples, count, numbers)."""
         if any(self.padding):
             x = F.pad(x, self.padding)
         dims = len(self.grid)
         for dim in range(dims, 0, -1):
             x = torch.unflatten(x, 1 + dim, (self.grid[dim - 1], self.sides[dim - 1]))
-        places, insides = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
-        return x.permute(0, *places, 1, *insides).flatten(1 + dims).flatten(1, dims)
+        patch_dims, inner_dims = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
+        return x.permute(0, *patch_dims, 1, *inner_dims).flatten(1 + dims).flatten(1, dims)

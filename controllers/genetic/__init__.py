@@ -1,1 +1,1 @@
-"""Parts of evolutionary controllers: operators, steady state, ranking by Pareto fronts."""
+"""Evolutionary operators, steady-state evolution and the ranking of NSGA-II."""

@@ -1,4 +1,4 @@
-"""Ranking by Pareto fronts and crowding distance (NSGA-II, Deb et al. 2002)."""
+"""Fitness of several objectives by Pareto front and crowding distance, as in NSGA-II."""
 
 from __future__ import annotations
 
@@ -11,35 +11,48 @@ from nas.analysis import pareto
 from nas.analysis.pareto_front import check_costs
 from nas.trial import Trial
 
-from .operators import By
+from .operators import Fitness
 
 
 def point(trial: Trial, costs: Sequence[str]) -> tuple[float, ...]:
-    """A trial's score and its costs, by the names that metrics of scores have, all the better the larger.
+    """Objectives of a trial, all to be maximised: its score, and minus each cost.
 
-    Raises ConfigError for a metric that the score has not."""
+    Args:
+        trial: A scored trial.
+        costs: Names of the costs among the metrics of the score.
+
+    Returns:
+        (score, -cost, …), 1 + len(costs) numbers.
+
+    Raises:
+        ConfigError: The score lacks one of the costs.
+    """
     metrics = trial.score.metrics if trial.score is not None else {}
     check_costs(costs, metrics)
     return trial.value, *(-float(metrics[cost]) for cost in costs)
 
 
-def by_fronts(*costs: str) -> By:
-    """Compares as NSGA-II does (Deb et al., 2002): by front, and in a front by how far apart the neighbours are.
+def by_fronts(*costs: str) -> Fitness:
+    """Fitness by Pareto front and, within a front, by crowding distance.
 
-    A trial with a cost that is no finite number is the worst.
+    Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002), section III. A trial with a
+    cost that is not finite is the worst.
+
+    Args:
+        costs: Names of the costs to be minimised beside the score, among the scores' metrics.
     """
 
-    def by(population: Sequence[Trial]) -> list[tuple[float, float]]:
+    def fitness(population: Sequence[Trial]) -> list[tuple[float, float]]:
         points = [point(trial, costs) for trial in population]
-        usable = [i for i, numbers in enumerate(points) if all(map(math.isfinite, numbers))]
-        standings = [(-math.inf, 0.0)] * len(population)
-        if usable:
-            array = np.array([points[i] for i in usable])
+        finite = [i for i, numbers in enumerate(points) if all(map(math.isfinite, numbers))]
+        values = [(-math.inf, 0.0)] * len(population)
+        if finite:
+            array = np.array([points[i] for i in finite])
             ranks = pareto.ranks(array)
             for rank in range(int(ranks.max()) + 1):
                 members = np.flatnonzero(ranks == rank)
                 for member, distance in zip(members, pareto.crowding(array[members]).tolist(), strict=True):
-                    standings[usable[member]] = (-float(rank), distance)
-        return standings
+                    values[finite[member]] = (-float(rank), distance)
+        return values
 
-    return by
+    return fitness

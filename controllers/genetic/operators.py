@@ -1,6 +1,6 @@
-"""What evolution is made of: small functions of a population, and operators of them that compose.
+"""Evolutionary operators: selection, mutation, crossover and survival, and their composition.
 
-`tournament(25) >> mutate(1) >> age_out(100)` is regularized evolution (`nas.controllers.genetic.steady_state` runs it).
+`tournament(25) >> mutate(1) >> age_out(100)` is regularized evolution; `nas.controllers.genetic.steady_state` runs it.
 """
 
 from __future__ import annotations
@@ -20,36 +20,46 @@ from nas.space import Step, any_other
 from nas.trial import Trial
 
 MOST_TRIALS = 1_000_000
-"""The most scored trials that a population, or another option that counts trials, may ask for."""
-By = Callable[[Sequence[Trial]], Sequence[Any]]
-"""What a population is compared by: one value a trial, the better the larger."""
-NEARBY = 0.5
-"""How often a mutation of an amount goes to the next larger or smaller one."""
+"""The largest value of an option that counts trials, such as the size of a population."""
+NEIGHBOUR_RATE = 0.5
+"""Probability that a mutation of an ordinal choice goes to the next larger or smaller option."""
+Fitness = Callable[[Sequence[Trial]], Sequence[Any]]
+"""Fitness of a population: one value a trial, of any type that has an order; larger is better."""
 
 
 def by_score(population: Sequence[Trial]) -> list[float]:
-    """The usual comparison."""
+    """The scores as fitness."""
     return [trial.value for trial in population]
 
 
-def winner(standings: Sequence[Any], size: int, rng: random.Random) -> int:
-    """Who wins a tournament: the best of `size` draws with replacement, by index; of equals, the one drawn first."""
-    drawn = [int(rng.random() * len(standings)) for _ in range(size)]
-    return max(drawn, key=standings.__getitem__)
+def winner(fitness: Sequence[Any], size: int, rng: random.Random) -> int:
+    """Index of the winner of a tournament: the fittest of `size` draws with replacement; of equals, the first drawn."""
+    drawn = [int(rng.random() * len(fitness)) for _ in range(size)]
+    return max(drawn, key=fitness.__getitem__)
 
 
-def by_kind(options: Sequence[Any], index: int, rng: random.Random) -> int:
-    """A step of a mutation: of amounts every other one is to a neighbour; else all other options are alike."""
-    if are_amounts(options) and rng.random() < NEARBY:
-        near = [i for i in (index - 1, index + 1) if 0 <= i < len(options)]
-        return near[int(rng.random() * len(near))]
+def ordinal_step(options: Sequence[Any], index: int, rng: random.Random) -> int:
+    """A mutation step that prefers neighbours where options are ordinal.
+
+    Args:
+        options: The options of a choice, at least two.
+        index: Index of the present option.
+        rng: Generator to draw from.
+
+    Returns:
+        Index of another option: with probability `NEIGHBOUR_RATE` a neighbour's if the options are ordinal, else
+        uniform.
+    """
+    if are_ordinal(options) and rng.random() < NEIGHBOUR_RATE:
+        neighbours = [i for i in (index - 1, index + 1) if 0 <= i < len(options)]
+        return neighbours[int(rng.random() * len(neighbours))]
     return any_other(options, index, rng)
 
 
-def are_amounts(options: Sequence[Any]) -> bool:
-    """Whether options are three or more numbers that rise or fall: a kernel's size, a number of layers.
+def are_ordinal(options: Sequence[Any]) -> bool:
+    """Whether options are three or more numbers that rise or fall, such as kernel sizes or numbers of layers.
 
-    Numbers that count from 0 on name things as often (the nodes that an edge may come from), and do not count as such.
+    Numbers that count from 0 do not qualify, because they as often name things (the nodes that an edge may come from).
     """
     if isinstance(options, range):
         return len(options) > 2 and (options.start, options.step) != (0, 1)
@@ -60,122 +70,159 @@ def are_amounts(options: Sequence[Any]) -> bool:
     return (rising or falling) and list(options) != list(range(len(options)))
 
 
-def changed(
-    space: SearchSpace, architecture: Architecture, times: int, rng: random.Random, step: Step = by_kind
+def mutated(
+    space: SearchSpace, architecture: Architecture, times: int, rng: random.Random, step: Step = ordinal_step
 ) -> Architecture:
-    """The architecture mutated `times` times, which changes at most as many choices. Raises Rejected as
-    `nas.space.mutate` does."""
+    """The architecture after `times` mutations, which change at most as many choices.
+
+    Raises:
+        Rejected: As `nas.space.mutate`.
+    """
     for _ in range(times):
         architecture = choices.mutate(space, architecture, rng, step=step)
     return architecture
 
 
-class Strength:
-    """How many choices to change at once, learned from what became of the children that were told.
+class MutationStrength:
+    """Number of choices to mutate at once, learned by Thompson sampling (1933).
 
-    Thompson sampling (1933) on whether a child beat its parent, for each number of changes from 1 to `most`; before
-    anything is known, fewer changes are likelier.
+    For each number of changes, the probability that a child beats its parent has a Beta posterior. The priors favour
+    few changes.
+
+    Args:
+        most: The largest number of changes, from 1.
     """
 
     def __init__(self, most: int) -> None:
-        self._beaten = [[1.0, 1.0 + number] for number in range(most)]
+        self._posteriors = [[1.0, 1.0 + number] for number in range(most)]
 
     def draw(self, rng: random.Random) -> int:
-        """A number of changes, from 1."""
-        rates = [rng.betavariate(won, lost) for won, lost in self._beaten]
+        """A number of changes, from 1 to `most`."""
+        rates = [rng.betavariate(alpha, beta) for alpha, beta in self._posteriors]
         return 1 + rates.index(max(rates))
 
-    def learn(self, changes: int, won: bool) -> None:
-        """A child with so many changes did, or did not, beat its parent."""
-        self._beaten[changes - 1][0 if won else 1] += 1
+    def update(self, changes: int, won: bool) -> None:
+        """Records whether a child with so many changes beat its parent."""
+        self._posteriors[changes - 1][0 if won else 1] += 1
 
 
 @dataclass(frozen=True)
-class Survive:
-    """Who of a population, in the order of telling, stays in it. `a >> b`: of those whom a lets live, b."""
+class Survival:
+    """Survivor selection. `a >> b` applies b to the survivors of a.
 
-    keep: Callable[[Sequence[Trial]], list[Trial]]
+    Attributes:
+        survivors: From a population in the order of telling to those that stay, in the same order.
+    """
 
-    def __rshift__(self, other: Survive) -> Survive:
-        return Survive(lambda population: other.keep(self.keep(population)))
+    survivors: Callable[[Sequence[Trial]], list[Trial]]
 
-
-@dataclass(frozen=True)
-class Vary:
-    """What becomes of architectures; may raise Rejected. `a >> b`: of what a made of them, b."""
-
-    change: Callable[[Sequence[Architecture], SearchSpace, random.Random], list[Architecture]]
-
-    def __rshift__(self, other: Vary) -> Vary:
-        return Vary(lambda found, space, rng: other.change(self.change(found, space, rng), space, rng))
+    def __rshift__(self, other: Survival) -> Survival:
+        return Survival(lambda population: other.survivors(self.survivors(population)))
 
 
 @dataclass(frozen=True)
-class Breed:
-    """How a population has children. `>>` what becomes of them; `>>` who survives, which makes it a whole Cycle."""
+class Variation:
+    """Variation of architectures. `a >> b` applies b to the results of a.
 
-    make: Callable[[Sequence[Trial], SearchSpace, random.Random], list[Architecture]]
+    Attributes:
+        vary: From architectures to new ones; may raise Rejected.
+    """
+
+    vary: Callable[[Sequence[Architecture], SearchSpace, random.Random], list[Architecture]]
+
+    def __rshift__(self, other: Variation) -> Variation:
+        return Variation(lambda parents, space, rng: other.vary(self.vary(parents, space, rng), space, rng))
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Reproduction of a population. `>>` a variation applies it to the children; `>>` a survival makes a `Cycle`.
+
+    Attributes:
+        children: From a population to children; may raise Rejected.
+    """
+
+    children: Callable[[Sequence[Trial], SearchSpace, random.Random], list[Architecture]]
 
     @overload
-    def __rshift__(self, other: Vary) -> Breed: ...
+    def __rshift__(self, other: Variation) -> Reproduction: ...
     @overload
-    def __rshift__(self, other: Survive) -> Cycle: ...
-    def __rshift__(self, other: Vary | Survive) -> Breed | Cycle:
-        if isinstance(other, Survive):
+    def __rshift__(self, other: Survival) -> Cycle: ...
+    def __rshift__(self, other: Variation | Survival) -> Reproduction | Cycle:
+        if isinstance(other, Survival):
             return Cycle(self, other)
-        return Breed(lambda population, space, rng: other.change(self.make(population, space, rng), space, rng))
+        return Reproduction(
+            lambda population, space, rng: other.vary(self.children(population, space, rng), space, rng)
+        )
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """A whole evolution: how children are made and, once they are scored, who survives."""
+    """A complete evolutionary cycle.
 
-    breed: Breed
-    survive: Survive
+    Attributes:
+        reproduction: How children are made.
+        survival: Who stays in the population when children are scored.
+    """
 
-    def __rshift__(self, other: Survive) -> Cycle:
-        return Cycle(self.breed, self.survive >> other)
+    reproduction: Reproduction
+    survival: Survival
 
-
-def tournament(size: int, by: By = by_score, *, parents: int = 1) -> Breed:
-    """So many parents, each the winner of a tournament of its own."""
-
-    def make(population: Sequence[Trial], space: SearchSpace, rng: random.Random) -> list[Architecture]:
-        standings = by(population)
-        return [population[winner(standings, size, rng)].architecture for _ in range(parents)]
-
-    return Breed(make)
+    def __rshift__(self, other: Survival) -> Cycle:
+        return Cycle(self.reproduction, self.survival >> other)
 
 
-def crossover() -> Vary:
-    """One child of two parents."""
-    return Vary(lambda parents, space, rng: [choices.crossover(space, parents[0], parents[1], rng)])
+def tournament(size: int, fitness: Fitness = by_score, *, parents: int = 1) -> Reproduction:
+    """Tournament selection of parents.
+
+    Args:
+        size: Draws with replacement in a tournament, from 1.
+        fitness: What the tournament compares.
+        parents: Number of parents, each the winner of a tournament of its own.
+    """
+
+    def children(population: Sequence[Trial], space: SearchSpace, rng: random.Random) -> list[Architecture]:
+        values = fitness(population)
+        return [population[winner(values, size, rng)].architecture for _ in range(parents)]
+
+    return Reproduction(children)
 
 
-def mutate(times: int, step: Step = by_kind) -> Vary:
-    """Each changed so many times."""
-    return Vary(lambda found, space, rng: [changed(space, architecture, times, rng, step) for architecture in found])
+def crossover() -> Variation:
+    """Uniform crossover: one child of two parents."""
+    return Variation(lambda parents, space, rng: [choices.crossover(space, parents[0], parents[1], rng)])
 
 
-def age_out(size: int) -> Survive:
-    """The latest so many stay."""
-    return Survive(lambda population: list(population[-size:]))
+def mutate(times: int, step: Step = ordinal_step) -> Variation:
+    """Mutation of each architecture, `times` times."""
+    return Variation(
+        lambda parents, space, rng: [mutated(space, architecture, times, rng, step) for architecture in parents]
+    )
 
 
-def keep_best(size: int, by: By = by_score) -> Survive:
-    """The best so many stay; of equals, the latest."""
+def age_out(size: int) -> Survival:
+    """Survival of the latest `size` trials."""
+    return Survival(lambda population: list(population[-size:]))
 
-    def keep(population: Sequence[Trial]) -> list[Trial]:
+
+def keep_best(size: int, fitness: Fitness = by_score) -> Survival:
+    """Survival of the fittest `size` trials; of equals, the latest."""
+
+    def survivors(population: Sequence[Trial]) -> list[Trial]:
         if len(population) <= size:
             return list(population)
-        standings = by(population)
-        order = sorted(range(len(population)), key=lambda i: (standings[i], i))
+        values = fitness(population)
+        order = sorted(range(len(population)), key=lambda i: (values[i], i))
         return [population[i] for i in sorted(order[-size:])]
 
-    return Survive(keep)
+    return Survival(survivors)
 
 
 def check_sizes(controller: str, population: int, tournament: int) -> None:
-    """Raises ConfigError where a population or a tournament, which is at most the population, cannot be."""
+    """Checks the sizes of a population, from 1, and of its tournaments, from 1 to the population's.
+
+    Raises:
+        ConfigError: An option of the named controller is out of range.
+    """
     check_number(controller, "population", population, 1, MOST_TRIALS)
     check_number(controller, "tournament", tournament, 1, population)

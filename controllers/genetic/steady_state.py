@@ -1,4 +1,4 @@
-"""Evolution one candidate at a time, of operators that a person composes."""
+"""Steady-state evolution, one candidate at a time, of composed operators."""
 
 from __future__ import annotations
 
@@ -16,39 +16,51 @@ from .operators import Cycle
 
 
 class SteadyState:
-    """`SteadyState(space, tournament(25) >> mutate(1) >> age_out(100), first=100)`, of the operators in `operators.py`.
-
-    first  until so many scored trials are told, proposals are random samples, from 1
+    """Steady-state evolution: `SteadyState(space, tournament(25) >> mutate(1) >> age_out(100), first=100)`.
 
     An architecture may be proposed again. The population is in the order of telling, so candidates may finish in any
     order and any number may be pending. A trial without a finite score neither becomes a parent nor ages the others.
     Where a parent has no allowed child, a random sample is proposed.
+
+    Args:
+        space: Search space.
+        cycle: Reproduction and survival, composed of the operators in `operators.py`.
+        seed: Seed of the proposals.
+        first: Scored trials until which proposals are random samples, from 1.
     """
 
     def __init__(self, space: SearchSpace, cycle: Cycle, *, seed: int = 0, first: int = 10) -> None:
         self._space, self._cycle, self._seed, self._first = space, cycle, seed, first
-        self._asked = self._told = 0
+        self._num_asked = self._num_scored = 0
         self._population: list[Trial] = []
 
     def ask(self, n: int) -> list[Architecture]:
-        """The next `n` architectures. Raises SpaceError when the space rejects all that is drawn."""
-        numbers = range(self._asked, self._asked + n)
-        self._asked += n
+        """Proposes the next `n` architectures.
+
+        Raises:
+            SpaceError: The space rejects everything that is drawn.
+        """
+        numbers = range(self._num_asked, self._num_asked + n)
+        self._num_asked += n
         return [self._propose(random.Random(f"{self._seed}/{k}")) for k in numbers]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Adds scored trials to the population, asked for or not. Raises SpaceError for those of another space."""
+        """Adds scored trials to the population, whether they were asked for or not.
+
+        Raises:
+            SpaceError: A trial is of another space.
+        """
         for trial in trials:
             if math.isfinite(trial.value):
                 replay(self._space, trial.architecture)
-                self._population = self._cycle.survive.keep([*self._population, trial])
-                self._told += 1
+                self._population = self._cycle.survival.survivors([*self._population, trial])
+                self._num_scored += 1
 
     def _propose(self, rng: random.Random) -> Architecture:
-        if self._told < self._first:
+        if self._num_scored < self._first:
             return sample(self._space, rng)
         try:
-            return self._cycle.breed.make(self._population, self._space, rng)[0]
+            return self._cycle.reproduction.children(self._population, self._space, rng)[0]
         except Rejected:
             # A parent without an allowed neighbour must not end the search.
             return sample(self._space, rng)

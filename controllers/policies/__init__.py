@@ -1,1 +1,1 @@
-"""Parts of REINFORCE controllers: policies, their gradients, the reward baseline."""
+"""Policies of REINFORCE controllers, their gradients and the reward baseline."""

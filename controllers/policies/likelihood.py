@@ -1,4 +1,4 @@
-"""Walks of choices through a search space, and how likely they are where each choice has a softmax over its options."""
+"""Likelihood and entropy of trajectories of choices, with their gradient, for softmax policies."""
 
 from __future__ import annotations
 
@@ -8,117 +8,126 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .lstm import Array
-
+Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+Gradient = dict[str, Array]
+"""Gradient of a loss by parameter name; each array has its parameter's shape."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One choice that was made: option `index` of `options`."""
+    """One choice that was made: option `index`, in [0, `options`), of the choice `name`."""
 
     name: str
     options: int
     index: int
 
 
-Walks = Sequence[Sequence[Step]]
+Trajectory = Sequence[Step]
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """What a policy says of some walks.
+    """Log-probabilities and entropies of trajectories under a policy, and the backward pass.
 
-    log_probs, entropies  of each walk its log-probability, and the sum of its steps' entropies; both (walks,)
-    gradient              from a loss's derivatives by the log-probabilities, and each walk's weight of the policy's
-                          entropy, to derivatives by the parameters that the walks met, by name
+    The entropy of the policy is the expectation of `entropies` over trajectories drawn from it. Its gradient has two
+    parts: that of the steps' entropies, and the score function of how likely later steps are reached, which is each
+    step's gradient of log-probability times the entropies of the later steps of its trajectory. As a control variate,
+    the mean of these over the other weighted trajectories with the same choice is subtracted. Trajectories are drawn
+    independently, so the expectation is unchanged, and nothing is left where later entropies do not depend on the
+    choice.
 
-    The entropy of the policy is the expectation of `entropies` over walks that it draws. Its gradient has two parts:
-    the steps' entropies change, and so does how likely later steps are to be met. The second is the score function,
-    each step's gradient of its log-probability times the entropies of the later steps of its walk. They count less
-    their mean over the other walks that make the same choice and have a weight: that changes no expectation, as walks
-    are drawn independently, and it leaves nothing where later entropies do not hang on the choice.
+    Attributes:
+        log_probs: Log-probability of each trajectory, (trajectories,).
+        entropies: Sum of the entropies of each trajectory's steps, in nats, (trajectories,).
+        gradient: From `grad_log_probs` (trajectories,), the loss's derivatives by `log_probs`, and `entropy_weights`
+            (trajectories,), each trajectory's weight of the policy's entropy in the loss, to the gradient of every
+            parameter that the trajectories use.
     """
 
     log_probs: Array
     entropies: Array
-    gradient: Callable[[Array, Array], dict[str, Array]]
+    gradient: Callable[[Array, Array], Gradient]
 
 
 @dataclass(frozen=True)
-class Steps:
-    """The steps of some walks in one row, those of the same choice together.
+class GroupedSteps:
+    """All steps of several trajectories, flattened and grouped by choice.
 
-    choices              (name, options) of each, in the order of meeting; `counts` says how many steps make it
-    walk, place, picked  of each step its walk, its number in it, and the index of the option; all (steps,)
+    Attributes:
+        num_trajectories: Number of trajectories.
+        choices: (name, number of options) of each distinct choice, in the order of first occurrence.
+        counts: Number of steps of each choice.
+        trajectory: Index of each step's trajectory, (steps,).
+        position: Position of each step in its trajectory, from 0, (steps,).
+        picked: Index of the option that each step took, (steps,).
     """
 
-    num_walks: int
+    num_trajectories: int
     choices: list[tuple[str, int]]
     counts: list[int]
-    walk: Indices
-    place: Indices
+    trajectory: Indices
+    position: Indices
     picked: Indices
 
     @classmethod
-    def of(cls, walks: Walks) -> Steps:
-        made: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
-        for walk, steps in enumerate(walks):
-            for place, step in enumerate(steps):
-                made.setdefault((step.name, step.options), []).append((walk, place, step.index))
-        row = np.array([one for same in made.values() for one in same], dtype=np.intp)
-        return cls(len(walks), list(made), [len(same) for same in made.values()], *row.T)
+    def of(cls, trajectories: Sequence[Trajectory]) -> GroupedSteps:
+        """Groups the steps of trajectories, each at least one step long."""
+        groups: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+        for number, steps in enumerate(trajectories):
+            for position, step in enumerate(steps):
+                groups.setdefault((step.name, step.options), []).append((number, position, step.index))
+        rows = np.array([row for group in groups.values() for row in group], dtype=np.intp)
+        return cls(len(trajectories), list(groups), [len(group) for group in groups.values()], *rows.T)
 
-    def split(self, values: Array) -> list[Array]:
-        """Of values (steps, …) those of each choice."""
-        return np.split(values, np.cumsum(self.counts[:-1]))
+    def previous_options(self) -> Indices:
+        """The option taken before each position, (longest trajectory, trajectories).
 
-    def rows_read(self) -> Indices:
-        """Which option was taken last, at each place of each walk: (longest walk, walks).
-
-        They are counted through from 1, choice after choice; 0 is the start. Behind a walk's end, anything.
+        Options are numbered from 1 through all choices, in order; 0 stands for the start. Positions behind the end of
+        a trajectory hold arbitrary numbers.
         """
-        options = [options for _, options in self.choices]
-        firsts = 1 + np.cumsum([0, *options[:-1]])
-        rows = np.zeros((self.place.max() + 2, self.num_walks), dtype=np.intp)
-        rows[self.place + 1, self.walk] = np.repeat(firsts, self.counts) + self.picked
+        sizes = [options for _, options in self.choices]
+        offsets = 1 + np.cumsum([0, *sizes[:-1]])
+        rows = np.zeros((self.position.max() + 2, self.num_trajectories), dtype=np.intp)
+        rows[self.position + 1, self.trajectory] = np.repeat(offsets, self.counts) + self.picked
         return rows[:-1]
 
-    def likelihood(
-        self, logits: Sequence[Array], gradient: Callable[[Sequence[Array]], dict[str, Array]]
-    ) -> Likelihood:
-        """The walks' likelihood where each choice has `logits` (steps that make it, options).
+    def likelihood(self, logits: Sequence[Array], backward: Callable[[Sequence[Array]], Gradient]) -> Likelihood:
+        """The likelihood of the trajectories under a softmax at each step.
 
-        `gradient` leads on from a loss's derivatives by the logits to those by the parameters that these came from.
+        Args:
+            logits: For each choice (steps of this choice, options).
+            backward: From the loss's derivatives by the logits, shaped as `logits`, to the gradient by parameter.
         """
-        # All in one row, as choices differ in their numbers of options: a step's are the `sizes` from `starts` on.
+        # Choices differ in their numbers of options, so all logits are put in one row: step t's `sizes[t]` logits begin
+        # at `starts[t]`.
         sizes = np.repeat([options for _, options in self.choices], self.counts)
         ends = np.cumsum(sizes)
         starts = ends - sizes
-        row = np.concatenate([one.ravel() for one in logits])
+        row = np.concatenate([each.ravel() for each in logits])
         row = row - np.repeat(np.maximum.reduceat(row, starts), sizes)
         log_p = row - np.repeat(np.log(np.add.reduceat(np.exp(row), starts)), sizes)
         p = np.exp(log_p)
         entropies = -np.add.reduceat(p * log_p, starts)
-        taken = starts + self.picked
+        picked = starts + self.picked
 
-        def back(by_log_probs: Array, by_entropies: Array) -> dict[str, Array]:
-            by_entropy = by_entropies[self.walk]
-            by_taken = by_log_probs[self.walk] + by_entropy * self._ahead(entropies, by_entropy != 0)
-            # Of log p[taken]: one at `taken`, less p. Of the entropy H: -p (log p + H).
-            by_row = -p * (np.repeat(by_taken + by_entropy * entropies, sizes) + log_p * np.repeat(by_entropy, sizes))
-            by_row[taken] += by_taken
-            parts = np.split(by_row, np.cumsum([one.size for one in logits[:-1]]))
-            return gradient([part.reshape(one.shape) for part, one in zip(parts, logits, strict=True)])
+        def gradient(grad_log_probs: Array, entropy_weights: Array) -> Gradient:
+            weights = entropy_weights[self.trajectory]
+            grad_picked = grad_log_probs[self.trajectory] + weights * self._entropies_ahead(entropies, weights != 0)
+            # d log p[picked] / d logits = onehot(picked) - p;  dH / d logits = -p (log p + H).
+            grad_row = -p * (np.repeat(grad_picked + weights * entropies, sizes) + log_p * np.repeat(weights, sizes))
+            grad_row[picked] += grad_picked
+            parts = np.split(grad_row, np.cumsum([each.size for each in logits[:-1]]))
+            return backward([part.reshape(each.shape) for part, each in zip(parts, logits, strict=True)])
 
-        return Likelihood(self._sums(log_p[taken]), self._sums(entropies), back)
+        return Likelihood(self._sums(log_p[picked]), self._sums(entropies), gradient)
 
-    def _ahead(self, entropies: Array, weighted: npt.NDArray[np.bool_]) -> Array:
-        """Of each step the entropies of those that follow it in its walk, less the mean of this over the other weighted
-        steps of the same choice, where there are any; all (steps,)."""
-        places = np.zeros((self.place.max() + 1, self.num_walks))
-        places[self.place, self.walk] = entropies
-        ahead = (places[::-1].cumsum(0)[::-1] - places)[self.place, self.walk]
+    def _entropies_ahead(self, entropies: Array, weighted: npt.NDArray[np.bool_]) -> Array:
+        """Sum of the entropies of the later steps of each step's trajectory, less the mean of this sum over the other
+        weighted steps of the same choice, if there are any; all (steps,)."""
+        by_position = np.zeros((self.position.max() + 1, self.num_trajectories))
+        by_position[self.position, self.trajectory] = entropies
+        ahead = (by_position[::-1].cumsum(0)[::-1] - by_position)[self.position, self.trajectory]
         choice = np.repeat(np.arange(len(self.counts)), self.counts)
         others = np.bincount(choice, weighted)[choice] - weighted
         sums = np.bincount(choice, ahead * weighted)[choice] - ahead * weighted
@@ -126,6 +135,6 @@ class Steps:
         return centred
 
     def _sums(self, values: Array) -> Array:
-        """Of each walk the sum over its steps."""
-        sums: Array = np.bincount(self.walk, values, self.num_walks).astype(np.float64, copy=False)
+        """Sum of each trajectory's step values, (trajectories,)."""
+        sums: Array = np.bincount(self.trajectory, values, self.num_trajectories).astype(np.float64, copy=False)
         return sums

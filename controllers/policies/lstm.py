@@ -1,120 +1,128 @@
-"""An LSTM of several layers in numpy: one step, whole sequences, and the way back through time.
-
-Hochreiter & Schmidhuber (1997), "Long short-term memory", with the forget gate of Gers et al. (2000). It is that of
-`torch.nn.LSTM`, but for one bias a layer, where torch adds up two.
-
-A layer is one matrix (2 * hidden + 1, 4 * hidden). Its rows are for what it reads, for its own last output and for a
-constant one, which makes the last row the bias; its columns are for the input, forget and output gates and for the
-candidate. What it reads is as wide as what it puts out.
-
-All products are of one step. For 35 units and batches below 26 OpenBLAS gives such a product one thread; a product over
-all steps it would split, and keep other threads spinning on cores that worker processes need.
-"""
+"""LSTM policy of Zoph & Le on torch's LSTM and Adam."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import numpy as np
-import numpy.typing as npt
-from scipy.special import expit
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-Array = npt.NDArray[np.float64]
-State = Sequence[tuple[Array, Array]]
-"""Of each layer its last output and its cell, (hidden,) both."""
-Backward = Callable[[Array], tuple[list[Array], Array]]
-"""From a loss's derivatives by the outputs to those by each layer's matrix and by the inputs."""
+from nas.architecture import Architecture
+from nas.protocols import SearchSpace
+from nas.space import decide
 
-ONE = np.ones(1)
+from .likelihood import Array, Gradient, GroupedSteps, Likelihood, Trajectory
+from .policy import cumulative_weights, derived_seed, first_allowed
 
-
-def shape(hidden: int) -> tuple[int, int]:
-    """Of a layer's matrix."""
-    return 2 * hidden + 1, 4 * hidden
+INIT_RANGE = 0.08
 
 
-def start(layers: Sequence[Array]) -> State:
-    """The state before the first step: zeros."""
-    zeros = [np.zeros(layer.shape[1] // 4) for layer in layers]
-    return list(zip(zeros, zeros, strict=True))
+class LstmPolicy:
+    """Zoph & Le, "Neural Architecture Search with Reinforcement Learning" (arXiv 1611.01578), section 3.2.
+
+    The LSTM reads an embedding of the option taken last, and a linear head for each choice turns its output into logits
+    of the options. All parameters start uniform in [-0.08, 0.08]. They are of double precision, so that one step at a
+    time and whole sequences agree to rounding. All computation is on one thread: results do not depend on the number of
+    threads, and no second thread spins on a core that a worker process needs.
+
+    Args:
+        seed: Seed of the initial parameters; torch's global generator is left alone.
+        lr: Learning rate of Adam, above 0.
+        hidden: Width of the LSTM and of the embeddings, from 1.
+        layers: Number of layers of the LSTM, from 1.
+    """
+
+    def __init__(self, *, seed: int, lr: float, hidden: int, layers: int) -> None:
+        self._seed, self._hidden = seed, hidden
+        # Made on the meta device, as torch would else draw initial weights from its global generator.
+        self._lstm = nn.LSTM(hidden, hidden, layers, dtype=torch.double, device="meta").to_empty(device="cpu")
+        self._start = nn.Parameter(torch.empty(1, hidden, dtype=torch.double))
+        self.parameters: dict[str, nn.Parameter] = {"start": self._start}
+        self.parameters |= {f"lstm {name}": parameter for name, parameter in self._lstm.named_parameters()}
+        self._initialise(self.parameters)
+        self._always = tuple(self.parameters)
+        self._adam = torch.optim.Adam(self.parameters.values(), lr, fused=True)
+
+    def sample(self, space: SearchSpace, rng: random.Random) -> Architecture:
+        """See `Policy.sample`."""
+        with _one_thread(), torch.no_grad():
+            return first_allowed(space, lambda: self._draw(space, rng), rng)
+
+    def likelihood(self, trajectories: Sequence[Trajectory]) -> Likelihood:
+        """See `Policy.likelihood`."""
+        steps = GroupedSteps.of(trajectories)
+        with _one_thread(), torch.enable_grad():
+            choices = [self._choice(*choice) for choice in steps.choices]
+            table = torch.cat([self._start, *(embedding for embedding, _, _ in choices)])
+            inputs = functional.embedding(torch.from_numpy(steps.previous_options()), table)
+            outputs, _ = self._lstm(inputs)  # (longest trajectory, trajectories, hidden)
+            read = outputs[torch.from_numpy(steps.position), torch.from_numpy(steps.trajectory)].split(steps.counts)
+            logits = [
+                functional.linear(part, weight, bias) for part, (_, weight, bias) in zip(read, choices, strict=True)
+            ]
+        names = [*self._always, *(name for choice in steps.choices for name in _names(*choice))]
+
+        def backward(grad_logits: Sequence[Array]) -> Gradient:
+            parameters = [self.parameters[name] for name in names]
+            with _one_thread():
+                grads = torch.autograd.grad(
+                    logits, parameters, [*map(torch.from_numpy, grad_logits)], retain_graph=True
+                )
+            return {name: grad.numpy() for name, grad in zip(names, grads, strict=True)}
+
+        return steps.likelihood([each.detach().numpy() for each in logits], backward)
+
+    def step(self, gradient: Gradient) -> None:
+        """See `Policy.step`."""
+        for name, parameter in self.parameters.items():
+            parameter.grad = torch.from_numpy(gradient[name]) if name in gradient else None
+        with _one_thread():
+            self._adam.step()
+
+    def _draw(self, space: SearchSpace, rng: random.Random) -> Architecture:
+        read: Tensor = self._start
+        state: tuple[Tensor, Tensor] | None = None
+
+        def pick(name: str, options: int) -> int:
+            nonlocal read, state
+            output, state = self._lstm(read, state)
+            embedding, weight, bias = self._choice(name, options)
+            logits: Array = functional.linear(output[0], weight, bias).numpy()
+            index = rng.choices(range(options), cum_weights=cumulative_weights(logits))[0]
+            read = embedding[index : index + 1]
+            return index
+
+        return decide(space, pick)[1]
+
+    def _choice(self, name: str, options: int) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
+        """Embedding (options, hidden) of a choice, and weight (options, hidden) and bias (options,) of its head."""
+        embedding, weight, bias = _names(name, options)
+        if embedding not in self.parameters:
+            shapes = {embedding: (options, self._hidden), weight: (options, self._hidden), bias: (options,)}
+            made = {name: nn.Parameter(torch.empty(shape, dtype=torch.double)) for name, shape in shapes.items()}
+            self._initialise(made)
+            self.parameters |= made
+            self._adam.add_param_group({"params": list(made.values())})
+        return self.parameters[embedding], self.parameters[weight], self.parameters[bias]
+
+    def _initialise(self, parameters: dict[str, nn.Parameter]) -> None:
+        for name, parameter in parameters.items():
+            generator = torch.Generator().manual_seed(derived_seed(self._seed, name))
+            nn.init.uniform_(parameter, -INIT_RANGE, INIT_RANGE, generator=generator)
 
 
-def step(layers: Sequence[Array], read: Array, state: State) -> tuple[Array, State]:
-    """The output (hidden,) after reading one input (hidden,), and the state then."""
-    after = []
-    for layer, (output, cell) in zip(layers, state, strict=True):
-        read, cell, _ = _step(layer, np.concatenate((read, output, ONE)), cell)
-        after.append((read, cell))
-    return read, after
+def _names(name: str, options: int) -> tuple[str, str, str]:
+    return f"embedding {options} {name}", f"weight {options} {name}", f"bias {options} {name}"
 
 
-def forward(layers: Sequence[Array], inputs: Array) -> tuple[Array, Backward]:
-    """The outputs (steps, sequences, hidden) for inputs of the same shape, and the way back."""
-    backwards = []
-    outputs = inputs
-    for layer in layers:
-        outputs, backward = _layer(layer, outputs)
-        backwards.append(backward)
-
-    def back(by_outputs: Array) -> tuple[list[Array], Array]:
-        by_layers: list[Array] = []
-        for backward in reversed(backwards):
-            by_layer, by_outputs = backward(by_outputs)
-            by_layers.insert(0, by_layer)
-        return by_layers, by_outputs
-
-    return outputs, back
-
-
-def _step(layer: Array, read: Array, cell: Array) -> tuple[Array, Array, Array]:
-    """Output and cell (…, hidden) and gates (…, 4 * hidden) after reading (…, 2 * hidden + 1)."""
-    hidden = cell.shape[-1]
-    gates: Array = read @ layer
-    expit(gates[..., : 3 * hidden], out=gates[..., : 3 * hidden])
-    np.tanh(gates[..., 3 * hidden :], out=gates[..., 3 * hidden :])
-    take, keep, give, new = _parts(gates)
-    cell = keep * cell + take * new
-    return give * np.tanh(cell), cell, gates
-
-
-def _layer(layer: Array, inputs: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
-    """The outputs (steps, sequences, hidden) of one layer, and the way back."""
-    steps, sequences, hidden = inputs.shape
-    # Everything once more than there are steps: place t holds what step t starts from.
-    reads = np.zeros((steps + 1, sequences, len(layer)))
-    reads[:steps, :, :hidden], reads[:, :, -1] = inputs, 1
-    outputs = reads[:, :, hidden:-1]
-    cells = np.zeros((steps + 1, sequences, hidden))
-    gates = np.empty((steps, sequences, 4 * hidden))
-    for t in range(steps):
-        outputs[t + 1], cells[t + 1], gates[t] = _step(layer, reads[t], cells[t])
-    return outputs[1:], lambda by_outputs: _back(layer, reads, cells, gates, by_outputs)
-
-
-def _back(layer: Array, reads: Array, cells: Array, gates: Array, by_outputs: Array) -> tuple[Array, Array]:
-    """Backpropagation through time: derivatives by the layer's matrix and by its inputs (steps, sequences, hidden)."""
-    hidden = cells.shape[2]
-    take, keep, give, new = _parts(gates)
-    bent = np.tanh(cells[1:])
-    # What a gate's sum does to the cell, the output gate's to the output, and the cell to the output.
-    slopes = np.concatenate(
-        (new * take * (1 - take), cells[:-1] * keep * (1 - keep), bent * give * (1 - give), take * (1 - new**2)), axis=2
-    )
-    slope = give * (1 - bent**2)
-    by_layer, by_inputs = np.zeros_like(layer), np.empty_like(by_outputs)
-    by_cell, by_last = np.zeros_like(cells[0]), np.zeros_like(cells[0])
-    for t in reversed(range(len(gates))):
-        by_output = by_outputs[t] + by_last
-        by_cell = by_cell + by_output * slope[t]
-        by_sums = np.concatenate((by_cell, by_cell, by_output, by_cell), axis=1) * slopes[t]
-        by_layer += reads[t].T @ by_sums
-        by_read = by_sums @ layer.T
-        by_inputs[t], by_last = by_read[:, :hidden], by_read[:, hidden:-1]
-        by_cell = by_cell * keep[t]
-    return by_layer, by_inputs
-
-
-def _parts(gates: Array) -> tuple[Array, Array, Array, Array]:
-    """Input, forget and output gate and the candidate, each (…, hidden)."""
-    n = gates.shape[-1] // 4
-    return gates[..., :n], gates[..., n : 2 * n], gates[..., 2 * n : 3 * n], gates[..., 3 * n :]
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

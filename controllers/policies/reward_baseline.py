@@ -1,4 +1,4 @@
-"""What a reward is compared with before it moves the policy."""
+"""Reward baseline: moving averages of the rewards and of their spread."""
 
 from __future__ import annotations
 
@@ -8,43 +8,50 @@ from statistics import fmean
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Moving averages of the rewards and of their distance from the average; `decay` in [0, 1).
+class RewardBaseline:
+    """Exponential moving averages of the rewards and of their absolute deviation, bias-corrected as in Adam.
 
-    Both are debiased as in Adam: `weight` is the sum of the weights of the batches seen, and a new batch counts for its
-    share of it, so early averages are not drawn towards zero.
+    A new batch has the weight (1 - decay) / `weight`, so early averages are not drawn towards zero.
+
+    Attributes:
+        decay: Decay of the averages, in [0, 1).
+        weight: Sum of the weights of the batches so far, in [0, 1).
+        mean: Average reward.
+        deviation: Average absolute deviation of the rewards from the average before their batch.
     """
 
     decay: float
     weight: float = 0.0
     mean: float = 0.0
-    distance: float = 0.0
+    deviation: float = 0.0
 
     def centre(self, rewards: Sequence[float]) -> float:
-        """What `rewards` are judged by: the average before them. Nothing comes before the first batch, which is
-        judged by its own mean and so does learn, from the differences within it."""
+        """The value that a batch is compared with: the average before it.
+
+        The first batch is compared with its own mean, so that the policy learns from the differences within it.
+        """
         return self.mean if self.weight else fmean(rewards)
 
-    def updated(self, rewards: Sequence[float]) -> Baseline:
+    def updated(self, rewards: Sequence[float]) -> RewardBaseline:
         """The baseline after a batch."""
         centre = self.centre(rewards)
-        distance = fmean(abs(reward - centre) for reward in rewards)
+        deviation = fmean(abs(reward - centre) for reward in rewards)
         weight = self.decay * self.weight + 1 - self.decay
         share = (1 - self.decay) / weight
-        # As steps from the old values, not as sums over the weight: equal rewards then leave no rounding error, which
-        # dividing by the distance would blow up.
-        return Baseline(
+        # The new averages are steps from the old ones, not quotients of sums: equal rewards then leave no rounding
+        # error, which the division by the deviation would magnify.
+        return RewardBaseline(
             self.decay,
             weight,
             centre + share * (fmean(rewards) - centre),
-            self.distance + share * (distance - self.distance),
+            self.deviation + share * (deviation - self.deviation),
         )
 
     def advantages(self, rewards: Sequence[float]) -> list[float]:
-        """How far each reward is above what came before it, in units of the average distance, this batch's included.
+        """Rewards less the average before the batch, in units of the average deviation including the batch.
 
-        Without the unit, accuracies and squared errors would need different entropy weights. Only the unit knows the
-        batch: were it in the centre too, a reward would be judged partly by itself. Zeros where all rewards are equal.
+        Without the unit, accuracies and squared errors would need different entropy weights. The batch counts in the
+        unit only: were it in the centre too, a reward would be compared partly with itself. Equal rewards have zeros.
         """
-        centre, unit = self.centre(rewards), self.updated(rewards).distance
+        centre, unit = self.centre(rewards), self.updated(rewards).deviation
         return [(reward - centre) / unit if unit > 0 else 0.0 for reward in rewards]

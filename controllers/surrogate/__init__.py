@@ -1,1 +1,1 @@
-"""Predictors of scores, which choose among proposals."""
+"""Surrogate models of scores, and the choice of proposals by them."""

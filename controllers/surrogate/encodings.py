@@ -1,4 +1,4 @@
-"""How far apart architectures are, as the predictor sees them: by the choices that they make."""
+"""Encodings of architectures by choices and by paths, with distances between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.architecture import Architecture
-from nas.failures import attempt
 from nas.protocols import SearchSpace
 from nas.space.identity import of_graph
 
@@ -19,43 +18,54 @@ if TYPE_CHECKING:
     import networkx as nx
 
 NOT_MADE = -1
-LONGEST = 3
+"""Index of a choice that an architecture does not make."""
+LONGEST_PATH = 3
 WIDTH = 1024
-MOST_COUNTED = 255
-KEPT = 2**14
-"""Architectures whose counts are remembered: more than NAS-Bench-201 has, and 40 MB at the most."""
+LARGEST_COUNT = 255
+MOST_CACHED = 2**14
+"""Architectures whose path counts are cached: more than NAS-Bench-201 has, and at most 40 MB."""
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.uint8]
 
 
 class Encoding(Protocol):
-    """What the predictor compares architectures by."""
+    """Features of architectures with one or more measures of distance, for the kernels of the predictor."""
 
     @property
     def measures(self) -> int:
-        """How many measures of distance it has."""
+        """Number of measures of distance."""
         ...
 
     def add(self, architecture: Architecture) -> None:
-        """One more was told."""
+        """Adds the architecture of a scored trial; rows that were computed before no longer hold."""
         ...
 
     def rows(self, architectures: Sequence[Architecture]) -> npt.NDArray[Any]:
-        """What `distance` goes by, a row an architecture. Another set of rows once more was told."""
+        """Features of architectures, (architectures, features)."""
         ...
 
-    def distance(self, measure: int, told: npt.NDArray[Any], new: npt.NDArray[Any]) -> Array:
-        """By one of the measures, from the rows of some that were told to those of `new` ones: (told, new) in [0, 1].
+    def distance(self, measure: int, known: npt.NDArray[Any], new: npt.NDArray[Any]) -> Array:
+        """Pairwise distances by one measure.
 
-        Told ones may be new ones too."""
+        Args:
+            measure: Number of the measure, in [0, `measures`).
+            known: Rows of architectures that were added, (known, features).
+            new: Rows of any architectures, (new, features).
+
+        Returns:
+            Distances in [0, 1], (known, new).
+        """
         ...
 
 
 class Choices:
-    """By the choices made: the index taken for each, by name, in the order of first meeting. Conditional and unbounded
-    spaces just add some. Two measures: `unlike` for options that are names, `apart` for options in an order. A choice
-    that was never told does not count."""
+    """Encoding by the index taken for each choice, with two measures.
+
+    `categorical_distance` suits options that are names, `ordinal_distance` options in an order. Columns are choices by
+    name in the order of first occurrence, so conditional and unbounded spaces add some as they go. A choice that no
+    added architecture makes does not count.
+    """
 
     measures = 2
 
@@ -63,109 +73,129 @@ class Choices:
         self._columns: dict[str, int] = {}
 
     def add(self, architecture: Architecture) -> None:
+        """See `Encoding.add`."""
         for name in architecture.picks:
             self._columns.setdefault(name, len(self._columns))
 
     def rows(self, architectures: Sequence[Architecture]) -> Rows:
-        """(architectures, columns)"""
+        """Indices of the options taken, (architectures, choices); `NOT_MADE` where a choice is not made."""
         rows = np.full((len(architectures), len(self._columns)), NOT_MADE, dtype=np.int32)
         for row, architecture in zip(rows, architectures, strict=True):
-            known = {self._columns[name]: i for name, i in architecture.picks.items() if name in self._columns}
-            row[list(known)] = list(known.values())
+            indices = {self._columns[name]: i for name, i in architecture.picks.items() if name in self._columns}
+            row[list(indices)] = list(indices.values())
         return rows
 
-    def distance(self, measure: int, told: Rows, new: Rows) -> Array:
-        """As said of an Encoding."""
-        options = told.max(axis=0, initial=0) + 1
-        return (unlike, apart)[measure](told, new, options)
+    def distance(self, measure: int, known: Rows, new: Rows) -> Array:
+        """See `Encoding.distance`."""
+        options = known.max(axis=0, initial=0) + 1
+        return (categorical_distance, ordinal_distance)[measure](known, new, options)
 
 
 class Paths:
-    """By the operations that follow each other in the cells' graphs, in sequences of at most `LONGEST`: one measure, 1
-    less the cosine of the angle between the square roots of their counts. Equal networks are at no distance.
+    """Encoding by the sequences of operations on paths of the cells' graphs, with one measure.
 
-    Path encodings: White et al., "BANANAS" (2021), arXiv 1910.11858, section 3.2; here short ones, that many cells
-    share. For a space that draws graphs (`nas.space.graph`); raises SpaceError where it draws a bad one.
+    The distance is 1 less the cosine of the angle between the square roots of the counts of sequences of at most
+    `LONGEST_PATH` operations; equal networks are at distance 0. Path encodings: White et al., "BANANAS" (2021),
+    arXiv 1910.11858, section 3.2; here of short paths, which many cells share.
+
+    Args:
+        space: A space that draws graphs (`nas.space.graph`).
+
+    Raises:
+        SpaceError: In `rows`, where the space draws a bad graph.
     """
 
     measures = 1
 
     def __init__(self, space: SearchSpace) -> None:
-        hashable = attempt(hash, space).error is None
-        self._counts = partial(remembered_counts, space) if hashable else lru_cache(KEPT)(partial(walk_counts, space))
+        self._counts: Callable[[Architecture], Counts]
+        try:
+            hash(space)
+        except TypeError:
+            self._counts = lru_cache(MOST_CACHED)(partial(path_counts, space))
+        else:
+            self._counts = partial(cached_path_counts, space)
 
     def add(self, architecture: Architecture) -> None:
-        """Counts are found when they are asked for."""
+        """See `Encoding.add`; counts are computed when they are needed."""
 
     def rows(self, architectures: Sequence[Architecture]) -> Counts:
-        """(architectures, WIDTH)"""
+        """Hashed counts of the sequences, (architectures, WIDTH)."""
         return np.array([self._counts(architecture) for architecture in architectures])
 
-    def distance(self, measure: int, told: Counts, new: Counts) -> Array:
-        """As said of an Encoding."""
-        return np.clip(np.round(1 - _cosines(told, new), 12), 0, 1)
+    def distance(self, measure: int, known: Counts, new: Counts) -> Array:
+        """See `Encoding.distance`."""
+        return np.clip(np.round(1 - _cosines(known, new), 12), 0, 1)
 
 
-def walk_counts(space: SearchSpace, architecture: Architecture) -> Counts:
-    """How often the graph's sequences of operations occur, (WIDTH,): each counts at a place that is a hash of it.
+def path_counts(space: SearchSpace, architecture: Architecture) -> Counts:
+    """Counts of the graph's sequences of operations by feature hashing, (WIDTH,), each at most `LARGEST_COUNT`.
 
-    Feature hashing: Weinberger et al. (2009), arXiv 0902.2206.
+    Weinberger et al., "Feature Hashing for Large Scale Multitask Learning" (arXiv 0902.2206).
     """
-    at: dict[int, int] = {}
-    for walk, times in (of_graph(space, architecture, _walks) or {}).items():
-        place = zlib.crc32("\0".join(walk).encode()) % WIDTH
-        at[place] = at.get(place, 0) + times
+    hashed: dict[int, int] = {}
+    for path, count in (of_graph(space, architecture, _paths) or {}).items():
+        index = zlib.crc32("\0".join(path).encode()) % WIDTH
+        hashed[index] = hashed.get(index, 0) + count
     counts = np.zeros(WIDTH, dtype=np.uint8)
-    counts[list(at)] = [min(times, MOST_COUNTED) for times in at.values()]
+    counts[list(hashed)] = [min(count, LARGEST_COUNT) for count in hashed.values()]
     counts.setflags(write=False)
     return counts
 
 
-remembered_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_cache(KEPT)(walk_counts))
-"""The same of a space that can be hashed: the searches of a comparison draw equal architectures over and over."""
+cached_path_counts = cast("Callable[[SearchSpace, Architecture], Counts]", lru_cache(MOST_CACHED)(path_counts))
+"""`path_counts` for hashable spaces: the searches of a comparison draw equal architectures again and again."""
 
 
-def _walks(graph: nx.DiGraph) -> Mapping[tuple[str, ...], int]:
-    from nas.space.graph import walks  # networkx takes a moment to import
+def _paths(graph: nx.DiGraph) -> Mapping[tuple[str, ...], int]:
+    from nas.space.graph import walks  # imports networkx
 
-    return walks(graph, LONGEST)
+    return walks(graph, LONGEST_PATH)
 
 
 def _cosines(first: Counts, second: Counts) -> Array:
-    """Of the angles between the square roots of counts, each to each: (first, second); 1 between two without counts."""
+    """Cosines of the angles between the square roots of counts, (first, second); 1 between two without counts."""
     used = first.any(axis=0)
-    shared = np.sqrt(first[:, used], dtype=np.float64) @ np.sqrt(second[:, used], dtype=np.float64).T
+    products = np.sqrt(first[:, used], dtype=np.float64) @ np.sqrt(second[:, used], dtype=np.float64).T
     a, b = (counts.sum(axis=1, dtype=np.float64) for counts in (first, second))
     neither = (a[:, None] == 0) & (b[None, :] == 0)
-    cosines: Array = np.where(neither, 1.0, shared / np.sqrt(np.maximum(np.outer(a, b), 1)))
+    cosines: Array = np.where(neither, 1.0, products / np.sqrt(np.maximum(np.outer(a, b), 1)))
     return cosines
 
 
-def unlike(first: Rows, second: Rows, options: Rows) -> Array:
-    """The fraction of the choices that two architectures make differently, each to each: (first, second) in [0, 1].
+def categorical_distance(first: Rows, second: Rows, options: Rows) -> Array:
+    """Fraction of the choices that two architectures make differently.
 
-    `options` is (columns,): how many indices `first` may hold. A choice that only one of them makes counts as
-    different; one that neither makes does not count.
+    A choice that only one of them makes counts as different; one that neither makes does not count.
+
+    Args:
+        first: Rows of `Choices`, (first, choices).
+        second: Rows of `Choices`, (second, choices).
+        options: Exclusive upper bounds of the indices in `first`, (choices,).
+
+    Returns:
+        Distances in [0, 1], (first, second).
     """
-    either = _either(first, second)
-    equal = _marks(first, options) @ _marks(second, options).T
+    either = _made_by_either(first, second)
+    equal = _one_hot(first, options) @ _one_hot(second, options).T
     return (either - equal) / np.maximum(either, 1)
 
 
-def apart(first: Rows, second: Rows, options: Rows) -> Array:
-    """The same for options that come in an order: how far apart two indices are, in [0, 1] of the largest of `first`.
+def ordinal_distance(first: Rows, second: Rows, options: Rows) -> Array:
+    """Mean difference of the indices that two architectures take, as fractions of the largest index in `first`.
 
-    A choice that only one of them makes is as far apart as can be; an index above the largest counts as that.
+    A choice that only one of them makes has difference 1; an index above the largest counts as the largest. Arguments
+    and result are shaped as those of `categorical_distance`.
     """
     largest = np.maximum(options - 1, 1)
-    either, both = _either(first, second), _made(first) @ _made(second).T
-    # Of two numbers a, b of ones at the left of a row: |a - b| = a + b - 2 * the ones that they share.
-    a, b = _shares(first, largest), _shares(second, largest)
+    either, both = _made_by_either(first, second), _made(first) @ _made(second).T
+    # In unary code, |a - b| = a + b - 2 min(a, b), and min(a, b) is the number of ones that a and b share.
+    a, b = _fractions(first, largest), _fractions(second, largest)
     weights = np.repeat(1 / largest, options)
-    shared = (_marks(first, options, below=largest) * weights) @ _marks(second, options, below=largest).T
-    gaps = a @ _made(second).T + _made(first) @ b.T - 2 * shared
-    # What rounding leaves of a difference of nothing is nothing.
-    distance: Array = np.clip(np.round((gaps + either - both) / np.maximum(either, 1), 12), 0, 1)
+    shared = (_unary(first, options, largest) * weights) @ _unary(second, options, largest).T
+    differences = a @ _made(second).T + _made(first) @ b.T - 2 * shared
+    # Rounding removes what floating-point errors leave of a difference of zero.
+    distance: Array = np.clip(np.round((differences + either - both) / np.maximum(either, 1), 12), 0, 1)
     return distance
 
 
@@ -174,25 +204,34 @@ def _made(rows: Rows) -> Array:
     return made
 
 
-def _either(first: Rows, second: Rows) -> Array:
-    """How many choices one or both make."""
+def _made_by_either(first: Rows, second: Rows) -> Array:
+    """Number of choices that one or both make, (first, second)."""
     a, b = _made(first), _made(second)
     counts: Array = a.sum(axis=1)[:, None] + b.sum(axis=1)[None, :] - a @ b.T
     return counts
 
 
-def _shares(rows: Rows, largest: Rows) -> Array:
+def _fractions(rows: Rows, largest: Rows) -> Array:
     """Each index as a fraction of the largest; 0 where the choice is not made."""
-    shares: Array = np.clip(rows, 0, largest) / largest
-    return shares
+    fractions: Array = np.clip(rows, 0, largest) / largest
+    return fractions
 
 
-def _marks(rows: Rows, options: Rows, *, below: Rows | None = None) -> Array:
-    """(rows, sum of options): for each choice a one at its index; or, with `below`, one for each number under it and
-    under its column's `below`."""
+def _one_hot(rows: Rows, options: Rows) -> Array:
+    """One-hot code of each index, (rows, sum of options)."""
+    columns, numbers = _option_columns(options)
+    code: Array = (numbers == rows[:, columns]).astype(np.float64)
+    return code
+
+
+def _unary(rows: Rows, options: Rows, largest: Rows) -> Array:
+    """Unary code of each index, at most the largest: a one for each smaller number, (rows, sum of options)."""
+    columns, numbers = _option_columns(options)
+    code: Array = (numbers < np.minimum(rows[:, columns], largest[columns])).astype(np.float64)
+    return code
+
+
+def _option_columns(options: Rows) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]]]:
+    """Choice and index of every option of all choices, (sum of options,) each."""
     columns = np.repeat(np.arange(len(options)), options)
-    numbers = np.arange(len(columns)) - np.repeat(np.cumsum(options) - options, options)
-    taken = rows[:, columns]
-    found = numbers == taken if below is None else numbers < np.minimum(taken, below[columns])
-    marks: Array = found.astype(np.float64)
-    return marks
+    return columns, np.arange(len(columns)) - np.repeat(np.cumsum(options) - options, options)

@@ -1,4 +1,4 @@
-"""Random weights that turn several objectives into one."""
+"""Scalarisation of several objectives by random weights."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from .encodings import Encoding
 from .predictor import Predictor
 
 RHO = 0.05
-"""What the sum of all shortfalls adds to the largest, as in ParEGO."""
+"""Weight of the sum of all shortfalls beside the largest, ρ in ParEGO."""
 
 
-class Compromise:
-    """A predictor of each objective, and a choice that weighs them by chance, each time anew. Of the score alone, it is
-    its predictor's choice.
+class Scalarisation:
+    """A predictor for each objective, and a ranking by augmented Tchebycheff scalarisation with random weights.
 
-    Augmented Tchebycheff scalarisation: Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for
-    expensive multiobjective optimization problems" (2006), equation 2. There one predictor is fitted to the scalarised
-    values; here each objective has its own, and what is scalarised is a draw of each (Thompson sampling).
+    Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive multiobjective optimization
+    problems" (2006), equation 2. There one predictor is fitted to the scalarised values; here each objective has its
+    own, and a posterior draw of each is scalarised (Thompson sampling), with new weights for each ranking. Without
+    costs, the ranking is that of the score's predictor.
+
+    Args:
+        costs: Names of the costs to be minimised beside the score, among the scores' metrics.
+        encodings: Makes the encodings of one predictor.
     """
 
     def __init__(self, costs: Sequence[str], encodings: Callable[[], Sequence[Encoding]]) -> None:
@@ -34,30 +38,38 @@ class Compromise:
 
     @property
     def ready(self) -> bool:
-        """Whether enough is told to predict from."""
+        """Whether enough trials were told to predict from."""
         return all(predictor.ready for predictor in self._predictors)
 
     def tell(self, trial: Trial) -> None:
-        """Takes note of a trial with a finite score and finite costs."""
-        errors = (trial.stderr, *(0.0 for _ in self._costs))
-        for predictor, value, error in zip(self._predictors, point(trial, self._costs), errors, strict=True):
-            predictor.tell(trial.architecture, value, error)
+        """Adds a trial with a finite score and finite costs."""
+        stderrs = (trial.stderr, *(0.0 for _ in self._costs))
+        for predictor, value, stderr in zip(self._predictors, point(trial, self._costs), stderrs, strict=True):
+            predictor.tell(trial.architecture, value, stderr)
 
     def ranked(self, pool: Sequence[Architecture], rng: random.Random) -> list[Architecture]:
-        """The pool from the one on that a draw of all objectives says to be the best compromise."""
+        """The pool in the order of rising shortfall in a posterior draw of all objectives."""
         drawn = np.stack([predictor.draw(pool, rng) for predictor in self._predictors], axis=1)
-        short = shortfall(drawn, weights(drawn.shape[1], rng))
-        return [pool[place] for place in np.argsort(short, kind="stable")]
+        shortfalls = shortfall(drawn, random_weights(drawn.shape[1], rng))
+        return [pool[index] for index in np.argsort(shortfalls, kind="stable")]
 
 
-def weights(count: int, rng: random.Random) -> list[float]:
-    """So many weights that add up to 1, uniformly."""
+def random_weights(count: int, rng: random.Random) -> list[float]:
+    """Weights (count,) that sum to 1, uniform on the simplex."""
     drawn = [rng.expovariate(1.0) for _ in range(count)]
     return [each / sum(drawn) for each in drawn]
 
 
 def shortfall(points: pareto.Array, weights: Sequence[float]) -> pareto.Array:
-    """How far each point falls short of the best in each objective, weighed: (points,). Its least is on the front."""
-    short = (points.max(axis=0) - points) * np.asarray(weights)
-    found: pareto.Array = short.max(axis=1) + RHO * short.sum(axis=1)
-    return found
+    """Augmented Tchebycheff distance of points from the best value of each objective.
+
+    Args:
+        points: Objectives to be maximised, (points, objectives).
+        weights: Weights of the objectives, (objectives,).
+
+    Returns:
+        Distances from 0, (points,). The point at the least distance is on the Pareto front.
+    """
+    weighted = (points.max(axis=0) - points) * np.asarray(weights)
+    distances: pareto.Array = weighted.max(axis=1) + RHO * weighted.sum(axis=1)
+    return distances

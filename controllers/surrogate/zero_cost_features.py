@@ -1,4 +1,4 @@
-"""Numbers told of architectures before they are trained, such as zero-cost scores, as a distance between them."""
+"""Encoding of architectures by zero-cost scores and other numbers known before training."""
 
 from __future__ import annotations
 
@@ -13,70 +13,88 @@ from nas.protocols import ZeroCost
 
 from .encodings import Array
 
-MOST_KEPT = 10_000
-"""Architectures whose numbers are remembered: those used last. The others are asked for again."""
+MOST_CACHED = 10_000
+"""Architectures whose numbers are cached, the last used; those of others are computed again."""
 
 
 FeaturesOf = Callable[[Architecture, Sequence[ZeroCost]], Mapping[str, float]]
-"""What tells numbers of an architecture by their names, as `nas.protocols.Featured.features`."""
+"""Computes numbers of an architecture by name, as `nas.protocols.Featured.features`."""
 
 
 class Features:
-    """Features by `names` of what `of` tells, each as a rank among the architectures that were met, in [0, 1].
+    """Encoding by the ranks of named numbers among those of the added architectures, with one measure.
 
-    So neither scale nor outliers matter, and infinite numbers are the least or the largest. Rows are a function of what
-    was met, in whatever order, and not of what rows were asked for before. Where `of` raises, leaves a name out or
-    gives NaN, a feature is missing.
+    Neither scale nor outliers matter, and infinite numbers are the lowest or the highest. Rows depend on the set of
+    added architectures only, and not on their order nor on rows computed before. A number is missing where its
+    computation raises, leaves the name out or gives NaN.
+
+    Args:
+        names: Names of the numbers.
+        features: Computes them.
     """
 
     measures = 1
 
-    def __init__(self, names: Sequence[ZeroCost], of: FeaturesOf) -> None:
-        self._names, self._of = tuple(names), of
-        self._known: dict[Architecture, Array] = {}
-        self._met: list[Array] = [np.empty(0) for _ in self._names]
+    def __init__(self, names: Sequence[ZeroCost], features: FeaturesOf) -> None:
+        self._names, self._features = tuple(names), features
+        self._cached: dict[Architecture, Array] = {}
+        self._sorted: list[Array] = [np.empty(0) for _ in self._names]
 
     def add(self, architecture: Architecture) -> None:
-        """It counts in the ranks from now on."""
-        for place, value in enumerate(self._numbers(architecture)):
+        """See `Encoding.add`."""
+        for column, value in enumerate(self._numbers(architecture)):
             if not math.isnan(value):
-                met = self._met[place]
-                self._met[place] = np.insert(met, int(np.searchsorted(met, value)), value)
+                values = self._sorted[column]
+                self._sorted[column] = np.insert(values, int(np.searchsorted(values, value)), value)
 
-    def distance(self, measure: int, told: Array, new: Array) -> Array:
-        """As said of an Encoding: one measure, `between`."""
-        return between(told, new)
+    def distance(self, measure: int, known: Array, new: Array) -> Array:
+        """See `Encoding.distance`; the measure is `mean_difference`."""
+        return mean_difference(known, new)
 
     def rows(self, architectures: Sequence[Architecture]) -> Array:
-        """(architectures, features): the fraction of those met that have less, half of the equal ones counted; NaN
-        where it is missing."""
+        """Ranks in [0, 1], (architectures, features); NaN where a number is missing.
+
+        A rank is the fraction of the added architectures with a smaller number, half of the equal ones included.
+        """
         values = np.array([self._numbers(a) for a in architectures]).reshape(len(architectures), len(self._names))
         ranks = np.full(values.shape, np.nan)
-        for place, met in enumerate(self._met):
-            there = ~np.isnan(values[:, place])
-            least, most = (np.searchsorted(met, values[there, place], side=side) for side in ("left", "right"))
-            ranks[there, place] = (least + most) / (2 * max(len(met), 1))
+        for column, added in enumerate(self._sorted):
+            present = ~np.isnan(values[:, column])
+            lowest, highest = (np.searchsorted(added, values[present, column], side=side) for side in ("left", "right"))
+            ranks[present, column] = (lowest + highest) / (2 * max(len(added), 1))
         return ranks
 
     def _numbers(self, architecture: Architecture) -> Array:
-        numbers = self._known.pop(architecture, None)
+        numbers = self._cached.pop(architecture, None)
         if numbers is None:
-            found, error = attempt(self._ask, architecture)
-            numbers = np.full(len(self._names), np.nan) if error is not None else found
-        self._known[architecture] = numbers  # at the end, so that the first is the one unused for longest
-        if len(self._known) > MOST_KEPT:
-            del self._known[next(iter(self._known))]
+            numbers = self._computed(architecture)
+        self._cached[architecture] = numbers  # last, so that the first is the least recently used
+        if len(self._cached) > MOST_CACHED:
+            del self._cached[next(iter(self._cached))]
         return numbers
 
-    def _ask(self, architecture: Architecture) -> Array:
-        told = self._of(architecture, self._names)
-        return np.array([told.get(name, math.nan) for name in self._names], dtype=float)
+    def _computed(self, architecture: Architecture) -> Array:
+        def compute() -> Array:
+            numbers = self._features(architecture, self._names)
+            return np.array([numbers.get(name, math.nan) for name in self._names], dtype=float)
+
+        # The evaluator builds and runs the candidate's network, which may raise anything.
+        numbers: Array
+        numbers, error = attempt(compute)
+        return numbers if error is None else np.full(len(self._names), np.nan)
 
 
-def between(first: Array, second: Array) -> Array:
-    """The mean difference of the features of two architectures, each to each: (first, second) in [0, 1].
+def mean_difference(first: Array, second: Array) -> Array:
+    """Mean absolute difference of the ranks of two architectures.
 
-    Takes rows of `Features`. A feature that only one of them has counts as 1; one that neither has does not count.
+    A feature that only one of them has has difference 1; one that neither has does not count.
+
+    Args:
+        first: Rows of `Features`, (first, features).
+        second: Rows of `Features`, (second, features).
+
+    Returns:
+        Distances in [0, 1], (first, second).
     """
     total, counted = (np.zeros((len(first), len(second))) for _ in range(2))
     for one, other in zip(first.T, second.T, strict=True):

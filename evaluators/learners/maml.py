@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -58,7 +58,7 @@ class Maml:
     first_order: float = 0.0
     inner_optimizer: InnerOptimizer = "sgd"
     reduction: Reduction = "mean"
-    name = "maml"
+    name: str = field(default="maml", kw_only=True)
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
     def __post_init__(self) -> None:

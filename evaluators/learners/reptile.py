@@ -58,7 +58,7 @@ class Reptile:
     inner_optimizer: InnerOptimizer = "adam"
     reduction: Reduction = "mean"
     optimizer_state: Literal["fresh", "kept"] = field(default="fresh", metadata={BEFORE: "fresh"})
-    name = "reptile"
+    name: str = field(default="reptile", kw_only=True)
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "sgd"
 
     def __post_init__(self) -> None:

@@ -47,14 +47,6 @@ class OuterLoop:
     anneal: bool
 
 
-def meta_train(network: nn.Module, family: TaskFamily, learner: Learner, loop: OuterLoop, seed: int) -> None:
-    """Meta-trains the network's parameters in place, on the device where they are, for the whole budget.
-
-    Raises NasError as `MetaTraining.advance`.
-    """
-    MetaTraining(network, family, learner, loop, seed).advance(loop.budget)
-
-
 def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mapping[str, str]) -> int:
     """Trains a new training on to step `to`, from the stage that a file holds, and returns how many steps that took.
 

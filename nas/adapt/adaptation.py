@@ -20,7 +20,7 @@ from .examples import Examples, class_names, classes_of, labelled_examples, read
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..export import Exported
+    from ..export.reading import Exported
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def adapt(folder: Path, support: Path, query: Path | None) -> Adapted:
     """
     import torch
 
-    from ..export import load, meta_learned
+    from ..export.reading import load, meta_learned
 
     exported = load(folder)
     parts, network = _made(exported, folder)

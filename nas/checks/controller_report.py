@@ -1,4 +1,4 @@
-"""`nas check` of a controller: the laws over small and huge toy spaces, and a verdict."""
+"""Conformance report of a controller for `nas check`: the laws of controllers on small and huge toy spaces."""
 
 from __future__ import annotations
 
@@ -16,37 +16,42 @@ from ..search.checked_controller import CheckedController
 from ..testing.controllers import check_controller
 from ..testing.toy_spaces import Ten, Vast
 from ..trial import Score, Trial
-from .controller import check_controller as check_first
+from .controller import check_determinism
 
 CANDIDATES = 30
+"""Proposals of each search that checks a law."""
 TIMED = 100
+"""Proposals that the time of a proposal is averaged over."""
 LIMIT_S = 1800.0
+"""Time limit of the whole check, in seconds."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the laws found in a sound controller.
+    """Properties of a sound controller.
 
-    repeats   how it repeats itself or ends early; "" where it proposes all that there is, and nothing twice
-    seeded    whether another seed proposes something else
-    each_s    mean of one `ask` and one `tell`
+    Attributes:
+        name: Name of the controller, or FILE.py:NAME.
+        duplicates: How it proposes duplicates or ends early; "" if it proposes every architecture exactly once.
+        seeded: Whether another seed gives other proposals.
+        proposal_s: Mean time of one `ask` and one `tell`, in seconds.
     """
 
     name: str
-    repeats: str
+    duplicates: str
     seeded: bool
-    each_s: float
+    proposal_s: float
 
     def __str__(self) -> str:
         lines = [
             f"{self.name}: sound. Asked all at once or one by one, told early, late or not at all, broken off and "
             "resumed, it proposes the same; failed trials and scores that are not finite move nothing.",
-            f"time           ask and tell {self.each_s * 1e3:.3g} ms a candidate, over {TIMED}",
+            f"time           ask and tell {self.proposal_s * 1e3:.3g} ms a candidate, over {TIMED}",
         ]
-        if self.repeats:
+        if self.duplicates:
             lines.append(
-                f"Consider: it may repeat itself or end early: {self.repeats}. A repeat is not evaluated, and 200 in a "
-                "row end a search; draw again what was proposed, and give fewer only when nothing is left"
+                f"Consider: it may repeat itself or end early: {self.duplicates}. A duplicate is not evaluated, and "
+                "200 in a row end a search; draw again what was proposed, and give fewer only when nothing is left"
             )
         if not self.seeded:
             lines.append("Consider: the seed changes nothing, so that the seeds of a comparison are one and the same")
@@ -54,19 +59,26 @@ class Verdict:
 
 
 def check(target: str) -> str:
-    """The verdict on a controller: FILE.py:NAME or a known name. Raises SearchError with the law that is broken, and
-    the line at fault, for one that is not sound; ConfigError where there is none."""
-    made = components.create("controller", target, {}, space=Ten(), seed=0)
-    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # one that ends its process must not end this one
-        _, error = attempt(lambda: check_first(target, {}, executor, space=Vast(), seed=0))
+    """The verdict on a controller, as text.
+
+    Args:
+        target: Name of the controller in the registry, or FILE.py:NAME.
+
+    Raises:
+        Unsound: The controller breaks a law; the message names the law and the line at fault.
+        ConfigError: There is no such controller.
+    """
+    controller_class = type(components.create("controller", target, {}, space=Ten(), seed=0))
+    # The worker protects this process from a controller that ends its own.
+    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:
+        _, error = attempt(check_determinism, target, {}, executor, space=Vast(), seed=0)
         if error is None:
             verdict, error = attempt(executor.submit(examine, target).result)
     if error is not None:
         text = str(error) if isinstance(error, NasError) else reason(error)
-        place = (
-            "" if ".py:" in text or not user_files.is_found(type(made)) else f" ({failures.place(type(made), 'ask')})"
-        )
-        text = text.removeprefix(f"controller {type(made).__name__}: ")
+        needs_place = ".py:" not in text and user_files.is_found(controller_class)
+        place = f" ({failures.place(controller_class, 'ask')})" if needs_place else ""
+        text = text.removeprefix(f"controller {controller_class.__name__}: ")
         raise Unsound(f"controller {Path(target).name} is not sound: {text}{place}")
     return str(replace(verdict, name=Path(target).name))
 
@@ -78,20 +90,30 @@ class Unsound(SearchError):
 
 
 def examine(target: str) -> Verdict:
-    """The verdict on a sound controller. Raises AssertionError or NasError for another."""
+    """The verdict on a sound controller, found in this process.
+
+    Args:
+        target: Name of the controller in the registry, or FILE.py:NAME.
+
+    Raises:
+        AssertionError: The controller breaks a law.
+        NasError: The controller breaks its contract, or raises an error.
+    """
 
     def make(space: SearchSpace, *, seed: int) -> Controller:
         return CheckedController(components.create("controller", target, {}, space=space, seed=seed), space)
 
     check_controller(make, candidates=CANDIDATES)
-    _, repeats = attempt(check_controller, make, candidates=CANDIDATES, repeats=False)
-    if repeats is not None and not isinstance(repeats, AssertionError):
-        raise repeats
+    duplicates = ""
+    try:
+        check_controller(make, candidates=CANDIDATES, repeats=False)
+    except AssertionError as error:
+        duplicates = str(error)
     seeded = make(Vast(), seed=0).ask(CANDIDATES) != make(Vast(), seed=1).ask(CANDIDATES)
-    return Verdict(target, "" if repeats is None else str(repeats), seeded, _seconds(make(Vast(), seed=0)))
+    return Verdict(target, duplicates, seeded, _mean_seconds(make(Vast(), seed=0)))
 
 
-def _seconds(controller: Controller) -> float:
+def _mean_seconds(controller: Controller) -> float:
     started = time.perf_counter()
     for number in range(TIMED):
         for architecture in controller.ask(1):

@@ -1,4 +1,4 @@
-"""Whether a space keeps the rules of `choose`, and if not, the line and the choice at fault."""
+"""Checks that a search space keeps the rules of `choose`; errors name the line and the choice at fault."""
 
 from __future__ import annotations
 
@@ -31,21 +31,29 @@ if TYPE_CHECKING:
 
 
 DECIDE_S, BUILD_S = 10.0, 60.0
-"""The longest that one `decide` and one `build` may take: many thousand times the usual."""
+"""Time limits of one `decide` and one `build`, in seconds: many thousand times what they usually take."""
 QUICK, QUICK_S = 50, 2.0
-"""Architectures that are looked at before a search, and seconds after which those looked at must do."""
+"""Architectures that `quick_check` decides, and the seconds after which it begins no other."""
 FINGERPRINT = 20
+"""Random architectures that make up a fingerprint."""
 RULE = "decide may depend on nothing but its choices, not on unseeded randomness, the time, or what it decided before"
 
 
-class Endless(SpaceError):
-    """A `decide` or `build` that was stopped because it took too long."""
+class SpaceTimeout(SpaceError):
+    """A `decide` or `build` was stopped because it took too long."""
 
 
-class Watched:
-    """A space whose `decide` and `build` may not take for ever, and whose errors say where they came from.
+class CheckedSpace:
+    """A search space with time limits for `decide` and `build`, and with errors that name the line at fault.
 
-    Every error but a rejection is a SpaceError with the line of the space's own file, and the choice made last.
+    Every error except Rejected becomes a SpaceError with the line of the space's own file and the last choice made.
+
+    Args:
+        space: The space to call.
+
+    Attributes:
+        space: The space to call.
+        running: Its method that was called last, to which an error without a line is attributed.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -66,31 +74,38 @@ class Watched:
         return network
 
     def place(self, error: BaseException | None = None) -> str:
-        """'my_space.py:12': the innermost line of the space's file that an error passed, else where the method that ran
-        last begins."""
+        """The line of the space's file at fault, such as 'my_space.py:12': the innermost one that an error passed, else
+        the first line of the method that was called last."""
         return failures.place(type(self.space), self.running, error)
 
-    def _run(self, limit_s: float, last: Callable[[], str | None], fn: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, limit_s: float, last_choice: Callable[[], str | None], fn: Callable[..., Any], *args: Any) -> Any:
         try:
             with time_limit(limit_s):
                 result, error = attempt(fn, *args)
-        except TimeUp as up:
-            place = self._after(up, last())
-            raise Endless(f"{self.running} has not ended after {limit_s:g} s ({place}); does a loop end?") from None
-        if error is None or isinstance(error, Rejected):
-            if error is not None:
-                raise error
+        except TimeUp as timeout:
+            place = self._after(timeout, last_choice())
+            message = f"{self.running} has not ended after {limit_s:g} s ({place}); does a loop end?"
+            raise SpaceTimeout(message) from None
+        if error is None:
             return result
+        if isinstance(error, Rejected):
+            raise error
         text = str(error) if isinstance(error, SpaceError) else f"{self.running} raised {reason(error)}"
-        raise SpaceError(f"{text} ({self._after(error, last())})") from error
+        raise SpaceError(f"{text} ({self._after(error, last_choice())})") from error
 
     def _after(self, error: BaseException, choice: str | None) -> str:
         return self.place(error) if choice is None else f"{self.place(error)}, after choice {choice!r}"
 
 
 @dataclass(frozen=True)
-class Made:
-    """One choice as it was made: its options in a text without addresses, and the line that made it."""
+class _Choice:
+    """One choice that was made.
+
+    Attributes:
+        name: Its name.
+        options: Its options as text, without addresses in memory, which differ between processes.
+        place: The line that made it, such as 'my_space.py:12'.
+    """
 
     name: str
     options: str
@@ -100,83 +115,99 @@ class Made:
         return f"choice {self.name!r} of {self.options[:100]}"
 
 
-class _Tracing(Choose):
+class _TracingChoose(Choose):
+    """A `choose` that records every choice with its options and its line."""
+
     def __init__(self, pick: Pick) -> None:
         super().__init__(pick)
-        self.made: list[Made] = []
+        self.made: list[_Choice] = []
 
     def __call__(self, name: str, options: Any) -> Any:
         frame = sys._getframe(1)
         while frame.f_code.co_filename == kernel.__file__ and frame.f_back is not None:
             frame = frame.f_back
         place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-        self.made.append(Made(str(name), re.sub(r" at 0x[0-9a-f]+", "", repr(options)), place))
+        self.made.append(_Choice(str(name), re.sub(r" at 0x[0-9a-f]+", "", repr(options)), place))
         return super().__call__(name, options)
 
 
-def check_steady(watched: Watched, rng: random.Random) -> Architecture:
-    """A random architecture, decided twice. Raises SpaceError, naming line and choice, where the second time differs;
-    Rejected where it is rejected both times."""
-    spec, first, rejected = _traced(watched, at_random(rng))
-    other, again, rejected_again = _traced(watched, lambda name, options: min(first.picks.get(name, 0), options - 1))
+def sample_checked(space: CheckedSpace, rng: random.Random) -> Architecture:
+    """Draws a random architecture and decides it a second time by the same picks.
+
+    Raises:
+        SpaceError: The second time differs; the message names the line and the choice.
+        Rejected: The space rejects the architecture both times.
+    """
+    spec, first, rejected = _traced(space, at_random(rng))
+    other, again, rejected_again = _traced(space, lambda name, options: min(first.picks.get(name, 0), options - 1))
     for one, two in zip_longest(first.made, again.made):
-        made = two or one
-        if made and (one is None or two is None or (one.name, one.options) != (two.name, two.options)):
-            came = " and then ".join(str(each) if each else "no choice" for each in (one, two))
-            raise SpaceError(f"after the same choices there came {came} ({made.place}); {RULE}")
+        choice = two or one
+        if choice and (one is None or two is None or (one.name, one.options) != (two.name, two.options)):
+            both = " and then ".join(str(each) if each else "no choice" for each in (one, two))
+            raise SpaceError(f"after the same choices there came {both} ({choice.place}); {RULE}")
     same, error = attempt(same_spec, spec, other)
     if error is not None:
-        raise SpaceError(f"{error} ({watched.place()})") from error
+        raise SpaceError(f"{error} ({space.place()})") from error
     if (rejected is None) != (rejected_again is None) or not same:
         raise SpaceError(
             f"decide gave two results for the same picks {first.picks}: {rejected or repr(spec)} and "
-            f"{rejected_again or repr(other)} ({watched.place()}); {RULE}, and the spec must compare by value (tuples, "
+            f"{rejected_again or repr(other)} ({space.place()}); {RULE}, and the spec must compare by value (tuples, "
             "lists, dataclasses)"
         )
     if rejected is not None:
         raise rejected
-    return Architecture(watched.name, first.picks)
+    return Architecture(space.name, first.picks)
 
 
-def fingerprint(watched: Watched) -> str:
-    """A digest of the choices that a few random architectures make, which must be the same in every process."""
+def fingerprint(space: CheckedSpace) -> str:
+    """SHA-256 digest of the choices of FINGERPRINT random architectures, which must be the same in every process."""
     traces = []
     for seed in range(FINGERPRINT):
-        _, choose, _ = _traced(watched, at_random(random.Random(seed)))
-        traces.append([(made.name, made.options) for made in choose.made])
+        _, choose, _ = _traced(space, at_random(random.Random(seed)))
+        traces.append([(choice.name, choice.options) for choice in choose.made])
     return hashlib.sha256(repr(traces).encode(errors="replace")).hexdigest()
 
 
 def check_fingerprint(space: SearchSpace, elsewhere: str) -> None:
-    """Raises SpaceError where another process, with another order of sets, had another fingerprint."""
-    watched = Watched(space)
-    if fingerprint(watched) != elsewhere:
+    """Compares a space's fingerprint with that of another process, where the order of sets is another.
+
+    Raises:
+        SpaceError: The two differ.
+    """
+    checked = CheckedSpace(space)
+    if fingerprint(checked) != elsewhere:
         raise SpaceError(
-            f"decide of space {space.name!r} makes other choices in another process ({watched.place()}); {RULE}: a set "
+            f"decide of space {space.name!r} makes other choices in another process ({checked.place()}); {RULE}: a set "
             "and what hangs on hash() have another order there; sort them"
         )
 
 
-def quick(space: SearchSpace) -> str:
-    """What a search asks of its space before it begins; the space's fingerprint. Raises SpaceError with the line and
-    choice at fault."""
-    watched, rng = Watched(space), random.Random(0)
+def quick_check(space: SearchSpace) -> str:
+    """Pre-flight check of a search space: decides and mutates a few random architectures.
+
+    Returns:
+        The space's fingerprint, for `check_fingerprint` in another process.
+
+    Raises:
+        SpaceError: The space breaks a rule; the message names the line and the choice at fault.
+    """
+    checked, rng = CheckedSpace(space), random.Random(0)
     end = time.monotonic() + QUICK_S
-    drawn = [sample(watched, rng)]
+    drawn = [sample(checked, rng)]
     for _ in range(QUICK):
         with suppress(Rejected):
-            drawn.append(check_steady(watched, rng))
+            drawn.append(sample_checked(checked, rng))
         if time.monotonic() > end:
             break
     for architecture in drawn[-5:]:
         with suppress(Rejected):
-            mutate(watched, architecture, rng)
-    return fingerprint(watched)
+            mutate(checked, architecture, rng)
+    return fingerprint(checked)
 
 
-def _traced(watched: Watched, pick: Pick) -> tuple[Any, _Tracing, Rejected | None]:
-    choose = _Tracing(pick)
+def _traced(space: CheckedSpace, pick: Pick) -> tuple[Any, _TracingChoose, Rejected | None]:
+    choose = _TracingChoose(pick)
     try:
-        return watched.decide(choose), choose, None
+        return space.decide(choose), choose, None
     except Rejected as error:
         return None, choose, error

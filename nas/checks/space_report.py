@@ -1,4 +1,4 @@
-"""`nas check` of a search space: the conformance suite, and a verdict that a person can act on."""
+"""Conformance report of a search space for `nas check`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..executors.process_executor import ProcessExecutor
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..networks.size import check_size
-from ..protocols import Costed, Learner, SearchSpace
+from ..protocols import Costed, Learner, SearchSpace, SecondOrder
 from ..registry import components
 from ..space.enumeration import Count, count
 from ..space.identity import network_key
@@ -25,54 +25,72 @@ from ..space.sampling import MAX_TRIES, replay
 from ..task import TaskShape
 from ..testing.networks import check_networks
 from ..testing.spaces import check_space
-from .space import Watched, check_fingerprint, check_steady, fingerprint
+from .space import CheckedSpace, check_fingerprint, fingerprint, sample_checked
 
 if TYPE_CHECKING:
     import torch
 
 SAMPLES, BUILDS = 1000, 20
+"""Random architectures that are decided, and how many of them are built."""
 SUITED, EXPORTED = 3, 5
-"""Networks that each learner is tried on, and whose export is tried."""
+"""Networks that each learner is tried on, and networks whose export is tried."""
 SIZED, SIZED_S = 200, 20.0
-"""Networks that are sized for the histogram, and seconds after which those sized must do."""
+"""Networks whose sizes are taken for the histogram, and the seconds after which no other is."""
 LIMIT_S = 1800.0
+"""Time limit of the whole check, in seconds."""
 BATCH = 10
+"""Inputs of the forward and backward pass that is timed."""
 BARS, WIDTH = 8, 30
+"""Bars of the histogram, and characters of the longest."""
 
 
 @dataclass(frozen=True)
-class Suits:
-    """Learners that can treat a space's networks, and what is wrong with each other one, by name."""
+class SuitableLearners:
+    """Learners that can train a space's networks.
 
-    suited: tuple[str, ...]
-    unsuited: Mapping[str, str]
+    Attributes:
+        suitable: Names of the learners that can.
+        unsuitable: For each other learner, by name, the reason why it cannot.
+    """
+
+    suitable: tuple[str, ...]
+    unsuitable: Mapping[str, str]
 
     def __str__(self) -> str:
         reasons: dict[str, list[str]] = {}
-        for name, why in self.unsuited.items():
+        for name, why in self.unsuitable.items():
             reasons.setdefault(why, []).append(name)
         texts = [f"not {', '.join(names)}: {why}" for why, names in reasons.items()]
-        return "; ".join([f"suits {', '.join(self.suited) or 'none'}", *texts])
+        return "; ".join([f"suits {', '.join(self.suitable) or 'none'}", *texts])
 
 
-class Unfit(SpaceError):
-    """The space refuses the task's shape, in words of its own, which is no fault."""
+class UnsuitableTask(SpaceError):
+    """The space refuses the task's shape with a SpaceError of its own, which is no fault of the space."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the suite found in a sound space.
+    """Measurements of a sound search space.
 
-    rejected         share of the draws
-    same_choices     share of the samples with the choices of an earlier one
-    same_network     share that is the network of an earlier one, by `nas.space.identity.network_key`
-    parameters       of the networks that were sized, and `flops` of one input; `flops_counted` is False where some
-                     operations of some could not be counted, and they take at least so many
-    decide_s         mean of one `decide`; `build_s` of one `build`; `step_s` of one forward and backward pass of BATCH
-                     inputs on one thread of the CPU
-    kept_bytes       kept for the gradient of one input, by network
-    learner          that the networks were tried with, and `suits` what is said of others
-    exported         as what the networks can be exported, and why where that is no source
+    Attributes:
+        name: Name of the space.
+        shape: Shape of the task that networks were built for.
+        samples: Number of random architectures.
+        builds: Number of them that were built.
+        size: Number of architectures of the space.
+        rejected: Share of the draws that the space rejected, in [0, 1).
+        same_choices: Share of the samples with the choices of an earlier one.
+        same_network: Share of the samples with the network of an earlier one, by `nas.space.identity.network_key`.
+        parameters: Number of parameters of each network that was sized.
+        flops: FLOPs of each of them for one input.
+        flops_counted: Whether all operations could be counted; if not, `flops` are lower bounds.
+        decide_s: Mean time of one `decide`, in seconds.
+        build_s: Mean time of one `build`, in seconds.
+        step_s: Mean time of one forward and backward pass of BATCH inputs on one thread of the CPU, in seconds.
+        kept_bytes: Bytes kept for the gradient of one input, for each network that was built.
+        learner: Name of the learner that the networks were tried with.
+        suits: All learners that can train the networks.
+        exported: File in which the networks' forward can be exported, with the reason where it is no source.
     """
 
     name: str
@@ -91,7 +109,7 @@ class Verdict:
     step_s: float
     kept_bytes: tuple[int, ...]
     learner: str
-    suits: Suits
+    suits: SuitableLearners
     exported: str
 
     def __str__(self) -> str:
@@ -119,7 +137,7 @@ class Verdict:
         )
 
     def advice(self) -> Iterator[str]:
-        """What a person could do about what is sound, but not well."""
+        """Suggestions for a space that is sound but could serve a search better."""
         if self.rejected > 0.5:
             yield "most draws are rejected, which slows every search; let early choices decide which later ones open"
         if self.size.exact and 1 < self.size.value <= 50:
@@ -129,19 +147,26 @@ class Verdict:
 
 
 def check(target: str, task: TaskShape, learner: str = "anil") -> str:
-    """The verdict on a space, FILE.py:NAME or a known name, for searches with a learner.
+    """The verdict on a search space, as text.
 
-    Raises SpaceError, with the law that is broken, and the line and choice at fault, for one that is not sound;
-    ConfigError where there is no such space or learner.
+    Args:
+        target: Name of the space in the registry, or FILE.py:NAME.
+        task: Shape of the task that networks are built for.
+        learner: Name of the learner that the networks are tried with.
+
+    Raises:
+        SpaceError: The space breaks a law; the message names the law, and the line and choice at fault.
+        ConfigError: There is no such space or learner.
     """
     space: SearchSpace = components.create("space", target, {})
     components.create("learner", learner, {})
-    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:  # a space that ends its process must not end this one
+    # The worker protects this process from a space that ends its own.
+    with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:
         examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
     if error is None:
         verdict, elsewhere = examined
         _, error = attempt(check_fingerprint, space, elsewhere)
-    if isinstance(error, Unfit):
+    if isinstance(error, UnsuitableTask):
         raise error
     if error is not None:
         text = str(error) if isinstance(error, NasError) else reason(error)
@@ -152,27 +177,38 @@ def check(target: str, task: TaskShape, learner: str = "anil") -> str:
 def examine(
     space: SearchSpace, task: TaskShape, samples: int, builds: int, learner: str = "anil"
 ) -> tuple[Verdict, str]:
-    """The verdict on a sound space, and its fingerprint. Raises SpaceError for another."""
+    """The verdict on a sound search space, found in this process, and the space's fingerprint.
+
+    Args:
+        space: The search space.
+        task: Shape of the task that networks are built for.
+        samples: Random architectures that are decided.
+        builds: How many of them are built.
+        learner: Name of the learner that the networks are tried with.
+
+    Raises:
+        SpaceError: The space breaks a law; the message names the law, and the line and choice at fault.
+    """
     evaluator = _evaluator(space, task, components.create("learner", learner, {}))
-    watched, rng = Watched(space), random.Random(0)
-    drawn, rejected = _drawn(watched, samples, rng)
-    _keep(check_space, watched, watched, samples=samples)
-    size = count(watched)
-    for architecture in drawn[:builds]:  # before any is built in earnest, which takes the memory
-        check_size(watched, architecture, partial(watched.build, replay(watched, architecture), task))
-    _, error = attempt(watched.build, replay(watched, drawn[0]), task)
+    checked, rng = CheckedSpace(space), random.Random(0)
+    drawn, rejected = _drawn(checked, samples, rng)
+    _require(check_space, checked, checked, samples=samples)
+    size = count(checked)
+    for architecture in drawn[:builds]:  # A network that is too large is found before it takes the memory.
+        check_size(checked, architecture, partial(checked.build, replay(checked, architecture), task))
+    _, error = attempt(checked.build, replay(checked, drawn[0]), task)
     if error is not None and isinstance(error.__cause__, SpaceError):
-        raise Unfit(f"{error}; give a shape that it is for, by --inputs and --outputs")
-    twice = getattr(evaluator.learner, "second_order", False)
-    _keep(check_space, watched, watched, task=task, samples=builds, builds=builds, twice=twice)
+        raise UnsuitableTask(f"{error}; give a shape that it is for, by --inputs and --outputs")
+    twice = isinstance(evaluator.learner, SecondOrder) and evaluator.learner.second_order
+    _require(check_space, checked, checked, task=task, samples=builds, builds=builds, twice=twice)
     for architecture in drawn[:3]:
-        _check_follows(watched, architecture, task)
-    watched.running = "graph"
-    _keep(check_networks, watched, space, task, samples=samples, builds=builds)
-    suits = suitable(space, task, drawn[:SUITED])
+        _check_follows(checked, architecture, task)
+    checked.running = "graph"
+    _require(check_networks, checked, space, task, samples=samples, builds=builds)
+    suits = suitable_learners(space, task, drawn[:SUITED])
     networks = _networks(evaluator, drawn[:builds], suits)
     exported = _exported(evaluator, drawn[:EXPORTED])
-    steps = [_step(network, task) for network in networks]
+    steps = [_time_and_memory(network, task) for network in networks]
     parameters, flops, counted = _sizes(evaluator, drawn)
     verdict = Verdict(
         name=space.name,
@@ -186,54 +222,54 @@ def examine(
         parameters=parameters,
         flops=flops,
         flops_counted=counted,
-        decide_s=_seconds(lambda a: replay(space, a), drawn),
-        build_s=_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
+        decide_s=_mean_seconds(lambda a: replay(space, a), drawn),
+        build_s=_mean_seconds(lambda a: space.build(replay(space, a), task), drawn[:builds]),
         step_s=fmean(step for step, _ in steps),
         kept_bytes=tuple(kept for _, kept in steps),
         learner=evaluator.learner.name,
         suits=suits,
         exported=exported,
     )
-    return verdict, fingerprint(watched)
+    return verdict, fingerprint(checked)
 
 
-def suitable(space: SearchSpace, task: TaskShape, drawn: Sequence[Architecture]) -> Suits:
-    """Which of the registry's learners can treat the networks of some architectures."""
-    unsuited: dict[str, str] = {}
+def suitable_learners(space: SearchSpace, task: TaskShape, drawn: Sequence[Architecture]) -> SuitableLearners:
+    """The learners of the registry that can train the networks of all given architectures."""
+    unsuitable: dict[str, str] = {}
     learners = _learners()
     for name, learner in learners.items():
         evaluator = _evaluator(space, task, learner)
         for architecture in drawn:
             _, error = attempt(evaluator.network, architecture, 0)
             if error is not None:
-                unsuited[name] = str(error) if isinstance(error, NasError) else reason(error)
+                unsuitable[name] = str(error) if isinstance(error, NasError) else reason(error)
                 break
-    return Suits(tuple(name for name in learners if name not in unsuited), unsuited)
+    return SuitableLearners(tuple(name for name in learners if name not in unsuitable), unsuitable)
 
 
 def _learners() -> dict[str, Learner]:
-    """The learners by name, without those that are others with the options of a publication."""
+    """The learners by name, except those that are another learner with the settings of a publication."""
     kinds: dict[str, Any] = {name: components.find("learner", name) for name in components.names("learner")}
-    plain = [n for n, kind in kinds.items() if not set(getattr(kind, "__mro__", ())[1:]) & set(kinds.values())]
+    plain = [name for name, kind in kinds.items() if not isinstance(kind, partial)]
     learners = {name: components.create("learner", name, {}) for name in plain}
     if "maml" in learners:
         learners["maml of first order"] = components.create("learner", "maml", {"order": 1})
     return dict(sorted(learners.items()))
 
 
-def _networks(evaluator: Any, drawn: Sequence[Architecture], suits: Suits) -> list[torch.nn.Module]:
-    """The networks that the evaluator's learner can treat. Raises SpaceError, with learners that suit better."""
+def _networks(evaluator: Any, drawn: Sequence[Architecture], suits: SuitableLearners) -> list[torch.nn.Module]:
+    """The networks, built for the evaluator's learner. Raises SpaceError that names other learners if it cannot."""
     networks, error = attempt(lambda: [evaluator.network(architecture, 0) for architecture in drawn])
     if error is None:
         return list(networks)
-    if isinstance(error, SpaceError) and suits.suited and evaluator.learner.name in suits.unsuited:
-        others = ", ".join(suits.suited)
+    if isinstance(error, SpaceError) and suits.suitable and evaluator.learner.name in suits.unsuitable:
+        others = ", ".join(suits.suitable)
         raise SpaceError(f"{error} (with learner {evaluator.learner.name}; the space suits {others})") from error
     raise error
 
 
 def _exported(evaluator: Any, drawn: Sequence[Architecture]) -> str:
-    """As what the networks can be exported. Raises SpaceError where one cannot."""
+    """The file that exports hold the forward in, and why it is no source. Raises SpaceError if there is none."""
     file, why = first_not_source(evaluator, drawn)
     if file is None:
         raise SpaceError(f"a network of it could not be exported: {why}; {REMEDY}")
@@ -241,7 +277,7 @@ def _exported(evaluator: Any, drawn: Sequence[Architecture]) -> str:
 
 
 def histogram(sizes: Sequence[int]) -> list[str]:
-    """Lines of text, each a range of sizes with a bar; the ranges grow by the same factor."""
+    """A histogram of sizes as lines of text: ranges whose ends grow by a constant factor, with a bar each."""
     low, high = min(sizes), max(sizes) + 1
     bars = min(BARS, high - low)
     ends = [round(low * (high / low) ** (bar / bars)) for bar in range(bars + 1)] if low else [0, high]
@@ -252,13 +288,13 @@ def histogram(sizes: Sequence[int]) -> list[str]:
     ]
 
 
-def _drawn(watched: Watched, samples: int, rng: random.Random) -> tuple[list[Architecture], int]:
-    """Random architectures, each decided twice, and how many draws were rejected."""
+def _drawn(checked: CheckedSpace, samples: int, rng: random.Random) -> tuple[list[Architecture], int]:
+    """Random architectures, each decided twice, and the number of draws that were rejected."""
     drawn: list[Architecture] = []
     rejected = in_a_row = 0
     while len(drawn) < samples:
         try:
-            drawn.append(check_steady(watched, rng))
+            drawn.append(sample_checked(checked, rng))
             in_a_row = 0
         except Rejected as error:
             rejected, in_a_row = rejected + 1, in_a_row + 1
@@ -267,50 +303,51 @@ def _drawn(watched: Watched, samples: int, rng: random.Random) -> tuple[list[Arc
     return drawn, rejected
 
 
-def _keep(law: Callable[..., None], watched: Watched, *args: Any, **options: Any) -> None:
+def _require(law: Callable[..., None], checked: CheckedSpace, *args: Any, **options: Any) -> None:
+    """Checks a law of `nas.testing`. Raises SpaceError with the line of the space's file if it is broken."""
     _, error = attempt(law, *args, **options)
     if isinstance(error, SpaceError):
         raise error
     if error is not None:
         text = str(error) if isinstance(error, AssertionError) else f"its network fails with {reason(error)}"
-        raise SpaceError(f"{text} ({watched.place(error)})") from error
+        raise SpaceError(f"{text} ({checked.place(error)})") from error
 
 
-def _check_follows(watched: Watched, architecture: Architecture, task: TaskShape) -> None:
-    """Raises SpaceError where the network of another task is not one for it. A space may refuse its inputs, with a
+def _check_follows(checked: CheckedSpace, architecture: Architecture, task: TaskShape) -> None:
+    """Raises SpaceError unless `build` follows the shape of another task. The space may refuse its inputs with a
     SpaceError of its own, but not its number of outputs."""
     import torch
 
     channels, *rest = task.input_shape
     for other in (replace(task, num_outputs=task.num_outputs + 2), replace(task, input_shape=(channels + 1, *rest))):
-        network, error = attempt(watched.build, replay(watched, architecture), other)
+        network, error = attempt(checked.build, replay(checked, architecture), other)
         if error is not None and isinstance(error.__cause__, SpaceError) and other.num_outputs == task.num_outputs:
             continue
-        wanted = f"for inputs {other.input_shape} and {other.num_outputs} outputs"
+        expected = f"for inputs {other.input_shape} and {other.num_outputs} outputs"
         if error is None:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 output, error = attempt(network, torch.randn(2, *other.input_shape))
             if error is None and tuple(output.shape) == (2, other.num_outputs):
                 continue
-        gives = f"gives {tuple(output.shape)} for 2 inputs" if error is None else f"fails with {reason(error)}"
+        actual = f"gives {tuple(output.shape)} for 2 inputs" if error is None else f"fails with {reason(error)}"
         raise SpaceError(
-            f"build ignores the task's shape: {wanted} its network {gives}; use task.input_shape and task.num_outputs "
-            f"({watched.place()})"
+            f"build ignores the task's shape: {expected} its network {actual}; use task.input_shape and "
+            f"task.num_outputs ({checked.place()})"
         )
 
 
 @dataclass(frozen=True)
 class _Shaped:
-    """As much of a task family as a network needs."""
+    """The part of a task family that building a network needs."""
 
     shape: TaskShape
     name: str = "check"
 
 
 def _evaluator(space: SearchSpace, task: TaskShape, learner: Learner) -> Any:
-    """The usual evaluator: what it refuses, a search would."""
-    given: dict[str, Any] = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
-    return components.create("evaluator", "meta", {}, **given)
+    """The evaluator that searches use, so that a network which they would refuse is refused here."""
+    parts: dict[str, Any] = {"space": space, "tasks": _Shaped(task), "learner": learner, "device": "cpu"}
+    return components.create("evaluator", "meta", {}, **parts)
 
 
 def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
@@ -329,15 +366,15 @@ def _sizes(evaluator: Costed, drawn: Sequence[Architecture]) -> tuple[tuple[int,
     return tuple(parameters), tuple(flops), counted
 
 
-def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
-    """Seconds of a forward and backward pass of BATCH inputs, and bytes kept in between for each of them."""
+def _time_and_memory(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
+    """Seconds of a forward and backward pass of BATCH inputs, and bytes kept between the two for each input."""
     import torch
 
-    own = {parameter.data_ptr() for parameter in network.parameters()}
+    weights = {parameter.data_ptr() for parameter in network.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.data_ptr() not in own:
+        if tensor.data_ptr() not in weights:
             kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
@@ -349,7 +386,7 @@ def _step(network: torch.nn.Module, task: TaskShape) -> tuple[float, int]:
     return time.perf_counter() - started, sum(kept.values()) // BATCH
 
 
-def _seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:
+def _mean_seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:
     started = time.perf_counter()
     for architecture in drawn:
         fn(architecture)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, NasError
+from ..errors import INTERRUPTED, ConfigError, NasError
 
 if TYPE_CHECKING:
     from ..registry import builtin
-    from ..runs.outcome import Outcome
+    from ..runs.launch import Outcome
 
 app = typer.Typer(
     help="Search for a network that learns from few examples.",
@@ -29,7 +29,6 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Name = Annotated[str, typer.Argument(help="The run's name.")]
-INTERRUPTED = 130
 
 
 @app.command()

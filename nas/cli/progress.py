@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from ..config.reading import Config
+from ..protocols import FewShot
 from ..registry import components, user_files
 from ..report.terminal import repeats_text, score_text
 from ..runs.folder import RunFolder
@@ -136,7 +137,7 @@ def _of_tasks(config: Config) -> str:
     if config.tasks is None:
         return f", {config.evaluator.name}"
     family = components.create("tasks", config.tasks.name, config.tasks.options)
-    shots = f" {family.shots}-shot" if hasattr(family, "shots") else ""
+    shots = f" {family.shots}-shot" if isinstance(family, FewShot) else ""
     ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
     return f" on {config.tasks.name}" + (f",{ways}{shots}" if ways or shots else "")
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ..analysis.comparison import Result
 from ..analysis.final_result import Measured
-from ..checks.controller import check_controller
+from ..checks.controller import check_determinism
 from ..config.parts import build, features_of
 from ..config.paths import absolute_paths
 from ..config.reading import Config
@@ -170,7 +170,7 @@ def _rehearse(job: Job, executor: Executor) -> None:
     if user_files.is_own(controller.name):
         parts, seed = build(job.config), job.config.search.seed
         given = features_of(job.config, parts.evaluator)
-        check_controller(controller.name, controller.options, executor, space=parts.space, seed=seed, **given)
+        check_determinism(controller.name, controller.options, executor, space=parts.space, seed=seed, **given)
 
 
 def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:

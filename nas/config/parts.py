@@ -80,7 +80,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
     """Whether an evaluator can do what the finals need."""
-    return hasattr(evaluator, "measure")
+    return isinstance(evaluator, Measurer)
 
 
 def _measuring(evaluator: Evaluator) -> Measurer:
@@ -141,8 +141,8 @@ def _limited(
 
 
 def _tells_costs(evaluator: Any) -> TypeGuard[Costed]:
-    """Costed, by more than the name: an evaluator may have an option `cost`."""
-    return callable(getattr(evaluator, "cost", None))
+    """Whether an evaluator is `Costed` by a method, not by an option of that name, as a tabular evaluator has it."""
+    return isinstance(evaluator, Costed) and callable(evaluator.cost)
 
 
 def _check_rungs(config: Config) -> None:

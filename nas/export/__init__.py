@@ -2,8 +2,8 @@
 
 from .form import Form, form_of, source
 from .naming import flat_name
+from .python_source import Source
 from .reading import Exported, load, meta_learned, restore
-from .source import Source
 from .writing import export
 
 __all__ = ["Exported", "Form", "Source", "export", "flat_name", "form_of", "load", "meta_learned", "restore", "source"]

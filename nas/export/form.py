@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import NasError
 from ..failures import attempt, reason
-from .source import Source, write
+from .python_source import Source, write
 from .trace import BATCH, REMEDY, TRIED, check_same, prune, trace
 
 if TYPE_CHECKING:

@@ -50,18 +50,18 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "meta-sgd": "nas.evaluators.learners.meta_sgd:MetaSgd",
         "protonet": "nas.evaluators.learners.protonet:ProtoNet",
         "ridge": "nas.evaluators.learners.ridge:Ridge",
-        "finetune": "nas.evaluators.learners.no_meta_learning:FineTune",
-        "scratch": "nas.evaluators.learners.no_meta_learning:Scratch",
-        "maml-sinusoid": "nas.evaluators.learners.published:MamlSinusoid",
-        "maml-omniglot-5way": "nas.evaluators.learners.published:MamlOmniglot5Way",
-        "maml-omniglot-20way": "nas.evaluators.learners.published:MamlOmniglot20Way",
-        "reptile-omniglot-5way": "nas.evaluators.learners.published:ReptileOmniglot5Way",
-        "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:ReptileOmniglot5WayTransductive",
-        "reptile-omniglot-20way": "nas.evaluators.learners.published:ReptileOmniglot20Way",
+        "finetune": "nas.evaluators.learners.finetune:FineTune",
+        "scratch": "nas.evaluators.learners.scratch:Scratch",
+        "maml-sinusoid": "nas.evaluators.learners.published:MAML_SINUSOID",
+        "maml-omniglot-5way": "nas.evaluators.learners.published:MAML_OMNIGLOT_5WAY",
+        "maml-omniglot-20way": "nas.evaluators.learners.published:MAML_OMNIGLOT_20WAY",
+        "reptile-omniglot-5way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_5WAY",
+        "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_5WAY_TRANSDUCTIVE",
+        "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
 }
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
-    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table:of_file"},
+    "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table.space:of_file"},
     "controller": {"optuna": "nas.controllers.optuna:sampler"},
 }
 """Names of the form PREFIX:REST: the function that makes a constructor of REST."""

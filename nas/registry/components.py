@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
@@ -88,6 +89,8 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
 
 def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
     """A component's options: the parameters of its constructor with their types."""
+    if isinstance(cls, partial):  # a class with other default options
+        return options_of(cls.func)
     # Of a dataclass, each annotation is read where it was written: a base's may name what the module of cls does not.
     whole = is_dataclass(cls) or not isinstance(cls, type)
     hints = get_type_hints(cls if whole else cls.__init__)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..analysis import ranking
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..errors import RunError
+from ..protocols import FileSpace, GraphSpace
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
 from .folder import RunFolder, config_of, final_of
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def write_report(run: RunFolder, store: Store, parts: Parts) -> Path:
@@ -84,13 +88,13 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
     )
 
 
-def graph_of(parts: Parts, architecture: Architecture) -> Any:
+def graph_of(parts: Parts, architecture: Architecture) -> nx.DiGraph | None:
     """The diagram of an architecture as a networkx graph; None where its space draws none."""
-    draw = getattr(parts.space, "graph", None)
-    return None if draw is None else draw(replay(parts.space, architecture))
+    space = parts.space
+    return space.graph(replay(space, architecture)) if isinstance(space, GraphSpace) else None
 
 
 def _files_of(parts: Parts, architecture: Architecture) -> dict[str, str]:
     """Texts, by file name, that the space adds to the folder of an architecture; most spaces add none."""
-    files = getattr(parts.space, "files", None)
-    return {} if files is None else files(replay(parts.space, architecture))
+    space = parts.space
+    return dict(space.files(replay(space, architecture))) if isinstance(space, FileSpace) else {}

@@ -16,7 +16,7 @@ from ..analysis.final_result import ControlResult, FinalResult, Measured
 from ..analysis.ranking import leaders, median
 from ..analysis.seed_variance import SeedPool
 from ..config.reading import FinalTable
-from ..protocols import TaskFamily
+from ..protocols import FewShot, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
@@ -109,6 +109,6 @@ def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
     rule = f"at least {ENOUGH_TASKS} tasks"
     if tasks.shape.kind == "classification":
         rule += f" of {ENOUGH_QUERIES} queries a class"
-        queries = getattr(tasks, "queries", ENOUGH_QUERIES)
+        queries = tasks.queries if isinstance(tasks, FewShot) else ENOUGH_QUERIES
         few += [f"{queries} queries a class"] if queries < ENOUGH_QUERIES else []
     return f"measured on {', '.join(few)}; numbers to report need {rule}" if few else None

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-INTERRUPTED = 130
+from ..errors import INTERRUPTED
+
 KILL_S = 1.0
 
 

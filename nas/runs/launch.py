@@ -6,13 +6,13 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ..analysis import ranking
 from ..analysis.final_result import FinalResult
-from ..checks.controller import check_controller
+from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, features_of, measures
 from ..config.paths import absolute_paths
 from ..config.reading import Config
@@ -34,12 +34,26 @@ from .context import RunContext
 from .finals import run_finals
 from .folder import RunFolder
 from .interrupts import stop_on_signal
-from .outcome import Outcome
 from .preflight import try_export, try_out
 from .progress import Progress
 from .tabular_result import conclude
 
 AnyExecutor = ProcessExecutor | InlineExecutor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: The run, under the name that it was given.
+        state: 'done', or 'interrupted' where it was asked to stop.
+        final: Its final result; None where it was interrupted before there was one.
+    """
+
+    run: RunFolder
+    state: Literal["done", "interrupted"]
+    final: FinalResult | None
 
 
 def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
@@ -62,7 +76,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
         try_export(parts, executor)
         controller, features = config.controller, features_of(config, parts.evaluator)
         with _other_process(config, executor) as other:
-            check_controller(
+            check_determinism(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **features
             )
         with folder.create(run, config, protocol) as store:

@@ -11,14 +11,14 @@ from typing import Any
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..analysis.protocol_check import SPACE_TABLE, normal
 from ..architecture import Architecture
-from ..checks.space import Endless, Watched, check_fingerprint, quick
+from ..checks.space import CheckedSpace, SpaceTimeout, check_fingerprint, quick_check
 from ..config.parts import Parts, measures
 from ..config.paths import space_digest
 from ..config.reading import Config
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
-from ..protocols import Evaluator, Measurer, Protocolled, SearchSpace, Tabled
+from ..protocols import Evaluator, Measurer, Normalising, Protocolled, SearchSpace, Tabled
 from ..space.identity import network_key
 from ..space.sampling import replay, sample
 from ..task import Split
@@ -131,7 +131,8 @@ def try_export(parts: Parts, executor: Executor) -> None:
     Raises:
         SpaceError: They could not be exported at all, so that the search would end with a network nobody can use.
     """
-    if not measures(parts.evaluator) or getattr(parts.measurer, "norm", None) == "support":
+    configured = parts.evaluator
+    if not measures(configured) or (isinstance(configured, Normalising) and configured.norm == "support"):
         return
     searched = (parts.space, parts.limited, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
@@ -159,7 +160,7 @@ def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, exec
 def _sampled(space: SearchSpace, limited: SearchSpace, executor: Executor) -> Architecture:
     """An architecture of a space that makes the same choices in a worker as here."""
     # The worker comes first, for there an endless `decide` has a deadline.
-    check_fingerprint(space, executor.submit(quick, space).result())
+    check_fingerprint(space, executor.submit(quick_check, space).result())
     architecture = sample(limited, random.Random(0))
     network_key(space, architecture)
     return architecture
@@ -168,10 +169,10 @@ def _sampled(space: SearchSpace, limited: SearchSpace, executor: Executor) -> Ar
 def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) -> None:
     import torch
 
-    watched, shape = Watched(space), evaluator.tasks.shape
+    watched, shape = CheckedSpace(space), evaluator.tasks.shape
     with torch.random.fork_rng(devices=[]):
         built = attempt(watched.build, replay(space, architecture), shape)
-    if isinstance(built.error, Endless):
+    if isinstance(built.error, SpaceTimeout):
         raise built.error  # The evaluator would never return; about any other error it says more.
     evaluator.check(architecture)
     splits: tuple[Split, ...] = ("train", "validation", "test")

@@ -9,7 +9,7 @@ from ..architecture import Architecture
 from ..choose import Choose
 from ..errors import ConfigError, UncountedError
 from ..failures import attempt
-from ..protocols import Cost, Costed, SearchSpace
+from ..protocols import Cost, Costed, GraphSpace, SearchSpace
 from ..task import TaskShape
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Constrained:
         self._space, self._evaluator = space, evaluator
         self._limits = {cost: limits[cost] for cost in get_args(Cost) if cost in limits}
         self._costs: MutableMapping[str, float] = {} if costs is None else costs
-        if (graph := getattr(space, "graph", None)) is not None:
-            self.graph = graph
+        if isinstance(space, GraphSpace):
+            self.graph = space.graph
 
     @property
     def name(self) -> str:

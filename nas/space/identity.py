@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..architecture import Architecture
 from ..errors import SpaceError
 from ..failures import attempt, reason
-from ..protocols import SearchSpace
+from ..protocols import GraphSpace, SearchSpace
 from .sampling import replay
 
 if TYPE_CHECKING:
@@ -33,11 +33,10 @@ def of_graph(space: SearchSpace, architecture: Architecture, look: Callable[[nx.
 
     Raises SpaceError, with the picks, where `graph` fails or draws what `look` cannot use; and what `replay` raises.
     """
-    draw = getattr(space, "graph", None)
-    if draw is None:
+    if not isinstance(space, GraphSpace):
         return None
     spec = replay(space, architecture)
-    seen = attempt(lambda: look(draw(spec)))
+    seen = attempt(lambda: look(space.graph(spec)))
     if seen.error is not None:
         raise SpaceError(
             f"space {space.name!r} gives no usable graph of the architecture {dict(architecture.picks)}: "

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..architecture import Architecture
 from ..errors import DataError, SpaceError, shown
-from ..protocols import SearchSpace
+from ..protocols import SearchSpace, TextSpace
 from .sampling import options_taken
 
 ARCHITECTURE = ("arch", "architecture")
@@ -188,10 +188,9 @@ def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _text(space: SearchSpace, architecture: Architecture) -> str:
-    to_text = getattr(space, "to_text", None)
-    if to_text is None:
+    if not isinstance(space, TextSpace):
         raise DataError(
             f"the table names architectures by texts, and space {space.name!r} has no `to_text`; give it one, or write "
             "them as JSON or with a column for each choice"
         )
-    return str(to_text(architecture))
+    return str(space.to_text(architecture))

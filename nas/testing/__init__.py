@@ -1,8 +1,11 @@
-"""Laws that components keep, as functions for tests of one's own; each raises AssertionError with the reason.
+"""Laws of components, as functions for your own tests; each raises AssertionError with the law that is broken.
 
+```python
 from nas.testing import check_controller
+
 def test_laws():
     check_controller(MyController)
+```
 """
 
 from .controllers import check_controller

@@ -1,4 +1,4 @@
-"""The law of spaces that draw graphs, to run on your own as those of `nas.testing`: equal graphs are equal networks."""
+"""Law of search spaces that draw graphs: architectures of equal graphs have equal networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..architecture import Architecture
 from ..errors import Rejected
-from ..protocols import SearchSpace
+from ..protocols import GraphSpace, SearchSpace
 from ..space.identity import network_key
 from ..space.sampling import mutate, replay, sample
 from ..task import TaskShape
@@ -17,26 +17,37 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 INPUTS = 16
-"""So many that a small network with random weights hardly has a part that none of them gets through."""
+"""Examples in the test batch: enough that nearly every live part of a small random network responds to one of them."""
 
 
 def check_networks(space: SearchSpace, task: TaskShape, *, samples: int = 300, builds: int = 20, seed: int = 0) -> None:
-    """Mutates `samples` random architectures, and builds up to `builds` pairs that `network_key` holds for one network.
+    """Checks that architectures with the same `nas.space.identity.network_key` have the same network.
 
-    Both of a pair must have weights of the same shapes where a gradient comes by, and the same outputs once all values
-    of a weight are the same: a search would evaluate only one of them. Nothing is built where a space draws no graph.
-    Raises AssertionError with the choices that the graph forgets.
+    A search evaluates only one of them. Random architectures are mutated; where the mutant has the same key, both
+    networks are built. Their parameters that a gradient reaches must have the same shapes, and their outputs must be
+    the same when every parameter is filled with one number. A space without a graph passes.
+
+    Args:
+        space: The search space.
+        task: Shape of the task that the networks are built for.
+        samples: Architectures that are mutated.
+        builds: Largest number of pairs that are built.
+        seed: Seed of the architectures, the inputs and the weights.
+
+    Raises:
+        AssertionError: Two networks differ; the message names the choices that the graph does not show.
     """
     rng = random.Random(seed)
     pairs: dict[tuple[str, ...], tuple[Architecture, Architecture]] = {}
-    for _ in range(samples if hasattr(space, "graph") else 0):
+    for _ in range(samples if isinstance(space, GraphSpace) else 0):
         one = sample(space, rng)
         try:
             other = mutate(space, one, rng)
         except Rejected:
             continue
         if network_key(space, one) == network_key(space, other):
-            # One pair for each choice: most are of dead parts, and what the graph forgets must not hide among them.
+            # One pair for each set of changed choices. Most mutations with the same key change a dead part, and would
+            # otherwise crowd out the few that change a choice which the graph does not show.
             changed = sorted(name for name in one.picks.keys() & other.picks if one.picks[name] != other.picks[name])
             pairs.setdefault(tuple(changed), (one, other))
     chosen = rng.sample(sorted(pairs), min(builds, len(pairs)))
@@ -51,7 +62,7 @@ def check_networks(space: SearchSpace, task: TaskShape, *, samples: int = 300, b
 
 
 def _difference(space: SearchSpace, one: Architecture, other: Architecture, task: TaskShape, seed: int) -> str:
-    """How the networks of two architectures differ; '' where they are one network."""
+    """How the networks of two architectures differ; '' if they do not."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -59,33 +70,34 @@ def _difference(space: SearchSpace, one: Architecture, other: Architecture, task
         inputs = torch.randn(INPUTS, *task.input_shape, dtype=torch.float64)
         networks = []
         for architecture in (one, other):
-            torch.manual_seed(seed)  # the same network then has the same weights, and the same dead by chance
+            torch.manual_seed(seed)  # Equal networks then have equal weights and equal dead units.
             networks.append(space.build(replay(space, architecture), task).double())
-        shapes = [_trained(network, inputs) for network in networks]
-        first, second = (_of_equal_weights(network, inputs) for network in networks)
+        shapes = [_trained_shapes(network, inputs) for network in networks]
+        first, second = (_outputs_of_filled(network, inputs) for network in networks)
     if shapes[0] != shapes[1]:
         before, after = (list((Counter(a) - Counter(b)).elements()) for a, b in (shapes, shapes[::-1]))
         return f"its weights of the shapes {before} become {after}"
     if not torch.allclose(first, second, rtol=1e-6, atol=1e-9, equal_nan=True):
-        return "its outputs are others, of weights and inputs that are the same"
+        return "its outputs differ for the same weights and inputs"
     return ""
 
 
-def _trained(network: nn.Module, inputs: Tensor) -> list[tuple[int, ...]]:
+def _trained_shapes(network: nn.Module, inputs: Tensor) -> list[tuple[int, ...]]:
     """The shapes of the parameters that a gradient reaches."""
     import torch
 
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     gradients = torch.autograd.grad(network(inputs).square().sum(), parameters, allow_unused=True)
     sizes = [0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients]
-    # Not just above zero: what is multiplied by zero, as some write 'none', is dead, and so is a bias before a
-    # normalisation, but for the rounding.
+    # A gradient of rounding errors does not count: a part that is multiplied by zero (as some spaces write 'none') and
+    # a bias before a normalisation are dead, but their gradients need not be exactly zero.
     least = 1e-9 * max(sizes, default=0.0)
     return sorted(tuple(p.shape) for p, size in zip(parameters, sizes, strict=True) if size > least)
 
 
-def _of_equal_weights(network: nn.Module, inputs: Tensor) -> Tensor:
-    """The outputs when each parameter is filled with one number: so channels may be joined in any order."""
+def _outputs_of_filled(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Outputs when each parameter is filled with one number, so that the order in which channels are joined does not
+    matter."""
     import torch
 
     with torch.no_grad():

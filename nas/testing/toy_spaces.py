@@ -1,4 +1,4 @@
-"""Small and huge spaces that the laws of components are tried on, and how a broken law is said."""
+"""Small and huge search spaces on which components are tested, and the assertion of a law."""
 
 from __future__ import annotations
 
@@ -12,23 +12,18 @@ from ..task import TaskShape
 if TYPE_CHECKING:
     import torch
 
-    from ..task import TaskShape
 
+class WithoutNetworks:
+    """Base of spaces whose architectures are never built."""
 
-__all__ = ["Decided", "OnePoint", "Ten", "ToySpace", "Vast", "hold"]
-
-
-class Decided:
-    """A space without networks."""
-
-    name = "decided"
+    name = "without-networks"
 
     def build(self, spec: Any, task: TaskShape) -> torch.nn.Module:
         raise NotImplementedError
 
 
-class OnePoint(Decided):
-    """One architecture, by a choice that is none."""
+class OnePoint(WithoutNetworks):
+    """One architecture, from a choice with a single option."""
 
     name = "one-point"
 
@@ -36,8 +31,8 @@ class OnePoint(Decided):
         return choose("only", ("this",))
 
 
-class Ten(Decided):
-    """Ten architectures: two branches, which give the choice b different options; one of them opens a third choice."""
+class Ten(WithoutNetworks):
+    """Ten architectures: choice a decides how many options choice b has, and whether there is a choice c."""
 
     name = "ten"
 
@@ -47,8 +42,8 @@ class Ten(Decided):
         return 1, choose("b", range(3)), choose("c", range(2))
 
 
-class Vast(Decided):
-    """10⁴⁰ architectures: forty choices of ten options."""
+class Vast(WithoutNetworks):
+    """10⁴⁰ architectures: forty choices of ten options each."""
 
     name = "vast"
 
@@ -56,16 +51,16 @@ class Vast(Decided):
         return tuple(choose(f"{place}", range(10)) for place in range(40))
 
 
-def hold(law: bool, otherwise: str) -> None:
-    """Raises AssertionError with what is to be said where a law is broken."""
+def require(law: bool, message: str) -> None:
+    """Raises AssertionError with the message if a law is broken. Unlike `assert` it also does so under `python -O`."""
     if not law:
-        raise AssertionError(otherwise)
+        raise AssertionError(message)
 
 
 class ToySpace:
-    """A small conditional space for tests: one to three layers, each a dense one of some width or nothing at all.
+    """A small conditional space: one to three layers, each dense with 4 or 8 units, or nothing.
 
-    36 architectures: 3 + 9 + 27 less the three in which no layer does anything, which are rejected.
+    36 architectures: 3 + 9 + 27, less the three in which no layer is dense, which are rejected.
     """
 
     name = "toy"

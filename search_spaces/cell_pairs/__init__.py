@@ -1,1 +1,1 @@
-"""The DARTS and NASNet spaces: a normal and a reduction cell, and their networks."""
+"""The spaces `darts` and `nasnet`, of a normal and a reduction cell, and their networks."""

@@ -24,17 +24,18 @@ NUM_NODES = 4
 
 @dataclass(frozen=True)
 class Darts(PairSpace):
-    """The discrete cells of DARTS (Liu et al., arXiv 1806.09055, section 2.1): 4 nodes, each the sum of two of 7
-    operations on two different earlier states; all nodes together are the output.
+    """Normal and reduction cells of DARTS: 4 nodes, each the sum of two of 7 operations on earlier states.
 
-    Appendix C counts (prod_k (k + 1) k / 2 · 7²)² = 1,037,664,180² ≈ 10^18 pairs of cells, which is what is decided
-    here. The stack is smaller than the paper's 20 cells and begins with a stride of 2; before the head's spatial mean
-    comes a ReLU, as in NASNet.
+    Liu et al. (arXiv 1806.09055, section 2.1). The two states of a node differ; the output concatenates all nodes.
+    Appendix C counts (prod_k (k + 1) k / 2 · 7²)² = 1,037,664,180² ≈ 10^18 pairs of cells, which is also the number
+    here. Unlike in the paper, the stack has fewer than 20 cells and begins with a stride of 2, and a ReLU comes before
+    the head's spatial mean, as in NASNet.
     """
 
     name = "darts"
 
     def decide(self, choose: Choose) -> CellPair:
+        """For both cells and each node, two different earlier states and the operation on each."""
         return CellPair(_cell(choose, "normal"), _cell(choose, "reduction"))
 
 

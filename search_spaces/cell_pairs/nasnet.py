@@ -30,18 +30,20 @@ NUM_BLOCKS = 5
 
 @dataclass(frozen=True)
 class NasNet(PairSpace):
-    """The cells of NASNet (Zoph et al., arXiv 1707.07012, section 3): 5 blocks, each of two of 13 operations on two
-    earlier states, which may be the same, added or concatenated; the blocks that no other block reads are the output.
+    """Normal and reduction cells of NASNet: 5 blocks, each of two of 13 operations, added or concatenated.
 
-    The paper gives no count. Radosavovic et al. (arXiv 1905.13214, table 1) count prod_k (k + 1)² · 13² =
-    71,465,842 · 10^9 cells that only add; with the choice of joins there are 2^5 times as many, and their
-    square pairs of cells. A concatenation is brought back to the cell's width by a 1×1 convolution, and dilated
-    convolutions are depthwise, as in DARTS. The stack is smaller than the paper's, and begins with a stride of 2.
+    Zoph et al. (arXiv 1707.07012, section 3). The two earlier states of a block may be the same; the output
+    concatenates the blocks that no other block reads. The paper gives no count. Radosavovic et al. (arXiv 1905.13214,
+    table 1) count prod_k (k + 1)² · 13² = 71,465,842 · 10^9 cells that only add; with the choice of joins there are
+    2^5 times as many, and the number of pairs is the square of that. A concatenation is projected to the cell's width
+    by a 1×1 convolution, and dilated convolutions are depthwise, as in DARTS. Unlike in the paper, the stack has few
+    cells and begins with a stride of 2.
     """
 
     name = "nasnet"
 
     def decide(self, choose: Choose) -> CellPair:
+        """For both cells and each block, two earlier states, the operation on each, and how they are joined."""
         return CellPair(_cell(choose, "normal"), _cell(choose, "reduction"))
 
 
@@ -53,4 +55,5 @@ def _cell(choose: Choose, name: str) -> Cell:
         operations = choose(f"{block}.op0", OPERATIONS), choose(f"{block}.op1", OPERATIONS)
         blocks.append(Block(inputs, operations, choose(f"{block}.join", JOINS)))
     read = {state for block in blocks for state in block.inputs}
-    return Cell(tuple(blocks), tuple(s for s in range(NUM_INPUTS, NUM_INPUTS + NUM_BLOCKS) if s not in read))
+    output = (state for state in range(NUM_INPUTS, NUM_INPUTS + NUM_BLOCKS) if state not in read)
+    return Cell(tuple(blocks), tuple(output))

@@ -1,4 +1,4 @@
-"""The networks of `darts` and `nasnet`. Kept apart from the spaces, which are pure Python without torch."""
+"""Networks of `darts` and `nasnet`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .spec import NUM_INPUTS, SKIP, Block, Cell, CellPair, Stack
 
 
 def convolve(inputs: int, outputs: int, kernel: tuple[int, int] | int, *, stride: int = 1) -> nn.Sequential:
-    """ReLU, convolution with 'same' padding, normalisation: the order of both papers. No bias: the norm has one."""
+    """ReLU, convolution with 'same' padding, normalisation, in the order of both papers, without a bias."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = ((sides[0] - 1) // 2, (sides[1] - 1) // 2)
     conv = nn.Conv2d(inputs, outputs, sides, stride=stride, padding=padding, bias=False)
@@ -31,8 +31,10 @@ def depthwise(width: int, kernel: int, *, stride: int = 1, dilation: int = 1) ->
 
 
 class FactorizedReduce(nn.Module):
-    """Halves height and width, rounded up: two 1×1 convolutions of stride 2, one pixel apart, make half of the channels
-    each."""
+    """Layer that halves height and width, rounded up.
+
+    Two 1×1 convolutions of stride 2, of pixels that are one apart, compute half of the channels each.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -41,7 +43,7 @@ class FactorizedReduce(nn.Module):
         self.norm = _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(images, inputs, height, width) to (images, outputs, half, half)"""
+        """(images, inputs, height, width) to (images, outputs, ceil(height / 2), ceil(width / 2))."""
         x = F.relu(x)
         shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
         y: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
@@ -49,13 +51,13 @@ class FactorizedReduce(nn.Module):
 
 
 def operation(name: str, width: int, stride: int) -> nn.Module:
-    """An operation of a block, `width` channels in and out. Names end in the sizes of their kernels."""
+    """Operation of a block, with `width` channels in and out. Names end in the sizes of their kernels."""
     kind, _, size = name.rpartition("_")
     if name == SKIP:
         return nn.Identity() if stride == 1 else FactorizedReduce(width, width)
-    if name in ("conv_3x1_1x3", "conv_7x1_1x7"):  # first along the rows, as in the paper
-        n = int(size[-1])
-        return nn.Sequential(convolve(width, width, (1, n), stride=stride), convolve(width, width, (n, 1)))
+    if name in ("conv_3x1_1x3", "conv_7x1_1x7"):  # the paper convolves along the rows first
+        length = int(size[-1])
+        return nn.Sequential(convolve(width, width, (1, length), stride=stride), convolve(width, width, (length, 1)))
     kernel = int(size[0])
     match kind:
         case "conv":
@@ -72,7 +74,7 @@ def operation(name: str, width: int, stride: int) -> nn.Module:
 
 
 class BlockModule(nn.Module):
-    """One block: a concatenation is brought back to `width` channels by a 1×1 convolution."""
+    """Block of two operations, whose concatenation a 1×1 convolution projects to `width` channels."""
 
     def __init__(self, block: Block, width: int, *, reduction: bool) -> None:
         super().__init__()
@@ -88,8 +90,11 @@ class BlockModule(nn.Module):
 
 
 class CellModule(nn.Module):
-    """A cell of the stack. The inputs that it reads are brought to `width` channels, and the one that is twice as large
-    to the size of the other."""
+    """Cell of the stack.
+
+    The inputs that it reads are projected to `width` channels first. With `halve`, input 0 comes from before a
+    reduction cell and is twice as large as input 1, so it is halved.
+    """
 
     def __init__(self, cell: Cell, inputs: tuple[int, int], width: int, *, reduction: bool, halve: bool) -> None:
         super().__init__()
@@ -102,7 +107,7 @@ class CellModule(nn.Module):
         self.blocks = nn.ModuleList([BlockModule(block, width, reduction=reduction) for block in cell.blocks])
 
     def forward(self, inputs: dict[int, Tensor]) -> Tensor:
-        """The inputs that the cell reads by state; (images, width * blocks in the output, height, width) comes out."""
+        """The inputs that the cell reads, by state, to (images, width * len(output), height, width)."""
         states = {state: self.before[f"state{state}"](x) for state, x in inputs.items()}
         for state, (block, (left, right)) in enumerate(zip(self.blocks, self.inputs, strict=True), NUM_INPUTS):
             states[state] = block(states[left], states[right])
@@ -110,10 +115,10 @@ class CellModule(nn.Module):
 
 
 class PairNetwork(nn.Module):
-    """Stem of stride 2, the stack of cells, ReLU, spatial mean, linear head. Cells without effect are left out.
+    """Stem of stride 2, the stack of cells, ReLU, spatial mean, linear head. Cells without an effect are left out.
 
-    The mean is the papers', and more than custom: of cells that concatenate their blocks, a pool to 3×3 gives the head
-    so many features that inner steps at the usual rates overshoot, even after its normalisation.
+    The spatial mean is that of the papers. A pool to 3×3 would give the head so many features, as cells concatenate
+    their blocks, that inner steps at the usual rates overshoot, even with normalised features.
     """
 
     def __init__(self, pair: CellPair, stack: Stack, task: TaskShape) -> None:

@@ -1,29 +1,29 @@
-"""Pairs of a normal and a reduction cell, both made of blocks of two operations: what `darts` and `nasnet` share."""
+"""Base class of `darts` and `nasnet`: a stack of a normal and a reduction cell."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import networkx as nx
-
 from nas.bounds import LARGEST_WIDTH, check_number
 from nas.task import TaskShape
 
-from ..images import check_images
+from ..input_checks import check_images
 from .spec import NUM_INPUTS, SKIP, Cell, CellPair, Stack
 
 if TYPE_CHECKING:
+    import networkx as nx
     from torch import nn
 
 
 @dataclass(frozen=True)
 class PairSpace:
-    """How the cells of a pair are stacked: normal cells, then again and again a reduction cell and as many normal ones.
+    """Stack of cells: normal cells, then for each reduction a reduction cell and as many normal cells again.
 
-    width         channels of an operation before the first reduction, and twice as many from each on
-    normal_cells  normal cells before, between and after the reduction cells
-    reductions    reduction cells
+    Attributes:
+        width: Channels of an operation before the first reduction cell; each reduction cell doubles them.
+        normal_cells: Number of normal cells before, between and after the reduction cells.
+        reductions: Number of reduction cells.
     """
 
     width: int = 8
@@ -37,14 +37,18 @@ class PairSpace:
         check_number(self.name, "reductions", self.reductions, 1, 16)
 
     def build(self, spec: CellPair, task: TaskShape) -> nn.Module:
-        """The network; raises SpaceError where the task's inputs are not images that can be halved often enough."""
+        """The network.
+
+        Raises:
+            SpaceError: The task's inputs are not images, or too small to be halved so often.
+        """
         from .network import PairNetwork
 
-        check_images(self.name, task, 1 + self.reductions)
+        check_images(self.name, task, halvings=1 + self.reductions)
         return PairNetwork(spec, self.stack(spec), task)
 
     def stack(self, pair: CellPair) -> Stack:
-        """The cells of a pair's network."""
+        """The stack of a pair's network, with the cells that have an effect."""
         normal = (False,) * self.normal_cells
         reductions = normal + ((True, *normal) * self.reductions)
         live = {len(reductions) - 1}
@@ -55,10 +59,13 @@ class PairSpace:
         return Stack(self.width, reductions, frozenset(index for index in live if index >= 0))
 
     def graph(self, spec: CellPair) -> nx.DiGraph:
-        """Both cells side by side, with ends of their own names; a cell that the output does not depend on is left out.
+        """Both cells as two components of one diagram; a cell without an effect on the output is left out.
 
-        The identity on the inputs of a reduction cell has a stride and weights, so it is a factorized reduction there.
+        The identity on an input of the reduction cell has a stride and weights, so it is drawn as a factorized
+        reduction.
         """
+        import networkx as nx
+
         stack = self.stack(spec)
         kinds = {stack.reductions[index] for index in stack.live}
         diagram = nx.DiGraph()
@@ -71,9 +78,9 @@ class PairSpace:
 
 def _add_cell(diagram: nx.DiGraph, cell: Cell, name: str) -> None:
     states = [f"{name} k-2", f"{name} k-1"]
-    for state, end in enumerate(states):
+    for state, node in enumerate(states):
         if cell.reads(state):
-            diagram.add_node(end, op=f"input:{end}")
+            diagram.add_node(node, op=f"input:{node}")
     for number, block in enumerate(cell.blocks):
         joined = f"{name} block {number}"
         diagram.add_node(joined, op="concat" if block.join == "concat" else "add")

@@ -1,4 +1,4 @@
-"""Specs of the DARTS and NASNet spaces: a normal and a reduction cell of blocks."""
+"""Specs of `darts` and `nasnet`: a normal and a reduction cell of blocks, and the stack of cells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Literal
 Join = Literal["add", "concat"]
 SKIP = "skip_connect"
 NUM_INPUTS = 2
+"""Inputs of a cell: the outputs of the two cells before it."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Two operations on two states of a cell, joined.
 
-    States are numbered: 0 is the output of the last cell but one, 1 that of the last cell, 2 and on are the blocks.
+    Attributes:
+        inputs: The two states. State 0 is the output of the cell before the previous one, 1 that of the previous cell;
+            from 2 on they are the cell's blocks.
+        operations: The operation on each of the two states.
+        join: Whether the results are added, or concatenated and projected.
     """
 
     inputs: tuple[int, int]
@@ -24,7 +29,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Cell:
-    """Blocks in the order in which they can be computed, and those (by state) whose concatenation is the output."""
+    """Cell of blocks.
+
+    Attributes:
+        blocks: Blocks in an order in which they can be computed.
+        output: States whose concatenation is the output.
+    """
 
     blocks: tuple[Block, ...]
     output: tuple[int, ...]
@@ -36,8 +46,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellPair:
-    """A decided architecture: a cell that keeps height and width, and one that halves them. Strides of 2 are in the
-    operations of the reduction cell on states 0 and 1."""
+    """Decided architecture.
+
+    Attributes:
+        normal: Cell that keeps height and width.
+        reduction: Cell that halves them: its operations on states 0 and 1 have a stride of 2.
+    """
 
     normal: Cell
     reduction: Cell
@@ -45,12 +59,13 @@ class CellPair:
 
 @dataclass(frozen=True)
 class Stack:
-    """The cells of a network, from the first to the last.
+    """Stack of a network's cells.
 
     Attributes:
         width: Channels of an operation before the first reduction cell; each reduction cell doubles them.
         reductions: For each cell whether it is a reduction cell.
-        live: The cells that the last one depends on, by index: a cell need not read both of its inputs.
+        live: Indices of the cells that the output depends on; the others are not built. A cell need not read both of
+            its inputs, so that some may have no effect.
     """
 
     width: int

@@ -1,1 +1,1 @@
-"""Chains of convolutions with skip connections, and their networks."""
+"""The space `conv-chain` and its networks."""

@@ -1,4 +1,4 @@
-"""The network of `conv-chain`. Kept apart from the space, which is pure Python without torch."""
+"""Networks of `conv-chain`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from torch import Tensor, nn
 from nas.task import TaskShape
 
 from ..layers import POOLED
-from .spec import ConvLayer, loose_ends
+from .spec import ConvLayer, unread_layers
 
 Size = tuple[int, int]
 Padding = tuple[int, int, int, int]
+"""Zeros on the left, right, top and bottom, as `torch.nn.functional.pad` takes them."""
 IMAGE = -1
+"""Index of the image among the layers' inputs."""
 
 
 class ConvChainNetwork(nn.Module):
-    """Convolutions with skip connections, average pool to 3×3, linear head. Of an input of n pixels and a stride s a
-    layer makes ceil(n / s), whatever its filter's size."""
+    """Convolutions with skip connections, average pool to 3×3, linear head.
+
+    From n pixels a layer of stride s computes ceil(n / s), whatever the size of its filters.
+    """
 
     def __init__(self, spec: tuple[ConvLayer, ...], task: TaskShape) -> None:
         super().__init__()
@@ -35,7 +39,7 @@ class ConvChainNetwork(nn.Module):
             height, width = _largest(sources, sizes)
             sizes[index] = -(-height // layer.stride[0]), -(-width // layer.stride[1])
             channels[index] = layer.filters
-        ends = loose_ends(spec)
+        ends = unread_layers(spec)
         self._ends = _padded(ends, sizes)
         self.layers = nn.ModuleList(layers)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(POOLED), nn.Flatten())
@@ -50,7 +54,7 @@ class ConvChainNetwork(nn.Module):
 
 
 def convolution(channels: int, layer: ConvLayer) -> nn.Sequential:
-    """Convolution with 'same' padding, normalisation, ReLU. No bias: the normalisation has one."""
+    """Convolution with 'same' padding, normalisation, ReLU. It has no bias because the normalisation has one."""
     padding = (layer.kernel[0] // 2, layer.kernel[1] // 2)
     return nn.Sequential(
         nn.Conv2d(channels, layer.filters, layer.kernel, stride=layer.stride, padding=padding, bias=False),
@@ -64,8 +68,7 @@ def _largest(sources: Sequence[int], sizes: dict[int, Size]) -> Size:
 
 
 def _padded(sources: Sequence[int], sizes: dict[int, Size]) -> list[tuple[int, Padding]]:
-    """Each source with the zeros left, right, above and below it that make it as large as the largest; of an odd number
-    the one more comes right or below."""
+    """Each source with the padding that makes it as large as the largest, with an odd zero on the right or bottom."""
     height, width = _largest(sources, sizes)
     return [(source, (*_around(width - sizes[source][1]), *_around(height - sizes[source][0]))) for source in sources]
 

@@ -5,34 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import networkx as nx
-
 from nas.bounds import LARGEST_WIDTH, check_numbers
-from nas.errors import ConfigError, SpaceError
+from nas.errors import ConfigError
 from nas.space import Choose
 from nas.task import TaskShape
 
-from .spec import ConvLayer, loose_ends
+from ..input_checks import check_images
+from .spec import ConvLayer, unread_layers
 
 if TYPE_CHECKING:
+    import networkx as nx
     from torch import nn
 
 
 @dataclass(frozen=True)
 class ConvChain:
-    """The convolutional space of Zoph & Le (arXiv 1611.01578, sections 3.1, 3.3 and 4.1).
+    """Chains of convolutions with skip connections between any two layers, by Zoph & Le.
 
-    Every layer is convolution, normalisation, ReLU. Its inputs are any of the layers before it; where it has none, the
-    image. Inputs are concatenated by channels, the smaller ones padded with zeros around them to the size of the
-    largest. Outputs that no layer uses are concatenated alike before the head.
+    arXiv 1611.01578, sections 3.1, 3.3 and 4.1. A layer is convolution, normalisation, ReLU. Its inputs are any of the
+    layers before it, or the image where it has none. Inputs are concatenated along the channels; smaller ones are
+    padded with zeros on all sides to the size of the largest. Outputs that no layer reads are concatenated in the same
+    way before the head. With f choices in a layer itself, the number of architectures is the sum over depths d of
+    f^d 2^(d (d - 1) / 2); about 1.5e13 by default.
 
-    heights, widths  options for a filter's height and width, which must be odd
-    filters          options for the number of filters
-    strides          options for the stride, down and right each by itself; (1,) fixes it, as one of their experiments
-    depths           options for the number of layers
+    The paper has heights and widths (1, 3, 5, 7), filters (24, 36, 48, 64), strides (1, 2, 3) and up to 15 layers, a
+    number that is scheduled and not chosen. It does not describe the head, which is linear on an average pool to 3×3
+    here.
 
-    Theirs are heights and widths (1, 3, 5, 7), filters (24, 36, 48, 64), strides (1, 2, 3), and up to 15 layers, the
-    number being scheduled and not chosen. The head is not described there; here it is linear on an average pool to 3×3.
+    Attributes:
+        heights: Options for the height of a filter; odd.
+        widths: Options for the width of a filter; odd.
+        filters: Options for the number of filters.
+        strides: Options for the vertical and, separately, the horizontal stride; (1,) fixes both, as in one of the
+            paper's experiments.
+        depths: Options for the number of layers.
     """
 
     heights: tuple[int, ...] = (1, 3, 5)
@@ -43,8 +49,8 @@ class ConvChain:
     name = "conv-chain"
 
     def __post_init__(self) -> None:
-        most = {"heights": 63, "widths": 63, "filters": LARGEST_WIDTH, "strides": 16, "depths": 100}
-        for option, largest in most.items():
+        upper_bounds = {"heights": 63, "widths": 63, "filters": LARGEST_WIDTH, "strides": 16, "depths": 100}
+        for option, largest in upper_bounds.items():
             check_numbers(self.name, option, getattr(self, option), 1, largest)
         for option, values in (("heights", self.heights), ("widths", self.widths)):
             if any(value % 2 == 0 for value in values):
@@ -53,6 +59,7 @@ class ConvChain:
                 )
 
     def decide(self, choose: Choose) -> tuple[ConvLayer, ...]:
+        """The number of layers, then for each its kernel, strides, filters, and which earlier layers it reads."""
         return tuple(self._layer(choose, index) for index in range(choose("layers", self.depths)))
 
     def _layer(self, choose: Choose, index: int) -> ConvLayer:
@@ -64,24 +71,27 @@ class ConvChain:
         )
 
     def build(self, spec: tuple[ConvLayer, ...], task: TaskShape) -> nn.Module:
-        """The network; raises SpaceError where the task's inputs are not images."""
+        """The network.
+
+        Raises:
+            SpaceError: The task's inputs are not images.
+        """
         from .network import ConvChainNetwork
 
-        if len(task.input_shape) != 3:
-            raise SpaceError(
-                f"conv-chain needs images (channels, height, width); this task's inputs are {task.input_shape}"
-            )
+        check_images(self.name, task)
         return ConvChainNetwork(spec, task)
 
     def graph(self, spec: tuple[ConvLayer, ...]) -> nx.DiGraph:
-        """The whole network but its head: layers are nodes, and so are concatenations."""
+        """The network without its head, as a diagram whose nodes are layers and concatenations."""
+        import networkx as nx
+
         diagram = nx.DiGraph()
         diagram.add_node("image", op="input")
         for index, layer in enumerate(spec):
             diagram.add_node(f"layer{index}", op=_label(layer))
             _join(diagram, [f"layer{source}" for source in layer.inputs] or ["image"], f"layer{index}")
         diagram.add_node("head", op="output")
-        _join(diagram, [f"layer{source}" for source in loose_ends(spec)], "head")
+        _join(diagram, [f"layer{source}" for source in unread_layers(spec)], "head")
         return diagram
 
 

@@ -1,4 +1,4 @@
-"""Specs of the convolution chain: its layers and their skip connections."""
+"""Specs of `conv-chain`: convolution layers and their skip connections."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A decided layer.
+    """Decided layer; an architecture is a tuple of them.
 
-    kernel   height and width of its filters
-    stride   down and right
-    filters  how many, which is its output's channels
-    inputs   the earlier layers, by index, whose outputs it is given side by side; none: it is given the image
+    Attributes:
+        kernel: Height and width of the filters.
+        stride: Vertical and horizontal stride.
+        filters: Number of filters, which is the number of output channels.
+        inputs: Indices of the earlier layers whose outputs the layer reads, concatenated. If empty, it reads the image.
     """
 
     kernel: tuple[int, int]
@@ -21,7 +22,7 @@ class ConvLayer:
     inputs: tuple[int, ...]
 
 
-def loose_ends(spec: tuple[ConvLayer, ...]) -> tuple[int, ...]:
-    """The layers whose output no layer uses, which the head is given."""
-    used = {source for layer in spec for source in layer.inputs}
-    return tuple(index for index in range(len(spec)) if index not in used)
+def unread_layers(spec: tuple[ConvLayer, ...]) -> tuple[int, ...]:
+    """Indices of the layers whose output no layer reads; the head reads them."""
+    read = {source for layer in spec for source in layer.inputs}
+    return tuple(index for index in range(len(spec)) if index not in read)

@@ -1,1 +1,1 @@
-"""A small cell for few-shot images, stacked, and its networks."""
+"""The space `few-shot-cell` and its networks."""

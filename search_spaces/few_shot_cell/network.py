@@ -1,4 +1,4 @@
-"""The networks of `few-shot-cell`. Kept apart from the space, which is pure Python without torch."""
+"""Networks of `few-shot-cell`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nas.task import TaskShape
 
-from ..dense_cell import live
+from ..dense_cell import live_edges
 from ..layers import POOLED, conv
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def separable(width: int) -> nn.Sequential:
-    """Depthwise 3×3, then 1×1, normalisation, ReLU."""
+    """Depthwise 3×3 convolution, 1×1 convolution, normalisation, ReLU."""
     return nn.Sequential(nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), *conv(width, width, 1))
 
 
 def operation(name: str, width: int) -> nn.Module:
-    """One edge of a cell: (images, width, height, width) in and out of the same shape."""
+    """Operation of one edge: (images, channels, height, width), in and out of the same shape."""
     match name:
         case "skip":
             return nn.Identity()
@@ -41,15 +41,15 @@ def operation(name: str, width: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """A small directed acyclic graph of operations: node 0 is the input, each node sums its edges, the last is output.
+    """Directed acyclic graph of operations: node 0 is the input, each node adds up its edges, the last is the output.
 
-    Edges that no input reaches, or that reach no output, are left out: they would hold weights without a use.
+    Edges on no path from input to output are left out, because their weights would have no effect.
     """
 
     def __init__(self, operations: dict[tuple[int, int], str], width: int) -> None:
         super().__init__()
         self.last = max(target for _, target in operations)
-        self.edges = live(operations, self.last)
+        self.edges = live_edges(operations, self.last)
         self.operations = nn.ModuleDict(
             {f"edge{source}_{target}": operation(operations[source, target], width) for source, target in self.edges}
         )
@@ -63,7 +63,7 @@ class Cell(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """Stem, cells with places of reduction, average pool to 3×3, linear head."""
+    """Stem of stride 2, cells with max pools after some, average pool to 3×3, linear head."""
 
     def __init__(self, spec: CellStack, edges: tuple[tuple[int, int], ...], task: TaskShape) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Specs of the few-shot cell: operations on the edges of a cell, and the stack of cells."""
+"""Specs of `few-shot-cell`: the operations of a cell's edges, and the stack of cells."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ OPERATIONS = ("none", "skip", "conv1", "conv3", "sep3", "dil3", "avg_pool", "max
 
 @dataclass(frozen=True)
 class CellStack:
-    """A decided architecture.
+    """Decided architecture.
 
-    cell        one operation for each edge of `EDGES`; a node sums its edges, node 0 is the cell's input
-    width       channels everywhere
-    num_cells   how often the cell is stacked
-    reductions  the cells (by index) whose output is halved in height and width by a 2×2 max pool
+    Attributes:
+        cell: One operation for each edge of `dense_cell.EDGES`. A node adds up its edges; node 0 is the cell's input.
+        width: Channels of all cells.
+        num_cells: Number of cells.
+        reductions: Indices of the cells that a 2×2 max pool follows, which halves height and width.
     """
 
     cell: tuple[str, ...]

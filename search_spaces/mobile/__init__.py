@@ -1,1 +1,1 @@
-"""Inverted bottlenecks of MobileNet, and their networks."""
+"""The space `mobile` and its networks."""

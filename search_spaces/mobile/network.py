@@ -1,7 +1,7 @@
-"""The networks of `mobile`. Kept apart from the space, which is pure Python without torch.
+"""Networks of `mobile`.
 
-Activations are swish and sigmoid, of which MobileNetV3 takes piecewise forms for speed: torch cannot differentiate the
-hard sigmoid twice.
+Activations are swish and sigmoid. MobileNetV3 takes their piecewise linear forms for speed, but torch cannot
+differentiate the hard sigmoid twice.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from ..layers import POOLED
 from .spec import Bottleneck, MobileSpec
 
 SQUEEZE = 4
-"""A gate has a quarter of the channels that it acts on (MobileNetV3, section 5.3)."""
+"""Ratio of the channels that a gate acts on to its inner channels (MobileNetV3, section 5.3)."""
 LAST = 2
-"""The last convolution has that many times the channels of the last layer."""
+"""Ratio of the last convolution's output channels to its input channels."""
 
 
 def convolve(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Convolution with 'same' padding, normalisation. No bias: the normalisation has one."""
+    """Convolution with 'same' padding, normalisation. It has no bias because the normalisation has one."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(outputs, track_running_stats=False)]
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel times a number from 0 to 1, which is computed from the means of all channels."""
+    """Gate that multiplies each channel by a number in (0, 1), computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        inside = max(1, channels // SQUEEZE)
+        inner = max(1, channels // SQUEEZE)
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, inside, 1),
+            nn.Conv2d(channels, inner, 1),
             nn.ReLU(),
-            nn.Conv2d(inside, channels, 1),
+            nn.Conv2d(inner, channels, 1),
             nn.Sigmoid(),
         )
 
@@ -45,21 +45,24 @@ class SqueezeExcite(nn.Module):
 
 
 class BottleneckModule(nn.Module):
-    """One layer: (images, inputs, height, width) to (images, channels, height / stride, width / stride), rounded up."""
+    """Inverted bottleneck.
+
+    (images, inputs, height, width) to (images, channels, ceil(height / stride), ceil(width / stride)).
+    """
 
     def __init__(self, inputs: int, layer: Bottleneck) -> None:
         super().__init__()
-        inside = inputs * layer.expansion
-        depthwise = convolve(inside, inside, layer.kernel, stride=layer.stride, groups=inside)
+        inner = inputs * layer.expansion
+        depthwise = convolve(inner, inner, layer.kernel, stride=layer.stride, groups=inner)
         self.layers = nn.Sequential(
-            *convolve(inputs, inside, 1),
+            *convolve(inputs, inner, 1),
             nn.SiLU(),
             *depthwise,
             nn.SiLU(),
-            *([SqueezeExcite(inside)] if layer.squeeze_excite else []),
-            *convolve(inside, layer.channels, 1),
+            *([SqueezeExcite(inner)] if layer.squeeze_excite else []),
+            *convolve(inner, layer.channels, 1),
         )
-        self.residual = layer.adds(inputs)
+        self.residual = layer.has_residual(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x)
@@ -67,7 +70,7 @@ class BottleneckModule(nn.Module):
 
 
 class MobileNetwork(nn.Module):
-    """Stem of stride 2, the layers, a 1×1 convolution, average pool to 3×3, linear head."""
+    """Stem of stride 2, the bottlenecks, a 1×1 convolution, average pool to 3×3, linear head."""
 
     def __init__(self, spec: MobileSpec, task: TaskShape) -> None:
         super().__init__()

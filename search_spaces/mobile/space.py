@@ -1,41 +1,42 @@
-"""The space `mobile`: stages of inverted bottlenecks, each layer of its own kernel, expansion and squeeze-excite."""
+"""The space `mobile`: stages of inverted bottlenecks, with kernel, expansion and squeeze-excite of each layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import networkx as nx
-
-from nas.bounds import LARGEST_WIDTH, check_numbers
+from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
 from nas.errors import ConfigError, shown
 from nas.space import Choose
 from nas.task import TaskShape
 
-from ..images import check_images
+from ..input_checks import check_images
 from .spec import Bottleneck, MobileSpec
 
 if TYPE_CHECKING:
+    import networkx as nx
     from torch import nn
 
 
 @dataclass(frozen=True)
 class Mobile:
-    """Inverted bottlenecks as in MobileNetV3 (Howard et al., arXiv 1905.02244, sections 3 and 5), ProxylessNAS (Cai et
-    al., arXiv 1812.00332) and Once-for-All (Cai et al., arXiv 1908.09791).
+    """Stages of inverted bottlenecks, as in MobileNetV3, ProxylessNAS and Once-for-All.
 
+    Howard et al. (arXiv 1905.02244, sections 3 and 5), Cai et al. (arXiv 1812.00332), Cai et al. (arXiv 1908.09791).
     With kernels 3, 5, 7, expansions 3, 4, 6, depths 2 to 4 and five stages it is the space that section 3.2 of
-    Once-for-All counts: ((3·3)² + (3·3)³ + (3·3)⁴)^5 = 7371^5 ≈ 2 · 10^19; resolutions are not searched. In general
-    each stage has the sum over its depths of (kernels · expansions · gates)^depth ways, and their product is taken
-    times the width multipliers. Beside the paper's, widths are multiples of 4, and the pool before the head is to 3×3.
+    Once-for-All counts: ((3·3)² + (3·3)³ + (3·3)⁴)^5 = 7371^5 ≈ 2 · 10^19; resolutions are not searched. In general a
+    stage has the sum over its depths of (kernels · expansions · gates)^depth variants, and the number of architectures
+    is the product over stages times the number of width multipliers; 120,005,064 by default. Unlike in the papers,
+    widths are multiples of 4, and the pool before the head is to 3×3.
 
-    channels          of each stage, before the width multiplier
-    strides           of the first layer of each stage: 1, or 2 to halve height and width
-    depths            options for the layers of a stage
-    kernels           options for the side of a layer's depthwise convolution; odd
-    expansions        options for how many times as many channels a layer has inside
-    squeeze_excite    options for whether a layer has the gate
-    width_multipliers  options for what all channels are multiplied with
+    Attributes:
+        channels: Output channels of each stage, before the width multiplier.
+        strides: Stride of the first layer of each stage: 1, or 2 to halve height and width.
+        depths: Options for the number of layers of a stage.
+        kernels: Options for the side of a layer's depthwise convolution; odd.
+        expansions: Options for the ratio of a layer's inner channels to its input channels.
+        squeeze_excite: Options for whether a layer has a squeeze-excite gate.
+        width_multipliers: Options for the factor of all channels.
     """
 
     channels: tuple[int, ...] = (8, 12, 16)
@@ -48,7 +49,13 @@ class Mobile:
     name = "mobile"
 
     def __post_init__(self) -> None:
-        check_numbers(self.name, "channels", self.channels, 1, LARGEST_WIDTH, distinct=False, longest=100)
+        if not 1 <= len(self.channels) <= 100:
+            raise ConfigError(
+                f"mobile channels = {shown(list(self.channels))}; give whole numbers from 1 to {LARGEST_WIDTH:,}, "
+                "one for each of 1 to 100 stages"
+            )
+        for channels in self.channels:
+            check_number(self.name, "channels", channels, 1, LARGEST_WIDTH)
         for option, largest in {"depths": 100, "kernels": 63, "expansions": 64}.items():
             check_numbers(self.name, option, getattr(self, option), 1, largest)
         check_numbers(self.name, "width_multipliers", self.width_multipliers, 0.0, 64.0, above=True)
@@ -62,6 +69,7 @@ class Mobile:
             )
 
     def decide(self, choose: Choose) -> MobileSpec:
+        """The width multiplier, then each stage's depth, and each layer's kernel, expansion and gate."""
         multiplier = choose("width", self.width_multipliers)
         layers = []
         for stage, (channels, stride) in enumerate(zip(self.channels, self.strides, strict=True)):
@@ -79,30 +87,36 @@ class Mobile:
         return MobileSpec(_scaled(self.channels[0], multiplier), tuple(layers))
 
     def build(self, spec: MobileSpec, task: TaskShape) -> nn.Module:
-        """The network; raises SpaceError where the task's inputs are not images that can be halved often enough."""
+        """The network.
+
+        Raises:
+            SpaceError: The task's inputs are not images, or too small to be halved so often.
+        """
         from .network import MobileNetwork
 
-        check_images(self.name, task, 1 + self.strides.count(2))
+        check_images(self.name, task, halvings=1 + self.strides.count(2))
         return MobileNetwork(spec, task)
 
     def graph(self, spec: MobileSpec) -> nx.DiGraph:
-        """The layers in a row, with all that tells one from another."""
+        """The network without its head, as a diagram whose nodes are layers and residual sums."""
+        import networkx as nx
+
         diagram = nx.DiGraph()
         diagram.add_node("input", op="input")
         diagram.add_node("stem", op=f"conv 3×3 /2\n{spec.stem}")
         diagram.add_edge("input", "stem")
-        before, channels = "stem", spec.stem
+        previous, channels = "stem", spec.stem
         for number, layer in enumerate(spec.layers):
             name = f"layer{number}"
             diagram.add_node(name, op=_label(layer))
-            diagram.add_edge(before, name)
-            if layer.adds(channels):
+            diagram.add_edge(previous, name)
+            if layer.has_residual(channels):
                 diagram.add_node(f"{name} sum", op="add")
-                diagram.add_edges_from([(before, f"{name} sum"), (name, f"{name} sum")])
+                diagram.add_edges_from([(previous, f"{name} sum"), (name, f"{name} sum")])
                 name = f"{name} sum"
-            before, channels = name, layer.channels
+            previous, channels = name, layer.channels
         diagram.add_node("output", op="output")
-        diagram.add_edge(before, "output")
+        diagram.add_edge(previous, "output")
         return diagram
 
 

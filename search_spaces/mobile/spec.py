@@ -1,4 +1,4 @@
-"""Specs of the mobile space: inverted bottlenecks, stage by stage."""
+"""Specs of `mobile`: inverted bottlenecks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """One layer: a 1×1 convolution to `expansion` times the channels, a depthwise one of `kernel`, a gate on channels
-    where `squeeze_excite`, and a 1×1 convolution to `channels`; what comes in is added where it has the same shape."""
+    """Decided layer: 1×1 convolution, depthwise convolution, optional gate, 1×1 convolution, residual connection.
+
+    Attributes:
+        channels: Output channels.
+        stride: Stride of the depthwise convolution.
+        kernel: Side of the depthwise convolution.
+        expansion: Ratio of the inner channels to the input channels.
+        squeeze_excite: Whether a squeeze-excite gate follows the depthwise convolution.
+    """
 
     channels: int
     stride: int
@@ -16,14 +23,19 @@ class Bottleneck:
     expansion: int
     squeeze_excite: bool
 
-    def adds(self, inputs: int) -> bool:
-        """Whether the layer adds what comes in, of `inputs` channels, to what it computes."""
+    def has_residual(self, inputs: int) -> bool:
+        """Whether the layer adds its input, of `inputs` channels, to its output; both must have the same shape."""
         return self.stride == 1 and inputs == self.channels
 
 
 @dataclass(frozen=True)
 class MobileSpec:
-    """A decided architecture: the channels of the stem, and all layers in order."""
+    """Decided architecture.
+
+    Attributes:
+        stem: Output channels of the first convolution.
+        layers: Layers of all stages, in order.
+    """
 
     stem: int
     layers: tuple[Bottleneck, ...]

@@ -1,1 +1,1 @@
-"""The NAS-Bench-101 cell, and its networks."""
+"""The space `nas-bench-101` and its networks."""

@@ -1,4 +1,4 @@
-"""The networks of `nas-bench-101` (arXiv 1902.09635, sections 2.1 and 2.2, and the authors' code)."""
+"""Networks of `nas-bench-101` (arXiv 1902.09635, sections 2.1 and 2.2, and the authors' code)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STACKS = 3
 
 
 def operation(name: str, width: int) -> nn.Module:
-    """One vertex of a cell: (images, width, height, width) in and out of the same shape."""
+    """Operation of one vertex: (images, channels, height, width), in and out of the same shape."""
     match name:
         case "conv3x3":
             return conv(width, width, 3)
@@ -30,12 +30,15 @@ def operation(name: str, width: int) -> nn.Module:
 
 
 def vertex_channels(cell: Cell, inputs: int, outputs: int) -> list[int]:
-    """The channels of each vertex: those that lead to the output divide its channels, the others have as many as the
-    widest that they lead to."""
+    """Channels of each vertex, of a cell of `inputs` and `outputs` channels.
+
+    Vertices with an edge to the output divide its channels among them. The others have as many as the widest vertex
+    that they have an edge to.
+    """
     last = len(cell.operations) + 1
     channels = [inputs, *[0] * (last - 1), outputs]
     ends = [source for source, target in cell.edges if target == last and source]
-    wider = _wider(cell, ends, outputs % len(ends)) if ends else []
+    wider = _with_extra_channel(cell, ends, outputs % len(ends)) if ends else []
     for vertex in range(last - 1, 0, -1):
         if vertex in ends:
             channels[vertex] = outputs // len(ends) + (vertex in wider)
@@ -44,32 +47,35 @@ def vertex_channels(cell: Cell, inputs: int, outputs: int) -> list[int]:
     return channels
 
 
-def _wider(cell: Cell, ends: Sequence[int], number: int) -> list[int]:
-    """The `number` of the ends that have a channel more, where a division leaves some over.
+def _with_extra_channel(cell: Cell, ends: Sequence[int], number: int) -> list[int]:
+    """The `number` of the ends that have one channel more, where the division has a remainder.
 
-    The authors give them to the first, so that a vertex is never narrower than what it leads to. Which is first among
-    those that do not lead to each other depends on how the cell is written; here it goes by the graph, so that
-    isomorphic cells are one network.
+    The authors' code takes the first ends, so that no vertex is narrower than one that it has an edge to. Which ends
+    are first depends on how the cell is written, unless there is an edge between them; here it depends on the graph
+    alone, so that isomorphic cells are the same network.
     """
     depths = [0] * (len(cell.operations) + 2)
-    for source, target in cell.edges:  # sorted by source: all edges into it came before
+    for source, target in cell.edges:  # edges are sorted by source, so that all edges into a source came before
         depths[target] = max(depths[target], depths[source] + 1)
     chosen: list[int] = []
 
-    def place(vertex: int) -> tuple[int, str]:
+    def rank(vertex: int) -> tuple[int, str]:
         graph = cell.graph()
         for marked in (*chosen, vertex):
             graph.nodes[marked]["op"] += " and a channel more"
         return depths[vertex], canonical(graph)
 
     for _ in range(number):
-        chosen.append(min((vertex for vertex in ends if vertex not in chosen), key=place))
+        chosen.append(min((vertex for vertex in ends if vertex not in chosen), key=rank))
     return chosen
 
 
 class CellModule(nn.Module):
-    """A vertex adds up what comes in: of wider vertices the first channels, of the input a 1×1 convolution. The output
-    concatenates, and adds a 1×1 convolution of the input where that leads to it."""
+    """Cell whose vertices add up the vertices with an edge to them, and whose output concatenates them.
+
+    Of a wider vertex the first channels are added, of the input a 1×1 convolution. With an edge from the input to the
+    output, a 1×1 convolution of the input is added to the concatenation.
+    """
 
     def __init__(self, cell: Cell, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -105,7 +111,7 @@ class CellModule(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, three stacks of cells with a max pool before all but the first, spatial mean, linear head."""
+    """Stem, three stacks of cells with a max pool between stacks, spatial mean, linear head."""
 
     def __init__(self, cell: Cell, width: int, cells: int, task: TaskShape) -> None:
         super().__init__()

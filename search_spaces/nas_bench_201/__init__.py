@@ -1,1 +1,1 @@
-"""The NAS-Bench-201 cell, and its networks."""
+"""The space `nas-bench-201` and its networks."""

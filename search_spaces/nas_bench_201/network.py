@@ -1,4 +1,4 @@
-"""The networks of `nas-bench-201` (arXiv 2001.00326, figure 1 and section 2.1)."""
+"""Networks of `nas-bench-201` (arXiv 2001.00326, figure 1 and section 2.1)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from nas.task import TaskShape
 
-from ..dense_cell import live
+from ..dense_cell import live_edges
 
 STAGES = 3
 
 
 def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> nn.Sequential:
-    """ReLU, convolution with 'same' padding, normalisation: in this order, unlike other spaces'."""
+    """ReLU, convolution with 'same' padding, normalisation, in this order, unlike the `conv` of other spaces."""
     return nn.Sequential(
         nn.ReLU(),
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
@@ -24,7 +24,7 @@ def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> nn.Seque
 
 
 def operation(name: str, width: int) -> nn.Module:
-    """One edge of a cell: (images, width, height, width) in and out of the same shape."""
+    """Operation of one edge: (images, channels, height, width), in and out of the same shape."""
     match name:
         case "skip_connect":
             return nn.Identity()
@@ -38,15 +38,16 @@ def operation(name: str, width: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Node 0 is the input, each node sums its edges, node 3 is the output; zero where no path leads there.
+    """Cell whose node 0 is the input, whose nodes add up their edges, and whose node 3 is the output.
 
-    Edges on no path from input to output are left out, or, without `prune`, held and not computed: the published
-    networks have them, and count their weights. (There a convolution of nothing adds its normalisation's shift.)
+    The output is zero if no path leads to it. With `prune`, edges on no path from input to output are left out.
+    Without it, they have weights and are not computed: the published networks have these edges and count their
+    weights. (Unlike there, a convolution of zeros does not add the shift of its normalisation.)
     """
 
     def __init__(self, operations: Mapping[tuple[int, int], str], width: int, *, prune: bool) -> None:
         super().__init__()
-        self.edges = live(dict(operations), 3)
+        self.edges = live_edges(dict(operations), 3)
         self.operations = nn.ModuleDict(
             {f"edge{s}_{t}": operation(operations[s, t], width) for s, t in (self.edges if prune else operations)}
         )
@@ -60,9 +61,9 @@ class Cell(nn.Module):
 
 
 class Reduction(nn.Module):
-    """A residual block of two 3×3 convolutions that halves the image and changes the channels.
+    """Residual block of two 3×3 convolutions that halves height and width, rounded up, and changes the channels.
 
-    The way round it averages 2×2 pixels, of which there are fewer at an odd image's end, and is a 1×1 convolution.
+    Its shortcut is a 2×2 average pool, of fewer pixels at the border of images of odd size, and a 1×1 convolution.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -79,7 +80,7 @@ class Reduction(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, three stages of cells with a reduction before all but the first, spatial mean, linear head."""
+    """Stem, three stages of cells with a reduction between stages, spatial mean, linear head."""
 
     def __init__(
         self, operations: Mapping[tuple[int, int], str], width: int, cells: int, task: TaskShape, *, prune: bool

@@ -1,1 +1,1 @@
-"""Search spaces written for NNI, and their networks."""
+"""The spaces `nni:NAME`, of NNI's hub or of a user's file, and their networks."""

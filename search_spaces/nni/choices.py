@@ -1,7 +1,7 @@
-"""The choices of an NNI ModelSpace, read once from its modules: which labels there are, and when each is asked for.
+"""Choices of an NNI ModelSpace: its labels, and the conditions under which each is chosen.
 
-A LayerChoice asks for the labels inside a candidate only where that candidate is chosen, a Repeat for those of its
-blocks only up to the depth. Each label is asked for once, however many modules share it.
+A label inside a candidate of a LayerChoice is chosen only if the candidate is, one inside a block of a Repeat only if
+the depth reaches the block. A label that several modules share is chosen once.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from nas.options import plain
 from nas.space import Choose
 
 Sample = dict[str, Any]
-"""A value for each label: what NNI calls a sample."""
+"""Value of each label; NNI's term."""
 
 
 class Step(Protocol):
-    """Something to settle: asks `choose` for the labels that are missing from the sample, and adds them to it."""
+    """Step of deciding a sample: chooses the labels that are missing from it, and adds them."""
 
     def __call__(self, choose: Choose, sample: Sample) -> None: ...
 
 
 @dataclass(frozen=True)
-class One:
-    """One of some values."""
+class OneOf:
+    """Choice of one value."""
 
     label: str
     values: tuple[Any, ...]
@@ -41,8 +41,8 @@ class One:
 
 
 @dataclass(frozen=True)
-class Some:
-    """Several of some values, in their order: `num` of them, or any number where that is None."""
+class SubsetOf:
+    """Choice of several values, in their order: `num` of them, or any number if that is None."""
 
     label: str
     values: tuple[Any, ...]
@@ -58,19 +58,19 @@ class Some:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is inside the candidate that a LayerChoice chose, if it was asked: a constraint may have passed it over."""
+class InsideCandidate:
+    """Steps inside the chosen candidate of a LayerChoice. There is none if a constraint left the label undecided."""
 
     label: str
-    inside: Mapping[Any, tuple[Step, ...]]
+    steps: Mapping[Any, tuple[Step, ...]]
 
     def __call__(self, choose: Choose, sample: Sample) -> None:
-        settle(self.inside.get(sample.get(self.label), ()), choose, sample)
+        run_steps(self.steps.get(sample.get(self.label), ()), choose, sample)
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """What is inside the blocks of a Repeat, up to its depth."""
+class InsideBlocks:
+    """Steps inside the blocks of a Repeat, up to its depth."""
 
     depth: Any
     blocks: tuple[tuple[Step, ...], ...]
@@ -78,58 +78,65 @@ class Repeated:
     def __call__(self, choose: Choose, sample: Sample) -> None:
         depth = self.depth.freeze(sample) if isinstance(self.depth, Mutable) else self.depth
         for block in self.blocks[:depth]:
-            settle(block, choose, sample)
+            run_steps(block, choose, sample)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A constraint: asks for the labels that it looks at, in that order, and rejects what it does not allow."""
+class ConstraintStep:
+    """Constraint: chooses the labels that it looks up, in that order, and rejects the sample if it does not hold."""
 
     constraint: Any
-    about: Mapping[str, Step]
+    steps: Mapping[str, Step]
 
     def __call__(self, choose: Choose, sample: Sample) -> None:
-        error = self.constraint.check_contains(_Asking(self.about, choose, sample))
+        error = self.constraint.check_contains(_LazySample(self.steps, choose, sample))
         if error is not None:
             choose.reject(str(error))
 
 
-class _Asking(dict[str, Any]):
-    """A copy of a sample that asks for labels as they are looked up. What is written into it stays in the copy."""
+class _LazySample(dict[str, Any]):
+    """Copy of a sample that chooses labels when they are looked up. What NNI writes into it stays in the copy."""
 
-    def __init__(self, about: Mapping[str, Step], choose: Choose, sample: Sample) -> None:
+    def __init__(self, steps: Mapping[str, Step], choose: Choose, sample: Sample) -> None:
         super().__init__(sample)
-        self._about, self._choose, self._sample = about, choose, sample
+        self._steps, self._choose, self._sample = steps, choose, sample
 
     def __contains__(self, label: object) -> bool:
-        return super().__contains__(label) or label in self._about
+        return super().__contains__(label) or label in self._steps
 
     def __missing__(self, label: str) -> Any:
-        self._about[label](self._choose, self._sample)
+        self._steps[label](self._choose, self._sample)
         self[label] = self._sample[label]
         return self[label]
 
 
-def settle(steps: Iterable[Step], choose: Choose, sample: Sample) -> None:
-    """Takes the steps in turn. Raises Rejected where a constraint does not hold."""
+def run_steps(steps: Iterable[Step], choose: Choose, sample: Sample) -> None:
+    """Decide a sample step by step.
+
+    Raises:
+        Rejected: A constraint does not hold.
+    """
     for step in steps:
         step(choose, sample)
 
 
 def steps_of(space: ModelSpace) -> tuple[Step, ...]:
-    """All that `space` needs to have decided. Raises SpaceError for a label that is no choice among finitely many.
+    """Steps that decide a sample of `space`.
 
-    Labels that only `simplify` knows, of modules with a `leaf_mutables` of their own, are asked for last.
+    Labels that only `simplify` knows, of modules with a `leaf_mutables` of their own, are chosen last.
+
+    Raises:
+        SpaceError: A label is not a choice among finitely many values.
     """
-    met: set[str] = set()
-    known: set[str] = set()
-    steps = (*_inside(space, known, met),)
-    hidden = [leaf for label, leaf in space.simplify().items() if label not in met]
-    return (*steps, *_mutables(hidden, known, met))
+    all_labels: set[str] = set()
+    decided: set[str] = set()
+    steps = (*_steps_inside(space, decided, all_labels),)
+    hidden = [leaf for label, leaf in space.simplify().items() if label not in all_labels]
+    return (*steps, *_steps_of_mutables(hidden, decided, all_labels))
 
 
 def first_values(space: ModelSpace) -> Sample:
-    """A value for every label: NNI also makes what is not chosen, before it throws that away, and looks them up."""
+    """A value of every label. NNI needs them all, because it also makes modules that are not chosen and drops them."""
     return {
         label: plain(list(leaf.values[: leaf.n_chosen]) if isinstance(leaf, CategoricalMultiple) else leaf.values[0])
         for label, leaf in space.simplify().items()
@@ -137,49 +144,59 @@ def first_values(space: ModelSpace) -> Sample:
     }
 
 
-def _inside(module: nn.Module, known: set[str], met: set[str]) -> Iterator[Step]:
-    """The steps of a module. Added to are `known`, the labels that are settled when the next step begins, and `met`,
-    all labels so far."""
+def _steps_inside(module: nn.Module, decided: set[str], all_labels: set[str]) -> Iterator[Step]:
+    """The steps of a module.
+
+    Args:
+        module: Module to read.
+        decided: Labels that are certain to be decided before the next step; extended.
+        all_labels: Labels met so far; extended.
+    """
     if isinstance(module, MutableModule):
-        yield from _mutables(module.mutables, known, met, lazily=_makes_itself(module))
+        yield from _steps_of_mutables(module.mutables, decided, all_labels, lazily=_freezes_itself(module))
     if isinstance(module, LayerChoice):
-        inside = {name: (*_inside(module[name], {*known}, met),) for name in module.names}
-        if any(inside.values()):
-            yield Chosen(module.label, inside)
+        steps = {name: (*_steps_inside(module[name], {*decided}, all_labels),) for name in module.names}
+        if any(steps.values()):
+            yield InsideCandidate(module.label, steps)
     elif isinstance(module, Repeat):
-        deeper = {*known}
-        blocks = (*((*_inside(block, deeper, met),) for block in module.blocks),)
+        decided_in_blocks = {*decided}  # a later block is there only if the earlier ones are
+        blocks = (*((*_steps_inside(block, decided_in_blocks, all_labels),) for block in module.blocks),)
         if any(blocks):
-            yield Repeated(module.depth_choice, blocks)
+            yield InsideBlocks(module.depth_choice, blocks)
     else:
         for child in module.children():
-            yield from _inside(child, known, met)
+            yield from _steps_inside(child, decided, all_labels)
 
 
-def _makes_itself(module: MutableModule) -> bool:
-    """Whether the module turns a sample into a network by code of its own, as NasBench101Cell does: it then needs only
-    the labels that its constraint looks at, not all that the modules inside it would."""
+def _freezes_itself(module: MutableModule) -> bool:
+    """Whether the module makes a network of a sample by code of its own, as NasBench101Cell does.
+
+    It then needs only the labels that its constraint looks up, not all labels of the modules inside it.
+    """
     ready_made = (LayerChoice, InputChoice, Repeat, ParametrizedModule)
     return not isinstance(module, ready_made) and bool(type(module).should_invoke_fixed_module())
 
 
-def _mutables(mutables: Iterable[Mutable], known: set[str], met: set[str], *, lazily: bool = False) -> Iterator[Step]:
+def _steps_of_mutables(
+    mutables: Iterable[Mutable], decided: set[str], all_labels: set[str], *, lazily: bool = False
+) -> Iterator[Step]:
+    """The steps of mutables; with `lazily`, labels are chosen only when a constraint looks them up."""
     for mutable in mutables:
         leaves = mutable.simplify()
         symbols = {label: leaf for label, leaf in leaves.items() if isinstance(leaf, MutableSymbol)}
-        asked = {label: _asked(leaf) for label, leaf in symbols.items() if label not in known}
-        constraints = [leaf for label, leaf in leaves.items() if isinstance(leaf, Constraint) and label not in known]
+        steps = {label: _step_of_leaf(leaf) for label, leaf in symbols.items() if label not in decided}
+        constraints = [leaf for label, leaf in leaves.items() if isinstance(leaf, Constraint) and label not in decided]
         if not (lazily and constraints):
-            yield from asked.values()
-        yield from (Kept(constraint, asked) for constraint in constraints)
-        known.update(leaves)
-        met.update(leaves)
+            yield from steps.values()
+        yield from (ConstraintStep(constraint, steps) for constraint in constraints)
+        decided.update(leaves)
+        all_labels.update(leaves)
 
 
-def _asked(leaf: MutableSymbol) -> Step:
+def _step_of_leaf(leaf: MutableSymbol) -> Step:
     if isinstance(leaf, CategoricalMultiple):
-        return Some(leaf.label, tuple(leaf.values), leaf.n_chosen)
+        return SubsetOf(leaf.label, tuple(leaf.values), leaf.n_chosen)
     if isinstance(leaf, Categorical):
-        return One(leaf.label, tuple(leaf.values))
+        return OneOf(leaf.label, tuple(leaf.values))
     kind = type(leaf).__name__
     raise SpaceError(f"label {leaf.label!r} is a {kind}, not a choice among values that can be listed; use nni.choice")

@@ -1,4 +1,4 @@
-"""Networks of NNI's spaces, made fit for a few-shot task. Kept apart as they need NNI and torch."""
+"""Networks of NNI's spaces, adapted to few-shot tasks."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nas.errors import SpaceError
 from nas.failures import attempt
 from nas.task import TaskShape
 
-from .layers import stand_in
+from .layers import replacement
 
 
 class Repeated(nn.Module):
-    """A network for images of several channels, given images of one: that one, as often as needed."""
+    """Network for images of several channels that takes images of one channel and repeats it."""
 
     def __init__(self, network: nn.Module, channels: int) -> None:
         super().__init__()
         self.network, self.channels = network, channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(examples, 1, height, width) to what the network makes of (examples, channels, height, width)."""
+        """(examples, 1, height, width) to the network's output of (examples, channels, height, width)."""
         output: Tensor = self.network(x.expand(-1, self.channels, -1, -1))
         return output
 
@@ -35,30 +35,38 @@ def network_of(
 ) -> nn.Module:
     """The network of a complete sample, for inputs and outputs of the task.
 
-    Changed in it are the last linear layer, where it has another number of outputs; what `nni_layers` stands in for;
-    and activations, which no longer work in place. Weights without an effect on the output, as NNI leaves some in its
-    cells, keep their names and are not learned. Raises SpaceError where the network takes another number of channels,
-    and the task's images have more than one.
+    The last linear layer is replaced if it has another number of outputs, so are the layers that `layers.replacement`
+    names, and activations no longer work in place. Weights without an effect on the output, which NNI leaves in some
+    cells, keep their names and are not learned.
+
+    Args:
+        model: Class of the space.
+        options: Arguments of its constructor.
+        sample: A value for every label.
+        task: Shapes of the task's inputs and outputs.
+
+    Raises:
+        SpaceError: The network takes another number of channels than the task's images have, and those have several.
     """
     with model_context(sample):
         network: nn.Module = model(**options)
     _tidy(network)
     _set_outputs(network, task.num_outputs)
     network = _for_channels(network, task)
-    network.eval()  # running statistics stay as they are
-    attempt(_fix_unused, network, torch.zeros(2, *task.input_shape))  # where it fails, the evaluator says why
+    network.eval()  # so that running statistics do not change
+    attempt(_freeze_unused, network, torch.zeros(2, *task.input_shape))  # if it fails, the evaluator reports why
     return network.train()
 
 
 def _tidy(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
-        replacement = stand_in(module)
-        if replacement is not None:
-            network.set_submodule(name, replacement)
+        new = replacement(module)
+        if new is not None:
+            network.set_submodule(name, new)
         elif isinstance(getattr(module, "inplace", None), bool):
             module.inplace = False
         elif isinstance(module, ParametrizedModule) and not hasattr(module, "trace_args"):
-            module.save_init_arguments()  # NNI forgets to in a frozen network, of which then no repr can be made
+            module.save_init_arguments()  # NNI does not in a frozen network, whose repr would then fail
 
 
 def _set_outputs(network: nn.Module, outputs: int) -> None:
@@ -75,12 +83,12 @@ def _for_channels(network: nn.Module, task: TaskShape) -> nn.Module:
     if channels != 1:
         raise SpaceError(
             f"{type(network).__name__} takes images of {convolution.in_channels} channels, not of {channels}; "
-            "take tasks with as many, or with one, which is then repeated"
+            "take tasks whose images have as many, or one, which is then repeated"
         )
     return Repeated(network, convolution.in_channels)
 
 
-def _fix_unused(network: nn.Module, x: Tensor) -> None:
+def _freeze_unused(network: nn.Module, x: Tensor) -> None:
     learned = [p for p in network.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(network(x).sum(), learned, allow_unused=True)
     for parameter, gradient in zip(learned, gradients, strict=True):
@@ -88,5 +96,5 @@ def _fix_unused(network: nn.Module, x: Tensor) -> None:
 
 
 def _last(modules: Iterable[tuple[str, nn.Module]], kind: type[nn.Linear]) -> tuple[str, nn.Linear | None]:
-    found = [(name, module) for name, module in modules if isinstance(module, kind)]
-    return found[-1] if found else ("", None)
+    layers = [(name, module) for name, module in modules if isinstance(module, kind)]
+    return layers[-1] if layers else ("", None)

@@ -1,4 +1,4 @@
-"""Spaces written for NNI: any `nni.nas` ModelSpace, the user's own or one of NNI's hub, searched as it stands."""
+"""Spaces written for NNI: any `nni.nas` ModelSpace, of NNI's hub or of a user's file, searched unchanged."""
 
 from __future__ import annotations
 
@@ -48,27 +48,27 @@ HUB: Mapping[str, Mapping[str, Any]] = {
     "ProxylessNAS": {"base_widths": (16, 8, 16, 16, 24, 24, 32, 48, 128)},
     "ShuffleNetSpace": {},
 }
-"""The hub's spaces, with options in place of their own defaults, which are for ImageNet or CIFAR: meta-training takes
-many steps, and few-shot images are small."""
-ONE_OUTPUT = "auxiliary_loss"
-"""The option of the hub that is not taken: the network must give one output."""
-INSTALL = "pip install 'adaptnas[nni]' installs what fits"
+"""Spaces of the hub, with default options for small few-shot images; NNI's own are for ImageNet and CIFAR."""
+AUXILIARY_LOSS = "auxiliary_loss"
+"""Option of the hub that is not offered, because the network must have one output."""
+INSTALL = "pip install 'adaptnas[nni]' installs versions that fit"
 TOO_NEW = {"filelock": (3, 12), "setuptools": (82,)}
-"""Versions from which on a package that NNI 3.0 needs breaks it: it waits for its own lock for ever, for example."""
+"""First versions of packages that break NNI 3.0; with filelock, for example, it waits for its own lock for ever."""
 SAMPLE_FILE = "nni_sample.json"
 
 
 @dataclass(frozen=True)
 class NniSpace:
-    """The architectures of an NNI ModelSpace. A choice is a label of NNI, asked for only where it has an effect.
+    """Architectures of an NNI ModelSpace. Each label is a choice, made only where it has an effect.
 
-    A label inside a LayerChoice's candidate or a Repeat's block is asked for where that candidate is chosen or the
-    depth reaches that block; modules that share a label share the choice. Choices are uniform: NNI's `weights` are not
-    used. What a constraint of NNI does not allow is rejected.
+    A label inside a candidate of a LayerChoice is chosen only if the candidate is, one inside a block of a Repeat only
+    if the depth reaches the block; modules that share a label share the choice. Choices are uniform: NNI's `weights`
+    are not used. Samples that a constraint of NNI does not allow are rejected.
 
-    model    the class, which is used unchanged, or a name: of one in NNI's hub, or FILE.py:NAME
-    options  arguments of its constructor. Those called num_labels, num_classes, in_channels and img_size are the
-             task's, where they are not given
+    Attributes:
+        model: The class, which is used unchanged, or the name of one in NNI's hub, or FILE.py:NAME.
+        options: Arguments of its constructor. num_labels, num_classes, in_channels and img_size are taken from the
+            task, unless they are among the options.
     """
 
     model: type[Any] | str
@@ -81,14 +81,19 @@ class NniSpace:
         return self._class.__name__
 
     def decide(self, choose: Choose) -> dict[str, Any]:
-        from .choices import settle
+        """The values of the labels that have an effect."""
+        from .choices import run_steps
 
         sample: dict[str, Any] = {}
-        settle(self._choices[0], choose, sample)
+        run_steps(self._choices[0], choose, sample)
         return sample
 
     def build(self, spec: Mapping[str, Any], task: TaskShape) -> nn.Module:
-        """The network that NNI makes of the sample, fit for the task (`nni_networks`)."""
+        """The network that NNI makes of the sample, adapted to the task (`network.network_of`).
+
+        Raises:
+            SpaceError: The task's images have several channels, and the network takes another number.
+        """
         from .network import network_of
 
         sizes = {"num_labels": task.num_outputs, "num_classes": task.num_outputs}
@@ -98,15 +103,17 @@ class NniSpace:
         return network_of(self._class, {**of_task, **self.options}, self.sample(spec), task)
 
     def sample(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """A value for every label, as NNI's `model_context` and `freeze` take it: those of the spec, and any for what
-        is not used."""
+        """A value for every label, as NNI's `model_context` and `freeze` take it; any value for unused labels."""
         return {**self._choices[1], **spec}
 
     def files(self, spec: Mapping[str, Any]) -> dict[str, str]:
-        """What an export holds besides, by file name: the sample as JSON, unless it has values that JSON has not."""
+        """Further files of an export, by name: the sample as JSON, unless JSON cannot hold one of its values."""
         sample = self.sample(spec)
-        text, error = attempt(json.dumps, sample, indent=2)
-        return {SAMPLE_FILE: text + "\n"} if error is None and json.loads(text) == sample else {}
+        try:
+            text = json.dumps(sample, indent=2)
+        except (TypeError, ValueError):
+            return {}
+        return {SAMPLE_FILE: text + "\n"} if json.loads(text) == sample else {}
 
     @property
     def _class(self) -> type[Any]:
@@ -116,57 +123,65 @@ class NniSpace:
 
     @cached_property
     def _choices(self) -> tuple[Any, dict[str, Any]]:
-        """The steps that settle a sample, and a value for each label."""
+        """The steps that decide a sample, and a value of each label."""
         model = self._class
         nni_hub()
         from .choices import first_values, steps_of
 
-        made, error = attempt(lambda: model(**self.options))
+        model_space, error = attempt(lambda: model(**self.options))
         if error is not None:
             raise SpaceError(
                 f"space {self.name!r} cannot be made with {dict(self.options)}: {reason(error)}"
             ) from error
-        return steps_of(made), first_values(made)
+        return steps_of(model_space), first_values(model_space)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The choices are read anew in another process: some of NNI's expressions cannot be pickled.
+        # Another process reads the choices again, because some of NNI's expressions cannot be pickled.
         return _unpickled, (self.model, dict(self.options))
 
 
 def _unpickled(model: type[Any] | str, options: dict[str, Any]) -> NniSpace:
-    """A space that has read its choices: importing NNI takes seconds, which are not those of its first `decide`."""
+    """A space that has read its choices, so that importing NNI does not count as time of the first `decide`."""
     space = NniSpace(model, options)
-    attempt(lambda: space._choices)  # what this raises, `decide` raises again, where it is looked after
+    attempt(lambda: space._choices)  # `decide` raises the error again, where it is handled
     return space
 
 
 def hub(name: str) -> Callable[..., NniSpace]:
-    """A constructor, with the options of NNI's own, of the space `name` of its hub.
+    """The constructor of a space of NNI's hub, with NNI's options.
 
-    Raises ConfigError for another name, with the nearest, and where NNI is not there or cannot work.
+    Raises:
+        ConfigError: The hub has no such space, or NNI is not installed or cannot be imported.
     """
     if name not in HUB:
         raise ConfigError(f"space {f'nni:{name}'!r} is not known: {nearest(name, HUB)}")
     cls = _hub_class(name)
-    parameters = {option: p for option, p in _parameters(cls).items() if option != ONE_OUTPUT}
+    parameters = {option: p for option, p in _parameters(cls).items() if option != AUXILIARY_LOSS}
     return _constructor(name, cls, parameters, HUB[name])
 
 
-def as_space(found: Any) -> Any:
-    """What stands for `found` as a search space: for a ModelSpace a NniSpace of it, for a class of those a constructor
-    of such, with its options; anything else is itself."""
-    nn_of_nni = sys.modules.get("nni.nas.nn.pytorch")
-    if nn_of_nni is None:  # then `found` is none of its classes
-        return found
-    if isinstance(found, nn_of_nni.ModelSpace):
-        given = inspect.signature(_constructor_of(type(found))).bind(found, *found.trace_args, **found.trace_kwargs)
-        return NniSpace(type(found), dict(list(given.arguments.items())[1:]))
-    if isinstance(found, type) and issubclass(found, nn_of_nni.ModelSpace):
-        # A class of a person's file is found again in another process by its name alone.
-        return _constructor(
-            user_files.name_of(found) if user_files.is_found(found) else found, found, _parameters(found), {}
-        )
-    return found
+def as_space(candidate: Any) -> Any:
+    """The search space that a user's object stands for.
+
+    Args:
+        candidate: Any object.
+
+    Returns:
+        A NniSpace for a ModelSpace, the constructor of one for a class of these, with its options; any other object
+        unchanged.
+    """
+    nni_pytorch = sys.modules.get("nni.nas.nn.pytorch")
+    if nni_pytorch is None:  # not imported: then the object cannot be a ModelSpace
+        return candidate
+    if isinstance(candidate, nni_pytorch.ModelSpace):
+        signature = inspect.signature(_constructor_of(type(candidate)))
+        bound = signature.bind(candidate, *candidate.trace_args, **candidate.trace_kwargs)
+        return NniSpace(type(candidate), dict(list(bound.arguments.items())[1:]))
+    if isinstance(candidate, type) and issubclass(candidate, nni_pytorch.ModelSpace):
+        # Another process finds a class of a user's file by its name alone.
+        model = user_files.name_of(candidate) if user_files.is_found(candidate) else candidate
+        return _constructor(model, candidate, _parameters(candidate), {})
+    return candidate
 
 
 def _constructor(
@@ -175,50 +190,55 @@ def _constructor(
     parameters: Mapping[str, inspect.Parameter],
     defaults: Mapping[str, Any],
 ) -> Callable[..., NniSpace]:
-    """A function that makes a space of `model`, with these of the parameters of cls, whose types are checked."""
+    """A function that makes a space of `model`, with these parameters of `cls` as its signature."""
 
     def make(**options: Any) -> NniSpace:
         return NniSpace(model, {**defaults, **options})
 
-    hints, _ = attempt(get_type_hints, _constructor_of(cls))  # None where they name what is not there
+    hints, _ = attempt(get_type_hints, _constructor_of(cls))  # None if they name something that is not imported
     make.__doc__ = cls.__doc__
     make.__annotations__ = {name: hint for name, hint in (hints or {}).items() if name in parameters}
-    make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # inspect looks for it
+    make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # inspect reads it
         [p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(name, p.default)) for name, p in parameters.items()]
     )
     return make
 
 
 def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
-    """Those of the constructor that can be given by name, without self."""
+    """Parameters of the constructor that can be passed by name, without self."""
     parameters = list(inspect.signature(_constructor_of(cls)).parameters.items())[1:]
     return {name: p for name, p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _constructor_of(cls: type[Any]) -> Callable[..., Any]:
-    """The constructor as it was written: NNI puts one that takes anything in its place."""
+    """The constructor as it was written; NNI replaces it by one that takes any arguments."""
     written: Callable[..., Any] = getattr(cls, "_init_wrapped", None) or cls.__init__
     return written
 
 
 def _hub_class(name: str) -> type[Any]:
-    found: type[Any] = getattr(nni_hub(), name)
-    return found
+    cls: type[Any] = getattr(nni_hub(), name)
+    return cls
 
 
 def nni_hub() -> Any:
-    """The module of NNI's hub. Raises ConfigError where NNI is not there or cannot work."""
-    too_new = [f"{name} {found}" for name, least in TOO_NEW.items() if _numbers(found := _version(name)) >= least]
+    """The module of NNI's hub.
+
+    Raises:
+        ConfigError: NNI is not installed, cannot be imported, or another package is too new for it.
+    """
+    versions = {package: _version(package) for package in TOO_NEW}
+    too_new = [f"{package} {v}" for package, v in versions.items() if _numbers(v) >= TOO_NEW[package]]
     if too_new:
         raise ConfigError(f"NNI 3.0 does not work with {' and '.join(too_new)}; {INSTALL}")
-    hub, error = attempt(_imported)
+    hub, error = attempt(_import_hub)
     if error is not None:
         raise ConfigError(f"NNI cannot be imported ({reason(error)}); {INSTALL}") from error
     return hub
 
 
-def _imported() -> Any:
-    """The one place of the import: NNI warns of torch's newer classes, and logs to standard output."""
+def _import_hub() -> Any:
+    """Import NNI's hub without its warnings about newer classes of torch and its log on standard output."""
     with warnings.catch_warnings(action="ignore"):
         import nni
         import nni.nas.hub.pytorch

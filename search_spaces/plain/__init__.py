@@ -1,1 +1,1 @@
-"""Multilayer perceptrons, and the hand-designed baseline networks."""
+"""The spaces `mlp`, `conv4` and `mlp40`: multilayer perceptrons and the fixed baseline networks."""

@@ -1,4 +1,4 @@
-"""Hand-designed networks, as spaces of one architecture each: what a search's winner is measured against."""
+"""Baseline networks designed by hand, as spaces of one architecture each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.bounds import LARGEST_WIDTH, check_number
-from nas.errors import SpaceError
 from nas.space import Choose
 from nas.task import TaskShape
+
+from ..input_checks import check_images
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conv4:
-    """The network of MAML's Omniglot experiments (Finn et al., arXiv 1703.03400, section 5.2): four 3×3 convolutions of
-    stride 2 with 64 channels, a spatial mean, a linear head."""
+    """Baseline for images: the four-block convolutional network of MAML's Omniglot experiments.
+
+    Finn et al. (arXiv 1703.03400, section 5.2): four 3×3 convolutions of stride 2 with 64 channels, a spatial mean and
+    a linear head. The convolutions have no bias, because the normalisation has one.
+
+    Attributes:
+        width: Channels of every convolution.
+    """
 
     width: int = 64
     name = "conv4"
@@ -26,22 +33,30 @@ class Conv4:
         check_number(self.name, "width", self.width, 1, LARGEST_WIDTH)
 
     def decide(self, choose: Choose) -> int:
+        """The width; there is nothing to choose."""
         return self.width
 
     def build(self, spec: int, task: TaskShape) -> nn.Module:
+        """The network.
+
+        Raises:
+            SpaceError: The task's inputs are not images.
+        """
         from .network import conv4
 
-        if len(task.input_shape) != 3:
-            raise SpaceError(f"conv4 needs images (channels, height, width); this task's inputs are {task.input_shape}")
+        check_images(self.name, task)
         return conv4(spec, task)
 
 
 @dataclass(frozen=True)
 class Mlp40:
-    """The network of MAML's sinusoid experiments (section 5.1): two hidden layers of 40 with ReLU.
+    """Baseline for regression: the multilayer perceptron of MAML's sinusoid experiments.
 
-    init_std  above 0: weights are drawn from a normal distribution of this deviation, cut off at two of them, and
-              biases are zero (the authors' code: 0.01); 0: torch's own initial weights
+    Finn et al. (arXiv 1703.03400, section 5.1): two hidden layers of 40 with ReLU.
+
+    Attributes:
+        init_std: Standard deviation of the initial weights, a normal distribution truncated at two deviations; biases
+            are then zero (the authors' code: 0.01). 0 takes torch's own initial weights.
     """
 
     init_std: float = 0.0
@@ -51,9 +66,11 @@ class Mlp40:
         check_number(self.name, "init_std", self.init_std, 0.0, 100.0)
 
     def decide(self, choose: Choose) -> tuple[int, int]:
+        """The widths of the hidden layers; there is nothing to choose."""
         return 40, 40
 
     def build(self, spec: tuple[int, int], task: TaskShape) -> nn.Module:
+        """The network; inputs of any shape are flattened."""
         from torch import nn
 
         from .network import mlp

@@ -1,4 +1,4 @@
-"""Plain networks: the multilayer perceptron and the four-block convolutional network. Kept apart as they need torch."""
+"""Networks of the spaces `mlp`, `mlp40` and `conv4`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "ge
 
 
 def mlp(widths: Sequence[int], activation: str, task: TaskShape) -> nn.Module:
-    """Hidden layers of the given widths and a linear head; inputs (examples, *input_shape) are flattened."""
+    """Hidden layers of these widths and a linear head: (examples, *input_shape) to (examples, outputs)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     inputs = math.prod(task.input_shape)
     for index, width in enumerate(widths):
@@ -28,7 +28,10 @@ def mlp(widths: Sequence[int], activation: str, task: TaskShape) -> nn.Module:
 
 
 def conv4(width: int, task: TaskShape) -> nn.Module:
-    """Four blocks of 3×3 convolution with stride 2, normalisation and ReLU, a spatial mean, and a linear head."""
+    """Four blocks of 3×3 convolution with stride 2, normalisation and ReLU, a spatial mean, and a linear head.
+
+    (examples, channels, height, width) to (examples, outputs).
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     inputs = task.input_shape[0]
     for index in range(4):

@@ -1,1 +1,1 @@
-"""Recurrent cells for sequences, and their networks."""
+"""The space `recurrent-cell` and its networks."""

@@ -1,4 +1,4 @@
-"""The network of `recurrent-cell`. Kept apart from the space, which is pure Python without torch."""
+"""Networks of `recurrent-cell`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from .spec import CellTree, Merge, children
 COMBINE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"add": operator.add, "elem_mult": operator.mul}
 ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
 LIMIT = 10.0
+"""Bound of the absolute values of h and c after each step."""
 
 
 class TreeCell(nn.Module):
-    """One step of a recurrent network. The products of weights with x, and those with h, are one matrix each."""
+    """One step of a recurrent network. One matrix holds the linear maps of x of all leaves, another those of h."""
 
     def __init__(self, spec: CellTree) -> None:
         super().__init__()
@@ -29,19 +30,24 @@ class TreeCell(nn.Module):
         self.from_h = nn.Linear(spec.width, self.leaves * spec.width, bias=False)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """x is what `from_x` gives for a step, (examples, leaves * width); h and c, before and after it, are (examples,
-        width), or (width,) where they are those of all examples."""
+        """The new h and c.
+
+        Args:
+            x: Output of `from_x` for this step, (examples, leaves * width).
+            h: (examples, width), or (width,) if it is the same for all examples.
+            c: Of the same shape as h.
+        """
         parts = list(zip(self._split(x), self._split(self.from_h(h)), strict=True))
         values: list[Tensor] = []
         cell = c
-        for place, node in enumerate(self.spec.nodes):
-            inner = children(place, self.leaves)
-            left, right = parts[place] if inner is None else (values[inner[0]], values[inner[1]])
-            value = COMBINE[node.combination](left, right)
-            if place == self.spec.cell_from:
+        for node, merge in enumerate(self.spec.nodes):
+            merged = children(node, self.leaves)
+            left, right = parts[node] if merged is None else (values[merged[0]], values[merged[1]])
+            value = COMBINE[merge.combination](left, right)
+            if node == self.spec.cell_from:
                 cell = value
-            value = _activated(node, value)
-            if place == self.spec.inject_at:
+            value = _activated(merge, value)
+            if node == self.spec.inject_at:
                 value = _activated(self.spec.inject, COMBINE[self.spec.inject.combination](value, c))
             values.append(value)
         return values[-1].clamp(-LIMIT, LIMIT), cell.clamp(-LIMIT, LIMIT)
@@ -52,7 +58,7 @@ class TreeCell(nn.Module):
 
 
 class RecurrentNetwork(nn.Module):
-    """Linear embedding of each step, the cell, linear head on the last h and the mean of all."""
+    """Linear embedding of each step, the cell, linear head on the last h and the mean of all h."""
 
     def __init__(self, spec: CellTree, task: TaskShape, max_steps: int) -> None:
         super().__init__()
@@ -66,11 +72,11 @@ class RecurrentNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         products = self.cell.from_x(self.embedding(self.steps(x)))
         h, c = self.first_h, self.first_c
-        seen = []
+        history = []
         for step in range(self.steps.count):
             h, c = self.cell(products[:, step], h, c)
-            seen.append(h)
-        features = torch.cat([h, torch.stack(seen).mean(0)], 1)
+            history.append(h)
+        features = torch.cat([h, torch.stack(history).mean(0)], 1)
         logits: Tensor = self.head(features)
         return logits
 

@@ -1,4 +1,4 @@
-"""Specs of the recurrent cell: a tree of merges and activations."""
+"""Specs of `recurrent-cell`: a tree of merges and activations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ACTIVATIONS = ("identity", "tanh", "sigmoid", "relu")
 
 @dataclass(frozen=True)
 class Merge:
-    """How two values become one: combined, then put through an activation."""
+    """Combination of two values, followed by an activation."""
 
     combination: str
     activation: str
@@ -18,14 +18,15 @@ class Merge:
 
 @dataclass(frozen=True)
 class CellTree:
-    """A decided cell of base n.
+    """Decided cell of base n.
 
-    nodes      2n − 1 merges: nodes 0 to n − 1 merge a product of weights with x and another with h, node n + i the
-               nodes 2i and 2i + 1; the last is the new h
-    inject     how the old c is merged into a node's value
-    inject_at  the node that it is merged into
-    cell_from  the node whose value before its activation is the new c
-    width      numbers in h and in c
+    Attributes:
+        nodes: The 2n − 1 merges. Leaves 0 to n − 1 merge a linear map of x and another of h; node n + i merges the
+            nodes 2i and 2i + 1. The value of the last node is the new h.
+        inject: Merge of the old c into the value of a node.
+        inject_at: Node that the old c is merged into.
+        cell_from: Node whose value before its activation is the new c.
+        width: Features of h and of c.
     """
 
     nodes: tuple[Merge, ...]
@@ -35,6 +36,6 @@ class CellTree:
     width: int
 
 
-def children(place: int, base: int) -> tuple[int, int] | None:
-    """The two nodes that an inner node merges; None of a leaf."""
-    return None if place < base else (2 * (place - base), 2 * (place - base) + 1)
+def children(node: int, base: int) -> tuple[int, int] | None:
+    """The two nodes that an inner node merges; None if it is a leaf."""
+    return None if node < base else (2 * (node - base), 2 * (node - base) + 1)

@@ -1,1 +1,1 @@
-"""Transformer encoders for sequences, and their networks."""
+"""The space `transformer` and its networks."""

@@ -1,4 +1,4 @@
-"""The network of `transformer`. Kept apart from the space, which is pure Python without torch."""
+"""Networks of `transformer`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from .spec import Encoder, EncoderLayer
 
 
 class Attention(nn.Module):
-    """Every token looks at all tokens: softmax(QKᵀ / √head_dim) V in each head, written out, because torch's fused
-    kernels have no second derivative."""
+    """Multi-head self-attention, softmax(QKᵀ / √head_dim) V in each head.
+
+    It is written out because torch's fused kernels have no second derivative.
+    """
 
     def __init__(self, width: int, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -31,7 +33,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then a feed-forward part, each of normalised tokens and added to them."""
+    """Pre-norm encoder layer: attention, then a feed-forward part, each with a residual connection."""
 
     def __init__(self, width: int, layer: EncoderLayer, head_dim: int) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class Layer(nn.Module):
 
 
 class TransformerNetwork(nn.Module):
-    """Patches with a position, layers, normalisation, mean of the tokens, linear head."""
+    """Embedded patches with learned positions, layers, normalisation, mean of the tokens, linear head."""
 
     def __init__(self, spec: Encoder, task: TaskShape, *, head_dim: int, max_tokens: int) -> None:
         super().__init__()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import networkx as nx
-
 from nas.bounds import LARGEST_WIDTH, check_number, check_numbers
 from nas.errors import SpaceError
 from nas.space import Choose
@@ -15,28 +13,31 @@ from nas.task import TaskShape
 from .spec import Encoder, EncoderLayer
 
 if TYPE_CHECKING:
+    import networkx as nx
     from torch import nn
 
 
 @dataclass(frozen=True)
 class Transformer:
-    """The vision transformers of AutoFormer (Chen et al., arXiv 2107.00651, section 3.3 and table 1), also for series.
+    """Vision transformers of AutoFormer, for images and series.
 
-    Width and depth are chosen once, heads and feed-forward ratio in every layer. Queries, keys and values have
-    `head_dim` numbers a head, whatever the width. The network is that of Dosovitskiy et al. (arXiv 2010.11929): a
-    linear embedding of patches, learned positions, layers that normalise first, a normalisation, a linear head; this on
-    the mean of the tokens, without a class token. AutoFormer's relative positions and dropout are left out.
+    Chen et al. (arXiv 2107.00651, section 3.3 and table 1). Width and depth are chosen once, heads and feed-forward
+    ratio in every layer. Queries, keys and values have `head_dim` features a head, whatever the width. The network is
+    that of Dosovitskiy et al. (arXiv 2010.11929): a linear embedding of patches, learned positions, pre-norm layers, a
+    normalisation, a linear head. Unlike there, the head reads the mean of the tokens, and there is no class token.
+    AutoFormer's relative positions and dropout are left out.
 
-    widths      options for the numbers in a token
-    depths      options for the number of layers
-    heads       options for the number of heads in a layer
-    ratios      options for the numbers inside a layer's feed-forward part, as a multiple of the width
-    head_dim    numbers a head
-    max_tokens  most patches; they are as small as it allows
+    AutoFormer-tiny has widths (192, 216, 240), depths (12, 13, 14), heads (3, 4), ratios (3.5, 4), head_dim 64 and 196
+    tokens: 3 (4^12 + 4^13 + 4^14) architectures. With -small and -base these are 6.3e15; the published 1.7e16 also
+    counts the choices of layers beyond the depth. With the default options there are 2,457.
 
-    AutoFormer-tiny: widths (192, 216, 240), depths (12, 13, 14), heads (3, 4), ratios (3.5, 4), head_dim 64, and
-    196 tokens. That is 3 (4^12 + 4^13 + 4^14) architectures. With -small and -base they are 6.3e15; the published
-    1.7e16 is reached where layers beyond the depth count as well.
+    Attributes:
+        widths: Options for the features of a token.
+        depths: Options for the number of layers.
+        heads: Options for the number of heads in a layer.
+        ratios: Options for the hidden units of a layer's feed-forward part, as a multiple of the width.
+        head_dim: Features of a head.
+        max_tokens: Largest number of patches, which are as small as it allows.
     """
 
     widths: tuple[int, ...] = (16, 24, 32)
@@ -55,6 +56,7 @@ class Transformer:
         check_number(self.name, "max_tokens", self.max_tokens, 1, 4096)
 
     def decide(self, choose: Choose) -> Encoder:
+        """The width, the number of layers, and each layer's heads and feed-forward ratio."""
         width = choose("width", self.widths)
         layers = []
         for layer in range(choose("layers", self.depths)):
@@ -63,7 +65,11 @@ class Transformer:
         return Encoder(width, tuple(layers))
 
     def build(self, spec: Encoder, task: TaskShape) -> nn.Module:
-        """The network; raises SpaceError where the task's inputs are neither images nor series."""
+        """The network.
+
+        Raises:
+            SpaceError: The task's inputs are neither images nor series.
+        """
         from .network import TransformerNetwork
 
         if len(task.input_shape) not in (2, 3):
@@ -74,12 +80,14 @@ class Transformer:
         return TransformerNetwork(spec, task, head_dim=self.head_dim, max_tokens=self.max_tokens)
 
     def graph(self, spec: Encoder) -> nx.DiGraph:
-        """The whole network but its head; each part adds to what it is given."""
+        """The network without its head, as a diagram whose nodes are the layers' parts and residual sums."""
+        import networkx as nx
+
         diagram = nx.DiGraph()
         diagram.add_node("patches", op="input")
         diagram.add_node("embedding", op=f"linear {spec.width} + position")
         diagram.add_edge("patches", "embedding")
-        before = "embedding"
+        previous = "embedding"
         for index, layer in enumerate(spec.layers):
             parts = {
                 f"attention{index}": f"attention {layer.heads}×{self.head_dim}",
@@ -88,8 +96,8 @@ class Transformer:
             for part, op in parts.items():
                 diagram.add_node(part, op=op)
                 diagram.add_node(f"{part}.sum", op="add")
-                diagram.add_edges_from(((before, part), (before, f"{part}.sum"), (part, f"{part}.sum")))
-                before = f"{part}.sum"
+                diagram.add_edges_from(((previous, part), (previous, f"{part}.sum"), (part, f"{part}.sum")))
+                previous = f"{part}.sum"
         diagram.add_node("tokens", op="output")
-        diagram.add_edge(before, "tokens")
+        diagram.add_edge(previous, "tokens")
         return diagram

@@ -1,4 +1,4 @@
-"""Specs of the transformer: encoder layers and the encoder."""
+"""Specs of `transformer`: encoder layers and the encoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EncoderLayer:
-    """A decided layer: attention in so many heads, and the numbers in the middle of its feed-forward part."""
+    """Decided layer.
+
+    Attributes:
+        heads: Number of attention heads.
+        hidden: Hidden units of the feed-forward part.
+    """
 
     heads: int
     hidden: int
@@ -15,7 +20,12 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A decided architecture: its layers, and the numbers that each token is everywhere between them."""
+    """Decided architecture.
+
+    Attributes:
+        width: Features of a token between layers.
+        layers: Layers, in order.
+    """
 
     width: int
     layers: tuple[EncoderLayer, ...]

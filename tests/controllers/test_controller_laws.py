@@ -1,4 +1,4 @@
-"""What every controller keeps, and what importing them costs."""
+"""Tests of the laws of all controllers, and of what they import."""
 
 import math
 import random
@@ -218,21 +218,33 @@ def test_a_controller_of_ones_own_is_one_class_with_ask_and_tell_found_by_its_en
         components.create("controller", "mine", {"gred": 0.9}, space=ToySpace(), seed=0)
 
 
-def test_controllers_run_without_torch_and_all_but_its_own_without_optuna():
+LIGHT = [name for name in CONTROLLERS if name not in {"zoph-le", "optuna:tpe"}]
+"""Controllers that by default need neither torch nor optuna."""
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "imported"),
+    [
+        (LIGHT, {}, set()),
+        (["optuna:tpe"], {}, {"optuna"}),
+        (["zoph-le"], {}, {"torch"}),
+        (["reinforce"], {"policy": "lstm"}, {"torch"}),
+    ],
+    ids=["others", "optuna", "zoph-le", "reinforce with an LSTM"],
+)
+def test_only_lstm_policies_import_torch_and_only_optunas_samplers_import_optuna(names, options, imported):
     program = (
         "import sys\n"
         "from nas import registry\n"
         "from nas.testing import ToySpace\n"
         "from nas import Score, Trial\n"
-        f"for name in {[name for name in CONTROLLERS if not name.startswith('optuna')]}:\n"
-        f"    options = {OPTIONS}.get(name, {{}})\n"
+        f"for name in {names}:\n"
+        f"    options = {OPTIONS}.get(name, {{}}) | {options}\n"
         "    controller = registry.create('controller', name, options, space=ToySpace(), seed=0)\n"
         "    for number in range(12):\n"
         "        (asked,) = controller.ask(1)\n"
         "        controller.tell([Trial(number, asked, 1, 0, state='done', score=Score(number % 5, 0.0))])\n"
-        "    assert not {'torch', 'optuna'} & set(sys.modules), name\n"
-        "registry.create('controller', 'optuna:tpe', {}, space=ToySpace(), seed=0)\n"
-        "assert 'optuna' in sys.modules and 'torch' not in sys.modules"
+        f"    assert {{'torch', 'optuna'}} & set(sys.modules) == {imported}, name\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -144,7 +144,7 @@ def test_first_counts_scores_whatever_the_population(monkeypatch):
     children, child = [], Evolution._child
 
     def counted(self, *arguments):
-        children.append(self._scored)
+        children.append(self._num_scored)
         return child(self, *arguments)
 
     monkeypatch.setattr(Evolution, "_child", counted)

@@ -15,7 +15,7 @@ from nas.controllers.genetic.nsga2 import by_fronts, point
 from nas.controllers.genetic.operators import crossover, keep_best, mutate, tournament
 from nas.controllers.genetic.steady_state import SteadyState
 from nas.controllers.surrogate.encodings import Choices
-from nas.controllers.surrogate.scalarisation import Compromise, shortfall, weights
+from nas.controllers.surrogate.scalarisation import Scalarisation, random_weights, shortfall
 from nas.errors import ConfigError
 from nas.testing import ToySpace, check_controller
 from nas.trial import Score, Trial
@@ -127,7 +127,7 @@ def test_a_cost_that_is_no_number_changes_nothing():
 
 def test_weights_are_uniform_on_the_simplex():
     rng = random.Random(0)
-    drawn = np.array([weights(3, rng) for _ in range(4000)])
+    drawn = np.array([random_weights(3, rng) for _ in range(4000)])
     assert np.allclose(drawn.sum(axis=1), 1)
     assert np.allclose(drawn.mean(axis=0), 1 / 3, atol=0.02)
     assert abs((drawn[:, 0] < 0.5).mean() - 0.75) < 0.03  # 1 − (1 − x)² of it lies below x
@@ -137,21 +137,21 @@ def test_the_least_shortfall_is_on_the_front_and_every_point_of_the_front_is_som
     points = np.array([[1.0, 0.0], [0.7, 0.3], [0.3, 0.6], [0.0, 1.0], [0.25, 0.55], [0.0, 0.0]])
     assert shortfall(points, [1.0, 0.0]).tolist() == pytest.approx([1.05 * (1 - x) for x in points[:, 0]])
     rng = random.Random(0)
-    chosen = {int(np.argmin(shortfall(points, weights(2, rng)))) for _ in range(400)}
+    chosen = {int(np.argmin(shortfall(points, random_weights(2, rng)))) for _ in range(400)}
     assert chosen == {0, 1, 2, 3}  # (0.3, 0.6) is in a dent: no sum of weighed objectives is largest there
 
 
-def test_a_compromise_predicts_each_objective():
+def test_scalarisation_predicts_each_objective():
     rng = random.Random(0)
-    compromise = Compromise(COSTS[:1], lambda: [Choices()])
-    assert not compromise.ready
+    scalarised = Scalarisation(COSTS[:1], lambda: [Choices()])
+    assert not scalarised.ready
     for number in range(40):
         picks = [rng.randrange(5) for _ in range(10)]
-        compromise.tell(done(number, flat(*picks), float(picks[0]), float(sum(picks[1:]))))
-    assert compromise.ready
+        scalarised.tell(done(number, flat(*picks), float(picks[0]), float(sum(picks[1:]))))
+    assert scalarised.ready
     # Of the first choice comes the score, of all others the cost: 4 and then zeros is the best in both.
     pool = [flat(first, *[rest] * 9) for first in (0, 4) for rest in (0, 4)]
-    picked = [compromise.ranked(pool, rng)[0] for _ in range(20)]
+    picked = [scalarised.ranked(pool, rng)[0] for _ in range(20)]
     assert picked.count(flat(4, *[0] * 9)) >= 18
 
 

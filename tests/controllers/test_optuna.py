@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from nas import registry
 from nas.architecture import Architecture
-from nas.checks.controller import rehearse
+from nas.checks.controller import first_proposals
 from nas.controllers import OptunaSampler
 from nas.controllers import optuna as module
 from nas.errors import ConfigError, SearchError
@@ -193,7 +193,7 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 
 def test_what_its_sampler_does_not_take_is_seen_before_a_search():
     with pytest.raises(SearchError, match=r"ask raised ValueError: The size of .samples. must be positive"):
-        rehearse("optuna:tpe", {"n_ei_candidates": 0}, ToySpace(), seed=0)
+        first_proposals("optuna:tpe", {"n_ei_candidates": 0}, ToySpace(), seed=0)
 
 
 def test_without_the_package_it_says_how_to_install_it(monkeypatch):
@@ -210,13 +210,13 @@ def test_without_the_package_of_cma_es_it_says_so_before_the_search(monkeypatch)
 
 @pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "nsgaii"])
 def test_of_many_trials_only_the_best_and_the_latest_are_held_and_the_laws_are_kept(name, monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD", 12)
-    monkeypatch.setattr(module, "MOST_REPEATS", 3)  # TPE of few trials draws the same again and again, which takes long
+    monkeypatch.setattr(module, "MOST_TRIALS_KEPT", 12)
+    monkeypatch.setattr(module, "MOST_DUPLICATES", 3)  # TPE of few trials draws many duplicates, which takes long
     check_controller(lambda space, seed: make(name, space, seed), candidates=16, repeats=False)
 
 
 def test_what_is_held_of_many_trials(monkeypatch):
-    monkeypatch.setattr(module, "MOST_HELD", 12)
+    monkeypatch.setattr(module, "MOST_TRIALS_KEPT", 12)
     controller, values = make("random", Flat()), []
     for number in range(60):
         (architecture, pending) = controller.ask(2)

@@ -10,7 +10,7 @@ import torch
 from nas.architecture import Architecture
 from nas.controllers import Reinforce
 from nas.controllers.policies.policy_gradient import policy_loss
-from nas.controllers.reinforce import clipped_loss, normal_scores_in
+from nas.controllers.reinforce import clipped_loss, ranked_rewards
 from nas.controllers.surrogate.predictor import normal_scores
 from nas.errors import ConfigError
 from nas.testing import ToySpace
@@ -111,7 +111,7 @@ def test_what_has_become_likelier_beyond_all_numbers_leaves_the_policy_one(advan
 def test_scores_count_by_their_normal_scores_among_all_that_were_told(different):
     rng = random.Random(0)
     told = [float(rng.randrange(different)) for _ in range(200)]
-    np.testing.assert_allclose(normal_scores_in(sorted(told), told), normal_scores(told), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ranked_rewards(sorted(told), told), normal_scores(told), rtol=1e-12, atol=1e-12)
 
 
 def test_a_batch_is_judged_among_the_scores_before_it_too():

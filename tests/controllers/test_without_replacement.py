@@ -7,7 +7,7 @@ import pytest
 from nas import registry
 from nas.architecture import Architecture
 from nas.controllers import without_replacement as module
-from nas.controllers.without_replacement import LEFT, TRIES, Unseen
+from nas.controllers.without_replacement import MOST_REMAINING, TRIES, Unseen
 from nas.errors import Rejected, SpaceError
 from nas.search_spaces.nas_bench_201.space import NasBench201
 from nas.space import all_ends, enumerate_all, sample
@@ -43,7 +43,7 @@ def test_what_is_proposed_is_seen_at_once_and_the_same_however_many_are_asked_fo
     def proposed(*counts, seed=0):
         made = Unseen(Ten(), seed=seed)
         found = [one for n in counts for one in made.propose(n, lambda rng: made.draw(lambda: sample(Ten(), rng), rng))]
-        assert made.asked == len(found)
+        assert made.num_proposed == len(found)
         assert not any(one in made for one in found)
         return found
 
@@ -129,7 +129,7 @@ def test_a_space_that_rejects_nearly_all_ends(name):
 
 def test_the_few_that_a_walk_found_are_not_taken_for_all(monkeypatch):
     """Of a space whose walk is cut short it goes on behind them."""
-    monkeypatch.setattr(module, "WALKED", 3)
+    monkeypatch.setattr(module, "MOST_ENUMERATED", 3)
     made, rng = Unseen(Ten()), random.Random(0)
     found = []
     while (architecture := made.draw(never, rng)) is not None:
@@ -144,8 +144,9 @@ def test_of_a_huge_space_the_first_that_are_left_must_do():
     made.see(first)
     found = {made.draw(lambda: first, random.Random(k)) for k in range(20)}
     assert len(found) > 10
-    assert all(sum(architecture.picks.values()) <= 27 for architecture in found)  # only the last digits of 0 … LEFT
-    assert LEFT == 1000
+    # Among the first MOST_REMAINING architectures only the last three digits differ.
+    assert all(sum(architecture.picks.values()) <= 27 for architecture in found)
+    assert MOST_REMAINING == 1000
 
 
 def test_a_pool_holds_different_unseen_ones():
@@ -211,7 +212,7 @@ def test_a_vast_space_of_one_network_comes_to_an_end(monkeypatch):
         def graph(self, spec):
             return nx.DiGraph()
 
-    monkeypatch.setattr(module, "WALKED", 300)
+    monkeypatch.setattr(module, "MOST_ENUMERATED", 300)
     made, rng = Unseen(One(), networks=True), random.Random(0)
     made.see(sample(One(), rng))
     assert made.draw(lambda: sample(One(), rng), rng) is None

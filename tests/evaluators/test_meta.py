@@ -9,12 +9,12 @@ import pytest
 import torch
 from helpers.evaluators import CPU, NARROW, WIDE, Blobs, only
 from helpers.learners import PRESETS
-from helpers.meta import LEARNERS, NORMS, diverging, evaluator, numbers
+from helpers.meta import LEARNERS, NORMS, diverging, evaluator, meta_train, numbers
 
 from nas import registry
 from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.evaluators.learners import Anil, FineTune, Maml, ProtoNet
-from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.meta_training.scoring import task_values
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nas.experiments import coverage
-from nas.experiments.coverage import Scenario, rows, simulate, study, text, truth
+from nas.experiments import interval_coverage
+from nas.experiments.interval_coverage import Scenario, rows, simulate, study, text, truth
 
 SMALL = Scenario("small", tasks=60, groups=12, classes=4, unit_sd=0.4, class_sd=0.2)
 TASKS = replace(SMALL, name="tasks", groups=0, classes=1, unit_sd=0.0, class_sd=0.0)
@@ -42,7 +42,7 @@ def test_intervals_of_small_finals_hold_the_truth_in_about_95_percent(scenario):
     found = list(rows(scenario, [study(scenario, rng) for _ in range(studies)]))
     quantities = ("accuracy", "difference")[: len(scenario.logits)]
     assert {(row["what"], row["seeds"]) for row in found} == {
-        (w, seeds) for w in quantities for seeds in coverage.SEEDS
+        (w, seeds) for w in quantities for seeds in interval_coverage.SEEDS
     }
     for row in found:  # three standard errors of the count
         assert row["coverage"] > 0.95 - 3 * (0.95 * 0.05 / studies) ** 0.5, row
@@ -50,14 +50,14 @@ def test_intervals_of_small_finals_hold_the_truth_in_about_95_percent(scenario):
 
 
 def test_the_script_writes_its_table_beside_an_earlier_one(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(coverage, "SCENARIOS", (replace(SMALL, tasks=6),))
-    coverage.main(["--studies", "2", "--json"])
+    monkeypatch.setattr(interval_coverage, "SCENARIOS", (replace(SMALL, tasks=6),))
+    interval_coverage.main(["--studies", "2", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert [row["seeds"] for row in document["rows"]] == [1, 1, 2, 2, 3, 3, 5, 5, 10, 10]
     earlier = tmp_path / "before.json"
     earlier.write_text(json.dumps({**document, "note": "Before: an earlier commit."}))
     out = tmp_path / "coverage.txt"
-    coverage.main(["--studies", "2", "--minutes", "1", "--before", str(earlier), "--out", str(out)])
+    interval_coverage.main(["--studies", "2", "--minutes", "1", "--before", str(earlier), "--out", str(out)])
     shown = capsys.readouterr().out
     assert out.read_text("utf-8").splitlines()[1:] == shown.splitlines()
     assert "Before: an earlier commit." in shown
@@ -67,11 +67,11 @@ def test_the_script_writes_its_table_beside_an_earlier_one(tmp_path, capsys, mon
 
 
 def test_the_script_ends_in_time_with_whole_blocks_and_says_how_many_studies_it_made(capsys, monkeypatch):
-    monkeypatch.setattr(coverage, "SCENARIOS", (replace(SMALL, tasks=6),))
-    monkeypatch.setattr(coverage, "BLOCK", 2)
-    coverage.main(["--studies", "4", "--json"])
+    monkeypatch.setattr(interval_coverage, "SCENARIOS", (replace(SMALL, tasks=6),))
+    monkeypatch.setattr(interval_coverage, "BLOCK", 2)
+    interval_coverage.main(["--studies", "4", "--json"])
     whole = json.loads(capsys.readouterr().out)
-    monkeypatch.setattr(coverage, "time", SimpleNamespace(monotonic=iter([0.0, 59.0, 61.0]).__next__))
-    coverage.main(["--studies", "6", "--minutes", "1", "--json"])
+    monkeypatch.setattr(interval_coverage, "time", SimpleNamespace(monotonic=iter([0.0, 59.0, 61.0]).__next__))
+    interval_coverage.main(["--studies", "6", "--minutes", "1", "--json"])
     cut = json.loads(capsys.readouterr().out)
     assert (cut["studies"], cut["rows"]) == (4, whole["rows"])

@@ -18,7 +18,7 @@ from nas.errors import ConfigError, DataError, SpaceError
 from nas.evaluators import Tabular
 from nas.experiments.nas_bench_graph import __main__ as nas_bench_graph
 from nas.experiments.nas_bench_graph.pickled_numbers import read_numbers
-from nas.search_spaces.table import TableSpace
+from nas.search_spaces.table.space import TableSpace
 from nas.space import count, enumerate_all, replay, sample
 from nas.task import TaskShape
 from nas.testing import check_controller

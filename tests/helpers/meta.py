@@ -6,6 +6,7 @@ from helpers.evaluators import Blobs, TinyConv
 
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
+from nas.evaluators.meta_training.outer_loop import MetaTraining
 from nas.task import Bank
 
 NORMS = ["group", "batch", "support", "none"]
@@ -27,6 +28,11 @@ TEST, FRESH = Bank("test", 0, 10), Bank("validation", 100, 10)
 def evaluator(**options):
     usual = {"space": TinyConv(), "tasks": Blobs(), "learner": LEARNERS["anil"], "tasks_per_step": 5, "device": "cpu"}
     return MetaEvaluator(**{**usual, "validation_tasks": 12, "chunk": 5, **options})
+
+
+def meta_train(network, family, learner, loop, seed):
+    """Meta-trains the network in place for the whole budget of the outer loop."""
+    MetaTraining(network, family, learner, loop, seed).advance(loop.budget)
 
 
 def numbers(score):

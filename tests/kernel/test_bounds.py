@@ -1,4 +1,4 @@
-"""Every number that a component's option may be has bounds, and what is outside is refused with the rule."""
+"""Bounds of every component's numeric options, and the messages about values outside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nas.bounds import check_number, check_numbers
 from nas.errors import ConfigError
 from nas.registry import builtin, components
 
-GIVEN = {
+ARGUMENTS = {
     "space": {},
     "controller": {"space": FunctionSpace(lambda choose: choose("a", (0, 1))), "seed": 0},
     "evaluator": {"space": None, "tasks": None, "learner": None},
@@ -28,13 +28,13 @@ GIVEN = {
 
 
 def number_options():
-    """(room, component, option, whether it has many, int or float) of all that are registered."""
+    """(room, component, option, whether it is a tuple, int or float) of every numeric option of every component."""
     for room in builtin.BUILT_IN:
         for name in components.names(room):
             for option, annotation in components.options_of(components.find(room, name)).items():
                 many = typing.get_origin(annotation) is tuple
                 kind = typing.get_args(annotation)[0] if many else annotation
-                if kind in (int, float) and option not in GIVEN[room]:
+                if kind in (int, float) and option not in ARGUMENTS[room]:
                     yield room, name, option, many, kind
 
 
@@ -44,7 +44,7 @@ BAD = [10**12, -1, -(10**12)]
 
 def made(room, name, options):
     known = components.options_of(components.find(room, name))
-    return components.create(room, name, options, **{k: v for k, v in GIVEN[room].items() if k in known})
+    return components.create(room, name, options, **{k: v for k, v in ARGUMENTS[room].items() if k in known})
 
 
 @pytest.mark.parametrize("room", sorted(builtin.BUILT_IN))
@@ -52,9 +52,9 @@ def test_every_number_of_every_component_has_both_bounds(room):
     options = [each for each in NUMBERS if each[0] == room]
     assert options
     for (_, name, option, many, kind), value in itertools.product(options, BAD):
-        given = [kind(value)] if many else kind(value)
+        wrong = [kind(value)] if many else kind(value)
         with pytest.raises(ConfigError) as caught:
-            made(room, name, {option: given})
+            made(room, name, {option: wrong})
         assert re.search(rf"{option} = .*{re.escape(repr(kind(value)))}.*; (it must be|give) ", str(caught.value))
 
 
@@ -62,10 +62,10 @@ def test_every_number_of_every_component_has_both_bounds(room):
 def test_no_number_of_any_component_may_be_nan_or_infinite(room):
     options = [each for each in NUMBERS if each[0] == room]
     for (_, name, option, many, _), value in itertools.product(options, (math.nan, math.inf)):
-        cls = components.find(room, name)  # a config cannot even say them
-        given = {k: v for k, v in GIVEN[room].items() if k in components.options_of(cls)}
+        cls = components.find(room, name)  # called directly, because a config cannot hold nan or infinity
+        arguments = {k: v for k, v in ARGUMENTS[room].items() if k in components.options_of(cls)}
         with pytest.raises(ConfigError, match=rf"{option} = \[?{value}\]?; "):
-            cls(**given, **{option: (value,) if many else value})
+            cls(**arguments, **{option: (value,) if many else value})
 
 
 @pytest.mark.parametrize(("room", "name", "option"), [each[:3] for each in NUMBERS if each[3]])
@@ -101,8 +101,7 @@ def test_a_lower_bound_may_be_excluded(value):
         check_number("it", "n", value, 0.0, 10.0, above=True)
 
 
-def test_numbers_of_which_there_are_several_are_distinct_and_not_too_many():
-    check_numbers("it", "n", (1, 1), 0, 10, distinct=False)
+def test_the_options_of_a_choice_are_distinct_and_not_too_many():
     for values in ((1, 1), (), tuple(range(1001))):
         with pytest.raises(ConfigError, match=r"^it n = \[.*; give distinct whole numbers from 0 to 2,000, at l"):
             check_numbers("it", "n", values, 0, 2000)

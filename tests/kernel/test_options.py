@@ -1,4 +1,4 @@
-"""What choices may be called and choose among, and that what they give is plain Python, whatever the options are."""
+"""Names and options of choices: what is refused, and conversion to plain Python values."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""Who may know whom, what no module may do, and where the folders stand."""
+"""Laws of the source files: what no module may do, their sizes and their parameters, and where the folders stand."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.project import FOLDERS, ROOT, SIBLINGS, module_name, needs_checkout, python, source_files
+from helpers.project import ROOT, SIBLINGS, module_name, needs_checkout, source_files
 
 MAX_LINES = 420
-HEAVY = {"torch", "nni", "ray", "onnx", "onnxruntime", "tensorboard", "matplotlib", "scipy", "networkx", "pandas"}
+MAX_PARAMETERS = 6
 
 MAY_EXECUTE = {
     ("nas/executors/worker_main.py", "pickle.loads"),  # what comes from the master, through a pipe of their own
@@ -28,7 +27,7 @@ MAY_PRINT = (
     "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",
-    "experiments/coverage.py",
+    "experiments/interval_coverage.py",
     "experiments/fidelity/__main__.py",
     "experiments/nas_bench_graph/__main__.py",
     "experiments/zero_cost.py",
@@ -39,131 +38,6 @@ FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "jobl
 READERS = {"load", "loads", "Unpickler", "open", "full_load", "unsafe_load", "load_all"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_ATTRIBUTES = {"exec_module", "run_path", "run_module"}
-
-
-def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, int]]:
-    """Every module that is imported anywhere in a tree, as an absolute name, and the level of a relative import.
-
-    `from X import a` counts as X and as X.a, since `a` may be a module.
-    """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                up = node.level - 1 if is_package else node.level
-                package = module.split(".")[: len(module.split(".")) - up]
-                base = ".".join([*package, *([node.module] if node.module else [])])
-            yield base, node.level
-            yield from ((f"{base}.{alias.name}", node.level) for alias in node.names)
-
-
-def room_of(module: str) -> str | None:
-    """The folder that a module of the package stands in; None for one of another package."""
-    first, *rest = module.split(".")
-    if first != "nas":
-        return None
-    return rest[0] if rest and rest[0] in SIBLINGS else "nas"
-
-
-def broken_rules(source: str, module: str, is_package: bool = False) -> list[str]:
-    """What a module imports that it must not, or in a way it must not."""
-    here, tree, broken = room_of(module), ast.parse(source), []
-    plain = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    for name, level in imports(tree, module, is_package):
-        there = room_of(name)
-        if name.split(".")[0] in SIBLINGS:
-            broken.append(f"{module} imports {name}: a second copy; its name is nas.{name}")
-        if there is None:
-            continue
-        if there == "experiments" and here != "experiments":
-            broken.append(f"{module} imports {name}: nothing imports experiments")
-        elif there != here and there != "nas" and here != "experiments":
-            broken.append(f"{module} imports {name}: {here} must not know {there}")
-        elif level and there != here:
-            broken.append(f"{module} imports {name} relatively; across folders it is `from nas.… import …`")
-        elif not level and there == here:
-            broken.append(f"{module} imports {name}; inside a folder imports are relative")
-        elif name in plain:
-            broken.append(f"{module} has `import {name}`; across folders it is `from nas.… import …`")
-    return broken
-
-
-@needs_checkout
-def test_every_folder_has_modules():
-    found = source_files()
-    assert {path.relative_to(ROOT).parts[0] for path in found} == set(FOLDERS)
-    assert len({path.resolve() for path in found}) == len(found) > 50
-
-
-@needs_checkout
-def test_who_may_know_whom():
-    broken = [
-        rule
-        for path in source_files()
-        for rule in broken_rules(path.read_text("utf-8"), module_name(path), path.name == "__init__.py")
-    ]
-    assert broken == []
-
-
-@needs_checkout
-def test_no_test_makes_a_second_copy():
-    for path in sorted((ROOT / "tests").glob("*.py")):
-        names = [name.split(".")[0] for name, _ in imports(ast.parse(path.read_text("utf-8")), path.stem, False)]
-        assert not set(names) & set(SIBLINGS), path.name
-
-
-@pytest.mark.parametrize(
-    "module, source",
-    [
-        ("nas.search", "from .controllers import Evolution"),
-        ("nas.search", "def f():\n    from nas.evaluators.meta import MetaEvaluator"),
-        ("nas.search", "from . import search_spaces"),
-        ("nas.executors.inline_executor", "from ..controllers.evolution import Evolution"),
-        ("nas.search", "from nas.store import Store"),
-        ("nas.search", "import controllers"),
-        ("nas.controllers.evolution", "from nas.search_spaces import Mlp"),
-        ("nas.controllers.evolution", "from nas import evaluators"),
-        ("nas.controllers.evolution", "from ..search_spaces import Mlp"),
-        ("nas.controllers.evolution", "from ..space import sample"),
-        ("nas.controllers.evolution", "import nas.space"),
-        ("nas.controllers.evolution", "from nas.controllers.policies.reward_baseline import Baseline"),
-        ("nas.evaluators.tasks.glyphs", "from ...space import sample"),
-        ("nas.evaluators.meta", "from nas.experiments import benchmarks"),
-        ("nas.evaluators.meta", "import evaluators.tasks"),
-        ("nas.experiments.benchmarks.b", "from search_spaces import Mlp"),
-        ("nas.experiments.benchmarks.b", "from ...registry import create"),
-    ],
-)
-def test_the_rules_catch(module, source):
-    assert broken_rules(source, module)
-
-
-@pytest.mark.parametrize(
-    "module, source",
-    [
-        ("nas.search", "from .store import Store\nfrom . import registry\nimport torch"),
-        ("nas.executors.inline_executor", "from ..errors import NasError"),
-        ("nas.controllers.evolution", "from nas.space import sample\nfrom nas import space\nfrom .baseline import B"),
-        ("nas.evaluators.tasks.glyphs", "from ..devices import device_of\nfrom .images import Images"),
-        ("nas.experiments.benchmarks.b", "from nas.controllers import Evolution\nfrom nas.registry import create"),
-    ],
-)
-def test_the_rules_allow(module, source):
-    assert broken_rules(source, module) == []
-
-
-@pytest.mark.parametrize("arguments", [["-c", "import nas"], ["-c", "import nas.cli"], ["-m", "nas", "--help"]])
-def test_what_must_be_quick_imports_nothing_heavy(arguments, tmp_path):
-    script = (
-        "import atexit, runpy, sys\n"
-        f"atexit.register(lambda: print('LOADED', *sorted({HEAVY} & sys.modules.keys())))\n"
-        f"arguments = {arguments}\n"
-        "sys.argv = ['nas', *arguments[2:]]\n"
-        "exec(arguments[1]) if arguments[0] == '-c' else runpy.run_module(arguments[1], run_name='__main__')\n"
-    )
-    assert python(["-c", script], tmp_path).splitlines()[-1] == "LOADED"
 
 
 def dangers(tree: ast.AST) -> set[str]:
@@ -264,6 +138,47 @@ def test_a_module_says_what_it_is_and_is_short(path):
     assert ast.get_docstring(_tree(path)), f"{_short(path)} has no docstring; say in a sentence what it holds"
     lines = len(path.read_text("utf-8").splitlines())
     assert lines <= MAX_LINES, f"{_short(path)} has {lines} lines; {MAX_LINES} are allowed: split it"
+
+
+def long_parameter_lists(tree: ast.AST) -> list[str]:
+    """Functions of more than MAX_PARAMETERS, private ones and nested ones included.
+
+    Constructors are not counted, whose parameters are a component's options, nor commands of the command line, whose
+    parameters are its options. `self` and `cls` are no parameters.
+    """
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name == "__init__":
+            continue
+        if any(ast.unparse(decorator).startswith("app.command(") for decorator in node.decorator_list):
+            continue
+        arguments = node.args
+        names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        number = len([name for name in names if name not in ("self", "cls")])
+        if number > MAX_PARAMETERS:
+            found.append(f"{node.name} has {number} parameters; {MAX_PARAMETERS} are allowed: make a dataclass of some")
+    return found
+
+
+@needs_checkout
+def test_functions_have_few_parameters():
+    assert [f"{_short(path)}: {text}" for path in source_files() for text in long_parameter_lists(_tree(path))] == []
+
+
+@pytest.mark.parametrize(
+    "source, names",
+    [
+        ("def f(a, b, c, d, e, g): ...", []),
+        ("def f(a, b, c, /, d, e, *, g, h): ...", ["f"]),
+        ("class C:\n def __init__(self, a, b, c, d, e, g, h): ...\n def _m(self, a, b, c, d, e, g): ...", []),
+        ("class C:\n @classmethod\n def _m(cls, a, b, c, d, e, g, h): ...", ["_m"]),
+        ("def f():\n async def inner(a, b, c, d, e, g, h): ...", ["inner"]),
+        ("@app.command()\ndef search(a, b, c, d, e, g, h): ...", []),
+        ("@cache\ndef search(a, b, c, d, e, g, h): ...", ["search"]),
+    ],
+)
+def test_a_long_parameter_list_is_seen(source, names):
+    assert [text.split()[0] for text in long_parameter_lists(ast.parse(source))] == names
 
 
 @needs_checkout

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nas.architecture import Architecture
 from nas.errors import ConfigError, Rejected, SpaceError
 from nas.search_spaces import NasBench201
-from nas.search_spaces.nas_bench_201.space import EDGES
+from nas.search_spaces.dense_cell import EDGES
 from nas.space import count, enumerate_all, replay, sample
 from nas.space.graph import canonical
 from nas.task import TaskShape

@@ -1,4 +1,4 @@
-"""Search spaces: the laws for all of them, and their networks against independent slow versions."""
+"""Search spaces: the laws of all, and the networks of few-shot-cell and the baselines against slow versions."""
 
 import itertools
 import random
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.evaluators import seeded  # noqa: F401  # fixture
+from helpers.project import python
 from torch import nn
 from torch.nn import functional as F
 
@@ -84,6 +85,20 @@ def test_inputs_that_are_not_images_are_refused(name, shape):
     spec = replay(space, sample(space, random.Random(0)))
     with pytest.raises(SpaceError, match=rf"{name} needs images.*this task's inputs are \({shape[0]}"):
         space.build(spec, TaskShape(shape, 5))
+
+
+def test_a_space_decides_without_importing_torch_or_networkx(tmp_path):
+    """The controllers' process only decides, and both libraries take a second to import."""
+    script = (
+        "import random, sys\n"
+        "from nas import registry\n"
+        "from nas.space import replay, sample\n"
+        "for name in registry.names('space'):\n"
+        "    space = registry.create('space', name, {})\n"
+        "    replay(space, sample(space, random.Random(0)))\n"
+        "print(sorted({'torch', 'networkx', 'nni'} & sys.modules.keys()))\n"
+    )
+    assert python(["-c", script], tmp_path) == "[]\n"
 
 
 # --- baselines and the multilayer perceptron -------------------------------------------------------------------------

@@ -5,15 +5,15 @@ import pytest
 
 from nas.architecture import Architecture
 from nas.controllers.genetic.operators import (
-    Strength,
+    MutationStrength,
     age_out,
-    are_amounts,
-    by_kind,
+    are_ordinal,
     by_score,
-    changed,
     crossover,
     keep_best,
     mutate,
+    mutated,
+    ordinal_step,
     tournament,
     winner,
 )
@@ -41,32 +41,32 @@ def test_each_change_is_one_mutation():
     rng = random.Random(0)
     start = Architecture("vast", {f"{place}": 0 for place in range(40)})
     for times in (0, 1, 3):
-        children = [changed(Vast(), start, times, rng) for _ in range(50)]
+        children = [mutated(Vast(), start, times, rng) for _ in range(50)]
         assert max(sum(index != 0 for index in child.picks.values()) for child in children) == times
     for _ in range(20):
-        child = changed(Ten(), Architecture("ten", {"a": 0, "b": 1}), 1, rng)
+        child = mutated(Ten(), Architecture("ten", {"a": 0, "b": 1}), 1, rng)
         assert child in set(neighbours(Ten(), Architecture("ten", {"a": 0, "b": 1})))
 
 
 def test_what_cannot_change_is_rejected():
     with pytest.raises(Rejected):
-        changed(OnePoint(), Architecture("one-point", {"only": 0}), 1, random.Random(0))
+        mutated(OnePoint(), Architecture("one-point", {"only": 0}), 1, random.Random(0))
 
 
 def test_before_anything_is_known_fewer_changes_are_likelier():
     rng = random.Random(0)
-    drawn = [Strength(3).draw(rng) for _ in range(2000)]
+    drawn = [MutationStrength(3).draw(rng) for _ in range(2000)]
     counts = [drawn.count(changes) for changes in (1, 2, 3)]
     assert sum(counts) == 2000
     assert counts[0] > counts[1] > counts[2] > 100
 
 
 def test_the_strength_that_wins_is_drawn_and_the_odds_are_thompsons():
-    strength = Strength(2)
+    strength = MutationStrength(2)
     for _ in range(8):
-        strength.learn(2, won=True)
-        strength.learn(1, won=False)
-    strength.learn(2, won=False)
+        strength.update(2, won=True)
+        strength.update(1, won=False)
+    strength.update(2, won=False)
     rng, own = random.Random(0), random.Random(1)
     drawn = [strength.draw(rng) for _ in range(3000)]
     # By the definition: Beta(1 + wins, 1 + losses), and a loss more to begin with for the second number of changes.
@@ -78,7 +78,7 @@ def test_the_strength_that_wins_is_drawn_and_the_odds_are_thompsons():
 def test_a_tournament_goes_by_any_comparison():
     population = [done(i, value, picks=i) for i, value in enumerate((0.1, 0.7, 0.4))]
     worst = tournament(20, lambda trials: [-trial.value for trial in trials], parents=2)
-    assert worst.make(population, Vast(), random.Random(0)) == [population[0].architecture] * 2
+    assert worst.children(population, Vast(), random.Random(0)) == [population[0].architecture] * 2
 
 
 def test_operators_are_made_one_after_the_other():
@@ -86,25 +86,25 @@ def test_operators_are_made_one_after_the_other():
     population = [Trial(i, each, 1, 0, "done", Score(float(i), 0.0)) for i, each in enumerate(vast)]
     rng = random.Random(0)
     breed = tournament(20) >> mutate(1) >> mutate(2)
-    (child,) = breed.make(population, Vast(), rng)
+    (child,) = breed.children(population, Vast(), rng)
     assert 1 <= sum(index != 5 for index in child.picks.values()) <= 3
     two = tournament(1, parents=2) >> (crossover() >> mutate(1))
-    children = [child for _ in range(20) for child in two.make(population, Vast(), rng)]
+    children = [child for _ in range(20) for child in two.children(population, Vast(), rng)]
     assert len(children) == 20
     near = [min(sum(index != digit for index in child.picks.values()) for digit in (0, 5)) for child in children]
     assert near.count(1) > 3  # both parents the same, and a change
     assert sum(changes > 10 for changes in near) > 3
     cycle = breed >> keep_best(3) >> age_out(2)
     told = [done(i, value) for i, value in enumerate((0.9, 0.1, 0.2, 0.8))]
-    assert [trial.value for trial in cycle.survive.keep(told)] == [0.2, 0.8]
-    assert [trial.value for trial in (age_out(2) >> keep_best(1)).keep(told)] == [0.8]
-    assert cycle.breed is breed
+    assert [trial.value for trial in cycle.survival.survivors(told)] == [0.2, 0.8]
+    assert [trial.value for trial in (age_out(2) >> keep_best(1)).survivors(told)] == [0.8]
+    assert cycle.reproduction is breed
 
 
 def test_of_equals_the_latest_stays():
     told = [done(i, 0.5) for i in range(4)]
-    assert keep_best(2).keep(told) == told[2:]
-    assert keep_best(9).keep(told) == told
+    assert keep_best(2).survivors(told) == told[2:]
+    assert keep_best(9).survivors(told) == told
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_of_equals_the_latest_stays():
     ],
 )
 def test_amounts_are_numbers_in_an_order(options, expected):
-    assert are_amounts(options) is expected
+    assert are_ordinal(options) is expected
 
 
 def test_amounts_go_to_a_neighbour_every_other_time_and_names_anywhere():
     rng, n = random.Random(0), 6000
 
     def shares(options, index):
-        steps = [by_kind(options, index, rng) for _ in range(n)]
+        steps = [ordinal_step(options, index, rng) for _ in range(n)]
         return [steps.count(i) / n for i in range(len(options))]
 
     close = 5 * math.sqrt(0.25 / n)

@@ -21,7 +21,7 @@ def test_its_steps_are_those_of_torch_whichever_parameters_a_loss_meets(scale):
             theirs["later"] = torch.tensor(ours["later"], requires_grad=True)
             reference.add_param_group({"params": [theirs["later"]]})
         gradient = {name: scale * rng.normal(size=shapes[name]) for name in met}
-        adam.descend(gradient)
+        adam.step(gradient)
         for name, tensor in theirs.items():
             tensor.grad = torch.tensor(gradient[name]) if name in gradient else None
         reference.step()
@@ -34,7 +34,7 @@ def test_arrays_are_replaced_and_never_changed():
     parameters = {"a": before}
     adam = Adam(parameters, 0.1)
     for _ in range(2):
-        adam.descend({"a": gradient})
+        adam.step({"a": gradient})
     np.testing.assert_allclose(parameters["a"], [0.8, 1.2, 0.8])
     assert before.tolist() == [1, 1, 1]
     assert gradient.tolist() == [1, -1, 2]

@@ -8,8 +8,8 @@ import torch
 from nas.architecture import Architecture
 from nas.controllers import ReinforceNasBench201, ZophLe
 from nas.controllers.policies.likelihood import Step
-from nas.controllers.policies.policy import _generator
-from nas.controllers.policies.reward_baseline import Baseline
+from nas.controllers.policies.policy import derived_seed
+from nas.controllers.policies.reward_baseline import RewardBaseline
 from nas.errors import ConfigError
 from nas.space import sample
 from nas.testing import ToySpace
@@ -138,9 +138,10 @@ def test_the_reinforce_of_nas_bench_201_takes_the_steps_of_the_definition():
     rng = random.Random(0)
     scores = [(rng.randrange(2), rng.random()) for _ in range(30)]
     controller = ReinforceNasBench201(Coin(), seed=3)
-    logits = torch.tensor(1e-3 * _generator(3, "2 side").standard_normal(2), requires_grad=True)
+    generator = np.random.Generator(np.random.PCG64(derived_seed(3, "2 side")))
+    logits = torch.tensor(1e-3 * generator.standard_normal(2), requires_grad=True)
     adam = torch.optim.Adam([logits], lr=0.01)
-    baseline = Baseline(0.9)
+    baseline = RewardBaseline(0.9)
     for side, value in scores:
         controller.tell([tossed(side, value)])
         (advantage,) = baseline.advantages([value])

@@ -8,7 +8,7 @@ import pytest
 from helpers.controllers import distances
 
 from nas.architecture import Architecture
-from nas.controllers.surrogate.encodings import LONGEST, WIDTH, Choices, Paths
+from nas.controllers.surrogate.encodings import LONGEST_PATH, WIDTH, Choices, Paths
 from nas.controllers.surrogate.predictor import encodings
 from nas.errors import SpaceError
 from nas.search_spaces.nas_bench_201.space import NasBench201
@@ -99,7 +99,7 @@ def by_paths(space, architectures, new=None):
 
 def test_distances_by_paths_are_those_of_a_loop_over_the_sequences():
     space, drawn_cells = cells(30, 0, published=True)
-    counted = [walks(space.graph(replay(space, cell)), LONGEST) for cell in drawn_cells]
+    counted = [walks(space.graph(replay(space, cell)), LONGEST_PATH) for cell in drawn_cells]
     expected = np.zeros((30, 30))
     for i, one in enumerate(counted):
         for j, other in enumerate(counted):

@@ -159,10 +159,10 @@ def test_it_is_fitted_to_the_best_and_the_latest():
     values = [rng.random() for _ in range(3 * MOST)]
     for number, value in enumerate(values):
         made.tell(flat(number % 5, number // 5 % 5, number // 25, 0), value)
-    kept, scores, noises = made._kept()
+    kept, scores, noises = made._fitted_to()
     assert len(kept) == len(scores) == len(noises) == MOST
     best = sorted(values)[-MOST // 2 :]
-    held = [values[made._told.index(one)] for one in kept]
+    held = [values[made._architectures.index(one)] for one in kept]
     assert set(best) <= set(held)
     rest = [value for value in held if value not in best]
     assert rest == [value for value in values if value not in best][-len(rest) :]

@@ -11,7 +11,7 @@ from helpers.controllers import distances
 
 from nas.architecture import Architecture
 from nas.controllers.surrogate import zero_cost_features as module
-from nas.controllers.surrogate.zero_cost_features import Features, between
+from nas.controllers.surrogate.zero_cost_features import Features, mean_difference
 
 NAMES = ("synflow", "parameters")
 
@@ -78,7 +78,7 @@ def test_each_is_asked_for_once(monkeypatch):
     found.rows(numbered(3, 4, 5))
     found.rows(numbered(5, 3))
     assert asked == [3, 4, 5]
-    monkeypatch.setattr(module, "MOST_KEPT", 4)  # then the one unused for longest is forgotten, but counts as met
+    monkeypatch.setattr(module, "MOST_CACHED", 4)  # then the one unused for longest is forgotten, but counts as met
     before = found.rows(numbered(4, 3))
     found.rows(numbered(6, 7))
     assert asked == [3, 4, 5, 6, 7]
@@ -128,11 +128,11 @@ def test_between_is_the_mean_difference():
     first[rng.random(first.shape) < 0.3] = np.nan
     second[rng.random(second.shape) < 0.3] = np.nan
     first[0] = second[0] = np.nan
-    found = between(first, second)
+    found = mean_difference(first, second)
     np.testing.assert_allclose(found, [[slow_distance(a, b) for b in second] for a in first])
     assert found.max() <= 1
     assert found[0, 0] == 0
-    own = between(first, first)
+    own = mean_difference(first, first)
     np.testing.assert_array_equal(own, own.T)
     np.testing.assert_array_equal(np.diagonal(own), 0)
 
@@ -141,7 +141,7 @@ def test_nothing_met_and_nothing_asked():
     found = Features(NAMES, told([(1.0, 2.0)])[0])
     assert found.rows([]).shape == (0, 2)
     np.testing.assert_array_equal(found.rows(numbered(0)), [[0.0, 0.0]])
-    assert between(found.rows([]), found.rows(numbered(0))).shape == (0, 1)
+    assert mean_difference(found.rows([]), found.rows(numbered(0))).shape == (0, 1)
 
 
 def test_distances_are_between_the_ranks_of_what_was_told_and_what_is_new():
@@ -150,5 +150,5 @@ def test_distances_are_between_the_ranks_of_what_was_told_and_what_is_new():
     add(found, numbered(*range(20)))
     [among], [across] = distances(found, numbered(3, 7)), distances(found, numbered(3, 7), numbered(21, 22, 23))
     rows = found.rows(numbered(3, 7, 21, 22, 23))
-    np.testing.assert_array_equal(among, between(rows[:2], rows[:2]))
-    np.testing.assert_array_equal(across, between(rows[:2], rows[2:]))
+    np.testing.assert_array_equal(among, mean_difference(rows[:2], rows[:2]))
+    np.testing.assert_array_equal(across, mean_difference(rows[:2], rows[2:]))

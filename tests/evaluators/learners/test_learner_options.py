@@ -7,13 +7,14 @@ import pytest
 import torch
 from helpers.evaluators import CPU, NARROW, Blobs, TinyConv, doubled, weights_of
 from helpers.learners import PRESETS, same
+from helpers.meta import meta_train
 from torch import nn
 
 from nas import registry
 from nas.errors import ConfigError, DataError, SpaceError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
-from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach, read_weights, write_weights
@@ -179,8 +180,8 @@ def test_a_preset_has_the_published_values_and_each_can_be_set(name):
     method = Maml if name.startswith("maml") else Reptile
     assert isinstance(preset, method)
     known = {field.name for field in fields(method)}
-    assert registry.options_of(type(preset)).keys() == registry.options_of(method).keys() == known
-    others = {option: value for option, value in vars(method()).items() if option not in PRESETS[name]}
+    assert registry.options_of(registry.find("learner", name)).keys() == registry.options_of(method).keys() == known
+    others = {option: value for option, value in vars(method()).items() if option not in {*PRESETS[name], "name"}}
     others |= {"optimizer_state": "kept"} if method is Reptile else {}
     assert {option: getattr(preset, option) for option in others} == others
     assert registry.create("learner", name, {"steps": 4}) == replace(preset, steps=4)

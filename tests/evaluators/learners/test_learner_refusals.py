@@ -1,7 +1,5 @@
 """What learners refuse: networks that they cannot treat, and options out of range."""
 
-from dataclasses import fields
-
 import pytest
 import torch
 from helpers.evaluators import Blobs, TinyConv, only, seeded  # noqa: F401  # fixture
@@ -48,7 +46,7 @@ REFUSED = [
     (name, option, value)
     for name in registry.names("learner")
     for option, value in BAD
-    if option in {field.name for field in fields(registry.find("learner", name))}
+    if option in registry.options_of(registry.find("learner", name))
 ]
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from helpers.evaluators import CPU, NARROW, WIDE, Blobs, TinyConv, weights_of
+from helpers.meta import meta_train
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from nas import registry
 from nas.errors import DataError, NasError
 from nas.evaluators.learners import Anil, Maml
-from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop, meta_train
+from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.drawing import draw

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from helpers.evaluators import CPU, NARROW, Blobs, TinyConv, seeded, weights_of  # noqa: F401  # fixture
+from helpers.meta import meta_train
 from torch import nn
 
 from nas import registry
 from nas.errors import NasError
 from nas.evaluators.learners import Maml
-from nas.evaluators.meta_training.outer_loop import OuterLoop, meta_train
+from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.meta_training.scoring import check_no_leak, score, task_values
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.weights import attach

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_nas_own_controllers import mine
+from helpers.user_controllers import mine
 
 from nas import registry
 from nas.checks import controller_report
@@ -51,7 +51,10 @@ def test_a_sound_controller_is_said_to_be_sound(folder: Path) -> None:
         ),
         ({"tell": "trials[0].nothing"}, r"tell raised AttributeError: .* \(mine\.py:17\)"),
         ({"tell": "self.seed += 1"}, r"tell\(a \+ b\) differs from tell\(a\); tell\(b\) \(mine\.py:10\)"),
-        ({"tell": "self.seed += len(trials)"}, r"being told failed trials changes what is asked next.*\(mine\.py:10\)"),
+        (
+            {"tell": "self.seed += len(trials)"},
+            r"being told failed trials changes what is proposed next.*\(mine\.py:10\)",
+        ),
         ({"ask": "self.seed = random.Random(f'{self.seed} {n}').random()"}, r"ask\(30\) differs from ask\(15\)"),
         (
             {"ask": "from nas.testing.toy_spaces import OnePoint; asked = [sample(OnePoint(), random.Random(0))] * n"},
@@ -86,4 +89,4 @@ def test_a_class_with_ask_or_tell_is_a_controller_and_a_known_name_is_what_it_is
 
 def test_a_test_of_ones_own_is_one_line(folder: Path) -> None:
     check_controller(registry.find("controller", written(folder, mine())))
-    assert controller_report.examine("grid").repeats == ""
+    assert controller_report.examine("grid").duplicates == ""

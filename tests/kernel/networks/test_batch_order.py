@@ -100,7 +100,7 @@ def test_a_network_that_mixes_examples_is_found_and_the_line_is_named(name):
     assert fault is not None
     assert fault.broken == broken
     assert place in fault.place
-    assert ("test_nas_batch_order.py:" in fault.place) == (name != "global state")  # it differs the first time alone
+    assert ("test_batch_order.py:" in fault.place) == (name != "global state")  # it differs the first time alone
     assert str(fault).endswith(fault.remedy)
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.project import TOY
+from helpers.user_controllers import mine
 from test_nas_own import CONFIG
 
 from nas import compare
 from nas import config as configs
 from nas.checks import controller
-from nas.checks.controller import check_controller
+from nas.checks.controller import check_determinism
 from nas.cli.progress import header
 from nas.compare.one_search import entered, fingerprint, run_name
 from nas.errors import ConfigError, NasError, SearchError, StoreError
@@ -27,30 +28,6 @@ from nas.runs import Silence, launch
 from nas.runs.folder import existing_run, new_run
 from nas.runs.summary import summary
 from nas.testing import ToySpace
-
-MINE = """import random
-from nas.architecture import Architecture
-from nas.space import mutate, sample
-
-class Mine:
-    def __init__(self, space, {signature}):
-        {init}
-        self.space, self.seed, self.asked = space, {seed}, 0
-
-    def ask(self, n):
-        first, self.asked = self.asked, self.asked + n
-        asked = [sample(self.space, random.Random(f"{{self.seed}}/{{k}}")) for k in range(first, self.asked)]
-        {ask}
-        return asked
-
-    def tell(self, trials):
-        {tell}
-"""
-
-
-def mine(**changed: str) -> str:
-    usual = {"signature": "*, seed: int = 0, greed: float = 0.5", "init": "pass", "seed": "seed", "ask": "pass"}
-    return MINE.format(**{**usual, "tell": "pass", **changed})
 
 
 @pytest.fixture
@@ -162,7 +139,7 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
     monkeypatch.setattr(controller, "ASK_S", 0.2)
     (folder / "mine.py").write_text(mine(ask=ask))
     with pytest.raises(NasError, match=part) as caught:
-        check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+        check_determinism("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     assert f"(mine.py:{line})" in str(caught.value)
     assert caught.value.exit_status == 2
 
@@ -170,12 +147,12 @@ def test_what_it_does_wrong_at_once_is_seen_before_anything_is_written(
 def test_one_that_goes_by_the_order_of_a_set_is_seen_from_another_process(folder: Path) -> None:
     text = mine(ask="return [sample(self.space, random.Random(hash(f'{self.seed}/{k}'))) for k in range(n)]")
     (folder / "mine.py").write_text(text)
-    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+    check_determinism("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     with (
         ProcessExecutor(1) as executor,
         pytest.raises(ConfigError, match=r"could not be resumed \(mine\.py:10\); draw from"),
     ):
-        check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
+        check_determinism("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
 
 
 SETS = {
@@ -188,9 +165,9 @@ SETS = {
 
 def test_one_that_goes_by_the_order_of_a_set_only_when_told_is_seen_too(folder: Path) -> None:
     (folder / "mine.py").write_text(mine(**SETS))
-    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+    check_determinism("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
     with ProcessExecutor(1) as executor, pytest.raises(ConfigError, match="proposes something else each time"):
-        check_controller("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
+        check_determinism("mine.py:Mine", {}, executor, space=ToySpace(), seed=0)
 
 
 def test_on_a_table_it_is_tried_in_another_process_too(folder: Path) -> None:
@@ -220,7 +197,7 @@ def test_a_comparison_gives_it_the_features_that_a_search_does(folder: Path) -> 
 
 def test_one_that_takes_no_made_up_scores_is_tried_as_far_as_it_goes(folder: Path) -> None:
     (folder / "mine.py").write_text(mine(tell="trials[0].score.metrics['of mine']"))
-    check_controller("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
+    check_determinism("mine.py:Mine", {}, InlineExecutor(), space=ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize(

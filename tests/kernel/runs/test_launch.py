@@ -22,7 +22,7 @@ from nas.report.terminal import progress_text
 from nas.runs import folder, launch, resume_checks
 from nas.runs import summary as run_summary
 from nas.runs.artifacts import export_winner
-from nas.runs.outcome import Outcome
+from nas.runs.launch import Outcome
 from nas.search_spaces import Mlp
 from nas.store import Store
 

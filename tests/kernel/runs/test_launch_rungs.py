@@ -14,7 +14,7 @@ from nas.config import Config, build
 from nas.evaluators import MetaEvaluator
 from nas.runs import folder, launch
 from nas.runs import summary as run_summary
-from nas.runs.outcome import Outcome
+from nas.runs.launch import Outcome
 from nas.store import Store
 
 HALVES: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.choices import FunctionSpace
 
-from nas.checks.space import Watched, check_steady
+from nas.checks.space import CheckedSpace, sample_checked
 from nas.errors import SpaceError
 from nas.space.specs import same_spec
 from nas.testing import check_space
@@ -81,11 +81,11 @@ def test_nan_among_options_is_an_option_like_others():
     space = FunctionSpace(lambda choose: (choose("a", [0.1, float("nan")]), choose("b", [float("nan"), 1.0])))
     check_space(space)
     for seed in range(20):
-        check_steady(Watched(space), random.Random(seed))
+        sample_checked(CheckedSpace(space), random.Random(seed))
     check_space(FunctionSpace(lambda choose: choose("a", [0.1, float("nan")])))
 
 
 def test_a_spec_of_an_array_is_said_to_be_one_with_its_place():
     space = FunctionSpace(lambda choose: (choose("a", [1, 2]), np.ones(2)))
     with pytest.raises(SpaceError, match=r"type ndarray, whose == gives .*neither True nor False.* \(decide of Func"):
-        check_steady(Watched(space), random.Random(0))
+        sample_checked(CheckedSpace(space), random.Random(0))

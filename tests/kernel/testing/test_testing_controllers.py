@@ -1,4 +1,4 @@
-"""The checks of controllers accept what is sound and name what is not: one broken controller for each law."""
+"""Tests of check_controller: sound controllers pass, and each law is broken by a controller that fails by name."""
 
 import random
 
@@ -11,7 +11,7 @@ from nas.testing import check_controller
 
 
 class OneGenerator:
-    """Draws all proposals from one generator, which keeps the laws as long as nothing told moves it."""
+    """Draws all proposals from one generator, which keeps the laws as long as `tell` draws nothing from it."""
 
     def __init__(self, space, seed):
         self.space, self.rng = space, random.Random(seed)
@@ -35,7 +35,7 @@ class OneCallOneDraw(OneGenerator):
 
 
 class CountsTells(OneGenerator):
-    """Each call of tell moves the generator, whatever it brings."""
+    """Each call of `tell` draws from the generator, whatever the trials."""
 
     def tell(self, trials):
         self.rng.random()
@@ -55,7 +55,7 @@ class NeedsScores(OneGenerator):
 
 
 class Forgetful(OneGenerator):
-    """Remembers in the class, not the instance: a rebuilt controller starts with what another was told."""
+    """Keeps its state in the class, so that a rebuilt controller starts with what another one was told."""
 
     best = 0.0
 

@@ -1,4 +1,4 @@
-"""The checks of evaluators accept what is sound and name what is not: one broken evaluator for each law."""
+"""Tests of check_evaluator: a sound evaluator passes, and each law is broken by an evaluator that fails by name."""
 
 import random
 from dataclasses import replace
@@ -10,8 +10,8 @@ from nas.testing import check_evaluator
 from nas.trial import Score
 
 
-class Judge:
-    """Scores drawn from the seed; `changes` spoil them."""
+class RandomScores:
+    """Scores drawn from the seed; each of `changes` replaces one field of a score."""
 
     def __init__(self, **changes):
         self.changes = changes
@@ -24,8 +24,8 @@ class Judge:
         return replace(score, **{field: change(score) for field, change in self.changes.items()})
 
 
-class Counting(Judge):
-    """Depends on how often it was asked."""
+class Counting(RandomScores):
+    """Scores that depend on the number of evaluations before."""
 
     count = 0
 
@@ -38,7 +38,7 @@ ONE = Architecture("toy", {"layers": 0, "0.op": 1})
 
 
 def test_a_sound_evaluator_passes():
-    check_evaluator(Judge(), ONE, 10, inner_steps=1, num_tasks=8)
+    check_evaluator(RandomScores(), ONE, 10, inner_steps=1, num_tasks=8)
 
 
 def nan(_score):
@@ -77,14 +77,14 @@ def infinite_seconds(_score):
     ("evaluator", "reason"),
     [
         (Counting(), "value is .* when a pickled copy"),
-        (Judge(stderr=nan), "stderr is nan|not finite"),
-        (Judge(metrics=infinite_seconds), "not finite"),
-        (Judge(stderr=negative), "standard error is -0.1"),
-        (Judge(per_task=nothing), "per_task is empty"),
-        (Judge(value=half, curve=curve_to_half), "value is 0.5, but the mean of per_task"),
-        (Judge(curve=curve_to_half), "but the curve is"),
-        (Judge(curve=nothing), "but the curve is"),
-        (Judge(protocol=tuples), "not the same after JSON"),
+        (RandomScores(stderr=nan), "stderr is nan|not finite"),
+        (RandomScores(metrics=infinite_seconds), "not finite"),
+        (RandomScores(stderr=negative), "standard error is -0.1"),
+        (RandomScores(per_task=nothing), "per_task is empty"),
+        (RandomScores(value=half, curve=curve_to_half), "value is 0.5, but the mean of per_task"),
+        (RandomScores(curve=curve_to_half), "but the curve is"),
+        (RandomScores(curve=nothing), "but the curve is"),
+        (RandomScores(protocol=tuples), "not the same after JSON"),
     ],
 )
 def test_a_broken_evaluator_is_named(evaluator, reason):
@@ -92,25 +92,25 @@ def test_a_broken_evaluator_is_named(evaluator, reason):
         check_evaluator(evaluator, ONE, 10)
 
 
-class Foretold(Judge):
+class KnownProtocol(RandomScores):
     def search_protocol(self, budget, schedule):
         return {"bank": [0, budget]}
 
 
-def test_a_protocol_that_is_told_beforehand_is_that_of_the_score():
-    check_evaluator(Foretold(protocol=lists), ONE, 8)
+def test_a_predicted_protocol_must_be_that_of_the_score():
+    check_evaluator(KnownProtocol(protocol=lists), ONE, 8)
     with pytest.raises(AssertionError, match=r"search_protocol does not tell .*: bank was \[0, 9\] and is \[0, 8\]"):
-        check_evaluator(Foretold(protocol=lists), ONE, 9)
+        check_evaluator(KnownProtocol(protocol=lists), ONE, 9)
 
 
 @pytest.mark.parametrize(
     ("sizes", "reason"), [({"inner_steps": 3}, "3 inner steps need 4"), ({"num_tasks": 9}, "the bank 9")]
 )
-def test_sizes_that_were_asked_for_are_checked(sizes, reason):
+def test_sizes_that_are_given_are_checked(sizes, reason):
     with pytest.raises(AssertionError, match=reason):
-        check_evaluator(Judge(), ONE, 10, **sizes)
+        check_evaluator(RandomScores(), ONE, 10, **sizes)
 
 
-def test_an_evaluator_that_cannot_travel_is_an_error():
+def test_an_evaluator_that_cannot_be_pickled_is_an_error():
     with pytest.raises((AttributeError, TypeError), match=r"(?i)pickle"):
-        check_evaluator(Judge(protocol=lambda _score: {}), ONE, 10)
+        check_evaluator(RandomScores(protocol=lambda _score: {}), ONE, 10)

@@ -1,4 +1,4 @@
-"""A space whose graph forgets what its networks differ in is caught, and a sound one is not."""
+"""Tests of check_networks: a space fails whose graph does not show what its networks differ in; a sound one passes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nas.testing import ToySpace, check_networks
 IMAGES = TaskShape((1, 16, 16), 3)
 
 
-class Forgets(FewShotCell):
-    """A graph without one of its attributes."""
+class WithoutAttribute(FewShotCell):
+    """A space whose graph lacks one of its attributes."""
 
     def __init__(self, attribute: str) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class Forgets(FewShotCell):
 
 
 class Chain:
-    """Two layers, which may do nothing or be left out, of an activation that a flag leaves out of the graph."""
+    """Three layers, each dense, multiplied by zero or left out; the graph shows their activation if a flag says so."""
 
     name = "chain"
-    tells = True
+    shows_activation = True
 
     def decide(self, choose: Any) -> Any:
         layers = [choose(f"layer{i}", ["dense", "zero", "nothing"]) for i in range(3)]
@@ -42,7 +42,7 @@ class Chain:
 
     def graph(self, spec: Any) -> nx.DiGraph:
         layers, activation = spec
-        diagram = nx.DiGraph(activation=activation) if self.tells else nx.DiGraph()
+        diagram = nx.DiGraph(activation=activation) if self.shows_activation else nx.DiGraph()
         names = ["input", *(f"{i}" for i in range(3)), "output"]
         ops = {"dense": "dense", "nothing": "skip", "zero": "skip"}
         for name, op in zip(names, ["input", *(ops[layer] for layer in layers), "output"], strict=True):
@@ -74,11 +74,11 @@ class Chain:
 
 
 @pytest.mark.parametrize("space", [FewShotCell(), Chain(), ToySpace()], ids=lambda space: space.name)
-def test_a_space_whose_graph_tells_its_networks_apart_is_sound(space):
+def test_a_space_whose_graph_tells_its_networks_apart_passes(space):
     check_networks(space, IMAGES)
 
 
-def test_sound_spaces_have_pairs_to_be_wrong_about():
+def test_sound_spaces_have_mutants_with_the_same_network_key():
     rng = random.Random(0)
     for space in (FewShotCell(), Chain()):
         drawn = [sample(space, rng) for _ in range(300)]
@@ -88,15 +88,15 @@ def test_sound_spaces_have_pairs_to_be_wrong_about():
 @pytest.mark.parametrize(
     "attribute, choice", [("width", "'width'"), ("num_cells", "'cells'"), ("reductions", "reduce")]
 )
-def test_what_a_graph_forgets_is_found_and_its_choice_named(attribute, choice):
+def test_an_attribute_that_a_graph_lacks_is_found_by_the_shapes_of_weights_and_its_choice_is_named(attribute, choice):
     with pytest.raises(AssertionError, match=r"the graph does not change with .*, but the network does: .*") as caught:
-        check_networks(Forgets(attribute), IMAGES)
+        check_networks(WithoutAttribute(attribute), IMAGES)
     assert choice in str(caught.value).split(", but")[0]
     assert "nx.DiGraph(width=16)" in str(caught.value)
 
 
-def test_what_has_no_weights_is_found_by_what_it_computes():
+def test_an_attribute_without_weights_is_found_by_the_outputs():
     space = Chain()
-    space.tells = False
+    space.shows_activation = False
     with pytest.raises(AssertionError, match="does not change with 'activation', but the network does: its outputs"):
         check_networks(space, IMAGES)

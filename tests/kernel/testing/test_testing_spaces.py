@@ -1,4 +1,4 @@
-"""The checks of spaces and task families accept what is sound and name what is not: one broken for each law."""
+"""Tests of check_space and check_task_family: sound ones pass, and each law is broken by one that fails by name."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,7 @@ from nas.testing import ToySpace, check_space, check_task_family
 IMAGES = TaskShape((1, 4, 4), 5)
 
 
-def test_the_toy_space_is_sound_and_of_the_size_it_says():
+def test_the_toy_space_is_sound_and_has_36_architectures():
     check_space(ToySpace(), task=IMAGES)
     check_space(ToySpace(), task=TaskShape((3,), 1, "regression"))
     assert count(ToySpace()).value == len(set(enumerate_all(ToySpace()))) == 36
@@ -34,8 +34,8 @@ class SpecWithoutValue(ToySpace):
         return object()
 
 
-class OptionsByLuck(ToySpace):
-    """The number of options of 'b' changes from call to call, so a record may not fit."""
+class ChangingOptions(ToySpace):
+    """The number of options of 'b' changes from call to call, so that picks of one call may not suit the next."""
 
     def __init__(self):
         self.calls = 0
@@ -72,7 +72,7 @@ class Scaled(nn.Module):
 
 
 class RootAtZero(nn.Module):
-    """Finite outputs with gradients that are not."""
+    """Finite outputs whose gradients are infinite."""
 
     def __init__(self, task):
         super().__init__()
@@ -108,9 +108,9 @@ def test_a_broken_space_is_named(space, reason):
         check_space(space, task=IMAGES)
 
 
-def test_options_that_depend_on_luck_do_not_pass():
+def test_options_that_change_from_call_to_call_do_not_pass():
     with pytest.raises(Exception, match=r"choice|mutation"):
-        check_space(OptionsByLuck())
+        check_space(ChangingOptions())
 
 
 def test_a_network_may_normalise_by_the_batch_which_its_evaluator_replaces():
@@ -165,7 +165,7 @@ def leak(batch, _split, _indices):
     return replace(batch, query_x=torch.cat([batch.support_x[:, :1], batch.query_x[:, 1:]], 1))
 
 
-def lean_on_the_batch(batch, _split, _indices):
+def subtract_mean_of_batch(batch, _split, _indices):
     return replace(batch, query_x=batch.query_x - batch.query_x.mean())
 
 
@@ -173,14 +173,14 @@ def cut_last(y):
     return y.index_fill(1, torch.tensor([y.shape[1] - 1]), 0)
 
 
-def classed(numbers):
-    """Families that name the classes of their tasks, each task by the same numbers."""
+def with_classes(numbers):
+    """A family whose batches hold class numbers, the same for each task."""
     return Noise(spoil=lambda batch, *_: replace(batch, classes=numbers.expand(len(batch.query_y), -1)))
 
 
 def test_sound_families_pass():
     check_task_family(Noise())
-    check_task_family(classed(torch.tensor([4, 0, 7, 1, 9])))
+    check_task_family(with_classes(torch.tensor([4, 0, 7, 1, 9])))
     check_task_family(Noise(TaskShape((1,), 1, "regression")))
     check_task_family(Noise(TaskShape((3,), 2, "regression")))
 
@@ -189,7 +189,7 @@ def test_sound_families_pass():
     ("family", "reason"),
     [
         (spoiled("query_x", lambda x: x + torch.rand(())), "differs when drawn again"),
-        (Noise(spoil=lean_on_the_batch), "query_x of task 3 differs when drawn again, in a batch of its own"),
+        (Noise(spoil=subtract_mean_of_batch), "query_x of task 3 differs when drawn again, in a batch of its own"),
         (Noise(spoil=leak), "in the support set and among the queries"),
         (Noise(split_seeds=(0, 0, 1)), "same in the splits train and validation"),
         (spoiled("support_x", lambda x: x.double()), "support_x is torch.float64; it must be float32"),
@@ -200,9 +200,9 @@ def test_sound_families_pass():
         (spoiled("query_y", lambda y: y + 1), r"query_y holds a class outside \[0, 5\)"),
         (spoiled("query_y", cut_last), "query_y has .* examples of the classes"),
         (spoiled("support_y", lambda y: y.flip(1)), "support_y must be sorted"),
-        (classed(torch.arange(4)), r"classes is \(3, 4\); it must be \(3, 5\)"),
-        (classed(torch.arange(5.0)), "classes is torch.float32; it must be int64"),
-        (classed(torch.tensor([1, 2, 3, 4, 1])), "classes has a class twice in one task"),
+        (with_classes(torch.arange(4)), r"classes is \(3, 4\); it must be \(3, 5\)"),
+        (with_classes(torch.arange(5.0)), "classes is torch.float32; it must be int64"),
+        (with_classes(torch.tensor([1, 2, 3, 4, 1])), "classes has a class twice in one task"),
         (
             Noise(TaskShape((3,), 2, "regression"), lambda b, _s, _i: replace(b, query_y=b.query_y[..., 0])),
             r"query_y is \(3, 6\); it must be \(3, 6, 2\)",

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the true value: accuracies and differences, in simulated finals.
 
-    python -m nas.experiments.coverage [--studies 500] [--minutes N] [--before JSON] [--out TXT] [--json]
+    python -m nas.experiments.interval_coverage [--studies 500] [--minutes N] [--before JSON] [--out TXT] [--json]
 
 Some ten minutes on two processor cores. Five networks are meta-trained with up to ten seeds and measured on 600 tasks
 of 5 ways and 15 queries. Effects of classes, tasks and trainings are normal on the logit scale, of sizes as measured on
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = _document(options)
         print(json.dumps(found) if options.json else text(found))
         if options.out:
-            command = shlex.join(["python", "-m", "nas.experiments.coverage", *arguments])
+            command = shlex.join(["python", "-m", "nas.experiments.interval_coverage", *arguments])
             options.out.write_text(f"$ {command}\n{text(found)}\n", encoding="utf-8")
 
 
@@ -235,7 +235,9 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m nas.experiments.coverage", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m nas.experiments.interval_coverage", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--studies", type=whole(1), default=500, help="simulated finals of each kind")
     parser.add_argument("--minutes", type=whole(1), help="end with the studies made by then, if they are fewer")
     parser.add_argument("--workers", type=whole(1), default=1, help="processes")

@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 Row = tuple[str, ...]
-FULL = 0.05
-"""The part of all combinations from which on it is quick enough to draw until one is a row."""
+DENSE = 0.05
+"""Part of all combinations that must be rows for rejection sampling to be quick enough."""
 
 
 @dataclass(frozen=True)
 class TableSpace:
-    """The rows of a .csv or .npz file, told apart by some of its columns: a choice each, between the texts in it.
+    """Rows of a .csv or .npz file, identified by some of its columns.
 
-    Combinations that are in no row are rejected; where hardly any is, a choice offers only what some row has after the
-    choices before it, and nothing is rejected. There are no networks: the evaluator is `tabular`.
+    Each of these columns is a choice among the texts in it. Combinations that are not a row are rejected. If fewer than
+    one combination in 20 is a row, a choice offers only what some row has after the choices before it, so that nothing
+    is rejected. There are no networks: the evaluator is `tabular`.
 
-    path     the file
-    choices  names of columns
+    Attributes:
+        path: File of the table.
+        choices: Names of the columns that identify an architecture.
     """
 
     path: Path
@@ -45,22 +47,30 @@ class TableSpace:
         return f"table:{self.path.stem}"
 
     def decide(self, choose: Choose) -> Row:
-        """Raises DataError where the file cannot be read or lacks a column."""
-        read = _read(self.path, stamp(self.path), self.choices)
+        """The chosen row's texts.
+
+        Raises:
+            DataError: The file cannot be read or lacks a column.
+        """
+        table = _read(self.path, stamp(self.path), self.choices)
         row: Row = ()
-        for name, options in zip(self.choices, read.options, strict=True):
-            row += (choose(name, options if read.after is None else read.after[row]),)
-        if row not in read.rows:
+        for name, options in zip(self.choices, table.options, strict=True):
+            row += (choose(name, options if table.continuations is None else table.continuations[row]),)
+        if row not in table.rows:
             choose.reject("the table has no such row")
         return row
 
     def build(self, spec: Row, task: TaskShape) -> nn.Module:
-        """Raises SpaceError."""
+        """Refuse, because a table has no networks.
+
+        Raises:
+            SpaceError: Always.
+        """
         raise SpaceError(f"space {self.name!r} is a table without networks; search it with the evaluator 'tabular'")
 
 
 def of_file(path: str) -> Callable[..., TableSpace]:
-    """What makes the space of a file, given its choices."""
+    """The constructor of the space of a file, whose one option is `choices`."""
 
     def make(*, choices: tuple[str, ...] = ()) -> TableSpace:
         return TableSpace(Path(path), choices)
@@ -71,34 +81,35 @@ def of_file(path: str) -> Callable[..., TableSpace]:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What a table has of some columns.
+    """Columns of a table.
 
-    options  of each choice, in the order of the table
-    rows     all of them
-    after    the options that there are after the texts chosen so far; None where many combinations are rows
+    Attributes:
+        options: Options of each choice, in the order of the table.
+        rows: All rows.
+        continuations: Options of the next choice by the texts chosen so far; None where rejection is quick enough.
     """
 
     options: tuple[Row, ...]
     rows: frozenset[Row]
-    after: Mapping[Row, Row] | None
+    continuations: Mapping[Row, Row] | None
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, found: tuple[int, int], choices: Row) -> _Rows:
-    table = read_table(path, found)
+def _read(path: Path, file_stamp: tuple[int, int], choices: Row) -> _Rows:
+    table = read_table(path, file_stamp)
     for name in choices:
         if name not in table.columns:
             raise DataError(f"{path} has no column {name!r}: {nearest(name, table.columns)}")
     columns = [[str(cell) for cell in table.columns[name].tolist()] for name in choices]
     options = tuple(tuple(dict.fromkeys(column)) for column in columns)
     rows = dict.fromkeys(zip(*columns, strict=True))
-    sparse = len(rows) < FULL * math.prod(map(len, options))
-    return _Rows(options, frozenset(rows), _after(rows) if sparse else None)
+    sparse = len(rows) < DENSE * math.prod(map(len, options))
+    return _Rows(options, frozenset(rows), _continuations(rows) if sparse else None)
 
 
-def _after(rows: Iterable[Row]) -> dict[Row, Row]:
-    found: dict[Row, dict[str, None]] = {}
+def _continuations(rows: Iterable[Row]) -> dict[Row, Row]:
+    texts_after: dict[Row, dict[str, None]] = {}
     for row in rows:
-        for place, text in enumerate(row):
-            found.setdefault(row[:place], {})[text] = None
-    return {before: tuple(texts) for before, texts in found.items()}
+        for column, text in enumerate(row):
+            texts_after.setdefault(row[:column], {})[text] = None
+    return {prefix: tuple(texts) for prefix, texts in texts_after.items()}

@@ -1,0 +1,1 @@
+"""Spaces of the architectures in a table file."""
