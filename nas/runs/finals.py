@@ -103,7 +103,7 @@ def _control(context: RunContext, control: Store, winner: Sequence[Score], pool:
 
 
 def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
-    """What a report must say where its numbers rest on too little; None where they do not."""
+    """The warning that a result rests on too few tasks or queries; None where there are enough."""
     counts = {"validation tasks": config.validation_tasks, "test tasks": config.tasks}
     few = [f"{count:,} {name}" for name, count in counts.items() if count < ENOUGH_TASKS]
     rule = f"at least {ENOUGH_TASKS} tasks"

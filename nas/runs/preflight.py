@@ -103,7 +103,7 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
         return _protocol(config, parts, executor)
     searched = (parts.space, parts.limited, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
-        error = _trouble(space, limited, evaluator, executor)
+        error = _error(space, limited, evaluator, executor)
         if isinstance(error, NasError):
             raise error
         if error is not None:
@@ -150,7 +150,7 @@ def try_export(parts: Parts, executor: Executor) -> None:
             log.warning("networks of space %r will be exported as %s, without model.py: %s", space.name, file, why)
 
 
-def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
+def _error(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
     sampled = attempt(_sampled, space, limited, executor)
     if sampled.error is not None:
         return sampled.error

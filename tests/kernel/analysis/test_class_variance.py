@@ -1,4 +1,4 @@
-"""The variance over units of classes: against slow versions, closed forms, and how often intervals hold the truth."""
+"""Variance over units of classes: against slow versions, closed forms, and the coverage of intervals."""
 
 from __future__ import annotations
 

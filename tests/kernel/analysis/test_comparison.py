@@ -1,4 +1,4 @@
-"""What is said of the results of a comparison, against slow versions, and how it is drawn."""
+"""Statistics of a comparison, against slow versions, and its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals: against the formula written out, published tables, and how often they hold the truth in simulation."""
+"""Intervals: against the formula written out, published tables, and their coverage in simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The front of a search, and how it is shown."""
+"""Pareto front of a search, and its section in the report."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""No store ranks the scores of two experiments together: what is refused, and what is said of a store that has both."""
+"""Protocols of scores: no store ranks those of two experiments together, and one that holds both is described."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variance between trainings: against number-by-number versions and closed forms of its degrees of freedom."""
+"""Variance between trainings: against number-by-number versions and closed forms of its degrees of freedom."""
 
 from __future__ import annotations
 

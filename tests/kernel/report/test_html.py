@@ -1,4 +1,4 @@
-"""The report is one page that stands alone, says what the run's JSON says, and escapes all of it."""
+"""Page of a run: it stands alone, shows what the run's JSON holds, and escapes all of it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
     assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
 
 
-def test_repeats_are_counted_and_named_and_counted_as_nothing_else(tmp_path: Path) -> None:
+def test_duplicates_are_counted_and_named_and_counted_as_nothing_else(tmp_path: Path) -> None:
     again = [replace(trials()[5], number=7, duplicate_of=5), replace(trials()[2], number=8, duplicate_of=2)]
     before = written(tmp_path, final=None)
     page = written(tmp_path, final=None, trials=[*trials(), *again])

@@ -1,4 +1,4 @@
-"""What is logged is what TensorBoard's own reader finds."""
+"""TensorBoard logs, read back by TensorBoard's own reader."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_scalar_reads_back(tmp_path: Path) -> None:
     }
 
 
-def test_repeats_are_counted_and_nothing_else_is_logged_of_them(tmp_path: Path) -> None:
+def test_duplicates_are_counted_and_nothing_else_is_logged_of_them(tmp_path: Path) -> None:
     log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), duplicate_of=0)])
     log.add(trial(2, None))
     log.add(replace(trial(3, None), duplicate_of=2))

@@ -1,4 +1,4 @@
-"""What a person reads of a run: numbers with their intervals, and a bar that counts right after a resume."""
+"""Terminal texts of a run: numbers with their intervals, and a bar that counts right after a resume."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
     assert progress_text(summary_of(by_rungs()[:-1], config=data)).startswith("4 of 12 candidates, 1 promotion; ")
 
 
-def test_repeats_are_counted_apart_and_no_rows_of_the_table():
+def test_duplicates_are_counted_apart_and_no_rows_of_the_table():
     again = [replace(trial(3, 0.9), duplicate_of=1), replace(trial(4, None, "no"), duplicate_of=2)]
     shown = [trial(0), trial(1), trial(2, None, "no"), *again]
     assert progress_text(summary_of(shown)) == "3 of 12 candidates, 2 repeats"
@@ -297,7 +297,7 @@ def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
     assert "a: 1 candidates were done before" in capsys.readouterr().err
 
 
-def test_the_bar_counts_repeats_apart_and_says_when_there_is_nothing_new(progress, capsys):
+def test_the_bar_counts_duplicates_apart_and_says_when_there_is_nothing_new(progress, capsys):
     first, failed = trial(0), trial(1, None, "no")
     again = [replace(first, number=2, duplicate_of=0), replace(failed, number=3, duplicate_of=1)]
     with progress.shown():

@@ -1,4 +1,4 @@
-"""The finals: fresh tasks choose the winner, test tasks are touched once and last, and nothing is measured twice."""
+"""Finals: fresh tasks choose the winner, test tasks are used once and last, and nothing is measured twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first Ctrl-C asks, the second ends the process at once, whatever it was doing."""
+"""Signals: the first Ctrl-C asks a search to stop, the second ends the process at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A run from its config to its winner: what is wrong is said before anything is written; a resume changes nothing.
+"""Course of a run: errors come before anything is written, and a resumed run equals an unbroken one.
 
-As a script: a run that kills itself, `test_nas_launch.py NAME EVENT`.
+As a script: a run that kills itself, `test_launch.py NAME EVENT`.
 """
 
 from __future__ import annotations

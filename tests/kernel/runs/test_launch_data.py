@@ -1,4 +1,4 @@
-"""A run goes on only with the data that it was started with, whatever the folder that it goes on from."""
+"""Data of a run: it is continued only with the data that it was started with, from any folder."""
 
 from __future__ import annotations
 

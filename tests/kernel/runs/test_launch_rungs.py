@@ -1,4 +1,4 @@
-"""A run by rungs: broken off and resumed it is the unbroken one, and its checkpoints spare training."""
+"""Runs by rungs: a resumed one equals an unbroken one, and its checkpoints save training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The random control: a search of its own beside the run's, at the same budget, and no part of it."""
+"""Random-search control: a search of its own beside the run's, with the same budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs from Python: started, continued and opened by name, with typed results that are those of the command line."""
+"""Runs from Python: started, continued and opened by name, with the results of the command line."""
 
 from __future__ import annotations
 

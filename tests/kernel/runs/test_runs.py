@@ -1,4 +1,4 @@
-"""Where runs live: which names are taken, and what a run is said to be."""
+"""Folders of runs: names that can be used, and the state of a run."""
 
 from __future__ import annotations
 

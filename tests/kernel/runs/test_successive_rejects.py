@@ -1,4 +1,4 @@
-"""Successive rejects: the paper's schedule, and that it finds the best of close arms more often than equal shares."""
+"""Successive rejects: the paper's schedule, and a better choice among close arms than by equal shares."""
 
 from __future__ import annotations
 
