@@ -22,7 +22,7 @@ def export_file(measurer: Measurer, architecture: Architecture) -> tuple[str | N
 
     Raises what `measurer.network` raises.
     """
-    from . import form_of
+    from .form import form_of  # torch.fx takes a second to import
 
     form = form_of(measurer.network(architecture, 0), measurer.tasks.shape.input_shape)
     return form.file, form.why

@@ -38,7 +38,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
     The weights are those of the meta-training, among the winner's, that did best on the fresh validation tasks. Raises
     RunError where the run has no winner yet, ConfigError where the folder holds something already.
     """
-    from ..export import export
+    from ..export.writing import Extras, export
 
     final = store.get("final")
     architecture = winner_of(final)
@@ -54,7 +54,6 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
         folder,
         network=network,
         architecture=architecture,
-        graph=graph_of(parts, architecture),
         shape=measurer.tasks.shape,
         recipe={
             "run": run.name,
@@ -63,7 +62,7 @@ def export_winner(run: Run, store: Store, config: Config, parts: Parts, folder: 
             "config": without_data_folders(config).to_json(),
             **({"files": files} if files else {}),
         },
-        extra=_files_of(parts, architecture),
+        extras=Extras(graph_of(parts, architecture), _files_of(parts, architecture)),
     )
 
 

@@ -47,7 +47,7 @@ def trained(request, tmp_path):
     evaluator.measure(architecture, 2, 0, bank=bank, weights=weights)
     network = evaluator.trained(architecture, 2, 0, weights)
     shape, recipe = evaluator.tasks.shape, {"config": config.to_json()}
-    export(tmp_path / "net", network=network, architecture=architecture, graph=None, shape=shape, recipe=recipe)
+    export(tmp_path / "net", network=network, architecture=architecture, shape=shape, recipe=recipe)
     return request.param, evaluator, network, tmp_path / "net"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_nas_adapt import exported
+from helpers.export import exported
 
 from nas import config as configs
 from nas.adapt import adapt

@@ -32,7 +32,7 @@ ARCHITECTURE = Architecture("mine", {"depth": 1})
 
 
 def exported(folder, network):
-    return export(folder, network=network, architecture=ARCHITECTURE, graph=None, shape=TASK, recipe={})
+    return export(folder, network=network, architecture=ARCHITECTURE, shape=TASK, recipe={})
 
 
 def written(network):
