@@ -64,7 +64,9 @@ def check(target: str) -> str:
     if error is not None:
         text = str(error) if isinstance(error, NasError) else reason(error)
         place = (
-            "" if ".py:" in text or not user_files.is_found(type(made)) else f" ({failures.place(type(made), 'ask')})"
+            ""
+            if ".py:" in text or not user_files.is_user_class(type(made))
+            else f" ({failures.place(type(made), 'ask')})"
         )
         text = text.removeprefix(f"controller {type(made).__name__}: ")
         raise Unsound(f"controller {Path(target).name} is not sound: {text}{place}")

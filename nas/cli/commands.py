@@ -213,7 +213,7 @@ def list_(
     for heading in [room] if room else rooms:
         typer.echo(f"{heading}:")
         lines = {name: _about(rooms[heading], name) for name in components.names(rooms[heading])}
-        lines |= builtin.FORMS.get(rooms[heading], {})
+        lines |= builtin.NAME_FORMS.get(rooms[heading], {})
         width = max(map(len, lines)) + 2
         for name, about in lines.items():
             typer.echo(f"  {name:<{width}}{about}")

@@ -211,7 +211,7 @@ def _place(config: Config, parts: Parts) -> AbstractContextManager[Place]:
 
 def _elsewhere(config: Config, executor: Executor) -> AbstractContextManager[Executor]:
     """Where a controller is tried beside here: a worker or, where a table needs none, another process for one's own."""
-    if isinstance(executor, InlineExecutor) and user_files.is_own(config.controller.name):
+    if isinstance(executor, InlineExecutor) and user_files.is_user_class_name(config.controller.name):
         return ProcessExecutor(1)
     return nullcontext(executor)
 

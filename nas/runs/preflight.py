@@ -85,7 +85,7 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
     if not measures(parts.evaluator):
         check_table(config, parts)
         return _protocol(config, parts, executor)
-    searched = (parts.space, parts.limited, parts.measurer)
+    searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         error = _trouble(space, limited, evaluator, executor)
         if isinstance(error, NasError):
@@ -111,7 +111,7 @@ def try_export(parts: Parts, executor: Executor) -> None:
     Raises SpaceError where not at all, for a search must not end with what nobody can take away."""
     if not measures(parts.evaluator) or getattr(parts.measurer, "norm", None) == "support":
         return
-    searched = (parts.space, parts.limited, parts.measurer)
+    searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         drawn, rng = [], random.Random(0)
         for _ in range(EXPORTED):

@@ -76,7 +76,7 @@ class NniSpace:
 
     @property
     def name(self) -> str:
-        if isinstance(self.model, str) and not user_files.is_own(self.model):
+        if isinstance(self.model, str) and not user_files.is_user_class_name(self.model):
             return f"nni:{self.model}"
         return self._class.__name__
 
@@ -112,7 +112,7 @@ class NniSpace:
     def _class(self) -> type[Any]:
         if not isinstance(self.model, str):
             return self.model
-        return user_files.find(self.model) if user_files.is_own(self.model) else _hub_class(self.model)
+        return user_files.find(self.model) if user_files.is_user_class_name(self.model) else _hub_class(self.model)
 
     @cached_property
     def _choices(self) -> tuple[Any, dict[str, Any]]:
@@ -164,7 +164,7 @@ def as_space(found: Any) -> Any:
     if isinstance(found, type) and issubclass(found, nn_of_nni.ModelSpace):
         # A class of a person's file is found again in another process by its name alone.
         return _constructor(
-            user_files.name_of(found) if user_files.is_found(found) else found, found, _parameters(found), {}
+            user_files.name_of(found) if user_files.is_user_class(found) else found, found, _parameters(found), {}
         )
     return found
 
