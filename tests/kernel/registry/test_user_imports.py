@@ -146,7 +146,7 @@ def test_a_changed_module_changes_the_file_and_another_process_sees_it(folder: P
     options = now().decide(lambda _name, options: options)
     assert options == (4, 16)
     with pytest.raises(ConfigError, match=r"space\.py has changed while the run goes on"):
-        user_files._empty(name, before.__module__, ())
+        user_files._new_instance(name, before.__module__, ())
 
 
 def test_modules_of_two_folders_under_one_name_are_refused_where_they_differ(folder: Path) -> None:
