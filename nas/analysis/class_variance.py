@@ -1,9 +1,10 @@
-"""How much a mean accuracy depends on the classes at hand: the variance over the units that classes come in.
+"""Variance of a mean accuracy over the units that classes come in.
 
-A unit is what a new problem has other ones of: a class, all rotations of one character, or an alphabet. Tasks share
-units, so neither tasks nor units are independent. The variance of the mean is that over tasks, plus that over units,
-less that over the results of one unit in one task, which both contain: Cameron, Gelbach & Miller, "Robust inference
-with multiway clustering" (Journal of Business & Economic Statistics, 2011), section 2.
+A unit is a group of classes that are replaced together in a new problem: a class, all rotations of one character, or an
+alphabet. Tasks share units, so neither tasks nor units are independent. The variance of the mean is the variance over
+tasks, plus that over units, less the variance over the results of one unit in one task, which both contain: Cameron,
+Gelbach & Miller, "Robust inference with multiway clustering" (Journal of Business & Economic Statistics, 2011),
+section 2.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class UnitVariance:
     """Variance of a mean accuracy, or of a difference of two, over the units of classes.
 
     Attributes:
-        name: What the units are, in the plural: 'classes', 'characters', 'alphabets'.
-        count: How many units the tasks have.
+        name: Name of the units in the plural: 'classes', 'characters', 'alphabets'.
+        count: Number of units that the tasks have.
         mean: The mean accuracy, or the difference.
-        over_units: Variance of the mean over units, everything else as it is.
-        shared: Part of it that is in the variance over tasks too; 0 where it is not known.
+        over_units: Variance of the mean over units, with everything else fixed.
+        shared: Part of it that the variance over tasks contains too; 0 where it is not known.
         freedom: Degrees of freedom of `over_units`.
     """
 
@@ -44,12 +45,16 @@ class UnitVariance:
 
 
 def unit_variance(first: Sequence[Score], second: Sequence[Score] = ()) -> UnitVariance | None:
-    """The variance of the mean accuracy of scores, one a seed, or of first - second, over units of classes.
+    """The variance of a mean accuracy, or of the difference of two, over units of classes.
 
-    The mean is a ratio of queries right to queries asked; its variance is that of the linearised ratio, corrected so
+    The mean is the ratio of correct queries to all queries; its variance is that of the linearised ratio, corrected so
     that it has no bias for independent units of any sizes, with degrees of freedom for these sizes (Bell & McCaffrey,
     "Bias reduction in standard errors for linear regression with multi-stage samples", Survey Methodology, 2002). Seeds
     are averaged. Scores that an earlier version stored have totals by class alone: then each class is a unit.
+
+    Args:
+        first: Scores of one network, one a seed.
+        second: Scores of another network, which are subtracted; empty for the mean of the first alone.
 
     Returns:
         None where scores have no values by class, or of one unit only.
@@ -73,25 +78,24 @@ def unit_variance(first: Sequence[Score], second: Sequence[Score] = ()) -> UnitV
     units, places = np.unique(kept[:, 1], return_inverse=True)
     if len(units) < 2:
         return None
-    asked = kept[:, 2]
-    mean = float(right.sum() / asked.sum())
-    residuals = (right - mean * asked) / asked.sum()
-    weights = np.bincount(places, asked) / asked.sum()
+    queries = kept[:, 2]
+    mean = float(right.sum() / queries.sum())
+    residuals = (right - mean * queries) / queries.sum()
+    weights = np.bincount(places, queries) / queries.sum()
     over_units, freedom = _over_units(np.bincount(places, residuals).astype(np.float64), weights)
     shared = float((residuals**2).sum()) * len(residuals) / (len(residuals) - 1) if by_task else 0.0
     return UnitVariance(name, len(units), mean, max(over_units, shared), shared, freedom)
 
 
 def _rows(score: Score, by_task: bool) -> Values:
-    """(task, unit, right, asked) of a score's rows, the task 0 where it is not known."""
-    rows = score.per_unit if by_task else [(0, c, right, asked) for c, right, asked in score.per_class]
+    """(task, unit, correct queries, queries) of a score, (rows, 4); the task is 0 where it is not known."""
+    rows = score.per_unit if by_task else [(0, unit, right, queries) for unit, right, queries in score.per_class]
     return np.fromiter(itertools.chain.from_iterable(rows), np.float64, 4 * len(rows)).reshape(-1, 4)
 
 
 def _over_units(residuals: Values, weights: Values) -> tuple[float, float]:
-    """The variance of the mean from each unit's residual, for units of these weights (sum 1), and its degrees of
-    freedom."""
-    centre = np.eye(len(weights)) - weights  # a unit's effect less the weighted mean of all
+    """The variance of the mean and its degrees of freedom, from the units' residuals and weights (sum 1)."""
+    centre = np.eye(len(weights)) - weights  # It subtracts the weighted mean of all units from a unit's effect.
     form = (centre * weights[:, None] ** 2).T @ centre
     variance = float((residuals**2).sum() * (weights**2).sum() / np.trace(form))
     return variance, satterthwaite(form)

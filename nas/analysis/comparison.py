@@ -1,4 +1,4 @@
-"""What the results of a comparison say: means with intervals, paired differences, times to reach scores, curves."""
+"""Statistics of a comparison of controllers: means with intervals, paired differences, times to scores, curves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from .intervals import difference, t_quantile
 
 MOST_POINTS = 200
+"""Points of a curve over the whole budget."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a search had found when its best candidate changed: `evaluations` and their seconds until then, the best
-    score, and what is reported of it."""
+    """State of a search when its best candidate changed.
+
+    Attributes:
+        evaluations: Evaluations until then.
+        seconds: Seconds that they took.
+        value: Score of the new best candidate.
+        reported: Value that the evaluator reports of it.
+    """
 
     evaluations: int
     seconds: float
@@ -30,9 +37,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """How one search ended; `reported` is of the candidate that its scores chose.
+    """Result of one search.
 
-    evaluations, seconds  all of them, and what they cost together
+    Attributes:
+        controller: Label of the controller.
+        seed: Number of the search among those of the controller.
+        reported: Value that the evaluator reports of the best candidate, which was chosen by its score.
+        evaluations: Number of all evaluations.
+        seconds: Seconds that they took.
+        curve: A point for each change of the best candidate.
     """
 
     controller: str
@@ -51,13 +64,20 @@ class Result:
 
 
 Results = Mapping[str, Sequence[Result]]
-"""By controller, in the order of their seeds, the same seeds for each."""
+"""By controller, the results in the order of their seeds, which are the same for each controller."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One controller's reported value over seeds: mean, standard deviation and the mean's 95 % interval, of which one
-    seed has neither."""
+    """One controller's reported value over seeds.
+
+    Attributes:
+        controller: Label of the controller.
+        seeds: Number of searches.
+        mean: Mean over them.
+        sd: Standard deviation; None for one seed.
+        ci95: The mean's 95 % interval; None for one seed.
+    """
 
     controller: str
     seeds: int
@@ -71,9 +91,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """By how much the first controller's reported value is above the second's, paired by seed.
+    """Difference between the reported values of two controllers, paired by seed.
 
-    p_value  two-sided, of a paired t test, corrected for all pairs of the comparison by Holm's method
+    Attributes:
+        first: The controller with the higher mean.
+        second: The other controller.
+        value: Mean of first - second.
+        ci95: Its 95 % interval.
+        p_value: Two-sided p-value of a paired t test, corrected for all pairs of the comparison by Holm's method.
     """
 
     first: str
@@ -85,8 +110,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Reached:
-    """When a controller's best candidate is first reported at `level` or above: in so many of its searches, at this
-    (lower) median over all of them, None where fewer than half of them come to it."""
+    """Time until a controller's best candidate is reported at a level or above.
+
+    Attributes:
+        controller: Label of the controller.
+        level: The level.
+        searches: Number of its searches that reach the level.
+        median: Lower median of the time over all of its searches; None where fewer than half of them reach it.
+    """
 
     controller: str
     level: float
@@ -96,7 +127,15 @@ class Reached:
 
 @dataclass(frozen=True)
 class Curve:
-    """The mean over seeds of what is reported of the best candidate so far, and its 95 % interval, each (points,)."""
+    """Mean over seeds of the reported value of the best candidate so far, with its 95 % interval.
+
+    Attributes:
+        controller: Label of the controller.
+        x: Seconds or evaluations (points,).
+        mean: Mean (points,).
+        low: Lower end of the interval (points,).
+        high: Upper end of the interval (points,).
+    """
 
     controller: str
     x: NDArray[np.float64]
@@ -106,24 +145,24 @@ class Curve:
 
 
 def rows(results: Results) -> list[Row]:
-    """A row for each controller, in the order that they were given."""
-    return [_row(name, [result.reported for result in found]) for name, found in results.items()]
+    """A row for each controller, in their order."""
+    return [_row(name, [result.reported for result in searches]) for name, searches in results.items()]
 
 
 def pairs(results: Results) -> list[Pair]:
-    """Every two controllers, the better first; none with fewer than two seeds."""
-    found = []
+    """The difference of every two controllers, the better one first; none with fewer than two seeds."""
+    differences = []
     for one, other in itertools.combinations(results, 2):
         first, second = ([result.reported for result in results[name]] for name in (one, other))
         if len(first) < 2:
             return []
         if fmean(second) > fmean(first):
             one, other, first, second = other, one, second, first
-        found.append((one, other, difference([first], [second])))
-    corrected = holm([apart.p_value or 0.0 for _, _, apart in found])
+        differences.append((one, other, difference([first], [second])))
+    corrected = holm([apart.p_value or 0.0 for _, _, apart in differences])
     return [
         Pair(one, other, apart.value, (apart.low, apart.high), p)
-        for (one, other, apart), p in zip(found, corrected, strict=True)
+        for (one, other, apart), p in zip(differences, corrected, strict=True)
     ]
 
 
@@ -139,24 +178,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def level(results: Results) -> float:
-    """What the control comes to in the end: 'random' where it is among them, else the controller of the lowest mean."""
-    ends = {name: fmean(result.curve[-1].reported for result in found) for name, found in results.items()}
+    """The mean end of the curves of 'random' where it is among the controllers, else the lowest mean end of all."""
+    ends = {name: fmean(result.curve[-1].reported for result in searches) for name, searches in results.items()}
     return ends.get("random", min(ends.values()))
 
 
 def reached(results: Results, levels: Sequence[float], *, seconds: bool) -> list[Reached]:
-    """When each controller came to each level, in seconds or in evaluations."""
-    return [_reached(name, found, level, seconds) for level in levels for name, found in results.items()]
+    """The time in which each controller reaches each level, in seconds or in evaluations."""
+    return [_reached(name, searches, level, seconds) for level in levels for name, searches in results.items()]
 
 
 def curves(results: Results, *, seconds: bool) -> list[Curve]:
     """A curve for each controller over one time axis, from when all of its searches have a scored candidate."""
-    ends = [_x(result, seconds) for found in results.values() for result in found]
+    ends = [_x(result, seconds) for searches in results.values() for result in searches]
     if seconds:
         grid = np.linspace(0, max(ends), MOST_POINTS)
     else:
         grid = np.unique(np.linspace(1, max(ends), MOST_POINTS).round())
-    return [_curve(name, found, grid, seconds) for name, found in results.items()]
+    return [_curve(name, searches, grid, seconds) for name, searches in results.items()]
 
 
 def _row(name: str, values: Sequence[float]) -> Row:
@@ -170,16 +209,16 @@ def _row(name: str, values: Sequence[float]) -> Row:
 def _reached(name: str, results: Sequence[Result], level: float, seconds: bool) -> Reached:
     times = []
     for result in results:
-        at = (point.seconds if seconds else point.evaluations for point in result.curve if point.reported >= level)
-        times.append(float(next(at, math.inf)))
+        reached_at = (_time(point, seconds) for point in result.curve if point.reported >= level)
+        times.append(next(reached_at, math.inf))
     middle = median_low(times)
     return Reached(name, level, sum(map(math.isfinite, times)), middle if math.isfinite(middle) else None)
 
 
 def _curve(name: str, results: Sequence[Result], grid: NDArray[np.float64], seconds: bool) -> Curve:
-    begins = max((result.curve[0].seconds if seconds else result.curve[0].evaluations) for result in results)
+    begins = max(_time(result.curve[0], seconds) for result in results)
     x = np.append(begins, grid[grid > begins])
-    table = np.array([_at(result, x, seconds) for result in results])
+    table = np.array([_values(result, x, seconds) for result in results])
     mean = table.mean(axis=0)
     margin = np.zeros_like(mean)
     if len(results) > 1:
@@ -187,11 +226,15 @@ def _curve(name: str, results: Sequence[Result], grid: NDArray[np.float64], seco
     return Curve(name, x, mean, mean - margin, mean + margin)
 
 
-def _at(result: Result, x: NDArray[np.float64], seconds: bool) -> NDArray[np.float64]:
-    times = [point.seconds if seconds else point.evaluations for point in result.curve]
-    values = np.array([point.reported for point in result.curve])
-    found: NDArray[np.float64] = values[np.searchsorted(times, x, side="right") - 1]
-    return found
+def _values(result: Result, x: NDArray[np.float64], seconds: bool) -> NDArray[np.float64]:
+    """The reported value of the best candidate at each time, (points,)."""
+    times = [_time(point, seconds) for point in result.curve]
+    reported = np.array([point.reported for point in result.curve], dtype=np.float64)
+    return np.take(reported, np.searchsorted(times, x, side="right") - 1)
+
+
+def _time(point: Point, seconds: bool) -> float:
+    return point.seconds if seconds else float(point.evaluations)
 
 
 def _x(result: Result, seconds: bool) -> float:

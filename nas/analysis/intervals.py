@@ -1,4 +1,4 @@
-"""Means with intervals, over what few-shot results depend on: tasks, trainings (meta-training seeds), and classes."""
+"""Means with 95 % intervals over what few-shot results depend on: tasks, trainings (meta-training seeds), classes."""
 
 from __future__ import annotations
 
@@ -26,38 +26,63 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        stderr: Its standard error, of all parts together.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
+        stderr: Its standard error, of all parts together; not a number where there is none, as of a table's value.
+        low: Lower end of the interval; not a number where there is none.
+        high: Upper end of the interval; not a number where there is none.
         p_value: Of a difference: the probability of one as far from zero, or further, were the true one zero.
         classes: The part of the interval that is over units of classes alone; None where there are none.
         tasks: The part that is over tasks and trainings with the same classes; None where there are no classes.
         parts: By what the interval covers ('tasks', 'trainings', 'alphabets'), the standard error that is due to it.
-            Without 'trainings' the interval holds for these trainings only, without classes for these classes.
+            Without 'trainings' the interval holds for these trainings only, without classes for these classes. Empty
+            in results of earlier versions.
         units: How many units of classes there are; None where there are none.
     """
 
     value: float
-    stderr: float
-    low: float
-    high: float
+    stderr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
     p_value: float | None = None
     classes: tuple[float, float] | None = None
     tasks: tuple[float, float] | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     units: int | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the 95 % interval; None where there is none."""
+        return None if math.isnan(self.low) else (self.low, self.high)
+
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"value": self.value, "stderr": self.stderr, "interval": [self.low, self.high]}
-        if self.p_value is not None:
-            found["p_value"] = self.p_value
-        if self.classes is not None:
-            found["class_interval"] = list(self.classes)
-        if self.tasks is not None:
-            found["task_interval"] = list(self.tasks)
-        if self.units is not None:
-            found["units"] = self.units
-        return {**found, "parts": dict(self.parts)}
+        """The numbers that there are, as JSON values; `from_json` reads them back."""
+        data = {
+            "value": self.value,
+            "stderr": self.stderr,
+            "interval": _ends(self.interval),
+            "p_value": self.p_value,
+            "class_interval": _ends(self.classes),
+            "task_interval": _ends(self.tasks),
+            "units": self.units,
+            "parts": dict(self.parts) or None,
+        }
+        return {key: entry for key, entry in data.items() if not _missing(entry)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Estimate:
+        """Reads what `to_json` wrote. Of results of earlier versions, any of the numbers may be missing."""
+        low, high = data.get("interval") or (math.nan, math.nan)
+        classes, tasks = data.get("class_interval"), data.get("task_interval")
+        return Estimate(
+            value=data.get("value", data.get("accuracy", math.nan)),
+            stderr=data.get("stderr", math.nan),
+            low=low,
+            high=high,
+            p_value=data.get("p_value"),
+            classes=(classes[0], classes[1]) if classes else None,
+            tasks=(tasks[0], tasks[1]) if tasks else None,
+            parts=dict(data.get("parts", {})),
+            units=data.get("units"),
+        )
 
 
 @dataclass(frozen=True)
@@ -103,10 +128,18 @@ def difference(
     accuracy: bool = False,
     pooled: SeedVariance | None = None,
 ) -> Estimate:
-    """The mean of first - second, paired by seed and task, and its p-value, two-sided, of the same t statistic.
+    """The mean of first - second, paired by seed and task, with the two-sided p-value of the same t statistic.
 
-    So the p-value is under 0.05 where the interval leaves zero out. Of accuracies the interval ends at -1 and 1; the
-    other arguments are those of `estimate`. Raises NasError where the two do not pair up.
+    So the p-value is under 0.05 where the interval leaves zero out.
+
+    Args:
+        first: By seed and task; in [0, 1] where they are accuracies.
+        second: Likewise, for the same seeds and tasks.
+        accuracy: The interval is cut at -1 and 1.
+        pooled: Seed variance of such differences, in the units of the values.
+
+    Raises:
+        NasError: The two do not pair up, or there are fewer than two tasks.
     """
     table = _paired(first, second)
     parts = _task_parts(table, pooled)
@@ -114,9 +147,15 @@ def difference(
 
 
 def average(scores: Sequence[Score], *, accuracy: bool = False, pool: SeedPool | None = None) -> Estimate:
-    """The mean of one network's scores, one a seed, over tasks, trainings and units of classes together.
+    """The mean of one network's scores over tasks, trainings and units of classes together.
 
-    `pool` holds the networks that were trained with the same seeds, from which the seed variance is pooled.
+    Args:
+        scores: One score a seed, on the same tasks.
+        accuracy: Whether the values are accuracies.
+        pool: Networks that were trained with the same seeds, from which the seed variance is pooled.
+
+    Raises:
+        NasError: Fewer than two tasks, or scores on other tasks.
     """
     table = _table([score.per_task for score in scores])
     pooled = pool.of_means() if pool else None
@@ -128,9 +167,16 @@ def average(scores: Sequence[Score], *, accuracy: bool = False, pool: SeedPool |
 def compare(
     first: Sequence[Score], second: Sequence[Score], *, accuracy: bool = False, pool: SeedPool | None = None
 ) -> Estimate:
-    """By how much the first network's scores, one a seed, are above the second's, paired by seed and task.
+    """By how much the first network's scores are above the second's, paired by seed and task.
 
-    Raises NasError, naming what differs, for scores of different protocols: they do not measure the same.
+    Args:
+        first: The first network's scores, one a seed.
+        second: The second network's, for the same seeds and tasks.
+        accuracy: Whether the values are accuracies.
+        pool: Networks that were trained with the same seeds, from which the seed variance is pooled.
+
+    Raises:
+        NasError: The scores do not pair up, or have different protocols; the message names the difference.
     """
     for a, b in zip(first, second, strict=False):
         for key, one, other in differences(a.protocol, b.protocol):
@@ -191,16 +237,16 @@ def _combined(
     same = _with_interval(mean, parts, kind)
     over = {units.name: _Part(units.over_units, units.freedom)}
     alone = _with_interval(units.mean, over, kind)
-    # What one unit's results in one task vary by is in the variance over tasks and in that over units: it counts once.
+    # The variance of one unit's results in one task is part of both variances, but counts once.
     rest = max(0.0, parts[TASKS].variance - units.shared)
     together = {**parts, TASKS: replace(parts[TASKS], variance=rest), **over}
-    found = replace(
+    combined = replace(
         _with_interval(mean, together, kind),
         classes=(alone.low, alone.high),
         tasks=(same.low, same.high),
         units=units.count,
     )
-    return found, together
+    return combined, together
 
 
 def _total(parts: Mapping[str, _Part]) -> tuple[float, float]:
@@ -238,14 +284,22 @@ def _with_interval(mean: float, parts: Mapping[str, _Part], kind: str) -> Estima
     return Estimate(mean, stderr, low, high, parts={name: math.sqrt(part.variance) for name, part in parts.items()})
 
 
+def _missing(entry: object) -> bool:
+    return entry is None or (isinstance(entry, float) and math.isnan(entry))
+
+
+def _ends(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
+
+
 def _logistic(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _with_p_value(found: Estimate, parts: Mapping[str, _Part]) -> Estimate:
+def _with_p_value(mean: Estimate, parts: Mapping[str, _Part]) -> Estimate:
     stderr, freedom = _total(parts)
-    p_value = 2 * t_probability(-abs(found.value) / stderr, freedom) if stderr else float(found.value == 0)
-    return replace(found, p_value=p_value)
+    p_value = 2 * t_probability(-abs(mean.value) / stderr, freedom) if stderr else float(mean.value == 0)
+    return replace(mean, p_value=p_value)
 
 
 def _paired(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:

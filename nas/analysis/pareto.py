@@ -1,6 +1,6 @@
-"""Trade-offs between several numbers, each the better the larger: fronts, ranks, crowding, hypervolume.
+"""Pareto dominance between points with several objectives to be large: fronts, ranks, crowding, hypervolume.
 
-Points are (points, objectives), finite.
+Points are finite numbers (points, objectives).
 """
 
 from __future__ import annotations
@@ -14,57 +14,62 @@ Indices = npt.NDArray[np.intp]
 
 
 def front(points: npt.ArrayLike) -> Indices:
-    """The points that none dominates, by index, the best in the first objective first; equal ones are all in it."""
+    """The indices of the points that no other dominates, the best in the first objective first; of equal points all."""
     array = _checked(points)
-    order = np.lexsort(-array.T[::-1])  # whoever dominates a point comes before it
-    found: list[int] = []
+    order = np.lexsort(-array.T[::-1])  # In this order, a point comes after all that dominate it.
+    members: list[int] = []
     for index in order.tolist():
-        kept, new = array[found], array[index]
+        kept, new = array[members], array[index]
         if not ((kept >= new).all(axis=1) & (kept > new).any(axis=1)).any():
-            found.append(index)
-    return np.array(found, dtype=np.intp)
+            members.append(index)
+    return np.array(members, dtype=np.intp)
 
 
 def ranks(points: npt.ArrayLike) -> Indices:
-    """Each point's front, from 0: those that none dominates, then those that only points of earlier fronts do.
+    """The number of each point's front, from 0, by non-dominated sorting.
 
     Deb, Pratap, Agarwal & Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002), III A.
-    (points,), in memory that grows with their square.
+    Memory grows with the square of the number of points.
+
+    Returns:
+        (points,): 0 for points that no other dominates, then 1 for those that only points of front 0 dominate, ….
     """
     array = _checked(points)
     no_worse: Mask = np.all(array[:, None] >= array[None], axis=2)
     over = no_worse & ~no_worse.T
-    found = np.full(len(array), -1, dtype=np.intp)
+    fronts = np.full(len(array), -1, dtype=np.intp)
     for rank in range(len(array)):
-        found[(found < 0) & ~over[found < 0].any(axis=0)] = rank
-        if (found >= 0).all():
+        fronts[(fronts < 0) & ~over[fronts < 0].any(axis=0)] = rank
+        if (fronts >= 0).all():
             break
-    return found
+    return fronts
 
 
 def crowding(points: npt.ArrayLike) -> Array:
-    """How far each point's neighbours on both sides are apart, summed over the objectives, of each one's whole extent.
+    """The crowding distance of each point of one front (NSGA-II, III B).
 
-    NSGA-II, III B: infinite for the ends, of objectives in which the points differ. For points of one front; (points,).
+    Returns:
+        (points,): the distance between a point's two neighbours in units of the extent, summed over the objectives;
+        infinite for the points at the ends of an objective in which the points differ.
     """
     array = _checked(points)
-    array = array / np.maximum(np.abs(array).max(axis=0, initial=0.0), np.finfo(float).tiny)  # no extent overflows
-    found = np.zeros(len(array)) if len(array) > 2 else np.full(len(array), np.inf)
+    array = array / np.maximum(np.abs(array).max(axis=0, initial=0.0), np.finfo(float).tiny)  # So no extent overflows.
+    distances = np.zeros(len(array)) if len(array) > 2 else np.full(len(array), np.inf)
     for column in array.T:
         order = np.argsort(column, kind="stable")
         ordered = column[order]
         if len(array) > 2 and ordered[-1] > ordered[0]:
-            found[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
-            found[order[[0, -1]]] = np.inf
-    return found
+            distances[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
+            distances[order[[0, -1]]] = np.inf
+    return distances
 
 
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """The volume of what lies between the reference and the points: above the one and not above all of the others.
+    """The volume of the region between a reference point and the points: above the one, and below one of the others.
 
     Zitzler & Thiele, "Multiobjective optimization using evolutionary algorithms" (1998). Exact, by slices along the
     last objective (Knowles, 2002; While, Hingston, Barone & Huband, 2006): quick for two objectives, and in the square
-    of the front for three. Points that are not better than the reference in everything count nothing.
+    of the front for three. Points that are not better than the reference in all objectives add nothing.
     """
     array, origin = _checked(points), np.asarray(reference, dtype=float)
     if origin.shape != array.shape[1:]:
@@ -75,7 +80,7 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
 
 def _volume(points: Array) -> float:
-    """Of points above the origin. Slices are as thick as one point is above the next in the last objective."""
+    """The hypervolume of points above the origin, by slices between neighbouring points in the last objective."""
     if not len(points):
         return 0.0
     if points.shape[1] == 1:

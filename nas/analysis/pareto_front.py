@@ -1,4 +1,4 @@
-"""The Pareto front of a search: the candidates that none beats in score and costs together."""
+"""Pareto front of a search: the candidates that no other beats in score and costs together."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from ..trial import Trial
 from . import pareto
 from .ranking import comparable
 
-USUAL = ("parameters",)
-"""What the score is held against where the controller has no objectives of its own."""
+DEFAULT_COSTS = ("parameters",)
+"""Costs beside the score where the controller has no objectives of its own."""
 
 
 @dataclass(frozen=True)
 class Front:
-    """The best score first.
+    """Pareto front of a search, the best score first.
 
-    costs        what is to be small, by the names of the scores' metrics
-    trials       those that no other dominates
-    worst, best  the worst and the best of all candidates, each number by itself: the score, then the costs
-    hypervolume  the part, in [0, 1], of the box between the two that the front dominates; None where it has no extent
+    Attributes:
+        costs: The objectives to be small, by the names of the scores' metrics.
+        trials: The trials that no other dominates.
+        worst: The worst number of all candidates in each objective: the score, then the costs.
+        best: The best number likewise.
+        hypervolume: The part, in [0, 1], of the box between the two that the front dominates; None where the box has
+            no extent.
     """
 
     costs: tuple[str, ...]
@@ -51,9 +54,9 @@ class Front:
 
 
 def objectives_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The costs that the controller of a run's config has as objectives; most have none."""
-    named = dict(config.get("controller") or {}).get("objectives") or ()
-    return tuple(str(cost) for cost in named) if isinstance(named, list | tuple) else ()
+    """The costs that the controller of a run's config has as objectives; most controllers have none."""
+    names = dict(config.get("controller") or {}).get("objectives") or ()
+    return tuple(str(cost) for cost in names) if isinstance(names, list | tuple) else ()
 
 
 def check_costs(costs: Sequence[str], known: Iterable[str]) -> None:
@@ -66,9 +69,9 @@ def check_costs(costs: Sequence[str], known: Iterable[str]) -> None:
 
 def front_of(trials: Sequence[Trial], costs: Sequence[str] = ()) -> Front | None:
     """The front of a search's candidates by score and costs; None where no score has all of them."""
-    costs = tuple(costs) or USUAL
-    found = [(trial, numbers(trial, costs)) for trial in comparable(trials)]
-    measured = [(trial, values) for trial, values in found if all(map(math.isfinite, values))]
+    costs = tuple(costs) or DEFAULT_COSTS
+    candidates = [(trial, numbers(trial, costs)) for trial in comparable(trials)]
+    measured = [(trial, values) for trial, values in candidates if all(map(math.isfinite, values))]
     if not measured:
         return None
     signs = (1.0, *(-1.0 for _ in costs))
@@ -85,13 +88,13 @@ def front_of(trials: Sequence[Trial], costs: Sequence[str] = ()) -> Front | None
 
 
 def numbers(trial: Trial, costs: Sequence[str]) -> tuple[float, ...]:
-    """A trial's score and its costs; what it has not is no number."""
+    """A trial's score, then its costs; not a number where one is missing."""
     metrics = trial.score.metrics if trial.score is not None else {}
     return trial.value, *(float(metrics.get(cost, math.nan)) for cost in costs)
 
 
 def _share(points: Sequence[Sequence[float]], low: Sequence[float], high: Sequence[float]) -> float | None:
-    extents = [b / 2 - a / 2 for a, b in zip(low, high, strict=True)]  # halves: of huge numbers none overflows
+    extents = [b / 2 - a / 2 for a, b in zip(low, high, strict=True)]  # Halves of huge numbers do not overflow.
     if not all(extents):
         return None
     within = [[(p / 2 - a / 2) / e for p, a, e in zip(point, low, extents, strict=True)] for point in points]

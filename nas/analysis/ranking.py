@@ -8,61 +8,70 @@ from collections.abc import Iterable, Sequence
 from ..errors import SearchError
 from ..trial import Trial, without_duplicates
 
+Anytime = tuple[tuple[float, float], ...]
+"""(evaluations, best score so far) at each change of the best score, and at the end of the search."""
 
-def anytime(trials: Sequence[Trial]) -> list[list[float]]:
-    """[evaluations, best score so far], where the best changes, and at the end; repeats are no evaluations.
 
-    Scores of a higher budget are better than those of a lower one, as everywhere.
+def rank(trial: Trial) -> tuple[float, float, int]:
+    """Sort key of trials, best first: higher budget, then higher score, then earlier number.
+
+    Scores of different budgets are not compared, so that a promoted candidate is better than one that was not
+    promoted. Trials without a score come last.
     """
-    ended = [trial for trial in without_duplicates(trials) if trial.state != "pending"]
-    ranks = ((trial.budget, trial.value) if trial.score is not None else (0, 0.0) for trial in ended)
-    points = [[float(count), best[1]] for count, best in enumerate(itertools.accumulate(ranks, max), 1) if best[0]]
-    found = points[:1] + [point for before, point in itertools.pairwise(points) if point[1] != before[1]]
-    return found if found[-1:] == points[-1:] else [*found, points[-1]]
+    budget = trial.budget if trial.score is not None else 0
+    return -budget, -trial.value, trial.number
 
 
-def comparable(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of the lowest budget, which all candidates had, without repeats."""
-    lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
+def better(leader: Trial | None, trial: Trial) -> Trial:
+    """The better of the best trial so far, if there is one, and another trial that is no duplicate."""
+    return trial if leader is None else min(leader, trial, key=rank)
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
-    """The done trials with the highest scores, one a network; earlier ones first among equals.
-
-    Scores of different budgets are not compared: what was promoted to a higher one is better than what was not.
-    """
-    ranked = sorted(
-        (t for t in without_duplicates(trials) if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number)
-    )
+    """The `count` best trials that have a score, by `rank`, each network once."""
     leaders: dict[str, Trial] = {}
-    for trial in ranked:
+    for trial in sorted((t for t in without_duplicates(trials) if t.state == "done"), key=rank):
         leaders.setdefault(trial.architecture.key, trial)
     return list(leaders.values())[:count]
 
 
 def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
-    """As `best`. Raises SearchError where no candidate was scored."""
-    found = best(trials, count)
-    if not found:
+    """The `count` best trials, as `best` gives them.
+
+    Raises:
+        SearchError: No candidate has a score.
+    """
+    ranked = best(trials, count)
+    if not ranked:
         why = "none could be begun; has search.seconds enough for one?"
         if trials:
             why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}"
         raise SearchError(f"no candidate was scored: {why}")
-    return found
+    return ranked
+
+
+def comparable(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials of the lowest budget, which all candidates had, without duplicates."""
+    lowest = min((trial.budget for trial in trials), default=0)
+    return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
 
 
 def median(trials: Sequence[Trial]) -> Trial:
-    """The done trial with the median score of the lowest budget, which all candidates had, each network once; of an
-    even number, the lower one in the middle."""
-    done = [trial for trial in without_duplicates(trials) if trial.state == "done"]
-    lowest = min(trial.budget for trial in done)
-    ranked = sorted((t for t in done if t.budget == lowest), key=lambda t: (t.value, t.number))
-    return ranked[(len(ranked) - 1) // 2]
+    """The trial with the median score of the lowest budget; of an even number, the lower one in the middle."""
+    done = comparable([trial for trial in without_duplicates(trials) if trial.state == "done"])
+    return sorted(done, key=lambda trial: (trial.value, trial.number))[(len(done) - 1) // 2]
+
+
+def anytime(trials: Sequence[Trial]) -> Anytime:
+    """The best score so far over the number of evaluations; duplicates and pending trials are not counted."""
+    ended = [trial for trial in without_duplicates(trials) if trial.state != "pending"]
+    so_far = enumerate(itertools.accumulate(ended, better), 1)
+    points = [(float(count), leader.value) for count, leader in so_far if leader.score is not None]
+    changes = points[:1] + [point for before, point in itertools.pairwise(points) if point[1] != before[1]]
+    return tuple(changes if changes[-1:] == points[-1:] else [*changes, points[-1]])
 
 
 def steps_spent(trials: Iterable[Trial]) -> int:
-    """Outer steps that the scored trials took: what a score says under 'outer_steps', else the whole budget. A repeat
-    took none."""
-    scores = [(t.score, t.budget) for t in without_duplicates(trials) if t.score is not None]
+    """Outer steps that the scored trials took: the metric 'outer_steps', else the budget. Duplicates took none."""
+    scores = [(trial.score, trial.budget) for trial in without_duplicates(trials) if trial.score is not None]
     return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))

@@ -1,4 +1,4 @@
-"""How much the mean over tasks differs between trainings: from one network's seeds, or pooled over several networks."""
+"""Variance between trainings of a mean over tasks, from one network's seeds or pooled over several networks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..trial import Score
 Table = npt.NDArray[np.float64]
 """One network's results, (seeds, tasks), the same seeds in the same order for all networks."""
 LEAST_FREEDOM: Final = 2.0
-"""Degrees of freedom below which a variance between trainings is not used: with one, t is 12.7."""
+"""Degrees of freedom below which a variance between trainings is not used: with one, the t quantile is 12.7."""
 ENOUGH_SEEDS: Final = 5
-"""Seeds from which on a network's own variance between trainings is used, and none is pooled."""
+"""Number of seeds from which on a network's variance between trainings is used without pooling."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,14 @@ class SeedVariance:
 
 @dataclass(frozen=True)
 class SeedPool:
-    """All networks that were trained with the same seeds, by bank of tasks and by the network's key.
+    """Results of all networks that were trained with the same seeds.
 
     The seed variances of networks are pooled in units of `square_scale`, which makes them similar: an accuracy of .98
     varies less than one of .75. Effects of trainings are taken as independent between networks.
+
+    Attributes:
+        banks: For each bank of tasks, the networks' results by their keys.
+        accuracy: Whether the results are accuracies.
     """
 
     banks: tuple[Mapping[str, Table], ...]
@@ -94,22 +98,22 @@ class SeedPool:
                 if seeds < 2 or not first + second:
                     continue
                 pairs.append((a[:seeds] - b[:seeds], first + second))
-                at = [[places.setdefault((key, s), len(places)) for s in range(seeds)] for key in (one, other)]
-                forms.append((at[0], at[1], first / (first + second), seeds))
+                rows = [[places.setdefault((key, s), len(places)) for s in range(seeds)] for key in (one, other)]
+                forms.append((rows[0], rows[1], first / (first + second), seeds))
         if not pairs:
             return None
         form = np.zeros((len(places), len(places)))
-        for at_first, at_second, share, seeds in forms:
+        for first_rows, second_rows, share, seeds in forms:
             center = np.eye(seeds) - 1 / seeds
-            form[np.ix_(at_first, at_first)] += share * center
-            form[np.ix_(at_second, at_second)] += (1 - share) * center
-            form[np.ix_(at_first, at_second)] -= math.sqrt(share * (1 - share)) * center
-            form[np.ix_(at_second, at_first)] -= math.sqrt(share * (1 - share)) * center
+            form[np.ix_(first_rows, first_rows)] += share * center
+            form[np.ix_(second_rows, second_rows)] += (1 - share) * center
+            form[np.ix_(first_rows, second_rows)] -= math.sqrt(share * (1 - share)) * center
+            form[np.ix_(second_rows, first_rows)] -= math.sqrt(share * (1 - share)) * center
         return _pooled(pairs, satterthwaite(form))
 
 
 def square_scale(table: Table, *, accuracy: bool) -> float:
-    """What a network's variances are taken in proportion to: p (1 - p) of an accuracy p, else the squared mean."""
+    """Scale of a network's variances: p (1 - p) of an accuracy p, else the squared mean."""
     mean = float(table.mean())
     return max(0.0, mean * (1 - mean)) if accuracy else mean * mean
 
@@ -122,22 +126,25 @@ def satterthwaite(form: npt.NDArray[np.float64]) -> float:
     return float(np.trace(form) ** 2 / (form**2).sum())
 
 
-def own(table: Table) -> SeedVariance | None:
+def seed_variance(table: Table) -> SeedVariance | None:
     """The variance between the seeds of one table; None for one seed."""
     return _pooled([(table, 1.0)], len(table) - 1.0) if len(table) > 1 else None
 
 
 def chosen(table: Table, pooled: SeedVariance | None) -> SeedVariance | None:
-    """The seed variance to use for a table: its own from `ENOUGH_SEEDS` seeds on, else the pooled one where that has
-    more degrees of freedom. None where neither has `LEAST_FREEDOM`: then an interval holds for these trainings only."""
-    found = own(table)
-    if pooled is not None and len(table) < ENOUGH_SEEDS and (found is None or pooled.freedom > found.freedom):
-        found = pooled
-    return found if found is not None and found.freedom > LEAST_FREEDOM - 1e-9 else None
+    """The seed variance to use for a table.
+
+    It is the table's from `ENOUGH_SEEDS` seeds on, else the pooled one where that has more degrees of freedom. None
+    where neither has `LEAST_FREEDOM`: then an interval holds for these trainings only.
+    """
+    variance = seed_variance(table)
+    if pooled is not None and len(table) < ENOUGH_SEEDS and (variance is None or pooled.freedom > variance.freedom):
+        variance = pooled
+    return variance if variance is not None and variance.freedom > LEAST_FREEDOM - 1e-9 else None
 
 
 def _pooled(tables: Sequence[tuple[Table, float]], freedom: float) -> SeedVariance:
-    """Of tables, each with the square of its scale."""
+    """The pooled variance of tables, each with the square of its scale."""
     squares = noise = degrees = 0.0
     for table, square in tables:
         seeds, tasks = table.shape

@@ -18,7 +18,7 @@ from ..errors import INTERRUPTED, ConfigError, NasError
 
 if TYPE_CHECKING:
     from ..registry import builtin
-    from ..runs.progress import Outcome
+    from ..runs.outcome import Outcome
 
 app = typer.Typer(
     help="Search for a network that learns from few examples.",
@@ -94,7 +94,7 @@ def compare(
     if results is None:
         _fail(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED)
-    found = comparison.Standings.of(results, seconds=loaded.search.seconds > 0, levels=levels)
+    found = comparison.Comparison.of(results, seconds=loaded.search.seconds > 0, levels=levels)
     files = comparison.write(found, folder, f"{config}, {seeds} seeds")
     if as_json:
         _print_json({**found.to_json(), "files": [str(path) for path in files]})
@@ -120,23 +120,22 @@ def resume(name: Name, as_json: Json = False) -> None:
 @app.command()
 def show(name: Name, as_json: Json = False) -> None:
     """Show a run's trials and its final result."""
-    from ..analysis.protocol_check import mixed_text
     from ..report import pareto_front, terminal
     from ..runs import folder as runs
     from ..runs import summary as run_summary
 
     summary = run_summary.summary(runs.existing_run(name))
     if as_json:
-        _print_json(summary)
+        _print_json(summary.to_json())
         return
-    typer.echo(f"{name}: {summary['state']}, {terminal.progress_text(summary)}")
-    for store in (summary, summary["control"] or {}):
-        if store.get("mixed"):
-            typer.echo(f"warning: {mixed_text(store['mixed'])}")
-    typer.echo(terminal.trials_text(summary["trials"]))
-    final = summary["final"]
-    if summary["front"]:
-        typer.echo(pareto_front.text(summary["front"], percent=bool(final) and final["kind"] == "classification"))
+    typer.echo(f"{name}: {summary.state}, {terminal.progress_text(summary)}")
+    for search in filter(None, (summary.search, summary.control)):
+        if search.mixed:
+            typer.echo("\n".join(f"{'warning: ' if i == 0 else ''}{e.text()}" for i, e in enumerate(search.mixed)))
+    typer.echo(terminal.trials_text(summary.trials))
+    final = summary.final
+    if summary.front:
+        typer.echo(pareto_front.text(summary.front, percent=final is not None and final.percent))
     if final:
         typer.echo(terminal.final_text(final))
 
@@ -144,14 +143,10 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command()
 def report(name: Name) -> None:
     """Write a run's report as a web page, and say where it and the TensorBoard logs are."""
-    from ..runs import artifacts, resume_checks
-    from ..runs import folder as runs
-    from ..store.sqlite_store import Store
+    from ..runs.run import open_run
 
-    run = runs.existing_run(name)
-    with Store.open(run.store_path, readonly=True) as store:
-        path = artifacts.write_report(run, store, resume_checks.parts_of(store))
-    typer.echo(f"{path}\ntensorboard --logdir {run.folder / 'tensorboard'}")
+    run = open_run(name)
+    typer.echo(f"{run.report()}\ntensorboard --logdir {run.run_folder.logs}")
 
 
 @app.command()
@@ -159,14 +154,10 @@ def export(
     name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
 ) -> None:
     """Write the winner as a folder: architecture, picture, source code, meta-learned weights."""
-    from ..runs import artifacts, resume_checks
-    from ..runs import folder as runs
-    from ..store.sqlite_store import Store
+    from ..runs.run import open_run
 
-    run = runs.existing_run(name)
-    with Store.open(run.store_path, readonly=True) as store:
-        for path in artifacts.export_winner(run, store, runs.config_of(store), resume_checks.parts_of(store), out):
-            typer.echo(path)
+    for path in open_run(name).export(out):
+        typer.echo(path)
 
 
 @app.command()
@@ -299,20 +290,20 @@ def _duration(seconds: float) -> str:
 
 
 def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
-    from ..analysis.final_result import KIND
+    from ..analysis.final_result import TABLE
     from ..report.terminal import final_text
     from ..runs import summary as run_summary
 
     name, folder = outcome.run.name, outcome.run.folder
     if as_json:
-        _print_json(run_summary.summary(outcome.run))
+        _print_json(run_summary.summary(outcome.run).to_json())
     elif outcome.final is None:
         typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
     else:
         typer.echo(final_text(outcome.final))
         typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
-        mine = "my_images/" if outcome.final["kind"] == "classification" else "my_points.csv"
-        if outcome.final["kind"] == KIND:
+        mine = "my_images/" if outcome.final.percent else "my_points.csv"
+        if outcome.final.kind == TABLE:
             typer.echo(f"Next: nas report {name}")
         else:
             typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")

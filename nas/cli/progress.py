@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config.reading import Config
 from ..registry import components, user_files
 from ..report.terminal import repeats_text, score_text
-from ..runs.folder import Run
+from ..runs.folder import RunFolder
 from ..trial import Trial, without_duplicates
 
 
@@ -45,7 +45,7 @@ class TerminalProgress:
         with self._bar:
             yield self
 
-    def started(self, run: Run, config: Config, done: Sequence[Trial], workers: int) -> None:
+    def started(self, run: RunFolder, config: Config, done: Sequence[Trial], workers: int) -> None:
         self._say(header(config, workers))
         self._of = config.search.trials
         if config.search.workers not in ("auto", workers):

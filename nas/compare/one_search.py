@@ -11,7 +11,7 @@ from typing import Any
 
 from ..analysis.comparison import Point, Result
 from ..analysis.protocol_check import SPACE_TABLE, normal
-from ..analysis.ranking import best, leaders
+from ..analysis.ranking import better, leaders
 from ..config.parts import build, measures
 from ..config.paths import file_digests, space_digest
 from ..config.reading import Component, Config
@@ -129,8 +129,7 @@ def _curve(trials: list[Trial], evaluator: Evaluator) -> tuple[Point, ...]:
     spent = 0.0
     for count, trial in enumerate(trials, 1):
         spent += trial.seconds or 0.0
-        found = best([trial] if leader is None else [leader, trial])
-        if found and found[0] is not leader:
-            leader = found[0]
+        if trial.score is not None and better(leader, trial) is trial:
+            leader = trial
             points.append(Point(count, spent, leader.value, reported(leader, evaluator)))
     return tuple(points)

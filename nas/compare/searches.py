@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..analysis.comparison import Result
+from ..analysis.final_result import Measured
 from ..checks.controller import check_controller
 from ..config.parts import build, features_of
 from ..config.paths import absolute_paths
@@ -23,7 +24,7 @@ from ..protocols import Tabled
 from ..registry import user_files
 from ..runs import launch
 from ..runs import progress as of_run
-from ..runs.folder import RESULTS, Run
+from ..runs.folder import RESULTS, RunFolder
 from ..runs.interrupts import stop_on_signal
 from ..runs.preflight import search_protocol
 from ..runs.resume_checks import check_protocol
@@ -139,7 +140,7 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
     workers = min(len(slots(config.search.workers, "cpu")), max(1, len(jobs)))
     with (
         ProcessExecutor(workers) as executor,
-        stop_on_signal(asked=progress.stopping, kill=executor.kill) as stopped,
+        stop_on_signal(on_first=progress.stopping, kill=executor.kill) as stopped,
     ):
         for job in {job.label: job for job in jobs}.values():
             _rehearse(job, executor)
@@ -176,7 +177,7 @@ def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress
     """Runs, one after the other; fewer than all when interrupted."""
     for job in jobs:
         name = run_name(job.label, job.seed, job.config)
-        run = Run(name, folder / "runs" / name)
+        run = RunFolder(name, folder / "runs" / name)
         begun = run.store_path.exists()
         outcome = launch.resume(run, progress) if begun else launch.start(job.config, run, progress)
         if outcome.final is None:
@@ -184,10 +185,10 @@ def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress
         with Store.open(run.store_path, readonly=True) as store:
             check_protocol(store, job.config, search_protocol(job.config, build(job.config).evaluator))
             heard = store.told()
-        yield job, _measured(job, heard, outcome.final["winner"])
+        yield job, _measured(job, heard, outcome.final.winner)
 
 
-def _measured(job: Job, heard: list[Trial], winner: dict[str, float] | None) -> Result:
+def _measured(job: Job, heard: list[Trial], winner: Measured | None) -> Result:
     if winner is None:
         raise SearchError(f"{job.label} with seed {job.seed}: the test of its winner failed")
-    return result_of(heard, job.label, job.seed, build(job.config).evaluator, float(winner["value"]))
+    return result_of(heard, job.label, job.seed, build(job.config).evaluator, winner.value)

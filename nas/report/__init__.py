@@ -1,4 +1,4 @@
-"""What a run looks like: TensorBoard events while it goes on, a page when it is over."""
+"""Reports of a run: TensorBoard events during the search, and a page afterwards."""
 
 from .html import write_html
 from .tensorboard import TensorBoardLog

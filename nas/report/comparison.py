@@ -1,4 +1,4 @@
-"""A comparison for people and programs: the table in the terminal, one JSON document, CSV files, and the picture."""
+"""Report of a comparison: tables for the terminal, a JSON document, CSV files, and a picture of the curves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from statistics import fmean
 from typing import Any
 
 from ..analysis.comparison import Curve, Pair, Reached, Results, Row, curves, level, pairs, reached, rows
-from .formatting import probability
+from .formatting import probability, span
 
 
 @dataclass(frozen=True)
-class Standings:
-    """All that a comparison says. `axis` is 'seconds' (of evaluations) or 'evaluations'."""
+class Comparison:
+    """Statistics of a comparison of controllers.
+
+    Attributes:
+        results: The searches, by controller.
+        rows: The mean of each controller.
+        pairs: The paired differences.
+        reached: When each controller came to each level.
+        curves: The mean curves.
+        axis: Time axis of the curves: 'seconds' (of evaluations) or 'evaluations'.
+    """
 
     results: Results
     rows: Sequence[Row]
@@ -26,14 +35,19 @@ class Standings:
     axis: str
 
     @staticmethod
-    def of(results: Results, *, seconds: bool, levels: Sequence[float]) -> Standings:
-        """`seconds` says whether the budget is in them; without `levels` there is one, where the control ends."""
-        told = levels or [level(results)]
-        return Standings(
+    def of(results: Results, *, seconds: bool, levels: Sequence[float]) -> Comparison:
+        """The statistics of a comparison's results.
+
+        Args:
+            results: The searches, by controller.
+            seconds: Whether the budget is in seconds.
+            levels: Scores to reach; without any there is one, the score that the control comes to in the end.
+        """
+        return Comparison(
             results,
             rows(results),
             pairs(results),
-            reached(results, told, seconds=seconds),
+            reached(results, levels or [level(results)], seconds=seconds),
             curves(results, seconds=seconds),
             "seconds" if seconds else "evaluations",
         )
@@ -47,55 +61,55 @@ class Standings:
         }
 
 
-def text(standings: Standings) -> str:
+def text(comparison: Comparison) -> str:
     """The tables, best controller first; numbers as the evaluator gives them."""
-    ranked = sorted(standings.rows, key=lambda row: -row.mean)
+    ranked = sorted(comparison.rows, key=lambda row: -row.mean)
     width = max(12, *(len(row.controller) for row in ranked)) + 2
     lines = [f"{'':<{width}}{'seeds':>6}{'mean':>10}{'sd':>9}{'95 % interval':>22}{'evaluations':>13}"]
     for row in ranked:
-        sd, low_high = ("–", "–") if row.sd is None or row.ci95 is None else (f"{row.sd:.4g}", _interval(row.ci95))
-        count = fmean(result.evaluations for result in standings.results[row.controller])
+        sd, low_high = ("–", "–") if row.sd is None or row.ci95 is None else (f"{row.sd:.4g}", span(row.ci95, ".4f"))
+        count = fmean(result.evaluations for result in comparison.results[row.controller])
         lines.append(f"{row.controller:<{width}}{row.seeds:>6}{row.mean:>10.4f}{sd:>9}{low_high:>22}{count:>13.1f}")
-    if standings.pairs:
+    if comparison.pairs:
         lines.append("differences, paired by seed; p-values corrected for their number (Holm)")
-    for pair in sorted(standings.pairs, key=lambda pair: -pair.value):
+    for pair in sorted(comparison.pairs, key=lambda pair: -pair.value):
         named = f"{pair.first} − {pair.second}"
-        told = probability(pair.p_value).removeprefix(", ")
-        lines.append(f"  {named:<{2 * width}}{pair.value:>+10.4f}{_interval(pair.ci95, '+'):>22}   {told}")
-    for value, entries in itertools.groupby(standings.reached, key=lambda entry: entry.level):
-        lines.append(f"searches that come to {value:.4f}, and their median {standings.axis}")
+        p_value = probability(pair.p_value).removeprefix(", ")
+        lines.append(f"  {named:<{2 * width}}{pair.value:>+10.4f}{span(pair.ci95, '+.4f'):>22}   {p_value}")
+    for value, entries in itertools.groupby(comparison.reached, key=lambda entry: entry.level):
+        lines.append(f"searches that come to {value:.4f}, and their median {comparison.axis}")
         for entry in sorted(entries, key=lambda entry: (-entry.searches, entry.median or 0.0)):
             middle = "–" if entry.median is None else f"{entry.median:,.0f}"
             lines.append(f"  {entry.controller:<{width}}{entry.searches:>6}{middle:>12}")
     return "\n".join(lines)
 
 
-def write(standings: Standings, folder: Path, title: str) -> list[Path]:
+def write(comparison: Comparison, folder: Path, title: str) -> list[Path]:
     """Writes table.txt, results.csv, curves.csv and curves.png, and returns them."""
     table = folder / "table.txt"
-    table.write_text(text(standings) + "\n", encoding="utf-8")
+    table.write_text(text(comparison) + "\n", encoding="utf-8")
     results = _csv(
         folder / "results.csv",
         ["controller", "seed", "reported", "evaluations", "seconds"],
         [
             [result.controller, result.seed, result.reported, result.evaluations, result.seconds]
-            for found in standings.results.values()
-            for result in found
+            for searches in comparison.results.values()
+            for result in searches
         ],
     )
     points = _csv(
         folder / "curves.csv",
-        ["controller", standings.axis, "mean", "low", "high"],
+        ["controller", comparison.axis, "mean", "low", "high"],
         [
             [curve.controller, *numbers]
-            for curve in standings.curves
+            for curve in comparison.curves
             for numbers in zip(*(a.tolist() for a in (curve.x, curve.mean, curve.low, curve.high)), strict=True)
         ],
     )
-    return [table, results, points, draw(standings, folder / "curves.png", title)]
+    return [table, results, points, draw(comparison, folder / "curves.png", title)]
 
 
-def draw(standings: Standings, path: Path, title: str) -> Path:
+def draw(comparison: Comparison, path: Path, title: str) -> Path:
     """The curves with their bands as a picture, best controller first in the legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -105,15 +119,16 @@ def draw(standings: Standings, path: Path, title: str) -> Path:
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for i, curve in enumerate(sorted(standings.curves, key=lambda curve: -float(curve.mean[-1]))):
+    for i, curve in enumerate(sorted(comparison.curves, key=lambda curve: -float(curve.mean[-1]))):
         colour = CURVES[i % len(CURVES)]
         style = "-" if i < len(CURVES) else "--"
         axes.plot(curve.x, curve.mean, style, color=colour, label=_plain(curve.controller))
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
-    ends = [value for curve in standings.curves for value in curve.mean[len(curve.mean) // 20 :].tolist()]
+    ends = [value for curve in comparison.curves for value in curve.mean[len(curve.mean) // 20 :].tolist()]
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
-    axes.set_ylim(min(ends) - margin, max(ends) + margin)  # or the first candidates would be all that is seen
-    axes.set_xlabel("seconds of evaluations" if standings.axis == "seconds" else "evaluations")
+    # Without limits the low scores of the first candidates would take up most of the picture.
+    axes.set_ylim(min(ends) - margin, max(ends) + margin)
+    axes.set_xlabel("seconds of evaluations" if comparison.axis == "seconds" else "evaluations")
     axes.set_ylabel("best so far, mean and its 95 % interval")
     axes.set_title(_plain(title))
     axes.grid(alpha=0.2)
@@ -123,7 +138,7 @@ def draw(standings: Standings, path: Path, title: str) -> Path:
 
 
 def _plain(text: str) -> str:
-    """As matplotlib writes it as it stands: no formula, and no name that a legend leaves out."""
+    """A text that matplotlib shows unchanged: not as a formula, nor left out of a legend."""
     return text.replace("$", r"\$").replace("_", " _", 1 if text.startswith("_") else 0)
 
 
@@ -133,8 +148,3 @@ def _csv(path: Path, heads: Sequence[str], lines: Sequence[Sequence[object]]) ->
         writer.writerow(heads)
         writer.writerows(lines)
     return path
-
-
-def _interval(bounds: tuple[float, float], sign: str = "") -> str:
-    low, high = (f"{bound:{sign}.4f}" for bound in bounds)
-    return f"{low} – {high}"

@@ -1,64 +1,72 @@
-"""What the intervals of a result cover, in sentences for the terminal and the page."""
+"""Sentences on what the intervals of a result cover, for the terminal and the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from .formatting import interval, number
+from ..analysis.final_result import FinalResult
+from ..analysis.intervals import TASKS, TRAININGS, Estimate
+from .formatting import NONE, interval, listed, number
 
-BASE = ("tasks", "trainings")
+BASE = (TASKS, TRAININGS)
 
 
-def sentences(results: Mapping[str, Mapping[str, Any]], percent: bool) -> Iterator[str]:
-    """What the intervals of results cover, by their roles, and the standard error that each part contributes.
+def sentences(final: FinalResult) -> Iterator[str]:
+    """What the intervals on the test tasks cover, and the standard error that each part contributes.
 
     Results that an earlier version stored have an interval over tasks and trainings, and another one over classes.
     """
-    new = {role: result for role, result in results.items() if "parts" in result}
-    if not new:
-        yield from _earlier(results, percent)
+    percent = final.percent
+    estimates = {role: entry.estimate for role, entry in final.tested.items()}
+    if final.difference is not None:
+        estimates["difference"] = final.difference
+    with_parts = {role: estimate for role, estimate in estimates.items() if estimate.parts}
+    if not with_parts:
+        yield from _earlier(estimates, percent)
         return
-    first = next(iter(new.values()))
-    names = list(dict.fromkeys(name for result in new.values() for name in result["parts"]))
+    names = list(dict.fromkeys(name for estimate in with_parts.values() for name in estimate.parts))
     names.sort(key=lambda name: BASE.index(name) if name in BASE else len(BASE))
     units = [name for name in names if name not in BASE]
-    counted = f" ({first['units']} {units[0]} here)" if units and "units" in first else ""
-    yield f"95 % intervals are over other {_listed(names)} like these{counted}."
-    conditional = [role for role, result in new.items() if "trainings" not in result["parts"]]
-    if conditional:
-        each = "; ".join(
-            f"{role} {', '.join(number(value, percent) for value in result['seeds'])}"
-            for role, result in new.items()
-            if role in conditional and "seeds" in result
-        )
-        told = f" Each training: {each}." if each else ""
-        yield f"For these trainings only: {', '.join(conditional)}; so few do not tell how others would differ.{told}"
+    num_units = next(iter(with_parts.values())).units
+    counted = f" ({num_units} {units[0]} here)" if units and num_units is not None else ""
+    yield f"95 % intervals are over other {listed(names)} like these{counted}."
+    yield from _conditional(final, with_parts)
     if len(names) > 1:
-        listed = ", ".join(f"{role} {_errors(result, names, percent)}" for role, result in new.items())
-        # What tasks differ by in the results of their classes is in the part of the classes.
-        besides = {"tasks": f"tasks besides their {units[0]}"} if units else {}
+        errors = ", ".join(f"{role} {_errors(estimate, names, percent)}" for role, estimate in with_parts.items())
+        # The part of the classes holds the differences between tasks that are due to the results of their classes.
+        besides = {TASKS: f"tasks besides their {units[0]}"} if units else {}
         sources = " · ".join(besides.get(name, name) for name in names)
-        yield f"Standard errors{' in points' if percent else ''} from {sources}: {listed}."
+        yield f"Standard errors{' in points' if percent else ''} from {sources}: {errors}."
 
 
-def _errors(result: Mapping[str, Any], names: list[str], percent: bool) -> str:
-    parts = result["parts"]
-    return " · ".join(number(parts[name], percent, bare=True) if name in parts else "–" for name in names)
+def _conditional(final: FinalResult, estimates: Mapping[str, Estimate]) -> Iterator[str]:
+    """The results whose interval holds for their trainings only, with each training's value."""
+    roles = [role for role, estimate in estimates.items() if TRAININGS not in estimate.parts]
+    if not roles:
+        return
+    seeds = {role: final.tested[role].seeds for role in roles if role in final.tested}
+    each = "; ".join(
+        f"{role} {', '.join(number(value, final.percent) for value in values)}"
+        for role, values in seeds.items()
+        if values
+    )
+    trainings = f" Each training: {each}." if each else ""
+    yield f"For these trainings only: {', '.join(roles)}; so few do not tell how others would differ.{trainings}"
 
 
-def _earlier(results: Mapping[str, Mapping[str, Any]], percent: bool) -> Iterator[str]:
-    over = [
-        f"{role} {interval(result['class_interval'], percent, signed=role == 'difference')}"
-        for role, result in results.items()
-        if "class_interval" in result
+def _errors(estimate: Estimate, names: list[str], percent: bool) -> str:
+    parts = estimate.parts
+    return " · ".join(number(parts[name], percent, bare=True) if name in parts else NONE for name in names)
+
+
+def _earlier(estimates: Mapping[str, Estimate], percent: bool) -> Iterator[str]:
+    intervals = [
+        f"{role} {interval(estimate.classes, percent, signed=role == 'difference')}"
+        for role, estimate in estimates.items()
+        if estimate.classes is not None
     ]
-    if over:
+    if intervals:
         yield (
             "95 % intervals are over tasks and seeds, for these classes. Over classes like these (bootstrap, by an "
-            f"earlier version): {', '.join(over)}."
+            f"earlier version): {', '.join(intervals)}."
         )
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

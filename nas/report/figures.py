@@ -1,4 +1,4 @@
-"""The report's pictures: charts as SVG that takes the page's own text colour and font, cells as PNG."""
+"""Pictures of the report: charts as SVG in the page's text colour and font, cells as PNG."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..analysis.ranking import Anytime
 from ..trial import Trial
 
 if TYPE_CHECKING:
     import networkx as nx
     from matplotlib.axes import Axes
 
-INK = "#0a0b0c"  # charts are drawn in this colour, which then becomes the page's
+INK = "#0a0b0c"
+"""Colour of texts and lines in the drawing, for which the page's text colour is put."""
 BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
-MANY = 2000  # points from which a chart holds them as one image
+MANY = 2000
+"""Number of points above which a chart holds them as one image."""
 
 
 def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
@@ -43,8 +46,15 @@ def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
 def costs(
     trials: Sequence[Trial], *, label: str, percent: bool, cost: str = "parameters", front: Collection[int] = ()
 ) -> str | None:
-    """Score against a cost, with the line of those that nothing cheaper beats, and rings around the trials of a `front`
-    of several costs. None without any such point."""
+    """Score against a cost, with the line of the candidates that no cheaper one beats. None without any such point.
+
+    Args:
+        trials: Trials of one budget.
+        label: Label of the score axis.
+        percent: Whether scores are accuracies, shown as percentages.
+        cost: Name of the cost among the scores' metrics.
+        front: Numbers of the trials on a front of several costs, which get rings.
+    """
     scored = [(trial.number, trial.score) for trial in trials if trial.score is not None]
     points = [(s.metrics[cost], s.value) for _, s in scored if s.metrics.get(cost, 0) > 0]
     ringed = [(s.metrics[cost], s.value) for n, s in scored if n in front and s.metrics.get(cost, 0) > 0]
@@ -83,8 +93,8 @@ def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -
     return _svg(plot, "Adaptation curves", label, percent)
 
 
-def anytime(named: Mapping[str, Sequence[Sequence[float]]], *, label: str, percent: bool) -> str | None:
-    """The best score so far against evaluations, a line for each search's points (evaluations, score); None without."""
+def anytime(named: Mapping[str, Anytime], *, label: str, percent: bool) -> str | None:
+    """The best score so far against evaluations, a line for each search. None without any point."""
     shown = {name: curve for name, curve in named.items() if curve}
     if not shown:
         return None
@@ -107,13 +117,12 @@ def anytime(named: Mapping[str, Sequence[Sequence[float]]], *, label: str, perce
 
 
 def cell(graph: nx.DiGraph) -> str:
-    """The picture of a cell, as an `img` element with the PNG in it."""
+    """The picture of a cell, as a PNG in base64."""
     from ..space.drawing import draw
 
     png = io.BytesIO()
     draw(graph, png)
-    data = base64.b64encode(png.getvalue()).decode("ascii")
-    return f'<img class="cell" alt="the cell as a graph" src="data:image/png;base64,{data}">'
+    return base64.b64encode(png.getvalue()).decode("ascii")
 
 
 def _points(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> None:
@@ -121,7 +130,7 @@ def _points(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> N
 
 
 def _whole(axes: Axes) -> None:
-    """Only whole numbers on the horizontal axis."""
+    """Restricts the horizontal axis to whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -135,7 +144,7 @@ def _svg(plot: Callable[[Axes], None], title: str, label: str, percent: bool) ->
     from matplotlib.ticker import PercentFormatter
 
     text = io.StringIO()
-    # The title salts the ids, so that charts on one page do not share any.
+    # The ids of an element's parts are salted with its title, so that charts on one page share none.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         FigureCanvasSVG(figure)

@@ -1,11 +1,12 @@
-"""What a report says in words of the random control: that there is none, that it failed, or how both searches went."""
+"""Sentences on the random-search control: that there is none, that it failed, or the best scores of both searches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from typing import Any
 
+from ..analysis.final_result import FinalResult
+from ..analysis.ranking import Anytime
 from .formatting import number
 
 NONE = (
@@ -13,38 +14,37 @@ NONE = (
     "(--set search.control=random)."
 )
 LATER = "The random control comes after the search."
-MARKS = 4
-"""How many numbers of evaluations the best scores are told after."""
+NUM_MARKS = 4
+"""Numbers of evaluations at which the best scores are listed."""
 
 
-def has_result(final: Mapping[str, Any]) -> bool:
-    """Whether a final result has a control that was measured."""
-    return "anytime" in (final.get("control") or {}) and "error" not in final["control"]
+def note(config: Mapping[str, Any], final: FinalResult | None) -> str:
+    """The note on the report's page; `config` is used for a run that has no result yet."""
+    if final is not None:
+        return text(final)
+    return LATER if config.get("search", {}).get("control", "none") != "none" else NONE
 
 
-def section(config: Mapping[str, Any], final: Mapping[str, Any], percent: bool) -> str:
-    """A paragraph; `config` is for a run that has no result yet."""
-    wanted = config.get("search", {}).get("control", "none") != "none"
-    told = LATER if wanted and not final else words(final, percent)
-    return f'<p class="soft">{escape(told)}</p>'
-
-
-def words(final: Mapping[str, Any], percent: bool) -> str:
-    """One line: that there is no control or why it has no result, else the best scores of both searches on the way."""
-    control = final.get("control")
-    if not control:
+def text(final: FinalResult) -> str:
+    """One line on the control of a run that has a final result."""
+    control = final.control
+    if control is None:
         return NONE
-    if not has_result(final):
-        return f"The random control has no result: {control['error']}"
-    curves: Mapping[str, Sequence[Sequence[float]]] = control["anytime"]
+    if control.best is None or control.anytime is None:
+        return f"The random control has no result: {control.error}"
+    return anytime_text(control.anytime, final.percent)
+
+
+def anytime_text(curves: Mapping[str, Anytime], percent: bool) -> str:
+    """The best scores of searches after some numbers of evaluations, by the names of their controllers."""
     last = int(max(curve[-1][0] for curve in curves.values() if curve))
-    marks = sorted({-(-last * part // MARKS) for part in range(1, MARKS + 1)})
-    told = "; ".join(
+    marks = sorted({-(-last * part // NUM_MARKS) for part in range(1, NUM_MARKS + 1)})
+    scores = "; ".join(
         f"{name} {', '.join(number(_best(curve, mark), percent) for mark in marks)}" for name, curve in curves.items()
     )
-    return f"Best score in the search after {', '.join(f'{mark:,}' for mark in marks)} evaluations: {told}."
+    return f"Best score in the search after {', '.join(f'{mark:,}' for mark in marks)} evaluations: {scores}."
 
 
-def _best(curve: Sequence[Sequence[float]], evaluations: int) -> float | None:
-    """The best score after so many evaluations; None before the first."""
-    return next((point[1] for point in reversed(curve) if point[0] <= evaluations), None)
+def _best(curve: Anytime, evaluations: int) -> float | None:
+    """The best score after so many evaluations; None before the first score."""
+    return next((score for count, score in reversed(curve) if count <= evaluations), None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from ..analysis.final_result import KIND
-from ..trial import Trial
+from ..analysis.final_result import TABLE, FinalResult, Measured
+from ..analysis.intervals import Estimate
+from ..analysis.ranking import comparable, rank
+from ..analysis.run_summary import RunSummary
+from ..trial import Trial, without_duplicates
 from . import coverage, random_control
-from .formatting import EQUAL, mflops, probability
+from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
 
 Z95 = 1.96
 
@@ -20,136 +22,129 @@ def score_text(trial: Trial) -> str:
     return f"{trial.score.value:.3f} ± {Z95 * trial.score.stderr:.3f}".replace("± 0.", "± .")
 
 
-def final_text(final: Mapping[str, Any]) -> str:
-    """The finals as a table: finalists, winner, baseline, their difference, and what to know of them."""
-    if final["kind"] == KIND:
+def final_text(final: FinalResult) -> str:
+    """The final result as a table: finalists, winner, baseline, control, their differences, and notes on them."""
+    if final.kind == TABLE:
         return _table_text(final)
-    percent = final["kind"] == "classification"
-    listed = ", ".join(f"#{f['number']} {_number(f['value'], percent)}" for f in final["finalists"])
-    lines = [f"Finalists, re-measured on fresh tasks with {_seeds(final['finalists'])}: {listed}"]
-    median = final["median"]
-    if median is not None:
+    percent = final.percent
+    finalists = ", ".join(f"#{entry.number} {_number(entry.value, percent)}" for entry in final.finalists)
+    lines = [f"Finalists, re-measured on fresh tasks with {_seeds(final.finalists)}: {finalists}"]
+    median = final.median
+    if median is not None and median.difference is not None:
         lines.append(
-            f"The search's median candidate, on the same tasks: #{median['number']} "
-            f"{_number(median['value'], percent)}; the winner is {_apart(median['difference'], percent)} better"
+            f"The search's median candidate, on the same tasks: #{median.number} {_number(median.value, percent)}; "
+            f"the winner is {number(median.difference.value, percent, signed=True, plain=TERMINAL)} "
+            f"({interval_of(median.difference, percent, signed=True, plain=TERMINAL)}) better"
         )
     measure = "test accuracy" if percent else "test −MSE"
     lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
-    roles = {"winner": "winner #{number}", "baseline": "{name} baseline", "control": "{name} control #{number}"}
-    for role in roles if random_control.has_result(final) else ("winner", "baseline"):
-        entry = final.get(role)
-        if entry is None:
+    tested = final.tested
+    for role in ("winner", "baseline", "control"):
+        if role in tested:
+            lines.append(_row(role, tested[role], percent))
+        elif role != "control":
             lines.append(f"{role:<20}{'failed':>14}")
-            continue
-        lines.append(
-            f"{roles[role].format(**entry):<20}{_number(entry['value'], percent):>14}{_interval(entry, percent):>22}"
-            f"{entry['parameters'] or 0:>13,.0f}{mflops(entry):>9}"
-        )
-    apart = {"difference": final.get("difference"), "winner − random": (final.get("control") or {}).get("difference")}
-    lines += [_difference(name, found, final["tasks"], percent) for name, found in apart.items() if found]
-    return "\n".join([*lines, *_notes(final, percent)])
+    control = tested.get("control")
+    differences = {"difference": final.difference, "winner − random": control and control.difference}
+    lines += [_difference(name, apart, final) for name, apart in differences.items() if apart]
+    return "\n".join([*lines, *_notes(final)])
 
 
-def _table_text(final: Mapping[str, Any]) -> str:
-    """The result of a search of a table."""
-    lines = []
-    for role in ("winner", "control") if random_control.has_result(final) else ("winner",):
-        entry = final[role]
-        named = f"random control #{entry['number']}" if role == "control" else f"winner #{entry['number']}"
-        lines.append(f"{named}: {entry['search_value']:.4f} in the search, reported {entry['value']:.4f}")
-    return "\n".join([*lines, random_control.words(final, False)])
-
-
-def _seeds(finalists: Sequence[Mapping[str, Any]]) -> str:
-    """'3 seeds', or '6, 6 and 3 seeds' where the finalists were not measured equally often."""
-    counts = [len(entry["seeds"]) for entry in finalists]
-    if len(set(counts)) > 1:
-        return f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} seeds"
-    return f"{counts[0]} seed{'s' if counts[0] > 1 else ''}"
-
-
-def _difference(name: str, apart: Mapping[str, Any], tasks: int, percent: bool) -> str:
-    scale, digits = (100, 1) if percent else (1, 3)
-    shown = f"{scale * apart['value']:+.{digits}f}"
-    note = f"   ({tasks} test tasks, paired{probability(apart.get('p_value'))})"
-    return f"{name:<20}{shown:>14}{_interval(apart, percent, signed=True):>22}{note}"
-
-
-def _notes(final: Mapping[str, Any], percent: bool) -> Iterator[str]:
-    """What there is to say of the control, what the intervals cover; that the numbers rest on little, and what failed,
-    where there are such."""
-    yield random_control.words(final, percent)
-    tested = {role: final.get(role) for role in ("winner", "baseline", "control", "difference")}
-    measured = {role: entry for role, entry in tested.items() if entry and "error" not in entry}
-    yield from coverage.sentences(measured, percent)
-    if final.get("warning"):
-        yield f"warning: {final['warning']}"
-    yield from (f"{failure['measurement']} failed: {failure['error']}" for failure in final["failures"])
-
-
-def _apart(difference: Mapping[str, Any], percent: bool) -> str:
-    scale, digits = (100, 1) if percent else (1, 3)
-    return f"{scale * difference['value']:+.{digits}f} ({_interval(difference, percent, signed=True)})"
-
-
-def _number(value: float, percent: bool) -> str:
-    return f"{100 * value:.1f} %" if percent else f"{value:.3f}"
-
-
-def _interval(entry: Mapping[str, Any], percent: bool, *, signed: bool = False) -> str:
-    if entry.get("stderr") == 0:
-        return EQUAL
-    scale, digits = (100, 1) if percent else (1, 3)
-    low, high = (f"{scale * bound:{'+' if signed else ''}.{digits}f}" for bound in entry["interval"])
-    return f"{low} – {high}" if percent or signed else f"{low} to {high}"
-
-
-def progress_text(summary: Mapping[str, Any]) -> str:
-    """How far a run's summary says that its search has come, and what it cost."""
-    config = summary["config"]
-    new = [t for t in summary["trials"] if t["repeats"] is None]
-    finished = [t for t in new if t["state"] != "pending"]
-    lowest = min((t["budget"] for t in summary["trials"]), default=0)
-    candidates = _candidates(summary["trials"])
-    text = f"{candidates} of {config['search']['trials']} candidates"
-    if len(new) < len(summary["trials"]):
-        text += f", {repeats_text(len(summary['trials']) - len(new))}"
-    if summary.get("control"):
-        text += f", {_candidates(summary['control']['trials'])} of the random control"
-    if config["search"]["fidelity"] is None:
+def progress_text(summary: RunSummary) -> str:
+    """How far a run's search has come, and what it cost."""
+    search, evaluator = summary.config["search"], summary.config["evaluator"]
+    trials = summary.trials
+    candidates = _num_candidates(trials)
+    text = f"{candidates} of {search['trials']} candidates"
+    if summary.search.num_duplicates:
+        text += f", {repeats_text(summary.search.num_duplicates)}"
+    if summary.control is not None:
+        text += f", {_num_candidates(summary.control.trials)} of the random control"
+    if search["fidelity"] is None:
         return text
-    full = sum(t["budget"] == lowest for t in finished if t["score"]) * config["evaluator"]["budget"]
-    steps = f"{summary['outer_steps']:,} outer steps, {full:,} without rungs"
-    promoted = len(finished) - candidates
+    full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
+    steps = f"{summary.search.outer_steps:,} outer steps, {full:,} without rungs"
+    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
-def _candidates(trials: Sequence[Mapping[str, Any]]) -> int:
-    """How many were evaluated: neither repeats nor promotions."""
-    lowest = min((t["budget"] for t in trials), default=0)
-    return sum(t["budget"] == lowest and t["repeats"] is None and t["state"] != "pending" for t in trials)
-
-
 def repeats_text(count: int) -> str:
+    """'2 repeats': the number of duplicates."""
     return f"{count} repeat{'' if count == 1 else 's'}"
 
 
-def trials_text(trials: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
-    """The best trials of a run's summary as a table, those of higher budgets first, the failures by their reasons;
-    without repeats."""
-    trials = [t for t in trials if t["repeats"] is None]
-    done = sorted((t for t in trials if t["score"]), key=lambda t: (-t["budget"], -t["score"]["value"]))
+def trials_text(trials: Sequence[Trial], *, most: int = 20) -> str:
+    """The best trials as a table, those of higher budgets first, and the failures with their reasons.
+
+    Args:
+        trials: Trials of a search; duplicates are left out.
+        most: Most trials, and most failures, that are listed.
+    """
+    trials = without_duplicates(trials)
+    done = sorted((trial for trial in trials if trial.score is not None), key=rank)
     lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>8}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
     for trial in done[:most]:
-        score = trial["score"]
-        size = score["metrics"]
+        metrics = trial.score.metrics if trial.score is not None else {}
         lines.append(
-            f"{'#' + str(trial['number']):>6}{score['value']:>9.4f}{Z95 * score['stderr']:>9.4f}{trial['budget']:>8}"
-            f"{size.get('parameters', 0):>12,.0f}{mflops(size):>9}{trial['seconds']:>9.1f}"
-            f"  {trial['key']}"
+            f"{f'#{trial.number}':>6}{trial.value:>9.4f}{Z95 * trial.stderr:>9.4f}{trial.budget:>8}"
+            f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}{trial.seconds or 0.0:>9.1f}"
+            f"  {trial.architecture.key}"
         )
     if len(done) > most:
         lines.append(f"… and {len(done) - most} more; all with --json")
-    failed = [t for t in trials if t["state"] == "failed"]
-    lines += [f"#{t['number']} failed: {t['error']}" for t in failed[:most]]
+    failed = [trial for trial in trials if trial.state == "failed"]
+    lines += [f"#{trial.number} failed: {trial.error}" for trial in failed[:most]]
     return "\n".join(lines)
+
+
+def _table_text(final: FinalResult) -> str:
+    """The final result of a search that a table scored."""
+    names = {"winner": "winner", "control": "random control"}
+    lines = [
+        f"{names[role]} #{entry.number}: {entry.search_value:.4f} in the search, reported {entry.value:.4f}"
+        for role, entry in final.tested.items()
+        if role in names
+    ]
+    return "\n".join([*lines, random_control.text(final)])
+
+
+def _row(role: str, entry: Measured, percent: bool) -> str:
+    names = {"winner": f"winner #{entry.number}", "baseline": f"{entry.name} baseline"}
+    name = names.get(role, f"{entry.name} control #{entry.number}")
+    shown = interval_of(entry.estimate, percent, plain=TERMINAL)
+    return f"{name:<20}{_number(entry.value, percent):>14}{shown:>22}{entry.parameters or 0:>13,.0f}" + (
+        f"{mflops(entry.costs):>9}"
+    )
+
+
+def _difference(name: str, apart: Estimate, final: FinalResult) -> str:
+    value = number(apart.value, final.percent, signed=True, plain=TERMINAL)
+    shown = interval_of(apart, final.percent, signed=True, plain=TERMINAL)
+    note = f"   ({final.tasks} test tasks, paired{probability(apart.p_value)})"
+    return f"{name:<20}{value:>14}{shown:>22}{note}"
+
+
+def _seeds(finalists: Sequence[Measured]) -> str:
+    """'3 seeds', or '6, 6 and 3 seeds' where the finalists were not measured equally often."""
+    counts = [len(entry.seeds) for entry in finalists]
+    if len(set(counts)) > 1:
+        return f"{listed([str(count) for count in counts])} seeds"
+    return f"{counts[0]} seed{'s' if counts[0] > 1 else ''}"
+
+
+def _notes(final: FinalResult) -> Iterator[str]:
+    """The control, what the intervals cover, that the numbers rest on too little, and what failed."""
+    yield random_control.text(final)
+    yield from coverage.sentences(final)
+    if final.warning:
+        yield f"warning: {final.warning}"
+    yield from (f"{failure.measurement} failed: {failure.error}" for failure in final.failures)
+
+
+def _number(value: float, percent: bool) -> str:
+    return number(value, percent, plain=TERMINAL)
+
+
+def _num_candidates(trials: Sequence[Trial]) -> int:
+    """How many networks were evaluated on the lowest budget: neither duplicates nor promotions."""
+    return sum(trial.state != "pending" for trial in comparable(trials))

@@ -1,7 +1,6 @@
-"""One run from its config to its winner."""
+"""Runs, from a config to the winner."""
 
-from .folder import Run
-from .launch import resume, run_search, start
-from .progress import Outcome, Progress, Silence
+from .progress import Progress, Silence
+from .run import Run, open_run, resume, run_search
 
-__all__ = ["Outcome", "Progress", "Run", "Silence", "resume", "run_search", "start"]
+__all__ = ["Progress", "Run", "Silence", "open_run", "resume", "run_search"]

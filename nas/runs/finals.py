@@ -1,134 +1,111 @@
-"""The finals: the best candidates re-measured on fresh tasks, the winner and the baseline tested once, side by side.
+"""Finals of a run: the best candidates measured again on fresh tasks, the winner and the baseline tested once.
 
-A search's best score flatters: it is the luckiest of many. So finalists are meta-trained again with other seeds and
-measured on validation tasks that no candidate has seen; that chooses the winner, by successive rejects. Only then are
-test tasks touched, once, by the winner, by the hand-designed baseline and by the best of the random control, on the
-same tasks with the same seeds.
+The best score of a search is biased upwards, for it is the highest of many. So finalists are meta-trained again with
+other seeds and measured on validation tasks that no candidate has seen; that chooses the winner, by successive rejects.
+Only then are test tasks used, once, by the winner, by the baseline network and by the best of the random-search
+control, on the same tasks with the same seeds.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
+from ..analysis.final_result import ControlResult, FinalResult, Measured
 from ..analysis.ranking import leaders, median
 from ..analysis.seed_variance import SeedPool
-from ..architecture import Architecture
-from ..config.parts import Parts
-from ..config.reading import Config, FinalTable
+from ..config.reading import FinalTable
 from ..protocols import TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
-from ..task import Bank
 from ..trial import Score, Trial
 from . import random_control
-from .folder import Run
-from .measurements import Measuring, Stopped, of_search
+from .context import RunContext
+from .folder import FINAL
+from .measurements import Measurements, Stopped
 
-FRESH = 1_000_000
-"""The first fresh validation task; a search's own bank begins at 0."""
 ENOUGH_TASKS, ENOUGH_QUERIES = 600, 15
 """Tasks, and queries a class, from which on a mean is worth reporting."""
 
 
-@dataclass(frozen=True)
-class Finals:
-    """What the finals of one run need. `on_done` hears of each measurement: how many are done, and of how many.
-    `control` is the store of the run's random control, where it has one."""
+def run_finals(context: RunContext, control: Store | None = None) -> FinalResult | None:
+    """Holds the finals of a run whose search has ended, and stores their result.
 
-    run: Run
-    store: Store
-    config: Config
-    parts: Parts
-    executor: Executor
-    stop: Callable[[], bool]
-    on_done: Callable[[int, int], None]
-    control: Store | None = None
+    Args:
+        context: The run. Measurements that its store holds are not made again.
+        control: Store of its random-search control, where it has one.
 
-    def hold(self) -> dict[str, Any] | None:
-        """The finals' result as JSON values, also stored as the record 'final'; None when interrupted.
+    Returns:
+        The result; None where the run was asked to stop.
 
-        Measurements that a store holds already are not made again. Raises SearchError when no candidate can be
-        measured.
-        """
-        try:
-            result = self._held()
-        except Stopped:
-            return None
-        self.store.put("final", result)
-        return result
+    Raises:
+        SearchError: No candidate can be measured.
+    """
+    try:
+        result = _result(context, control)
+    except Stopped:
+        return None
+    context.store.put(FINAL, result.to_json())
+    return result
 
-    def _held(self) -> dict[str, Any]:
-        config, trials, measuring = self.config.final, self.store.trials(), self._measuring()
-        finalists = leaders(trials, config.top)
-        middle = median(trials)
-        baseline = sample(self.parts.baseline, random.Random(0))
-        fresh, test = Bank("validation", FRESH, config.validation_tasks), Bank("test", 0, config.tasks)
-        ranked = measuring.rank(fresh, finalists, beside=[middle.architecture])
-        winner = ranked[0][0]
-        measuring.make(test, [(winner.architecture, config.seeds), (baseline, config.seeds)])
-        tested = measuring.scores(winner.architecture, test, config.seeds)
-        count = config.seeds
-        pool = measuring.pool(
-            {
-                fresh: [*((trial.architecture, pulls) for trial, pulls in ranked), (middle.architecture, count)],
-                test: [(winner.architecture, count), (baseline, count)],
-            }
-        )
-        return {
-            "kind": self.parts.measurer.tasks.shape.kind,
-            "tasks": config.tasks,
-            "finalists": measuring.entries(fresh, ranked, pool),
-            "median": self._against(winner, middle, fresh, pool),
-            **self._tested(winner, tested, baseline, test, fresh, pool),
-            "control": self._control(tested, test, fresh, pool),
-            "warning": warning(config, self.parts.measurer.tasks),
-            "failures": measuring.failures(),
-        }
 
-    def _measuring(self) -> Measuring:
-        return Measuring(
-            self.run, self.store, self.config, self.parts, self.executor, stop=self.stop, on_done=self.on_done
-        )
+def _result(context: RunContext, control: Store | None) -> FinalResult:
+    config, trials, measurements = context.config.final, context.store.trials(), Measurements(context)
+    finalists, middle, count = leaders(trials, config.top), median(trials), config.seeds
+    baseline = sample(context.parts.baseline, random.Random(0))
+    fresh, test = measurements.fresh, measurements.test
+    ranked = measurements.rank(fresh, finalists, beside=[middle.architecture])
+    winner = ranked[0][0]
+    tested = [(winner.architecture, count), (baseline, count)]
+    measurements.make(test, tested)
+    of_winner, of_baseline = (measurements.scores(architecture, test, count) for architecture, _ in tested)
+    on_fresh = [*((trial.architecture, pulls) for trial, pulls in ranked), (middle.architecture, count)]
+    pool = measurements.pool({fresh: on_fresh, test: tested})
+    return FinalResult(
+        kind=context.parts.measurer.tasks.shape.kind,
+        tasks=config.tasks,
+        finalists=measurements.finalists(fresh, ranked, pool),
+        median=_median(measurements, winner, middle, pool),
+        winner=_winner(measurements, winner, of_winner, pool) if of_winner else None,
+        baseline=replace(measurements.entry(baseline, of_baseline, pool), name=baseline.space) if of_baseline else None,
+        difference=measurements.difference(of_winner, of_baseline, pool) if of_winner and of_baseline else None,
+        control=None if control is None else _control(context, control, of_winner, pool),
+        warning=warning(config, context.parts.measurer.tasks),
+        failures=measurements.failures(),
+    )
 
-    def _control(self, winner: list[Score], test: Bank, fresh: Bank, pool: SeedPool) -> dict[str, Any] | None:
-        if self.control is None:
-            return None
-        measuring = replace(self._measuring(), store=self.control)
-        found = random_control.result(measuring, winner, test=test, fresh=fresh, pool=pool)
-        return {**found, "anytime": random_control.both(self.config, self.store, self.control)}
 
-    def _against(self, winner: Trial, middle: Trial, fresh: Bank, pool: SeedPool) -> dict[str, Any] | None:
-        """The median candidate of the search, and by how much the winner is better on the same fresh tasks."""
-        measuring, count = self._measuring(), self.config.final.seeds
-        ours, theirs = (measuring.scores(trial.architecture, fresh, count) for trial in (winner, middle))
-        if not theirs:
-            return None
-        difference = measuring.difference(ours, theirs, pool)
-        return {**of_search(middle), **measuring.entry(middle.architecture, theirs, pool), "difference": difference}
+def _median(measurements: Measurements, winner: Trial, middle: Trial, pool: SeedPool) -> Measured | None:
+    """The median candidate of the search, and by how much the winner is better on the same fresh tasks."""
+    count = measurements.context.config.final.seeds
+    of_winner, of_median = (
+        measurements.scores(trial.architecture, measurements.fresh, count) for trial in (winner, middle)
+    )
+    if not of_median:
+        return None
+    entry = measurements.entry(middle.architecture, of_median, pool).of_trial(middle)
+    return replace(entry, difference=measurements.difference(of_winner, of_median, pool))
 
-    def _tested(
-        self, winner: Trial, ours: list[Score], baseline: Architecture, test: Bank, fresh: Bank, pool: SeedPool
-    ) -> dict[str, Any]:
-        measuring, count = self._measuring(), self.config.final.seeds
-        theirs = measuring.scores(baseline, test, count)
-        chosen = measuring.scores(winner.architecture, fresh, count)
-        seed = max(zip(measuring.seeds(count), chosen, strict=True), key=lambda pair: pair[1].value)[0]
-        tested = {"number": winner.number, "weights_seed": seed}
-        return {
-            "winner": {**tested, **measuring.entry(winner.architecture, ours, pool)} if ours else None,
-            "baseline": {"name": baseline.space, **measuring.entry(baseline, theirs, pool)} if theirs else None,
-            "difference": measuring.difference(ours, theirs, pool) if ours and theirs else None,
-        }
+
+def _winner(measurements: Measurements, winner: Trial, tested: Sequence[Score], pool: SeedPool) -> Measured:
+    """The winner on the test tasks. The weights to export are those that did best on the fresh validation tasks."""
+    seeds = measurements.seeds(measurements.context.config.final.seeds)
+    on_fresh = measurements.scores(winner.architecture, measurements.fresh, len(seeds))
+    seed, _ = max(zip(seeds, on_fresh, strict=True), key=lambda pair: pair[1].value)
+    return replace(measurements.entry(winner.architecture, tested, pool), number=winner.number, weights_seed=seed)
+
+
+def _control(context: RunContext, control: Store, winner: Sequence[Score], pool: SeedPool) -> ControlResult:
+    measurements = Measurements(replace(context, store=control))
+    result = random_control.measured_result(measurements, winner, pool)
+    return replace(result, anytime=random_control.both_anytime(context, control))
 
 
 def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
     """What a report must say where its numbers rest on too little; None where they do not."""
     counts = {"validation tasks": config.validation_tasks, "test tasks": config.tasks}
-    few = [f"{count:,} {what}" for what, count in counts.items() if count < ENOUGH_TASKS]
+    few = [f"{count:,} {name}" for name, count in counts.items() if count < ENOUGH_TASKS]
     rule = f"at least {ENOUGH_TASKS} tasks"
     if tasks.shape.kind == "classification":
         rule += f" of {ENOUGH_QUERIES} queries a class"

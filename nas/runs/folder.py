@@ -1,4 +1,4 @@
-"""Where runs live: one folder a run, with its trials, the finalists' weights, the report and the winner."""
+"""Folder of a run: its store of trials, checkpoints, weights, report and TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..analysis.final_result import FinalResult
 from ..architecture import Architecture
 from ..config import reading as configs
 from ..config.reading import Config
@@ -18,19 +19,26 @@ from ..store.sqlite_store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROTOCOL = "protocol"
-"""The key of a store's meta that holds the protocol of the search's scores, None where the evaluator tells none."""
+"""Key of a store's meta with the protocol of the search's scores, None where the evaluator declares none."""
+FINAL = "final"
+"""Key of a store's record of the final result."""
 RESULTS = "results.sqlite"
-"""The file of a comparison's results (`nas.compare`) in its folder."""
+"""File of a comparison's results (`nas.compare`) in its folder."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run's name and folder. `numbered` is what a name that was chosen automatically has before its number; empty for
-    a name that a person gave."""
+class RunFolder:
+    """Name and folder of a run.
+
+    Attributes:
+        name: The run's name.
+        folder: Its folder, which may not exist yet.
+        stem: What an automatic name has before its number; empty for a name that a person chose.
+    """
 
     name: str
     folder: Path
-    numbered: str = field(default="", compare=False)
+    stem: str = field(default="", compare=False)
 
     @property
     def store_path(self) -> Path:
@@ -38,16 +46,26 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """Where candidates of a search by rungs are left until they are promoted."""
+        """Folder of the candidates of a search by rungs, until they are promoted."""
         return self.folder / "checkpoints"
 
     @property
-    def control(self) -> Run:
-        """The run's random control (`nas.runs.random_control`) as a run, which has a folder of its own in this one."""
-        return Run(f"{self.name}/control", self.folder / "control")
+    def logs(self) -> Path:
+        """Folder of the TensorBoard logs; those of the random-search control are in its subfolder 'control'."""
+        return self.folder / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.folder / "report.html"
+
+    @property
+    def control(self) -> RunFolder:
+        """The run's random-search control (`nas.runs.random_control`), which has a folder of its own in this one."""
+        return RunFolder(f"{self.name}/control", self.folder / "control")
 
     def weights(self, architecture: Architecture, seed: int) -> Path:
-        """Where meta-trained weights of a final measurement are kept."""
+        """File of the meta-trained weights of a final measurement."""
         return self.folder / "weights" / f"{architecture.key}-seed{seed}.safetensors"
 
 
@@ -56,8 +74,12 @@ def runs_folder() -> Path:
     return Path(os.environ.get("NAS_RUNS") or "runs")
 
 
-def run_of(name: str) -> Run:
-    """The run of a name, whether it exists or not. Raises RunError for a name that could lead out of the runs."""
+def run_of(name: str) -> RunFolder:
+    """The run of a name, whether it exists or not.
+
+    Raises:
+        RunError: The name could lead out of the folder of runs, or that folder cannot be used.
+    """
     if not NAME.fullmatch(name) or set(name) == {"."}:
         shown = name if len(name) <= 70 else name[:67] + "…"
         raise RunError(f"run name {shown!r} cannot be used; take 1 to 64 of the characters A-Z a-z 0-9 . _ -")
@@ -68,13 +90,18 @@ def run_of(name: str) -> Run:
         raise RunError(f"{folder} cannot be used: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     if linked:
         raise RunError(f"{folder} is a link; a run is a folder of its own")
-    return Run(name, folder)
+    return RunFolder(name, folder)
 
 
-def new_run(name: str | None, config_name: str) -> Run:
-    """The run to be made: of the given name, or of the config's with the first free number.
+def new_run(name: str | None, config_name: str) -> RunFolder:
+    """The run to be made, of which nothing is written yet.
 
-    Nothing is written. Raises RunError where the name is taken.
+    Args:
+        name: Its name; None for the config's name with the first free number.
+        config_name: Path or name of the config.
+
+    Raises:
+        RunError: The name cannot be used, or is taken.
     """
     if name is None:
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-")
@@ -89,26 +116,34 @@ def new_run(name: str | None, config_name: str) -> Run:
     return run
 
 
-def _first_free(stem: str) -> Run:
-    """The run of the first number after `stem` of which there is no folder."""
+def _first_free(stem: str) -> RunFolder:
+    """The run `stem`-1, `stem`-2, … with the first number of which there is no folder."""
     number = 1
     while (run := run_of(f"{stem}-{number}")).folder.exists():
         number += 1
-    return replace(run, numbered=stem)
+    return replace(run, stem=stem)
 
 
-def create(run: Run, config: Config, protocol: Mapping[str, Any] | None = None) -> Store:
-    """Makes the run's folder and store, or nothing. `protocol` is that of the search's scores, which every continuation
-    is compared with (`check_protocol`).
+def create(run: RunFolder, config: Config, protocol: Mapping[str, Any] | None = None) -> Store:
+    """Makes the run's folder and store, or nothing.
 
-    Where another process has just taken an automatic name, the run gets the next free number: `run_of_store` says which
-    run it became. Raises RunError where a name that a person gave is taken.
+    Args:
+        run: The run. Where another process has just taken its automatic name, it gets the next free number;
+            `run_of_store` gives the run that it became.
+        config: Its config.
+        protocol: Protocol of the search's scores, with which every continuation is compared (`check_protocol`).
+
+    Returns:
+        The run's store, open.
+
+    Raises:
+        RunError: A name that a person chose is taken, or the folder cannot be made.
     """
     try:
         run.folder.mkdir(parents=True)
     except FileExistsError:
-        if run.numbered:
-            return create(_first_free(run.numbered), config, protocol)
+        if run.stem:
+            return create(_first_free(run.stem), config, protocol)
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
@@ -120,16 +155,23 @@ def create(run: Run, config: Config, protocol: Mapping[str, Any] | None = None) 
         raise
 
 
-def run_of_store(store: Store) -> Run:
+def run_of_store(store: Store) -> RunFolder:
     """The run whose trials a store holds."""
     folder = store.path.parent
-    return Run(folder.name, folder)
+    return RunFolder(folder.name, folder)
 
 
 def comparison_folder(name: str | None, folder: Path | None, config_name: str) -> Path:
-    """The folder of a comparison: that of a name in the runs, or any other folder, or that of the config's name.
+    """Folder of a comparison, of which nothing is written yet.
 
-    Nothing is written. Raises RunError for a name that cannot be used or is a run's, ConfigError for name and folder.
+    Args:
+        name: The comparison's name in the folder of runs; None for `folder`, or without one for the config's name.
+        folder: Any other folder.
+        config_name: Path or name of the config.
+
+    Raises:
+        RunError: The name cannot be used, or is a run's.
+        ConfigError: Both name and folder are given.
     """
     if name is None:
         return folder or runs_folder() / f"compare-{Path(config_name).stem}"
@@ -141,19 +183,33 @@ def comparison_folder(name: str | None, folder: Path | None, config_name: str) -
     return run.folder
 
 
-def existing_run(name: str) -> Run:
-    """The run of a name. Raises RunError, with the runs that there are, where there is none."""
+def existing_run(name: str) -> RunFolder:
+    """The run of a name.
+
+    Raises:
+        RunError: There is no such run; the message lists those that there are.
+    """
     run = run_of(name)
     if not run.store_path.exists():
         known = sorted(path.parent.name for path in runs_folder().glob("*/trials.sqlite"))
-        there = f"there are: {', '.join(known[-10:])}" if known else "there are none yet"
-        raise RunError(f"there is no run {name!r} in {runs_folder()}; {there}")
+        others = f"there are: {', '.join(known[-10:])}" if known else "there are none yet"
+        raise RunError(f"there is no run {name!r} in {runs_folder()}; {others}")
     return run
 
 
 def config_of(store: Store) -> Config:
-    """The config that a run was started with. Raises StoreError where the store has none that this version knows."""
+    """The config that a run was started with.
+
+    Raises:
+        StoreError: The store has none that this version can read.
+    """
     try:
         return configs.from_json(store.meta.get("config"))
     except ConfigError as error:
         raise StoreError(f"{store.path} holds no config of this version of adaptnas: {error}") from error
+
+
+def final_of(store: Store) -> FinalResult | None:
+    """The final result of a run; None where it has none yet."""
+    data = store.get(FINAL)
+    return None if data is None else FinalResult.from_json(data)

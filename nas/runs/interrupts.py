@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a search to end well, a second ends it at once."""
+"""Handlers of Ctrl-C and SIGTERM: the first asks a search to stop, a second ends the process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ KILL_S = 1.0
 
 
 @contextmanager
-def stop_on_signal(*, asked: Callable[[], None], kill: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM has come.
+def stop_on_signal(*, on_first: Callable[[], None], kill: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Handles SIGINT and SIGTERM within a `with` block.
 
-    `asked` is called at the first signal. At the second, `kill` is called and the process ends with status 130: what
-    is stored stays stored. The handlers before are put back at the end. Python lets only the main thread set handlers:
-    in any other thread, as of a web application, none are set, and the function always says no.
+    Handlers can be set in the main thread only: in any other thread, as of a web application, none are set, and the
+    function always returns False.
+
+    Args:
+        on_first: Called at the first signal.
+        kill: Called at the second signal, before the process ends with status 130; what is stored stays stored.
+
+    Yields:
+        A function that says whether a signal has come. The earlier handlers are set again at the end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -32,9 +38,9 @@ def stop_on_signal(*, asked: Callable[[], None], kill: Callable[[], None]) -> It
         count += 1
         if count == 1:
             with suppress(RuntimeError):  # a print is refused in the middle of another
-                asked()
+                on_first()
             return
-        # Even where `kill` waits for a lock that this very thread had when the signal came.
+        # The alarm ends the process even where `kill` waits for a lock that this thread held when the signal came.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(INTERRUPTED))
         signal.setitimer(signal.ITIMER_REAL, KILL_S)
         kill()

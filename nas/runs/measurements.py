@@ -1,27 +1,28 @@
-"""Final measurements: architectures meta-trained again, measured on other tasks, each once, and ranked by that."""
+"""Final measurements: architectures meta-trained again with other seeds and measured on other tasks, each once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
-from ..analysis.intervals import average, compare, estimate
+from ..analysis.final_result import Failure, Measured
+from ..analysis.intervals import Estimate, average, compare, estimate
 from ..analysis.protocol_check import MEASURED, check_same
 from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
-from ..config.parts import Parts
-from ..config.reading import Config
 from ..errors import SearchError
 from ..failures import attempt, reason
-from ..store.sqlite_store import Store
 from ..task import Bank
 from ..trial import Score, Trial
-from .folder import Run
+from .context import RunContext
 from .successive_rejects import race
 
+FRESH = 1_000_000
+"""First of the fresh validation tasks; the bank of a search begins at 0."""
+POLL_S = 0.2
 Ranked = list[tuple[Trial, int]]
 """Finalists, best first, each with the number of its measurements that counted."""
 
@@ -32,7 +33,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One architecture, meta-trained with one seed, on one bank. `key` is its place in the store."""
+    """One architecture, meta-trained with one seed, measured on one bank."""
 
     architecture: Architecture
     seed: int
@@ -40,161 +41,183 @@ class Measurement:
 
     @property
     def key(self) -> str:
+        """Key of its record in the store."""
         return f"{MEASURED}{self.bank.split}/{self.architecture.space}/{self.architecture.key}/{self.seed}"
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """Makes measurements for the finals of a search; those that its store holds are not made again.
+class Measurements:
+    """Final measurements of one run; those that its store holds are not made again."""
 
-    run      in whose folder weights are kept
-    on_done  hears of each measurement: how many are done, and of how many
-    """
+    context: RunContext
 
-    run: Run
-    store: Store
-    config: Config
-    parts: Parts
-    executor: Executor
-    stop: Callable[[], bool]
-    on_done: Callable[[int, int], None]
+    @property
+    def fresh(self) -> Bank:
+        """The validation tasks that choose the winner, which no candidate of the search has seen."""
+        return Bank("validation", FRESH, self.context.config.final.validation_tasks)
+
+    @property
+    def test(self) -> Bank:
+        """The test tasks."""
+        return Bank("test", 0, self.context.config.final.tasks)
 
     @property
     def accuracy(self) -> bool:
         """Whether the measured values are accuracies, which lie in [0, 1]."""
-        return self.parts.measurer.tasks.shape.kind == "classification"
-
-    def pool(self, banks: Mapping[Bank, Iterable[tuple[Architecture, int]]]) -> SeedPool:
-        """What the variance between trainings is pooled from: by bank, the architectures measured on it with the first
-        so many seeds."""
-        found = [
-            {f"{a.space}/{a.key}": self.scores(a, bank, count) for a, count in measured}
-            for bank, measured in banks.items()
-        ]
-        return SeedPool.of_scores(found, accuracy=self.accuracy)
-
-    def entry(self, architecture: Architecture, scores: Sequence[Score], pool: SeedPool) -> dict[str, Any]:
-        """An architecture's scores, one a seed, in short."""
-        curves = zip(*(score.curve for score in scores), strict=True)
-        return {
-            "key": architecture.key,
-            "architecture": architecture.to_json(),
-            **average(scores, accuracy=self.accuracy, pool=pool).to_json(),
-            "seeds": [score.value for score in scores],
-            "curve": [sum(step) / len(scores) for step in curves],
-            "parameters": scores[0].metrics.get("parameters"),
-            "flops": scores[0].metrics.get("flops"),
-            "flops_uncounted": scores[0].metrics.get("flops_uncounted", 0.0),
-            "protocol": dict(scores[0].protocol),
-            "provenance": [dict(score.provenance) for score in scores],
-        }
-
-    def difference(self, first: Sequence[Score], second: Sequence[Score], pool: SeedPool) -> dict[str, Any]:
-        """By how much the first scores, one a seed, are above the second."""
-        return compare(first, second, accuracy=self.accuracy, pool=pool).to_json()
+        return self.context.parts.measurer.tasks.shape.kind == "classification"
 
     def seeds(self, count: int) -> list[int]:
-        """Other seeds than the search's own, so that a lucky meta-training does not count twice."""
-        return [self.config.search.seed + 1 + i for i in range(count)]
+        """The first `count` seeds. They are not the search's own, or a lucky meta-training would count twice."""
+        return [self.context.config.search.seed + 1 + i for i in range(count)]
 
     def make(self, bank: Bank, wanted: Iterable[tuple[Architecture, int]]) -> None:
-        """Makes what the store lacks of measurements with the first so many seeds. Raises Stopped."""
+        """Makes the measurements on a bank that the store lacks.
+
+        Args:
+            bank: The bank of tasks.
+            wanted: Architectures, each with the number of its seeds.
+
+        Raises:
+            Stopped: The run was asked to stop.
+        """
         counts: dict[Architecture, int] = {}
         for architecture, count in wanted:
             counts[architecture] = max(count, counts.get(architecture, 0))
-        places = enumerate(self.seeds(max(counts.values())))
-        all_ = [Measurement(a, seed, bank) for i, seed in places for a, count in counts.items() if i < count]
-        missing = [m for m in all_ if self.store.get(m.key) is None]
-        if missing and self.stop():
+        seeds = enumerate(self.seeds(max(counts.values())))
+        measurements = [Measurement(a, seed, bank) for i, seed in seeds for a, count in counts.items() if i < count]
+        missing = [m for m in measurements if self.context.store.get(m.key) is None]
+        if missing and self.context.stop():
             raise Stopped
-        running = {self._submit(m): m for m in missing}
-        done = len(all_) - len(missing)
-        self.on_done(done, len(all_))
-        while running:
-            if self.stop():
-                for future in running:
-                    future.cancel()
-                running = {future: m for future, m in running.items() if not future.cancelled()}
-            finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in finished:
-                self._keep(running.pop(future), _outcome(future))
-                done += 1
-                self.on_done(done, len(all_))
-        if done < len(all_):
-            raise Stopped
+        self._run(missing, len(measurements))
 
     def scores(self, architecture: Architecture, bank: Bank, count: int) -> list[Score]:
         """The stored scores of the first `count` seeds; none at all when one of the measurements failed."""
-        records = [self.store.get(Measurement(architecture, seed, bank).key) for seed in self.seeds(count)]
+        keys = [Measurement(architecture, seed, bank).key for seed in self.seeds(count)]
+        records = [self.context.store.get(key) for key in keys]
         return [Score.from_json(r["score"]) for r in records] if all(r["score"] for r in records) else []
 
     def rank(self, bank: Bank, finalists: Sequence[Trial], beside: Sequence[Architecture] = ()) -> Ranked:
-        """The finalists by successive rejects, with `final.seeds` measurements of each to spend, the same seeds in the
-        same order for all; without those that failed.
+        """Ranks finalists by successive rejects, with the same seeds in the same order for all.
 
-        `beside` are measured too, with the first `final.seeds` seeds. Raises Stopped, and SearchError where no finalist
-        can be measured.
+        Args:
+            bank: Fresh validation tasks.
+            finalists: The trials to rank; together they have `final.seeds` measurements for each.
+            beside: Architectures that are measured too, with the first `final.seeds` seeds.
+
+        Returns:
+            The finalists, best first, without those that failed.
+
+        Raises:
+            Stopped: The run was asked to stop.
+            SearchError: No finalist can be measured.
         """
-        seeds = self.config.final.seeds
-        extra = [(architecture, seeds) for architecture in beside]
+        seeds = self.context.config.final.seeds
+        others = [(architecture, seeds) for architecture in beside]
 
         def measure(trials: Sequence[Trial], count: int) -> list[float | None]:
-            self.make(bank, [*((trial.architecture, count) for trial in trials), *extra])
-            found = [self.scores(trial.architecture, bank, count) for trial in trials]
-            return [estimate([score.per_task for score in scores]).value if scores else None for scores in found]
+            self.make(bank, [*((trial.architecture, count) for trial in trials), *others])
+            scores = [self.scores(trial.architecture, bank, count) for trial in trials]
+            return [estimate([score.per_task for score in row]).value if row else None for row in scores]
 
         ranked = race(finalists, len(finalists) * seeds, measure)
         if not ranked:
-            error = self.failures()[-1]["error"]
+            error = self.failures()[-1].error
             raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {error}")
         return ranked
 
-    def entries(self, bank: Bank, ranked: Ranked, pool: SeedPool) -> list[dict[str, Any]]:
-        """Ranked finalists, as a result has them."""
-        return [
-            {**of_search(trial), **self.entry(trial.architecture, self.scores(trial.architecture, bank, count), pool)}
-            for trial, count in ranked
+    def pool(self, banks: Mapping[Bank, Iterable[tuple[Architecture, int]]]) -> SeedPool:
+        """The networks from which the variance between trainings is pooled.
+
+        Args:
+            banks: By bank, the architectures measured on it, each with the number of its seeds.
+        """
+        scores = [
+            {f"{a.space}/{a.key}": self.scores(a, bank, count) for a, count in measured}
+            for bank, measured in banks.items()
         ]
+        return SeedPool.of_scores(scores, accuracy=self.accuracy)
 
-    def failures(self) -> list[dict[str, str]]:
-        """The measurements without a score, and why."""
-        records = self.store.items(MEASURED)
-        return [{"measurement": key, "error": record["error"]} for key, record in records.items() if record["error"]]
+    def entry(self, architecture: Architecture, scores: Sequence[Score], pool: SeedPool) -> Measured:
+        """An architecture's entry in the final result, from its scores, one a seed."""
+        curves = zip(*(score.curve for score in scores), strict=True)
+        metrics = scores[0].metrics
+        return Measured(
+            architecture,
+            average(scores, accuracy=self.accuracy, pool=pool),
+            seeds=tuple(score.value for score in scores),
+            curve=tuple(sum(step) / len(scores) for step in curves),
+            parameters=metrics.get("parameters"),
+            flops=metrics.get("flops"),
+            flops_uncounted=metrics.get("flops_uncounted", 0.0),
+            protocol=dict(scores[0].protocol),
+            provenance=tuple(dict(score.provenance) for score in scores),
+        )
 
-    def _keep(self, measurement: Measurement, outcome: dict[str, Any]) -> None:
+    def finalists(self, bank: Bank, ranked: Ranked, pool: SeedPool) -> tuple[Measured, ...]:
+        """Ranked finalists as entries of the final result."""
+        return tuple(
+            self.entry(trial.architecture, self.scores(trial.architecture, bank, count), pool).of_trial(trial)
+            for trial, count in ranked
+        )
+
+    def difference(self, first: Sequence[Score], second: Sequence[Score], pool: SeedPool) -> Estimate:
+        """By how much the first scores, one a seed, are above the second."""
+        return compare(first, second, accuracy=self.accuracy, pool=pool)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """The measurements without a score."""
+        records = self.context.store.items(MEASURED)
+        return tuple(Failure(key, record["error"]) for key, record in records.items() if record["error"])
+
+    def _run(self, missing: Sequence[Measurement], total: int) -> None:
+        running = {self._submit(measurement): measurement for measurement in missing}
+        done = total - len(missing)
+        self.context.progress.measured(done, total)
+        while running:
+            if self.context.stop():
+                for future in running:
+                    future.cancel()
+                running = {future: m for future, m in running.items() if not future.cancelled()}
+            finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in finished:
+                self._keep(running.pop(future), _record(future))
+                done += 1
+                self.context.progress.measured(done, total)
+        if done < total:
+            raise Stopped
+
+    def _keep(self, measurement: Measurement, record: dict[str, Any]) -> None:
         """Stores a measurement. Raises ProtocolError for a score of another protocol than those on the same bank."""
-        records = self.store.items(f"{MEASURED}{measurement.bank.split}/").values() if outcome["score"] else ()
-        for record in records:
-            if record["score"]:
-                scores = f"the final {measurement.bank.split} measurements"
-                check_same(record["score"]["protocol"], outcome["score"]["protocol"], scores)
-                break
-        self.store.put(measurement.key, outcome)
+        store, split = self.context.store, measurement.bank.split
+        stored = store.items(f"{MEASURED}{split}/").values() if record["score"] else ()
+        first = next((other["score"] for other in stored if other["score"]), None)
+        if first is not None:
+            check_same(first["protocol"], record["score"]["protocol"], f"the final {split} measurements")
+        store.put(measurement.key, record)
 
     def _submit(self, measurement: Measurement) -> Future[Score]:
-        ours = measurement.architecture.space == self.parts.space.name
-        evaluator = self.parts.measurer if ours else self.parts.baseline_measurer
-        weights = self.run.weights(measurement.architecture, measurement.seed)
-        return self.executor.submit(
+        parts = self.context.parts
+        searched = measurement.architecture.space == parts.space.name
+        evaluator = parts.measurer if searched else parts.baseline_measurer
+        return self.context.executor.submit(
             evaluator.measure,
             measurement.architecture,
-            self.config.final_budget,
+            self.context.config.final_budget,
             measurement.seed,
             bank=measurement.bank,
-            weights=weights,
+            weights=self.context.run.weights(measurement.architecture, measurement.seed),
         )
 
 
-def of_search(trial: Trial) -> dict[str, Any]:
-    """What a result says of the trial that an architecture comes from."""
-    return {"number": trial.number, "search_value": trial.value}
-
-
-def _outcome(future: Future[Score]) -> dict[str, Any]:
-    """What is stored of a measurement: its score, or why there is none."""
+def _record(future: Future[Score]) -> dict[str, Any]:
+    """The record of a measurement as JSON values: its score, or the reason why there is none."""
     error = future.exception()
-    score, error = (None, error) if error is not None else attempt(_storable, future.result())
-    return {"score": score, "error": None if error is None else reason(error)}
+    if error is None:
+        stored = attempt(_storable, future.result())
+        if stored.error is None:
+            return {"score": stored.value, "error": None}
+        error = stored.error
+    return {"score": None, "error": reason(error)}
 
 
 def _storable(score: Score) -> dict[str, Any]:

@@ -24,36 +24,41 @@ from ..space.sampling import replay, sample
 from ..task import Split
 
 log = logging.getLogger(__name__)
-LOOKS = 100
-"""Architectures that are looked up before a table is said to lack what is asked of it."""
+MOST_LOOK_UPS = 101
+"""Architectures that are looked up before a table is said to lack what a config asks of it."""
 
 
 def check_table(config: Config, parts: Parts) -> dict[str, Any]:
-    """Looks an architecture up, where the evaluator is a table: its scores on each rung, its report, its cost where the
-    search has a limit, the controller's objectives. Returns the protocol of its score, or nothing without a table.
+    """Looks an architecture up in the evaluator's table, where it is one.
 
-    A table may have holes, so another one is looked up where something is missing; raises NasError, for the first,
-    where all of many lack what the config asks of a table."""
+    The table must have its score on each rung, what it reports, its seconds where the search has a limit of them, and
+    the controller's objectives. As a table may have holes, another architecture is looked up where one is missing.
+
+    Returns:
+        The protocol of the architecture's score; empty without a table.
+
+    Raises:
+        NasError: The table lacks what the config asks of it.
+    """
     rng = random.Random(0)
-    first = sample(parts.space, rng)
-    network_key(parts.space, first)
+    architecture = sample(parts.space, rng)
+    network_key(parts.space, architecture)
     if not isinstance(parts.evaluator, Tabled):
         return {}
-    protocol, error = attempt(_look, config, parts.evaluator, first)
-    for _ in range(LOOKS):
-        if not isinstance(error, DataError):
-            break
-        protocol, other = attempt(_look, config, parts.evaluator, sample(parts.space, rng))
-        error = error if other is not None else None
-    if error is not None:
-        raise error
-    found: dict[str, Any] = protocol
-    return found
+    missing: DataError | None = None
+    for _ in range(MOST_LOOK_UPS):
+        try:
+            return _look_up(config, parts.evaluator, architecture)
+        except DataError as error:
+            missing = missing or error
+        architecture = sample(parts.space, rng)
+    assert missing is not None
+    raise missing
 
 
 def search_protocol(config: Config, evaluator: Evaluator) -> dict[str, Any] | None:
-    """The protocol that the scores of a search's candidates will have, and with a space that is a table the digest of
-    its rows; None where neither is told. Raises NasError."""
+    """The protocol that the scores of a search's candidates will have, with the digest of the rows of a space that is a
+    table; None where there is neither. Raises NasError."""
     rows = space_digest(config)
     space = {} if rows is None else {SPACE_TABLE: rows}
     if not isinstance(evaluator, Protocolled):
@@ -61,12 +66,13 @@ def search_protocol(config: Config, evaluator: Evaluator) -> dict[str, Any] | No
     return {**normal(evaluator.search_protocol(config.budgets[0], config.budgets[-1])), **space}
 
 
-def _look(config: Config, table: Tabled, architecture: Architecture) -> dict[str, Any]:
+def _look_up(config: Config, table: Tabled, architecture: Architecture) -> dict[str, Any]:
     table.check(architecture)
     for budget in config.budgets:
         score = table.evaluate(architecture, budget, config.search.seed)
-        _, error = attempt(check_costs, objectives_of(config.to_json()), score.metrics)
-        if error is not None:
+        try:
+            check_costs(objectives_of(config.to_json()), score.metrics)
+        except ConfigError as error:
             raise ConfigError(f"{error}; evaluator.metrics names the columns that a table's scores have") from error
         table.reported(architecture, budget)
         if config.search.seconds:
@@ -74,13 +80,23 @@ def _look(config: Config, table: Tabled, architecture: Architecture) -> dict[str
     return dict(score.protocol)
 
 
-EXPORTED = 3
+NUM_EXPORTED = 3
 """Networks of a space whose export is tried before a search."""
 
 
 def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
-    """Has a worker see whether each space is sound, check device and data, draw tasks and build a network, or looks an
-    architecture up. Returns the protocol of the search's scores, None where the evaluator tells none. Raises NasError.
+    """Tries a config's spaces, device and data in a worker: draws tasks and builds networks, or looks up in a table.
+
+    Args:
+        config: The config.
+        parts: Its components.
+        executor: Place where candidates will be evaluated.
+
+    Returns:
+        The protocol of the search's scores; None where the evaluator declares none.
+
+    Raises:
+        NasError: One of them cannot be used.
     """
     if not measures(parts.evaluator):
         check_table(config, parts)
@@ -99,28 +115,34 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
 
 
 def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
-    protocol, error = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
-    if error is not None:
-        raise error if isinstance(error, NasError) else ConfigError(f"what scores rest on is not told: {reason(error)}")
-    told: dict[str, Any] | None = protocol
-    return told
+    protocol = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
+    if protocol.error is None:
+        return protocol.value
+    if isinstance(protocol.error, NasError):
+        raise protocol.error
+    raise ConfigError(f"what scores rest on is not told: {reason(protocol.error)}")
 
 
 def try_export(parts: Parts, executor: Executor) -> None:
-    """Has a worker try how networks of the space, and the baseline, could be exported, and warns where not as source.
-    Raises SpaceError where not at all, for a search must not end with what nobody can take away."""
+    """Tries in a worker how networks of the space, and the baseline, could be exported.
+
+    A warning is logged where they could not be exported as source.
+
+    Raises:
+        SpaceError: They could not be exported at all, so that the search would end with a network nobody can use.
+    """
     if not measures(parts.evaluator) or getattr(parts.measurer, "norm", None) == "support":
         return
     searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
-        drawn, rng = [], random.Random(0)
-        for _ in range(EXPORTED):
+        samples, rng = [], random.Random(0)
+        for _ in range(NUM_EXPORTED):
             with suppress(Rejected):
-                drawn.append(sample(limited, rng))
-        found, error = attempt(executor.submit(first_not_source, evaluator, drawn).result)
-        if error is not None:  # then the search's own deadline or limits say it of the candidate
+                samples.append(sample(limited, rng))
+        exportable = attempt(executor.submit(first_not_source, evaluator, samples).result)
+        if exportable.error is not None:  # The search itself will say what is wrong with such candidates.
             continue
-        file, why = found
+        file, why = exportable.value
         if file is None:
             raise SpaceError(f"a network of space {space.name!r} could not be exported: {why}; {REMEDY}")
         if why:
@@ -128,13 +150,19 @@ def try_export(parts: Parts, executor: Executor) -> None:
 
 
 def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
-    elsewhere, error = attempt(executor.submit(quick, space).result)  # first there, where an endless `decide` is ended
-    if error is None:
-        _, error = attempt(check_fingerprint, space, elsewhere)
-    if error is None:
-        architecture, error = attempt(sample, limited, random.Random(0))
-    error = error or attempt(network_key, space, architecture).error
-    return error or executor.submit(_check, space, evaluator, architecture).exception()
+    sampled = attempt(_sampled, space, limited, executor)
+    if sampled.error is not None:
+        return sampled.error
+    return executor.submit(_check, space, evaluator, sampled.value).exception()
+
+
+def _sampled(space: SearchSpace, limited: SearchSpace, executor: Executor) -> Architecture:
+    """An architecture of a space that makes the same choices in a worker as here."""
+    # The worker comes first, for there an endless `decide` has a deadline.
+    check_fingerprint(space, executor.submit(quick, space).result())
+    architecture = sample(limited, random.Random(0))
+    network_key(space, architecture)
+    return architecture
 
 
 def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) -> None:
@@ -142,9 +170,9 @@ def _check(space: SearchSpace, evaluator: Measurer, architecture: Architecture) 
 
     watched, shape = Watched(space), evaluator.tasks.shape
     with torch.random.fork_rng(devices=[]):
-        _, error = attempt(watched.build, replay(space, architecture), shape)
-    if isinstance(error, Endless):
-        raise error  # the evaluator would wait for ever; of anything else it says more
+        built = attempt(watched.build, replay(space, architecture), shape)
+    if isinstance(built.error, Endless):
+        raise built.error  # The evaluator would never return; about any other error it says more.
     evaluator.check(architecture)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     for split in splits:

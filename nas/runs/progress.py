@@ -1,42 +1,37 @@
-"""Progress of a run, as callers hear of it, and its outcome."""
+"""Progress of a run, as callers receive it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from ..config.reading import Config
 from ..trial import Trial
-from .folder import Run
+from .folder import RunFolder
 
 
 class Progress(Protocol):
-    """Who hears how a run comes along."""
+    """Receiver of a run's events."""
 
-    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None: ...
+    def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
+        """A search begins; `done` are the trials that an earlier process finished."""
 
-    def trial(self, trial: Trial, best: Trial) -> None: ...
+    def trial(self, trial: Trial, best: Trial) -> None:
+        """A trial has ended; `best` is the best one so far, without a score where none has one."""
 
-    def measured(self, done: int, of: int) -> None: ...
+    def measured(self, done: int, of: int) -> None:
+        """So many of the final measurements on one bank are done."""
 
-    def exhausted(self) -> None: ...
+    def exhausted(self) -> None:
+        """The controller proposes no new networks."""
 
-    def stopping(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: its final result as JSON values, or None where it was interrupted before there was one."""
-
-    run: Run
-    state: Literal["done", "interrupted"]
-    final: dict[str, Any] | None
+    def stopping(self) -> None:
+        """The run was asked to stop, and finishes what is running."""
 
 
 class Silence:
-    """Hears of a run and says nothing."""
+    """Progress that is shown nowhere."""
 
-    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None: ...
+    def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None: ...
 
     def trial(self, trial: Trial, best: Trial) -> None: ...
 

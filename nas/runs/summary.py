@@ -1,50 +1,43 @@
-"""Summary of a run as JSON values."""
+"""Reading of a run's summary and state from its store."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..analysis.pareto_front import front_of, objectives_of
-from ..analysis.protocol_check import MEASURED, mixed
-from ..analysis.ranking import best, steps_spent
+from ..analysis.mixed_protocols import mixed_scores
+from ..analysis.protocol_check import MEASURED
+from ..analysis.run_summary import RunSummary, SearchSummary
 from ..store.sqlite_store import Store
-from ..trial import without_duplicates
-from .folder import Run, config_of
+from .folder import RunFolder, config_of, final_of
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """All there is to know of a run, as JSON values."""
+def summary(run: RunFolder) -> RunSummary:
+    """Everything that is known of a run, from its store and that of its random-search control."""
     with Store.open(run.store_path, readonly=True) as store:
-        trials, config = store.trials(), config_of(store)
-        leader = best(trials)
-        found = front_of(trials, objectives_of(config.to_json()))
-        return {
-            "name": run.name,
-            "state": state(store, run),
-            "config": config.to_json(),
-            "trials": [trial.to_json() for trial in trials],
-            "best": leader[0].number if leader else None,
-            "repeats": len(trials) - len(without_duplicates(trials)),
-            "outer_steps": steps_spent(trials),
-            "front": None if found is None else found.to_json(),
-            "final": store.get("final"),
-            "control": _control(run),
-            "mixed": mixed(trials, store.items(MEASURED)),
-        }
+        return RunSummary(
+            name=run.name,
+            state=state(store, run),
+            config=config_of(store).to_json(),
+            search=_search(store),
+            control=_control(run),
+            final=final_of(store),
+        )
 
 
-def _control(run: Run) -> dict[str, Any] | None:
-    """The trials of a run's random control, as JSON values; None where it has none."""
+def state(store: Store, run: RunFolder) -> str:
+    """'running', 'done', 'interrupted' or 'failed'. A run that is stored as running but that no process has open was
+    interrupted."""
+    from ..store.sqlite_file import in_use
+
+    stored = str((store.get("state") or {}).get("state", "running"))
+    return "interrupted" if stored == "running" and not in_use(run.store_path) else stored
+
+
+def _control(run: RunFolder) -> SearchSummary | None:
     if not run.control.store_path.exists():
         return None
     with Store.open(run.control.store_path, readonly=True) as store:
-        trials = store.trials()
-        return {"trials": [trial.to_json() for trial in trials], "mixed": mixed(trials, store.items(MEASURED))}
+        return _search(store)
 
 
-def state(store: Store, run: Run) -> str:
-    """'running', 'done', 'interrupted' or 'failed'. A run that says running but that no process has was interrupted."""
-    from ..store.sqlite_file import in_use
-
-    said = str((store.get("state") or {}).get("state", "running"))
-    return "interrupted" if said == "running" and not in_use(run.store_path) else said
+def _search(store: Store) -> SearchSummary:
+    trials = store.trials()
+    return SearchSummary(trials, mixed_scores(trials, store.items(MEASURED)))

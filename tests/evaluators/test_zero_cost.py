@@ -295,11 +295,11 @@ def test_a_search_by_it_trains_only_the_finalists_and_reports_both_scores(tmp_pa
     assert all(trial.score.protocol["zero_cost"] == "naswot" for trial in trials)
     assert all("outer_steps" not in trial.score.metrics for trial in trials)
     best = max(trials, key=lambda trial: trial.value)
-    [finalist] = outcome.final["finalists"]
-    assert finalist["number"] == best.number
-    assert finalist["protocol"]["learner"]["name"] == "anil"
-    assert 0 <= outcome.final["winner"]["value"] <= 1
+    [finalist] = outcome.final.finalists
+    assert finalist.number == best.number
+    assert finalist.protocol["learner"]["name"] == "anil"
+    assert 0 <= outcome.final.winner.value <= 1
     page = (run.folder / "report.html").read_text("utf-8")
     assert f"{best.value:.4g} ± {best.score.stderr:.4g}" in page
     assert f"{100 * best.value:.1f} %" not in page
-    assert f"{100 * outcome.final['winner']['value']:.1f} %" in page
+    assert f"{100 * outcome.final.winner.value:.1f} %" in page

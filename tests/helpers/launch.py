@@ -12,7 +12,8 @@ import torch
 
 from nas.config import Config, from_json
 from nas.executors import InlineExecutor
-from nas.runs import Run, launch, summary
+from nas.runs import launch, summary
+from nas.runs.folder import RunFolder
 from nas.store import Store
 from nas.trial import Trial
 
@@ -46,7 +47,7 @@ class Quiet:
         self.at, self.events, self.stops = at, 0, 0
         self.measuring = False
 
-    def started(self, run: Run, config: Config, done: list[Trial], workers: int) -> None:
+    def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
         assert workers == 1
 
     def trial(self, trial: Trial, best: Trial) -> None:
@@ -102,7 +103,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def result(run: Run) -> tuple[Any, ...]:
+def result(run: RunFolder) -> tuple[Any, ...]:
     """All that must not depend on how often a run was broken."""
     with Store.open(run.store_path, readonly=True) as store:
         trials = [

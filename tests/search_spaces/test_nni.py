@@ -25,7 +25,7 @@ from nas.evaluators.networks import building
 from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
 from nas.runs import folder, launch
-from nas.runs.artifacts import export_winner, winner_of
+from nas.runs.artifacts import export_winner
 from nas.search_spaces import NniSpace
 from nas.search_spaces.nni import space as nni_space
 from nas.search_spaces.nni.space import HUB, SAMPLE_FILE, as_space
@@ -352,12 +352,13 @@ def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, mo
     with Store.open(run.store_path) as store:
         assert [trial.state for trial in store.trials()] == ["done"] * 2
         parts = build(config)
-        export_winner(run, store, config, parts, tmp_path / "winner")
-        winner: Architecture | None = winner_of(store.get("final"))
-    assert winner is not None
+        export_winner(run, store, parts, tmp_path / "winner")
+        final = folder.final_of(store)
+    assert final is not None
+    assert final.winner is not None
     values = json.loads((tmp_path / "winner" / SAMPLE_FILE).read_text())
     theirs = made_by_nni(parts.space, values, num_labels=3)
-    ours = parts.space.build(replay(parts.space, winner), parts.evaluator.tasks.shape)
+    ours = parts.space.build(replay(parts.space, final.winner.architecture), parts.evaluator.tasks.shape)
     assert shapes(ours) == shapes(theirs)
     frozen = nni_hub.NasBench201(**{**parts.space.options, "num_labels": 3}).freeze(values)
     assert shapes(ours) == shapes(frozen)

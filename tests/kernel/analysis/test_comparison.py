@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from scipy.stats import ttest_rel
 
 from nas.analysis.comparison import Point, Result, curves, holm, level, pairs, reached, rows
-from nas.report.comparison import Standings, draw, text, write
+from nas.report.comparison import Comparison, draw, text, write
 
 
 def drawn(seeds: int = 6) -> dict[str, list[Result]]:
@@ -51,7 +51,7 @@ def test_one_seed_has_a_mean_and_no_interval() -> None:
     results = drawn(1)
     assert [(row.sd, row.ci95) for row in rows(results)] == [(None, None)] * 3
     assert pairs(results) == []
-    assert "–" in text(Standings.of(results, seconds=True, levels=[]))
+    assert "–" in text(Comparison.of(results, seconds=True, levels=[]))
     assert rows(results)[0].to_json()["ci95"] is None
 
 
@@ -91,7 +91,7 @@ def test_curves_and_times_are_those_of_a_slow_reading(seconds: bool) -> None:
 
 
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:
-    standings = Standings.of(drawn(), seconds=True, levels=[1.2])
+    standings = Comparison.of(drawn(), seconds=True, levels=[1.2])
     files = write(standings, tmp_path, "a title")
     assert [path.name for path in files] == ["table.txt", "results.csv", "curves.csv", "curves.png"]
     with files[1].open() as file:
@@ -120,5 +120,5 @@ def test_labels_and_titles_are_drawn_as_they_stand(tmp_path: Path, monkeypatch: 
     )
     points = (Point(1, 1.0, 0.4, 0.4), Point(2, 2.0, 0.5, 0.5))
     results = {name: [Result(name, s, 0.5, 2, 2.0, points) for s in (0, 1)] for name in ("_mine", r"a$\b$", "random")}
-    draw(Standings.of(results, seconds=False, levels=()), tmp_path / "curves.png", r"t $\b$")
+    draw(Comparison.of(results, seconds=False, levels=()), tmp_path / "curves.png", r"t $\b$")
     assert sorted(seen) == [" _mine", r"a\$\b\$", "random"]

@@ -57,7 +57,7 @@ def test_a_front_without_costs_or_extent_says_so():
     assert front_of([TRIALS[7], *TRIALS[9:]]) is None
     flat = front_of([trial(0, 0.5, 10), trial(1, 0.5, 20)])
     assert ([each.number for each in flat.trials], flat.hypervolume) == ([0], None)
-    assert "Hypervolume: none" in text(flat.to_json(), percent=True)
+    assert "Hypervolume: none" in text(flat, percent=True)
     huge = front_of([trial(0, -1e308, 10), trial(1, 1e308, 20), trial(2, 0.0, 15)])
     assert huge.hypervolume == pytest.approx(0.25)
 
@@ -68,7 +68,7 @@ def test_objectives_are_those_of_the_controller():
 
 
 def test_it_is_told_in_text():
-    lines = text(front_of(TRIALS, ("parameters", "flops")).to_json(), percent=True).splitlines()
+    lines = text(front_of(TRIALS, ("parameters", "flops")), percent=True).splitlines()
     assert lines[0] == "Pareto front of score against parameters and flops: 4 that no other beats in everything"
     assert lines[1].split() == ["#1", "90.0", "%", "5,000", "parameters,", "8.00", "MFLOPs"]
     # By hand, in the unit box: (.2, 1, .75) and (.6, .25, 1), and two that touch its sides: .15 + .15 − .0375.
@@ -76,26 +76,28 @@ def test_it_is_told_in_text():
         "Hypervolume: 0.262 of the box from the worst of all candidates in each (40.0 %, 5,000 parameters, 9.00 "
         "MFLOPs; the reference point) to the best (90.0 %, 1,000 parameters, 1.00 MFLOPs)."
     )
-    many = text(front_of([trial(i, i / 100, i + 1) for i in range(40)]).to_json(), percent=False, most=5).splitlines()
+    many = text(front_of([trial(i, i / 100, i + 1) for i in range(40)]), percent=False, most=5).splitlines()
     assert [line.split()[0] for line in many[1:6]] == ["#39", "#30", "#20", "#10", "#0"]
     assert many[6] == "35 between them; all with --json"
 
 
 def test_the_page_has_it_in_a_table_and_draws_objectives(tmp_path):
     plain = section(TRIALS, (), label="accuracy", percent=True)
-    assert "<svg" not in plain  # score against parameters is among the charts of every page
-    assert plain.count("<tr") == 1 + 3
-    assert "<h2>Pareto front of score against parameters</h2>" in plain
+    assert plain.charts == []  # score against parameters is among the charts of every page
+    assert len(plain.table.rows) == 3
+    assert plain.title == "Pareto front of score against parameters"
     drawn = section(TRIALS, ("parameters", "flops"), label="accuracy", percent=True)
-    assert drawn.count("<svg") == 2
-    assert "on the front of all" in drawn
-    assert section(TRIALS[7:8], (), label="score", percent=False) == ""
+    assert len(drawn.charts) == 2
+    assert all(svg.startswith("<svg") and "on the front of all" in svg for svg in drawn.charts)
+    assert section(TRIALS[7:8], (), label="score", percent=False) is None
     config = {"controller": {"name": "evolution", "objectives": ["flops", "<b>"]}}
     write_html(tmp_path / "page.html", name="run", config=config, trials=TRIALS)
     assert "Pareto" not in (tmp_path / "page.html").read_text("utf-8")  # no score has the second
     config["controller"]["objectives"] = ["flops"]
     write_html(tmp_path / "page.html", name="run", config=config, trials=TRIALS)
-    assert "Pareto front of score against flops" in (tmp_path / "page.html").read_text("utf-8")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<h2>Pareto front of score against flops</h2>" in page
+    assert page.count("on the front of all") == 1
 
 
 def config(evaluator, **tables):

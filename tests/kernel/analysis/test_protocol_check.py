@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.analysis.protocol_check import check_same, differences, differences_text, mixed, mixed_text
+from nas.analysis.mixed_protocols import mixed_scores
+from nas.analysis.protocol_check import check_same, differences, differences_text
 from nas.architecture import Architecture
 from nas.errors import ProtocolError
 from nas.store import MemoryStore, Store
@@ -70,7 +71,7 @@ def test_a_score_of_another_protocol_is_refused_and_its_trial_stays_pending(stor
     assert store.finish(done(second, {"tasks": {"digest": "ab"}, "ways": [5]}))
     assert store.finish(replace(third, state="failed", error="it broke", seconds=1.0))
     assert store.finish(done(above, {"tasks": {"digest": "cd"}}))
-    assert mixed(store.trials()) == []
+    assert mixed_scores(store.trials()) == []
 
 
 def test_a_store_that_is_opened_again_refuses_as_before(tmp_path: Path) -> None:
@@ -92,15 +93,15 @@ def test_a_store_of_two_protocols_is_described() -> None:
     records = {f"measured/test/toy/k{seed}/{seed}": record(ab if seed < 2 else cd) for seed in range(3)}
     records |= {"measured/validation/toy/k0/0": record(ab), "measured/test/toy/k9/9": {"score": None, "error": "died"}}
     groups = [["measured/test/toy/k0/0", "measured/test/toy/k1/1"], ["measured/test/toy/k2/2"]]
-    assert mixed(trials, records) == [
+    assert [entry.to_json() for entry in mixed_scores(trials, records)] == [
         {"budget": 5, "keys": ["tasks.digest"], "groups": [[0, 1, 2, 7], [3, 4]]},
         {"split": "test", "keys": ["tasks.digest"], "groups": groups},
     ]
-    first, second = mixed_text(mixed(trials, records)).splitlines()
+    first, second = (entry.text() for entry in mixed_scores(trials, records))
     assert "trials of budget 5 are of 2 protocols" in first
     assert "tasks.digest differ (#0, #1, #2, #7; #3, #4)" in first
     assert "final test measurements are of 2 protocols" in second
-    assert mixed(trials[:3], {key: records[key] for key in list(records)[:2]}) == []
+    assert mixed_scores(trials[:3], {key: records[key] for key in list(records)[:2]}) == []
 
 
 @pytest.mark.parametrize("pair", [({"a": (1,)}, {"a": [1]}), ({}, {}), ({"p": Path("x")}, {"p": "x"})])

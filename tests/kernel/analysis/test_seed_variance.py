@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.analysis.intervals import average, compare, t_quantile
-from nas.analysis.seed_variance import SeedPool, chosen, own
+from nas.analysis.seed_variance import SeedPool, chosen, seed_variance
 from nas.trial import Score
 
 
@@ -106,7 +106,7 @@ def test_what_is_used_is_pooled_below_five_seeds_and_own_from_five_on():
     for seeds, networks in itertools.product(range(1, 8), (1, 2, 5)):
         table = tables(1, seeds, number=9)["0"]
         pooled = SeedPool((tables(networks, max(2, seeds)),), accuracy=False).of_means()
-        expected = pooled if seeds < 5 and pooled.freedom > seeds - 1 else own(table)
+        expected = pooled if seeds < 5 and pooled.freedom > seeds - 1 else seed_variance(table)
         if expected is None or expected.freedom < 2:
             expected = None
         assert chosen(table, pooled) == expected

@@ -240,13 +240,13 @@ def test_what_it_does_wrong_later_ends_the_search_with_all_trials_stored(
     (folder / "mine.py").write_text(mine(**changed))
     with pytest.raises(SearchError, match=f"controller Mine: {part}; all trials are stored"):
         launch.start(loaded(*TOY), new_run("bad", "toy.toml"), Silence())
-    found = summary(existing_run("bad"))
+    found = summary(existing_run("bad")).to_json()
     assert found["state"] == "failed"
     done = [trial["state"] for trial in found["trials"]]
     assert done == ["done"] * (2 if "tell" in changed else 1)
     with pytest.raises(SearchError, match=part):
         launch.resume(existing_run("bad"), Silence())
-    assert summary(existing_run("bad"))["trials"][: len(done)] == found["trials"]
+    assert summary(existing_run("bad")).to_json()["trials"][: len(done)] == found["trials"]
 
 
 def test_a_resume_of_one_that_learns_by_luck_is_refused(

@@ -53,8 +53,8 @@ from nas.runs import run_search
 from my_space import Mine
 
 if __name__ == "__main__":
-    outcome = run_search("toy.toml", space=Mine, overrides={toy!r}, name="script")
-    print(outcome.state, outcome.final["winner"]["architecture"]["space"])
+    run = run_search("toy.toml", space=Mine, overrides={toy!r}, name="script")
+    print(run.state, run.winner.architecture.space)
 """
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import networkx as nx
 import pytest
 
+from nas.analysis.final_result import FinalResult
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.report import write_html
 from nas.report.formatting import interval, number
-from nas.report.random_control import LATER, NONE, words
+from nas.report.random_control import LATER, NONE, anytime_text
 from nas.trial import Score, Trial
 
 EVIL = '<script>alert("x")</script>&\'"'
@@ -76,8 +77,13 @@ def trials(count: int = 6) -> list[Trial]:
 
 
 def result(number: int, value: float, **more: Any) -> dict[str, Any]:
-    base = {"number": number, "key": f"key{number}", "value": value, "interval": [value - 0.01, value + 0.01]}
+    architecture = Architecture("space", {"a": number}).to_json()
+    base = {"number": number, "architecture": architecture, "value": value, "interval": [value - 0.01, value + 0.01]}
     return {**base, "parameters": 12345, "flops": 1.2e6, "curve": [0.2, 0.5, value], **more}
+
+
+def key(number: int) -> str:
+    return Architecture("space", {"a": number}).key
 
 
 def final(kind: str = "classification") -> dict[str, Any]:
@@ -103,8 +109,11 @@ def cell() -> nx.DiGraph:
 
 
 def written(folder: Path, **changes: Any) -> Page:
-    arguments = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
-    write_html(folder / "report.html", **{**arguments, "graph": cell(), **changes})
+    usual = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
+    arguments = {**usual, "graph": cell(), **changes}
+    if arguments["final"] is not None:
+        arguments["final"] = FinalResult.from_json(arguments["final"])
+    write_html(folder / "report.html", **arguments)
     assert [path.name for path in folder.iterdir()] == ["report.html"]
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
@@ -146,10 +155,9 @@ def test_tables_say_what_the_json_says(tmp_path: Path) -> None:
     assert ["winner #5", "88.2 %", "87.2 – 89.2", "12,345", "1.20"] in rows
     assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "12,345", "1.20"] in rows
     assert ["difference, paired", "+4.1", "+3.2 – +5.0", "", ""] in rows
-    assert ["#4", "key4", "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0", "12,345", "1.20"] in rows
-    key = Architecture("space", {"a": 1}).key
-    assert ["#1", key, "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
-    assert ["#2", Architecture("space", {"a": 2}).key, f"ValueError: {EVIL}"] in rows
+    assert ["#4", key(4), "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0", "12,345", "1.20"] in rows
+    assert ["#1", key(1), "done", "1,500", "55.0 %", "0.9", "901", "1.50", "2.5"] in rows
+    assert ["#2", key(2), f"ValueError: {EVIL}"] in rows
     assert sum(row[0] == "#6" for row in rows) == 1
 
 
@@ -167,9 +175,9 @@ def test_p_values_intervals_over_classes_and_warnings_are_shown_where_they_are(t
     assert ["winner #5", "88.2 %", "87.2 – 89.2", "87.5 – 89.0", "80.0 – 90.0", "12,345", "1.20"] in page.rows
     assert [f"baseline conv4 {EVIL}", "84.1 %", "83.1 – 85.1", "–", "–", "12,345", "1.20"] in page.rows
     assert ["difference, paired, p < 0.001", "+4.1", "+3.2 – +5.0", "–", "-1.0 – +9.0", "", ""] in page.rows
-    measured = ["key5", "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0"]
+    measured = [key(5), "85.0 · 87.0", "2", "86.0 %", "85.0 – 87.0"]
     assert ["#5", *measured, "–", "80.0 – 90.0", "12,345", "1.20"] in page.rows
-    assert ["#4", "key4", *measured[1:], "–", "–", "12,345", "1.20"] in page.rows
+    assert ["#4", key(4), *measured[1:], "–", "–", "12,345", "1.20"] in page.rows
     heads = [row for row in page.rows if "other classes alone" in row]
     assert [len(row) for row in heads] == [7, 10]
     assert f"Warning: measured on 7 test tasks {EVIL}." in page.words
@@ -232,9 +240,9 @@ def test_a_page_without_control_says_so_and_how_to_get_one(tmp_path: Path) -> No
 
 
 def test_before_a_search_had_a_score_its_best_is_a_dash() -> None:
-    control = {"anytime": {"a": [[4.0, 0.5]], "random": []}}
+    curves = {"a": ((4.0, 0.5),), "random": ()}
     told = "Best score in the search after 1, 2, 3, 4 evaluations: a –, –, –, 0.5; random –, –, –, –."
-    assert words({"control": control}, False) == told
+    assert anytime_text(curves, False) == told
 
 
 def test_regression_is_not_shown_as_percentages(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from helpers.tensorboard import logged
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError
@@ -24,12 +24,6 @@ def trial(number: int, value: float | None) -> Trial:
         return Trial(number, architecture, 10, 0, "failed", error="no", seconds=0.5)
     metrics = {"parameters": 100.0 + number, "flops": 2e6, "adapt_s": 1.0}
     return Trial(number, architecture, 10, 0, "done", Score(value, 0.01, metrics=metrics), seconds=2.0)
-
-
-def logged(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def test_every_scalar_reads_back(tmp_path: Path) -> None:

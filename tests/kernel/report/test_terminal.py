@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from nas.analysis.final_result import FinalResult
+from nas.analysis.run_summary import RunSummary, SearchSummary
 from nas.architecture import Architecture
 from nas.cli.progress import TerminalProgress, header
 from nas.config import from_json
 from nas.report.random_control import NONE
-from nas.report.terminal import final_text, progress_text, score_text, trials_text
+from nas.report.terminal import final_text as text_of
+from nas.report.terminal import progress_text, score_text, trials_text
 from nas.runs.folder import run_of
 from nas.trial import Score, Trial
 
@@ -43,6 +46,10 @@ def entry(value: float, **more: Any) -> dict[str, Any]:
         "protocol": {},
         **more,
     }
+
+
+def final_text(data: dict[str, Any]) -> str:
+    return text_of(FinalResult.from_json(data))
 
 
 def final(**changes: Any) -> dict[str, Any]:
@@ -208,13 +215,17 @@ def test_what_failed_or_is_unknown_is_said_and_breaks_nothing():
 
 
 def test_the_table_of_trials_is_sorted_cut_and_names_the_failures():
-    shown = [trial(number, 0.5 + number / 100).to_json() for number in range(25)]
-    shown += [trial(25, None, "ValueError: no").to_json(), Trial(26, Architecture("s", {}), 1, 0).to_json()]
+    shown = [trial(number, 0.5 + number / 100) for number in range(25)]
+    shown += [trial(25, None, "ValueError: no"), Trial(26, Architecture("s", {}), 1, 0)]
     lines = trials_text(shown).splitlines()
     assert lines[1].split()[:2] == ["#24", "0.7400"]
     assert len(lines) == 1 + 20 + 1 + 1
     assert lines[-2] == "… and 5 more; all with --json"
     assert lines[-1] == "#25 failed: ValueError: no"
+
+
+def summary_of(trials: list[Trial], **changes: Any) -> RunSummary:
+    return RunSummary("a", "done", **{"config": CONFIG.to_json(), "search": SearchSummary(trials), **changes})
 
 
 def by_rungs() -> list[Trial]:
@@ -224,32 +235,29 @@ def by_rungs() -> list[Trial]:
 
 
 def test_the_table_of_trials_has_higher_budgets_first():
-    lines = trials_text([t.to_json() for t in by_rungs()]).splitlines()
+    lines = trials_text(by_rungs()).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["#5", "#4", "#0", "#1", "#2", "#3"]
     assert [line.split()[3] for line in lines[1:4]] == ["200", "66", "22"]
 
 
 def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
-    data = CONFIG.to_json()
-    summary = {"config": data, "trials": [trial(n).to_json() for n in range(3)], "outer_steps": 600}
-    assert progress_text(summary) == "3 of 12 candidates"
-    assert progress_text({**summary, "trials": []}) == "0 of 12 candidates"
-    again = {**trial(7).to_json(), "repeats": 1}
-    control = {"trials": [trial(0).to_json(), trial(1, None, "no").to_json(), again]}
-    assert progress_text({**summary, "control": control}) == "3 of 12 candidates, 2 of the random control"
+    data, three = CONFIG.to_json(), [trial(n) for n in range(3)]
+    assert progress_text(summary_of(three)) == "3 of 12 candidates"
+    assert progress_text(summary_of([])) == "0 of 12 candidates"
+    control = SearchSummary([trial(0), trial(1, None, "no"), replace(trial(7), duplicate_of=1)])
+    assert progress_text(summary_of(three, control=control)) == "3 of 12 candidates, 2 of the random control"
     data["search"]["fidelity"] = {"rungs": 3, "eta": 3}
-    summary = {"config": data, "trials": [t.to_json() for t in by_rungs()], "outer_steps": 1244}
-    assert progress_text(summary) == "4 of 12 candidates, 2 promotions; 1,244 outer steps, 600 without rungs"
-    summary["trials"].pop()
-    assert progress_text(summary).startswith("4 of 12 candidates, 1 promotion; ")
+    steps = 3 * 22 + 66 + 200
+    text = progress_text(summary_of(by_rungs(), config=data))
+    assert text == f"4 of 12 candidates, 2 promotions; {steps} outer steps, 600 without rungs"
+    assert progress_text(summary_of(by_rungs()[:-1], config=data)).startswith("4 of 12 candidates, 1 promotion; ")
 
 
 def test_repeats_are_counted_apart_and_no_rows_of_the_table():
     again = [replace(trial(3, 0.9), duplicate_of=1), replace(trial(4, None, "no"), duplicate_of=2)]
-    shown = [t.to_json() for t in (trial(0), trial(1), trial(2, None, "no"), *again)]
-    summary = {"config": CONFIG.to_json(), "trials": shown, "outer_steps": 600}
-    assert progress_text(summary) == "3 of 12 candidates, 2 repeats"
-    assert progress_text({**summary, "trials": shown[:4]}) == "3 of 12 candidates, 1 repeat"
+    shown = [trial(0), trial(1), trial(2, None, "no"), *again]
+    assert progress_text(summary_of(shown)) == "3 of 12 candidates, 2 repeats"
+    assert progress_text(summary_of(shown[:4])) == "3 of 12 candidates, 1 repeat"
     assert [line.split()[0] for line in trials_text(shown).splitlines()[1:]] == ["#0", "#1", "#2"]
 
 

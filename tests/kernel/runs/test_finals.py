@@ -13,14 +13,18 @@ import numpy as np
 import pytest
 
 from nas.analysis.class_variance import unit_variance
+from nas.analysis.final_result import FinalResult
 from nas.analysis.intervals import difference, estimate
 from nas.analysis.seed_variance import SeedPool
 from nas.architecture import Architecture
 from nas.config import Config, FinalTable, Parts, from_json
 from nas.errors import SearchError
 from nas.executors import InlineExecutor
-from nas.runs import Run
-from nas.runs.finals import FRESH, Finals, warning
+from nas.runs import Silence
+from nas.runs.context import RunContext
+from nas.runs.finals import run_finals, warning
+from nas.runs.folder import RunFolder
+from nas.runs.measurements import FRESH
 from nas.space import enumerate_all
 from nas.store import Store
 from nas.task import Bank, TaskShape
@@ -83,7 +87,7 @@ class Study:
     """A store in which a search has ended, and the finals of it."""
 
     store: Store
-    run: Run
+    run: RunFolder
     calls: list[Call] = field(default_factory=list)
     config: Config = field(
         default_factory=lambda: from_json(
@@ -96,19 +100,23 @@ class Study:
         )
     )
 
-    def finals(self, **changes: Any) -> Finals:
+    def hold(self, on_done: Callable[[int, int], None] | None = None, **changes: Any) -> dict[str, Any] | None:
+        """The result of the finals as JSON values; None where they were stopped."""
         given = {"quality": changes.pop("quality", quality), "per_class": changes.pop("per_class", ())}
         many, one = Space("many", 8), Space("one", 1)
         ours, theirs = Fake("ours", self.calls, **given), Fake("baseline", self.calls, **given)
         parts = Parts(many, many, None, ours, one, theirs)  # type: ignore  # the fakes do what the finals ask of them
-        usual: dict[str, Any] = {"stop": lambda: False, "on_done": lambda done, of: None}
-        return Finals(self.run, self.store, self.config, parts, InlineExecutor(), **{**usual, **changes})
+        progress = Silence()
+        progress.measured = on_done or progress.measured  # type: ignore[method-assign]
+        final = run_finals(RunContext(self.run, self.store, self.config, parts, InlineExecutor(), progress, **changes))
+        assert final is None or FinalResult.from_json(final.to_json()) == final
+        return None if final is None else final.to_json()
 
 
 @pytest.fixture
 def study(tmp_path):
     """Scores of the search: 0.8, 0.1, …; those of numbers 1, 4 and 6 are the best."""
-    run = Run("a", tmp_path)
+    run = RunFolder("a", tmp_path)
     values = [0.2, 0.9, 0.1, 0.3, 0.8, None, 0.7, 0.4]
     with Store.create(run.store_path, {"config": {}}) as store:
         for trial, value in zip(store.propose(MANY, 1, 10), values, strict=True):
@@ -123,7 +131,7 @@ def finished(trial: Trial, value: float | None) -> Trial:
 
 
 def test_finalists_are_measured_on_fresh_tasks_and_only_winner_and_baseline_on_test_tasks(study):
-    result = study.finals().hold()
+    result = study.hold()
     fresh = [call for call in study.calls if call[3].split == "validation"]
     test = [call for call in study.calls if call[3].split == "test"]
     assert study.calls == fresh + test, "test tasks are touched before the winner is chosen"
@@ -142,7 +150,7 @@ def test_finalists_are_measured_on_fresh_tasks_and_only_winner_and_baseline_on_t
 
 
 def test_fresh_tasks_and_seeds_are_not_those_of_the_search(study):
-    study.finals().hold()
+    study.hold()
     search_bank = Bank("validation", 0, 100_000)
     for _, _, seed, bank in study.calls:
         assert seed != study.config.search.seed
@@ -152,11 +160,11 @@ def test_fresh_tasks_and_seeds_are_not_those_of_the_search(study):
 
 def test_the_weights_to_export_are_chosen_by_validation_and_not_by_test(study):
     """Seed 11 is seed % 3 = 2, better on validation tasks and worse on test tasks than 12."""
-    assert study.finals().hold()["winner"]["weights_seed"] == 11
+    assert study.hold()["winner"]["weights_seed"] == 11
 
 
 def test_the_numbers_are_those_of_the_measurements(study):
-    result = study.finals().hold()
+    result = study.hold()
 
     def rows(architecture, bank):
         fake = Fake("", [])
@@ -197,7 +205,7 @@ def test_the_numbers_are_those_of_the_measurements(study):
 
 def test_what_there_is_by_class_gives_intervals_over_classes(study):
     rows = ((1, 3, 10), (4, 9, 10), (5, 6, 10))
-    result = study.finals(per_class=rows).hold()
+    result = study.hold(per_class=rows)
     units = unit_variance([Score(0, 0, per_class=rows)])
     for entry in (result["winner"], result["baseline"], result["median"], *result["finalists"]):
         assert entry["parts"]["classes"] == pytest.approx(units.over_units**0.5)
@@ -231,15 +239,15 @@ def test_a_run_that_measures_little_says_so(validation_tasks, tasks, kind, queri
 
 
 def test_the_warning_is_part_of_the_result(study):
-    said = study.finals().hold()["warning"]
+    said = study.hold()["warning"]
     assert said == warning(study.config.final, Tasks())
     assert said.startswith("measured on 5 validation tasks, 7 test tasks;")
 
 
 def test_finals_that_were_held_measure_nothing_again(study):
-    first = study.finals().hold()
+    first = study.hold()
     made = len(study.calls)
-    assert study.finals().hold() == first
+    assert study.hold() == first
     assert len(study.calls) == made
 
 
@@ -255,29 +263,26 @@ def test_finals_cut_short_go_on_where_they_were(study, kept):
             raise Cut
 
     with pytest.raises(Cut):
-        study.finals(on_done=cut).hold()
+        study.hold(on_done=cut)
     stored = len(study.store.items("measured/"))
     assert stored >= kept
     assert study.store.get("final") is None
     before = len(study.calls)
-    result = study.finals().hold()
+    result = study.hold()
     assert len(study.calls) - before == 11 - stored
-    other = study.finals(quality=lambda *_: pytest.fail("measured again")).hold()
+    other = study.hold(quality=lambda *_: pytest.fail("measured again"))
     assert other == result
     assert result["winner"]["number"] == 6
 
 
 def test_once_stopped_nothing_more_is_begun(study):
-    assert study.finals(stop=lambda: True).hold() is None
+    assert study.hold(stop=lambda: True) is None
     assert study.calls == []
     assert study.store.get("final") is None
     stopped = []
-    assert (
-        study.finals(stop=lambda: bool(stopped), on_done=lambda d, of: stopped.append(d) if d == of else None).hold()
-        is None
-    )
+    assert study.hold(stop=lambda: bool(stopped), on_done=lambda d, of: stopped.append(d) if d == of else None) is None
     assert {call[3].split for call in study.calls} == {"validation"}
-    assert study.finals().hold()["winner"]["number"] == 6
+    assert study.hold()["winner"]["number"] == 6
     assert len(study.calls) == 11
 
 
@@ -285,7 +290,7 @@ def test_close_finalists_are_measured_more_often_than_the_one_that_is_dropped_an
     """15 measurements as of three finalists with five seeds: 3 + 6 + 6. The test has the first five seeds."""
     final = study.config.final.model_copy(update={"seeds": 5})
     study.config = study.config.model_copy(update={"final": final})
-    result = study.finals().hold()
+    result = study.hold()
     assert [(entry["number"], len(entry["seeds"])) for entry in result["finalists"]] == [(6, 6), (4, 6), (1, 3)]
     fresh = [call for call in study.calls if call[3].split == "validation" and call[1] != MANY[7].key]
     assert len(fresh) == 15
@@ -302,7 +307,7 @@ def test_the_last_to_be_dropped_is_not_the_best_of_the_first_measurements(study)
     def judge(architecture: Architecture, seed: int, bank: Bank) -> float:
         return firsts.get(architecture.picks["number"], {}).get(seed, 0.0)
 
-    result = study.finals(quality=judge).hold()
+    result = study.hold(quality=judge)
     assert [(entry["number"], len(entry["seeds"])) for entry in result["finalists"]] == [(4, 2), (1, 2), (6, 1)]
     assert result["winner"]["number"] == 4
 
@@ -322,7 +327,7 @@ def breaks(what: Callable[[Architecture, int, Bank], bool], error: Any = None) -
 
 @pytest.mark.parametrize("error", [None, math.nan, math.inf])
 def test_a_finalist_that_fails_is_dropped_and_the_others_stay(study, error):
-    result = study.finals(quality=breaks(lambda a, seed, bank: a == MANY[6] and seed == 12, error)).hold()
+    result = study.hold(quality=breaks(lambda a, seed, bank: a == MANY[6] and seed == 12, error))
     assert [entry["number"] for entry in result["finalists"]] == [4, 1]
     assert result["winner"]["number"] == 4
     assert len(result["failures"]) == 1
@@ -340,21 +345,21 @@ def test_a_number_that_no_store_can_hold_is_a_failed_measurement(study):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fake, "measure", measure)
-        result = study.finals().hold()
+        result = study.hold()
     assert result["winner"]["number"] == 4
     assert len(result["failures"]) == 1, "it is not measured again"
 
 
 def test_without_a_finalist_that_can_be_measured_the_finals_fail_with_the_reason(study):
     with pytest.raises(SearchError, match="none of the 3 finalists could be meta-trained again: ValueError: it broke"):
-        study.finals(quality=breaks(lambda *_: True)).hold()
+        study.hold(quality=breaks(lambda *_: True))
     assert study.store.get("final") is None
 
 
 @pytest.mark.parametrize("role, there", [("many", "baseline"), ("one", "winner")])
 def test_where_winner_or_baseline_fails_on_test_tasks_the_other_is_kept(study, role, there):
     judge = breaks(lambda a, seed, bank: bank.split == "test" and a.space == role)
-    result = study.finals(quality=judge).hold()
+    result = study.hold(quality=judge)
     assert result[there] is not None
     assert result["difference"] is None
     assert [result["winner"], result["baseline"]].count(None) == 1
@@ -362,17 +367,17 @@ def test_where_winner_or_baseline_fails_on_test_tasks_the_other_is_kept(study, r
 
 
 def test_a_median_that_fails_is_left_out(study):
-    result = study.finals(quality=breaks(lambda a, *_: a == MANY[7])).hold()
+    result = study.hold(quality=breaks(lambda a, *_: a == MANY[7]))
     assert result["median"] is None
     assert result["winner"]["number"] == 6
 
 
 @pytest.mark.parametrize("trials, part", [(0, "none could be begun"), (2, "the last (#1) failed with it broke")])
 def test_without_a_scored_candidate_there_are_no_finals(tmp_path, trials, part):
-    run = Run("b", tmp_path)
+    run = RunFolder("b", tmp_path)
     with Store.create(run.store_path, {}) as store:
         for trial in store.propose(MANY[:trials], 1, 10):
             store.finish(finished(trial, None))
         with pytest.raises(SearchError) as caught:
-            Study(store, run).finals().hold()
+            Study(store, run).hold()
     assert part in str(caught.value)

@@ -22,7 +22,7 @@ def kill():
     print("killed", flush=True)
     lock.acquire()
 
-with stop_on_signal(asked=lambda: print("asked", flush=True), kill=kill) as stopped:
+with stop_on_signal(on_first=lambda: print("asked", flush=True), kill=kill) as stopped:
     signal.raise_signal(signal.SIGINT)
     assert stopped()
     {held}
@@ -35,7 +35,7 @@ with stop_on_signal(asked=lambda: print("asked", flush=True), kill=kill) as stop
 def test_the_first_signal_is_asked_about_and_the_handlers_come_back(number):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     heard = []
-    with stop_on_signal(asked=lambda: heard.append("asked"), kill=lambda: heard.append("killed")) as stopped:
+    with stop_on_signal(on_first=lambda: heard.append("asked"), kill=lambda: heard.append("killed")) as stopped:
         assert not stopped()
         os.kill(os.getpid(), number)
         assert stopped()
@@ -45,7 +45,7 @@ def test_the_first_signal_is_asked_about_and_the_handlers_come_back(number):
 
 def test_the_handlers_come_back_after_an_error():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), stop_on_signal(asked=lambda: None, kill=lambda: None):
+    with pytest.raises(ZeroDivisionError), stop_on_signal(on_first=lambda: None, kill=lambda: None):
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -55,7 +55,7 @@ def test_in_another_thread_no_handler_is_set_and_nothing_is_raised():
     answers = []
 
     def within() -> None:
-        with stop_on_signal(asked=lambda: None, kill=lambda: None) as stopped:
+        with stop_on_signal(on_first=lambda: None, kill=lambda: None) as stopped:
             answers.append(stopped())
             answers.append([signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before)
 

@@ -19,9 +19,10 @@ from helpers.launch import EVENTS, TRIALS, Crash, Quiet, crash_at, in_this_proce
 from nas.config import from_json
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
 from nas.report.terminal import progress_text
-from nas.runs import Outcome, folder, launch, resume_checks
+from nas.runs import folder, launch, resume_checks
 from nas.runs import summary as run_summary
 from nas.runs.artifacts import export_winner
+from nas.runs.outcome import Outcome
 from nas.search_spaces import Mlp
 from nas.store import Store
 
@@ -31,7 +32,7 @@ def unbroken(name: str = "whole") -> tuple[Any, ...]:
     run = folder.new_run(name, "toy")
     outcome = launch.start(toy(), run, progress)
     assert (outcome.state, progress.events) == ("done", EVENTS)
-    assert outcome.final == run_summary.summary(run)["final"]
+    assert outcome.final == run_summary.summary(run).final
     return result(run)
 
 
@@ -42,7 +43,7 @@ def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(i
         run = folder.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(), run, crash_at(event))
-        assert run_summary.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run).state == "interrupted"
         progress = Quiet()
         launch.resume(run, progress)
         assert result(run) == whole
@@ -99,14 +100,14 @@ def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinc
     monkeypatch.setattr(progress, "exhausted", lambda: heard.append("exhausted"), raising=False)
     run = folder.new_run("few", "toy")
     assert launch.start(few, run, progress).state == "done"
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     new = [trial for trial in summary["trials"] if trial["repeats"] is None]
     assert heard == ["exhausted"]
     assert len(new) == len({trial["key"] for trial in new}) == 8
     assert summary["repeats"] == len(summary["trials"]) - 8 >= 200
     assert summary["outer_steps"] == 8 * 2
     assert sorted(entry["number"] for entry in summary["final"]["finalists"]) == [trial["number"] for trial in new]
-    assert f"8 of 30 candidates, {summary['repeats']} repeats" in progress_text(summary)
+    assert f"8 of 30 candidates, {summary['repeats']} repeats" in progress_text(run_summary.summary(run))
     before = result(run)
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == before
@@ -130,18 +131,17 @@ def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbr
             [sys.executable, __file__, run.name, str(event)], capture_output=True, text=True, timeout=300
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        assert run_summary.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run).state == "interrupted"
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == whole
     before = run.store_path.read_bytes()
     progress = Quiet()
-    assert launch.resume(run, progress).final == whole[3]
+    assert launch.resume(run, progress).final.to_json() == whole[3]
     assert progress.events == 0
     assert result(run) == whole
     assert len(run.store_path.read_bytes()) == len(before)
     with Store.open(run.store_path, readonly=True) as store:
-        config = folder.config_of(store)
-        files = export_winner(run, store, config, launch.build(config), run.folder / "net")
+        files = export_winner(run, store, launch.build(folder.config_of(store)), run.folder / "net")
     assert {file.name for file in files} >= {"architecture.json", "model.py", "weights.safetensors"}
 
 
@@ -156,7 +156,7 @@ def test_interrupted_by_a_signal_a_run_stops_after_what_is_running_and_goes_on(i
             assert outcome.state == "done"
         else:
             assert outcome == Outcome(run, "interrupted", None)
-            assert run_summary.summary(run)["state"] == "interrupted"
+            assert run_summary.summary(run).state == "interrupted"
             assert (run.folder / "report.html").exists()
             if event < TRIALS:
                 with Store.open(run.store_path, readonly=True) as store:
@@ -230,7 +230,7 @@ def test_a_search_in_which_every_candidate_fails_is_a_failed_run_with_the_reason
         patch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", fail)
         with pytest.raises(SearchError, match="no luck today"):
             launch.start(toy(), run, Quiet())
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     assert (summary["state"], summary["best"]) == ("failed", None)
     assert {trial["state"] for trial in summary["trials"]} == {"failed"}
 
@@ -293,7 +293,7 @@ def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_h
     warned = [record.message for record in caplog.records if "will be exported as model.pt2" in record.message]
     assert bool(warned) == (file == "model.pt2")
     with Store.open(run.store_path, readonly=True) as store:
-        paths = export_winner(run, store, folder.config_of(store), resume_checks.parts_of(store), tmp_path / "out")
+        paths = export_winner(run, store, resume_checks.parts_of(store), tmp_path / "out")
     assert {path.name for path in paths} & {"model.py", "model.pt2"} == {file}
 
 

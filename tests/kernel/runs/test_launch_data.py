@@ -20,9 +20,10 @@ from nas.config.paths import absolute_paths, data_files, without_data_folders
 from nas.errors import DataError, ProtocolError
 from nas.evaluators.meta_training import bank_digest
 from nas.evaluators.tasks import sequences
-from nas.runs import Run, launch
 from nas.runs import folder as runs
+from nas.runs import launch
 from nas.runs import summary as run_summary
+from nas.runs.folder import RunFolder
 from nas.runs.measurements import Measurement
 from nas.store import Store
 from nas.task import Bank
@@ -64,14 +65,14 @@ def on_table(path: str, rows: str = "") -> configs.Config:
     return configs.from_json({"space": space, "controller": {"name": "random"}, "evaluator": evaluator})
 
 
-def broken(config: configs.Config, event: int, name: str = "a") -> Run:
+def broken(config: configs.Config, event: int, name: str = "a") -> RunFolder:
     run = runs.new_run(name, "toy")
     with pytest.raises(Crash):
         launch.start(config, run, crash_at(event))
     return run
 
 
-def content(run: Run) -> tuple[Any, ...]:
+def content(run: RunFolder) -> tuple[Any, ...]:
     with Store.open(run.store_path, readonly=True) as store:
         return store.trials(), store.items("measured/"), store.get("final")
 
@@ -107,11 +108,11 @@ def test_a_resume_from_another_folder_reads_the_same_file(
     monkeypatch.chdir(tmp_path / "there")
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == result(whole)
-    assert run_summary.summary(run)["config"]["tasks"]["path"] == str(tmp_path / "here" / "mine.npz")
-    assert run_summary.summary(run)["mixed"] == []
+    assert run_summary.summary(run).to_json()["config"]["tasks"]["path"] == str(tmp_path / "here" / "mine.npz")
+    assert run_summary.summary(run).to_json()["mixed"] == []
 
 
-def as_of_an_earlier_version(run: Run, config: configs.Config) -> None:
+def as_of_an_earlier_version(run: RunFolder, config: configs.Config) -> None:
     """The run as a version made it that kept no protocol, and the paths as they were written."""
     with Store.open(run.store_path) as store:
         store.put("meta", {"config": config.to_json(), "files": {}})
@@ -175,11 +176,11 @@ def test_data_that_change_while_a_run_goes_on_are_refused_at_the_first_score(inl
     ):
         launch.start(on_series(str(file)), run, Quiet(change))
     assert [trial.state for trial in content(run)[0]] == ["done", "done", "pending"]
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     assert (summary["state"], summary["mixed"]) == ("failed", [])
 
 
-def two_protocols(run: Run) -> None:
+def two_protocols(run: RunFolder) -> None:
     """The run as an earlier version could leave it: some scores are of other data."""
     with Store.open(run.store_path) as store:
         trials = store.trials()
@@ -269,7 +270,7 @@ def test_a_comparison_takes_no_result_of_a_run_on_other_data(inline: None, tmp_p
     """A run that another version, or a change while it began, left under the name of this comparison's search."""
     config = absolute_paths(on_series(str(series(tmp_path / "mine.npz"))))
     results = compare.compare(config, ["random"], 1, tmp_path / "kept", Heard())
-    [run] = [Run(path.name, path) for path in (tmp_path / "kept" / "runs").iterdir()]
+    [run] = [RunFolder(path.name, path) for path in (tmp_path / "kept" / "runs").iterdir()]
     with Store.open(run.store_path) as store:
         meta = store.meta
         meta["protocol"]["tasks"]["digest"] = "other"

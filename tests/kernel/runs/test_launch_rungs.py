@@ -12,8 +12,9 @@ from helpers.launch import Crash, Quiet, crash_at, in_this_process, own_runs, re
 from nas.analysis import ranking
 from nas.config import Config, build
 from nas.evaluators import MetaEvaluator
-from nas.runs import Outcome, folder, launch
+from nas.runs import folder, launch
 from nas.runs import summary as run_summary
+from nas.runs.outcome import Outcome
 from nas.store import Store
 
 HALVES: dict[str, Any] = {
@@ -57,9 +58,9 @@ def test_by_rungs_a_candidate_at_the_top_has_the_score_of_a_full_training_for_fe
         for part in ("value", "stderr", "curve", "per_task", "protocol"):
             assert getattr(trial.score, part) == getattr(full, part)
     highest = {trial.architecture: trial.budget for trial in trials}  # they climb, so the last is the highest
-    spent = run_summary.summary(run)["outer_steps"]
+    spent = run_summary.summary(run).to_json()["outer_steps"]
     assert spent == sum(highest.values()) < 5 * 4
-    final = run_summary.summary(run)["final"]
+    final = run_summary.summary(run).to_json()["final"]
     assert [entry["number"] for entry in final["finalists"]] == [ranking.best(top)[0].number]
     assert next(t for t in trials if t.number == final["median"]["number"]).budget == 1
 
@@ -75,7 +76,7 @@ def test_an_evaluator_that_cannot_go_on_trains_from_the_start_on_each_rung(inlin
     monkeypatch.setattr(launch, "build", built)
     run = folder.new_run("rungs", "toy")
     launch.start(toy(**HALVES), run, Quiet())
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     assert not run.checkpoints.exists()
     assert {trial["budget"] for trial in summary["trials"]} == {1, 2, 4}
     assert summary["outer_steps"] == sum(trial["budget"] for trial in summary["trials"])

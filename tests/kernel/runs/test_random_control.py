@@ -11,20 +11,22 @@ from typing import Any
 import pytest
 from helpers.launch import Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
 from helpers.tabular import nas_bench_201_table, tabled  # noqa: F401  # a fixture
-from test_nas_report_tensorboard import logged
+from helpers.tensorboard import logged
 
 from nas.analysis import ranking
+from nas.analysis.final_result import FinalResult
 from nas.analysis.intervals import compare
 from nas.architecture import Architecture
 from nas.compare.one_search import entered, fingerprint, look_up
 from nas.config import KeyFault, build, from_json
 from nas.executors import InlineExecutor
 from nas.report.terminal import final_text
-from nas.runs import Run, launch, resume_checks
 from nas.runs import folder as runs
+from nas.runs import launch, resume_checks
 from nas.runs import summary as run_summary
-from nas.runs.artifacts import winner_of, write_report
-from nas.runs.finals import FRESH
+from nas.runs.artifacts import write_report
+from nas.runs.folder import RunFolder
+from nas.runs.measurements import FRESH
 from nas.search import search
 from nas.store import MemoryStore, Store
 from nas.task import Bank
@@ -35,14 +37,14 @@ EVENTS = 4 + 4 + (4 + 4) + (2 + 2)
 """Candidates of both, then 2 + 2 fresh and 2 + 2 test measurements of the run, and 2 + 2 of the control."""
 
 
-def controlled(name: str, progress: Quiet | None = None, **tables: Any) -> Run:
+def controlled(name: str, progress: Quiet | None = None, **tables: Any) -> RunFolder:
     """A run with a control, both of a search that is not random; `progress` may break it off."""
     run = runs.new_run(name, "toy")
     launch.start(toy(**{**RANDOM, **tables}), run, progress or Quiet())
     return run
 
 
-def whole(run: Run) -> tuple[Any, ...]:
+def whole(run: RunFolder) -> tuple[Any, ...]:
     return result(run), result(run.control)
 
 
@@ -61,7 +63,7 @@ def test_the_search_and_its_finals_are_those_of_a_run_without_control(inline):
     assert without[3]["control"] is None
     assert not (plain.folder / "control").exists()
     assert not plain.control.store_path.exists()
-    assert run_summary.summary(plain)["control"] is None
+    assert run_summary.summary(plain).to_json()["control"] is None
 
 
 def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inline):
@@ -85,7 +87,7 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
     assert [(t.architecture, t.score.value, t.seed, t.budget) for t in found] == [
         (t.architecture, t.score.value, t.seed, t.budget) for t in store.trials()
     ]
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     assert [t["key"] for t in summary["control"]["trials"]] == [t.architecture.key for t in found]
     assert summary["control"]["trials"] != summary["trials"]
 
@@ -93,7 +95,7 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
 def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inline):
     run = controlled("a", final={"top": 3})
     config = toy(final={"top": 3})
-    final = run_summary.summary(run)["final"]
+    final = run_summary.summary(run).to_json()["final"]
     rival = final["control"]
     with Store.open(run.control.store_path, readonly=True) as store:
         trials = store.trials()
@@ -110,8 +112,8 @@ def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inli
             for seed in seeds
         ]
 
-    winner, other = winner_of(final), trials[rival["number"]].architecture
-    assert winner is not None
+    winner = Architecture.from_json(final["winner"]["architecture"])
+    other = trials[rival["number"]].architecture
     test = Bank("test", 0, 4)
     assert rival["difference"] == compare(scores(winner, test), scores(other, test)).to_json()
     assert rival["seeds"] == [score.value for score in scores(other, test)]
@@ -128,7 +130,7 @@ def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inli
         run = runs.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(**RANDOM), run, crash_at(event))
-        assert run_summary.summary(run)["state"] == "interrupted"
+        assert run_summary.summary(run).state == "interrupted"
         launch.resume(run, Quiet())
         assert whole(run) == expected
     done = Quiet()
@@ -142,7 +144,7 @@ def test_interrupted_by_a_signal_it_goes_on(inline):
         run = runs.new_run(f"signal{event}", "toy")
         asked = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
         assert launch.start(toy(**RANDOM), run, asked).state == "interrupted"
-        assert run_summary.summary(run)["final"] is None
+        assert run_summary.summary(run).final is None
         assert launch.resume(run, Quiet()).state == "done"
         assert whole(run) == expected
 
@@ -153,7 +155,7 @@ def test_killed_with_sigkill_in_the_control_a_run_of_processes_is_the_unbroken_o
     command = [sys.executable, __file__, run.name, str(4 + 2)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert run_summary.summary(run)["state"] == "interrupted"
+    assert run_summary.summary(run).state == "interrupted"
     assert launch.resume(run, Quiet()).state == "done"
     assert whole(run) == whole(controlled("whole"))
 
@@ -173,11 +175,11 @@ def test_a_control_that_fails_loses_nothing_and_says_why(inline, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", four)
         run = controlled("failing")
-    final = run_summary.summary(run)["final"]
-    assert {**final, "control": None} == run_summary.summary(plain)["final"]
+    final = run_summary.summary(run).to_json()["final"]
+    assert {**final, "control": None} == run_summary.summary(plain).to_json()["final"]
     assert set(final["control"]) == {"name", "error", "anytime"}
     assert "no luck today" in final["control"]["error"]
-    assert "The random control has no result: " in final_text(final)
+    assert "The random control has no result: " in final_text(FinalResult.from_json(final))
     before = whole(run)
     assert launch.resume(run, Quiet()).state == "done"
     assert whole(run) == before
@@ -199,7 +201,7 @@ def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):
     monkeypatch.setattr("nas.evaluators.meta.MetaEvaluator.evaluate", some)
     run = controlled("failing", **tables)
     assert len(calls) == 45
-    assert "20 candidates failed in a row" in run_summary.summary(run)["final"]["control"]["error"]
+    assert "20 candidates failed in a row" in run_summary.summary(run).to_json()["final"]["control"]["error"]
     before = whole(run)
     assert launch.resume(run, Quiet()).state == "done"
     assert len(calls) == 45
@@ -208,7 +210,7 @@ def test_one_that_fails_too_often_is_not_searched_again(inline, monkeypatch):
 
 def test_where_both_find_the_same_network_the_difference_is_nothing(inline):
     run = controlled("one", space={"widths": [4], "max_depth": 1})
-    final = run_summary.summary(run)["final"]
+    final = run_summary.summary(run).to_json()["final"]
     assert final["control"]["key"] == final["winner"]["key"]
     assert final["control"]["difference"]["value"] == 0
 
@@ -239,17 +241,17 @@ def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of
         assert [value for _, value in logged(folder)["score/value"]] == pytest.approx(values)
     with Store.open(run.store_path, readonly=True) as store:
         text = write_report(run, store, resume_checks.parts_of(store)).read_text("utf-8")
-        trials, final = store.trials(), store.get("final")
+        trials, final = store.trials(), runs.final_of(store)
     assert "Best score against evaluations" in text
-    assert f"control random #{final['control']['number']}" in text
-    assert winner_of(final) == trials[final["winner"]["number"]].architecture
+    assert f"control random #{final.control.best.number}" in text
+    assert final.winner.architecture == trials[final.winner.number].architecture
 
 
 def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported(table, tmp_path):
     config = tabled(table, controller={"name": "regularized-evolution", "population": 4, "tournament": 2})
     controlled = from_json({**config.to_json(), "search": {**config.to_json()["search"], "control": "random"}})
     run, plain = runs.new_run("a", "toy"), runs.new_run("plain", "toy")
-    final, without = (launch.start(c, r, Quiet()).final for c, r in ((controlled, run), (config, plain)))
+    final, without = (launch.start(c, r, Quiet()).final.to_json() for c, r in ((controlled, run), (config, plain)))
     assert {**final, "control": None} == without
     expected = look_up(entered(config, "random", 0), "random", 0)
     rival = final["control"]
@@ -257,8 +259,9 @@ def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported
     assert rival["difference"]["value"] == final["winner"]["value"] - expected.reported
     points = [[point.evaluations, point.value] for point in expected.curve]
     assert rival["anytime"]["random"] == [*points, [expected.evaluations, points[-1][1]]]
-    assert launch.resume(run, Quiet()).final == final
-    assert f"random control #{rival['number']}: " in final_text(final)
+    again = launch.resume(run, Quiet()).final
+    assert again.to_json() == final
+    assert f"random control #{rival['number']}: " in final_text(again)
 
 
 def test_anytime_has_the_points_where_the_best_changes_and_the_end():
@@ -275,11 +278,11 @@ def test_anytime_has_the_points_where_the_best_changes_and_the_end():
         trial(5, None),
     ]
     pending = Trial(9, Architecture("s", {"a": 9}), 10, 0)
-    assert ranking.anytime([*found, pending]) == [[2, -3.0], [4, -2.0], [5, -2.0]]
+    assert ranking.anytime([*found, pending]) == ((2, -3.0), (4, -2.0), (5, -2.0))
     above = [*found, trial(6, -4.0, budget=30), trial(7, -1.0)]
-    assert ranking.anytime(above) == [[2, -3.0], [4, -2.0], [6, -4.0], [7, -4.0]]
-    assert ranking.anytime(found[:1]) == ranking.anytime([]) == []
-    assert ranking.anytime(found[1:2]) == [[1, -3.0]]
+    assert ranking.anytime(above) == ((2, -3.0), (4, -2.0), (6, -4.0), (7, -4.0))
+    assert ranking.anytime(found[:1]) == ranking.anytime([]) == ()
+    assert ranking.anytime(found[1:2]) == ((1, -3.0),)
 
 
 def test_the_control_of_a_random_search_is_refused():

@@ -111,7 +111,7 @@ def test_of_many_that_create_a_run_at_once_one_does(runs_here, config):
         run = runs.new_run(f"race{number}", "c.toml")
         barrier, made, refused = threading.Barrier(4), [], []
 
-        def create(run: runs.Run = run, barrier: Any = barrier, made: Any = made, refused: Any = refused) -> None:
+        def create(run: runs.RunFolder = run, barrier: Any = barrier, made: Any = made, refused: Any = refused) -> None:
             barrier.wait()
             try:
                 runs.create(run, config).close()
@@ -149,7 +149,7 @@ def test_of_many_that_take_an_automatic_name_at_once_each_gets_a_number(runs_her
     assert sorted(os.listdir(runs_here)) == sorted(run.name for run in made)
     for run in made:
         assert runs.existing_run(run.name) == run
-        assert run_summary.summary(run)["config"] == config.to_json()
+        assert run_summary.summary(run).to_json()["config"] == config.to_json()
 
 
 def test_the_folder_of_a_comparison_is_that_of_its_name(runs_here, config, tmp_path):
@@ -256,10 +256,10 @@ def test_scores_of_different_budgets_are_not_compared():
 def test_a_run_is_running_only_while_a_process_has_it(config):
     run = runs.new_run("a", "c.toml")
     with runs.create(run, config) as store:
-        assert run_summary.summary(run)["state"] == "running"
+        assert run_summary.summary(run).state == "running"
         store.propose([architecture(0)], 1, 0)
         store.finish(trial(0, 0.5, 0))
-    summary = run_summary.summary(run)
+    summary = run_summary.summary(run).to_json()
     assert (summary["state"], summary["best"], summary["final"]) == ("interrupted", 0, None)
     assert summary["config"] == config.to_json()
     for said in ("done", "failed", "interrupted"):

@@ -166,14 +166,14 @@ def inline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def candidates(run: folder.Run) -> list[dict[str, Any]]:
-    return [json.loads(json.dumps(trial["architecture"])) for trial in summary.summary(run)["trials"]]
+    return [json.loads(json.dumps(trial["architecture"])) for trial in summary.summary(run).to_json()["trials"]]
 
 
 def test_a_run_has_candidates_within_the_limits_and_no_failed_ones(inline):
     run = folder.new_run("limited", "toy")
     outcome = launch.start(toy(parameters=[30, 100], flops=200), run, progress.Silence())
     assert outcome.state == "done"
-    trials = summary.summary(run)["trials"]
+    trials = summary.summary(run).to_json()["trials"]
     assert len(trials) == 6
     for trial in trials:
         assert trial["state"] == "done"

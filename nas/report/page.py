@@ -1,0 +1,62 @@
+"""Page of a run's report as values, which its template writes as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .pareto_front import FrontSection
+from .tables import Table
+
+
+@dataclass(frozen=True)
+class Card:
+    """Number in large type with its title."""
+
+    title: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Chart with its title, as an SVG element that `nas.report.figures` made."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Contents of the page, of which the template escapes all texts; None for parts that the run does not have yet.
+
+    Attributes:
+        name: The run's name.
+        cards: Its most important numbers.
+        origin: Protocol and provenance of the best score.
+        results: The networks on the test tasks.
+        notes: What the intervals of the results cover.
+        control: Note on the random-search control.
+        charts: Charts of the search.
+        front: Its Pareto front.
+        cell: Picture of the best cell, as a PNG in base64; empty where there is none.
+        cell_owner: Whose cell it is.
+        finalists: The finalists on fresh validation tasks.
+        trials: All trials.
+        failures: The failed candidates.
+        config: The config as JSON.
+    """
+
+    name: str
+    cards: Sequence[Card]
+    origin: Table | None
+    results: Table | None
+    notes: Sequence[str]
+    control: str
+    charts: Sequence[Chart]
+    front: FrontSection | None
+    cell: str
+    cell_owner: str
+    finalists: Table | None
+    trials: Table | None
+    failures: Table | None
+    config: str

@@ -1,0 +1,28 @@
+"""Table of texts on the report's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table of texts.
+
+    Attributes:
+        heads: One text a column; without any text there is no head.
+        rows: One text a column each.
+        num_numbers: How many columns, the last, are right-aligned.
+        num_strong: How many rows, the first, are bold.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    num_numbers: int = 0
+    num_strong: int = 0
+
+    @property
+    def num_texts(self) -> int:
+        """How many columns, the first, are left-aligned."""
+        return len(self.heads) - self.num_numbers

@@ -1,0 +1,42 @@
+"""Context of one run: what its search, its final measurements and its report work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..config.parts import Parts
+from ..config.reading import Config
+from ..executors.inline_executor import InlineExecutor
+from ..executors.process_executor import ProcessExecutor
+from ..store.sqlite_store import Store
+from .folder import RunFolder
+from .progress import Progress
+
+
+def never() -> bool:
+    """No request to stop."""
+    return False
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run, or its random-search control, while a process carries it out.
+
+    Attributes:
+        run: Its name and folder.
+        store: Its store, open for writing.
+        config: Its config.
+        parts: The components that the config names.
+        executor: Place where candidates are evaluated.
+        progress: Receiver of its events.
+        stop: Whether the run was asked to stop.
+    """
+
+    run: RunFolder
+    store: Store
+    config: Config
+    parts: Parts
+    executor: ProcessExecutor | InlineExecutor
+    progress: Progress
+    stop: Callable[[], bool] = never

@@ -1,0 +1,149 @@
+"""Runs from Python: starting, continuing and opening one, and reading its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..analysis.final_result import FinalResult, Measured
+from ..config.reading import QUICK_START, load
+from ..protocols import Controller, SearchSpace
+from ..registry import user_files
+from ..store.sqlite_store import Store
+from ..trial import Trial
+from . import artifacts, launch, resume_checks
+from . import folder as run_folders
+from . import summary as run_summary
+from .folder import RunFolder
+from .progress import Progress, Silence
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, finished or not. Each access reads its store anew.
+
+    Attributes:
+        run_folder: Its name and folder.
+    """
+
+    run_folder: RunFolder
+
+    @property
+    def name(self) -> str:
+        """Its name, by which the commands of `nas` know it."""
+        return self.run_folder.name
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return self.run_folder.folder
+
+    @property
+    def state(self) -> str:
+        """'running', 'done', 'interrupted' or 'failed'."""
+        with self._opened() as store:
+            return run_summary.state(store, self.run_folder)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials of its search in the order of proposal."""
+        with self._opened() as store:
+            return store.trials()
+
+    @property
+    def final(self) -> FinalResult | None:
+        """Its final result; None for a run that is not done."""
+        with self._opened() as store:
+            return run_folders.final_of(store)
+
+    @property
+    def winner(self) -> Measured | None:
+        """The winner of its finals with the test result; None where there is none yet, or its test failed."""
+        final = self.final
+        return None if final is None else final.winner
+
+    def report(self) -> Path:
+        """Writes the report's page anew, and returns its path.
+
+        Raises:
+            NasError: The user's files that the run was started with are gone or have changed.
+        """
+        with self._opened() as store:
+            return artifacts.write_report(self.run_folder, store, resume_checks.parts_of(store))
+
+    def export(self, folder: Path | str) -> list[Path]:
+        """Writes the winner to a folder: architecture, picture, source code, meta-learned weights.
+
+        Args:
+            folder: A folder that does not exist yet, or is empty.
+
+        Returns:
+            The files.
+
+        Raises:
+            NasError: The run has no winner, or the folder cannot be used.
+        """
+        with self._opened() as store:
+            return artifacts.export_winner(self.run_folder, store, resume_checks.parts_of(store), Path(folder))
+
+    def _opened(self) -> Store:
+        return Store.open(self.run_folder.store_path, readonly=True)
+
+
+def run_search(
+    source: str | None = None,
+    *,
+    space: str | type[SearchSpace] | None = None,
+    controller: str | type[Controller] | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Carries out a whole run, as `nas search` does.
+
+    A script calls it under `if __name__ == "__main__":`, since worker processes import the script. In the main thread
+    the first Ctrl-C ends the run after what is running; in another thread signals are not handled.
+
+    Args:
+        source: A TOML file or the name of a shipped experiment; None for the quick start.
+        space: Search space in place of the config's: a class at the top of a .py file, its name FILE.py:NAME, or the
+            name of another space.
+        controller: Controller in place of the config's, likewise.
+        overrides: Keys of the config to set, as KEY=VALUE.
+        name: The run's name; None for the config's name with a number.
+        progress: Receiver of its events; None for none.
+
+    Returns:
+        The run; its state is 'done', or 'interrupted' where it was asked to stop.
+
+    Raises:
+        NasError: The config cannot be carried out, or the search failed.
+    """
+    names = (user_files.name_of(part) if isinstance(part, type) else part for part in (space, controller))
+    space_name, controller_name = names
+    config = load(source, overrides, space=space_name, controller=controller_name)
+    run = run_folders.new_run(name, QUICK_START if source is None else source)
+    return Run(launch.start(config, run, Silence() if progress is None else progress).run)
+
+
+def open_run(name: str) -> Run:
+    """The run of a name.
+
+    Raises:
+        RunError: There is no such run; the message lists those that there are.
+    """
+    return Run(run_folders.existing_run(name))
+
+
+def resume(name: str, *, progress: Progress | None = None) -> Run:
+    """Continues a run where it was, as `nas resume` does; a run that is done stays as it is.
+
+    Args:
+        name: The run's name.
+        progress: Receiver of its events; None for none.
+
+    Raises:
+        NasError: The run cannot be continued, or the search failed.
+    """
+    return Run(launch.resume(run_folders.existing_run(name), Silence() if progress is None else progress).run)
