@@ -1,4 +1,4 @@
-"""An exported network on a person's own examples: the predictions are the learner's own; bad folders are refused."""
+"""Adaptation of exported networks to users' examples: predictions equal the learner's, damaged folders are refused."""
 
 from __future__ import annotations
 

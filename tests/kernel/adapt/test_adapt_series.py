@@ -1,4 +1,4 @@
-"""Networks for series and for windows of signals, exported and adapted to a person's own files."""
+"""Adaptation of networks for series and for windows of signals to users' files."""
 
 from __future__ import annotations
 

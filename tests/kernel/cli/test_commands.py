@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: exit status, one line for a mistake, one document for --json."""
+"""Commands of the command line: exit status, one line for a mistake, one document for --json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export folder appears whole, reads back equal, and any damage to it is named."""
+"""Export folders: they appear complete, are read back equal, and every damage is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components by name: those that come with the package, and those of other people, sound or not."""
+"""Components by name: built-in ones, and those of other packages, sound or not."""
 
 from __future__ import annotations
 

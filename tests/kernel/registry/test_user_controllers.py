@@ -1,4 +1,4 @@
-"""A person's own controller, named as FILE.py:NAME: found, searched and compared with, and held to."""
+"""Controllers in users' files, named FILE.py:NAME: import, search, comparison, and changes of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's own space, named as FILE.py:NAME: found, sent to workers, searched by every command, and held to."""
+"""Search spaces in users' files, named FILE.py:NAME: import, pickling, every command, and changes of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person's own file imports from beside it is part of it: found by reading, and compared when a run goes on."""
+"""Imports of users' files from beside them: found by static analysis, and compared when a run is resumed."""
 
 from __future__ import annotations
 
