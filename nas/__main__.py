@@ -1,4 +1,4 @@
-"""`python -m nas` is the command `nas`."""
+"""Entry point of `python -m nas`, which is the command `nas`."""
 
 from .cli.commands import main
 

@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose. A message gives the value, the rule and the remedy."""
+"""Errors that the project raises on purpose; a message gives the value, the rule and the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ INTERRUPTED = 130
 
 
 class NasError(Exception):
-    """Root of all errors raised on purpose; `exit_status` is what the command line returns."""
+    """Root of all errors raised on purpose.
+
+    Attributes:
+        exit_status: Exit status of the command line.
+    """
 
     exit_status = 1
 
@@ -34,7 +38,11 @@ class SpaceError(NasError):
 
 
 class UncountedError(SpaceError):
-    """A network of which a cost is known only to be `at_least` so much."""
+    """A network of whose cost only a lower bound is known.
+
+    Attributes:
+        at_least: The lower bound.
+    """
 
     def __init__(self, message: str, at_least: float) -> None:
         super().__init__(message, at_least)
@@ -59,7 +67,7 @@ class StoreError(NasError):
 
 
 class ProtocolError(NasError):
-    """Scores that were made in different ways, or on different data, where they would be ranked together."""
+    """Scores of different protocols or data that would be ranked together."""
 
     exit_status = 2
 
@@ -69,7 +77,7 @@ class SearchError(NasError):
 
 
 class WorkerError(NasError):
-    """A worker process ended before its candidate was finished."""
+    """A worker process that ended before its candidate was finished."""
 
 
 def shown(value: object) -> str:
@@ -83,7 +91,7 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """How to go on from an unknown name: the nearest known one, and all of them.
+    """Suggestion for an unknown name: the nearest known one, and the list of all.
 
     >>> nearest("evolutoin", ["evolution", "random"])
     "did you mean 'evolution'? Known: evolution, random"

@@ -1,4 +1,4 @@
-"""What numbers are computed with, and on."""
+"""Provenance of numbers: versions of software, memory and processor of the machine."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 from . import __version__
 
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
-"""The limit of a container's memory on Linux (cgroup version 2)."""
+"""File with the limit of a container's memory in bytes on Linux (cgroup version 2)."""
 
 
 def versions() -> dict[str, str]:
-    """The versions that a number depends on."""
+    """Versions of adaptnas, torch and Python, by name."""
     return {"adaptnas": __version__, "torch": version("torch"), "python": platform.python_version()}
 
 
 def memory_bytes() -> int:
-    """The memory that there is for all processes together, in bytes: the machine's, or a container's share of it."""
+    """Memory for all processes together, in bytes: the machine's, or the limit of its container."""
     try:
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (ValueError, OSError, AttributeError):  # a system that does not say
@@ -32,7 +32,7 @@ def memory_bytes() -> int:
 
 
 def processor() -> str:
-    """The processor's name; Python's own `platform` does not know it on Linux."""
+    """The processor's name. On Linux it is read from /proc, since Python's `platform` does not give it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

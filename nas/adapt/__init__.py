@@ -1,5 +1,12 @@
-"""An exported network on a person's own examples."""
+"""Adaptation of an exported network to a user's own examples."""
 
-from .adaptation import Adapted, Prediction, adapt
+from typing import TYPE_CHECKING
 
-__all__ = ["Adapted", "Prediction", "adapt"]
+from ..lazy import lazy_attributes
+
+__all__ = ["AdaptableNetwork", "Adapted", "Prediction", "adapt", "load"]
+
+if TYPE_CHECKING:
+    from .adaptation import AdaptableNetwork, Adapted, Prediction, adapt, load
+else:
+    __getattr__, __dir__ = lazy_attributes(__name__, {"adaptation": __all__})

@@ -1,4 +1,4 @@
-"""Labelled and unlabelled examples, read from a folder of images or a file of numbers."""
+"""Examples of a user's task, read from a folder of images or a file of numbers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,20 @@ if TYPE_CHECKING:
 
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+"""Suffixes of image files, in lower case."""
 
 
 @dataclass(frozen=True)
 class Examples:
+    """Examples of one task.
+
+    Attributes:
+        x: Inputs (examples, *input_shape).
+        y: Targets (examples, num_outputs), or class numbers from 0; zeros where they are not known.
+        sources: The file of each example, with its row where the file has several.
+        labelled: Whether all labels are known.
+    """
+
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.float32] | Sequence[int]
     sources: tuple[str, ...]
@@ -33,6 +43,11 @@ class Examples:
 
 
 def classes_of(names: tuple[str, ...], support: Path, shape: TaskShape) -> tuple[str, ...]:
+    """The names of a support set's classes, unchanged.
+
+    Raises:
+        DataError: There are fewer than two, or more than the network has outputs.
+    """
     if not 2 <= len(names) <= shape.num_outputs:
         raise DataError(
             f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
@@ -47,7 +62,17 @@ def _known(classes: Iterable[str], names: Sequence[str], where: Path) -> None:
 
 
 def labelled_examples(x: Tensor, labels: Sequence[str], path: Path, names: Sequence[str]) -> Examples:
-    """What a family read in a file, sorted by class where all are known."""
+    """Examples that a task family read, sorted by class where all are known.
+
+    Args:
+        x: Inputs (examples, *input_shape).
+        labels: The class of each, UNKNOWN where it is not known.
+        path: The file that they were read from.
+        names: The classes of the support set.
+
+    Raises:
+        DataError: A class is not one of the support set's.
+    """
     _known(set(labels) - {UNKNOWN}, names, path)
     labelled = UNKNOWN not in labels
     order = sorted(range(len(labels)), key=lambda i: labels[i] if labelled else "")
@@ -56,6 +81,7 @@ def labelled_examples(x: Tensor, labels: Sequence[str], path: Path, names: Seque
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
+    """The sorted names of the sub-folders that hold images. Raises DataError where there is no such folder."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give one with a sub-folder of images for each class")
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _image_files(entry)))
@@ -66,7 +92,16 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def read_images(folder: Path, shape: TaskShape, names: Sequence[str]) -> Examples:
-    """The images of a folder, by class where it has a sub-folder a class."""
+    """The images in the sub-folders of a folder, one for each class; without any, the images in it, unlabelled.
+
+    Args:
+        folder: The folder.
+        shape: The network's task, with inputs (channels, height, width).
+        names: The classes of the support set.
+
+    Raises:
+        DataError: There are no images, one is damaged, or a class is not one of the support set's.
+    """
     import numpy as np
 
     if len(shape.input_shape) != 3:
@@ -83,7 +118,7 @@ def read_images(folder: Path, shape: TaskShape, names: Sequence[str]) -> Example
 
 
 def _image(path: Path, input_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """One image as (channels, height, width) in [0, 1]. A grey image is ink on paper: the rarer shade is 1."""
+    """One image as (channels, height, width) in [0, 1]. In a grey image the rarer shade, the ink, is 1."""
     import numpy as np
     from PIL import Image
 
@@ -93,19 +128,18 @@ def _image(path: Path, input_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         with Image.open(path) as image:
             return _plain(image).convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BOX)
 
-    # Attempted: each image format has errors of its own for a damaged file.
-    small, error = attempt(read)
-    if error is not None:
-        raise DataError(f"{path} cannot be read as an image: {reason(error)}")
-    values = np.asarray(small, dtype=np.float32) / np.float32(255)
+    small = attempt(read)  # each image format has errors of its own for a damaged file
+    if small.error is not None:
+        raise DataError(f"{path} cannot be read as an image: {reason(small.error)}")
+    values = np.asarray(small.value, dtype=np.float32) / np.float32(255)
     if channels == 1:
-        inked = 1 - values if np.median(values) > 0.5 else values
-        return inked[None].astype(np.float32)
+        ink = 1 - values if np.median(values) > 0.5 else values
+        return ink[None].astype(np.float32)
     return values.transpose(2, 0, 1).astype(np.float32)
 
 
 def _plain(image: Image) -> Image:
-    """The image as it is meant to be seen: upright, on white paper where it is transparent, with 8 bits a shade."""
+    """The image as a viewer shows it: upright, on white where it is transparent, with 8 bits for each channel."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -120,12 +154,21 @@ def _plain(image: Image) -> Image:
 
 
 def read_numbers(path: Path, shape: TaskShape, *, labelled: bool = True) -> Examples:
-    """The rows of a CSV file; unless `labelled` is asked for, it may lack the targets."""
+    """The rows of a CSV file of numbers, each with the inputs of an example and then its targets.
+
+    Args:
+        path: The file.
+        shape: The network's task: it tells how many inputs and targets there are.
+        labelled: Whether the targets must be there.
+
+    Raises:
+        DataError: The file cannot be read, or has other numbers in a row.
+    """
     import numpy as np
 
     inputs, targets = math.prod(shape.input_shape), shape.num_outputs
     try:
-        with warnings.catch_warnings(action="ignore"):  # of a file without rows
+        with warnings.catch_warnings(action="ignore"):  # numpy warns of a file without rows
             table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a CSV file of numbers: {error}") from None

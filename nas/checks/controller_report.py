@@ -76,7 +76,7 @@ def check(target: str) -> str:
             verdict, error = attempt(executor.submit(examine, target).result)
     if error is not None:
         text = str(error) if isinstance(error, NasError) else reason(error)
-        needs_place = ".py:" not in text and user_files.is_found(controller_class)
+        needs_place = ".py:" not in text and user_files.is_user_class(controller_class)
         place = f" ({failures.place(controller_class, 'ask')})" if needs_place else ""
         text = text.removeprefix(f"controller {controller_class.__name__}: ")
         raise Unsound(f"controller {Path(target).name} is not sound: {text}{place}")

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line."""
 
 from .commands import app, main
 

@@ -1,4 +1,7 @@
-"""The command line. Standard output holds results only; progress and errors go to standard error."""
+"""Commands of the command line.
+
+Standard output holds results only; progress and errors go to standard error. Modules are imported within the commands,
+so that `nas --help` is quick."""
 
 from __future__ import annotations
 
@@ -36,11 +39,11 @@ def search(
     config: Annotated[str | None, typer.Argument(help="A TOML file, or a shipped experiment's name.")] = None,
     space: Annotated[
         str | None,
-        typer.Option(metavar="FILE.py:NAME", help="Your own space, or another's name, in place of CONFIG's."),
+        typer.Option(metavar="NAME", help="Search space in place of CONFIG's: a name, or your own as FILE.py:NAME."),
     ] = None,
     controller: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A controller, or your own as FILE.py:NAME, in place of CONFIG's."),
+        typer.Option(metavar="NAME", help="Controller in place of CONFIG's: a name, or your own as FILE.py:NAME."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name; by default the config's with a number.")] = None,
     set_: Annotated[
@@ -48,7 +51,7 @@ def search(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Launch a search. Without CONFIG: the quick start, which needs no download."""
+    """Run a search and measure what it finds. Without CONFIG: the quick start, which needs no download."""
     from ..config import reading as configs
     from ..runs import folder as runs
     from ..runs import launch
@@ -63,23 +66,26 @@ def search(
 
 
 @app.command()
-def compare(
+def compare(  # the options of a command are its parameters
     config: Annotated[str, typer.Argument(help="A TOML file, or a shipped experiment's name.")],
     controllers: Annotated[
-        str, typer.Option(help="Names with commas between, of controllers or of tables [compare.NAME] in the config.")
+        str, typer.Option(help="Controllers, separated by commas: their names, or tables [compare.NAME] of the config.")
     ] = "reinforce,evolution,random",
-    seeds: Annotated[int, typer.Option(help="Searches of each controller.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of searches of each controller.")] = 5,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
     ] = None,
-    reach: Annotated[str, typer.Option(help="Scores, with commas: the time to reach each is told.")] = "",
+    reach: Annotated[
+        str, typer.Option(help="Scores, separated by commas, for which the time to reach them is reported.")
+    ] = "",
     name: Annotated[
-        str | None, typer.Option(help="The comparison's name, of its folder in runs/; by default compare-CONFIG.")
+        str | None,
+        typer.Option(help="The comparison's name and that of its folder in runs/; by default compare-CONFIG."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results, in place of that of --name.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results, in place of --name.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare controllers at the same budget, on the same tasks, with the same seeds. Goes on where it was stopped."""
+    """Compare controllers at equal budget, on the same tasks and seeds. Continues a comparison that was interrupted."""
     from ..compare import searches as comparing
     from ..config import reading as configs
     from ..report import comparison
@@ -94,18 +100,18 @@ def compare(
     if results is None:
         _fail(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED)
-    found = comparison.Comparison.of(results, seconds=loaded.search.seconds > 0, levels=levels)
-    files = comparison.write(found, folder, f"{config}, {seeds} seeds")
+    compared = comparison.Comparison.of(results, seconds=loaded.search.seconds > 0, levels=levels)
+    files = comparison.write(compared, folder, f"{config}, {seeds} seeds")
     if as_json:
-        _print_json({**found.to_json(), "files": [str(path) for path in files]})
+        _print_json({**compared.to_json(), "files": [str(path) for path in files]})
     else:
-        typer.echo(comparison.text(found))
+        typer.echo(comparison.text(compared))
         typer.echo(f"{folder} holds {', '.join(path.name for path in files)}.")
 
 
 @app.command()
 def resume(name: Name, as_json: Json = False) -> None:
-    """Continue a run that was interrupted or killed; nothing done before is done again."""
+    """Continue a run that was interrupted or killed. Nothing is computed twice."""
     from ..runs import folder as runs
     from ..runs import launch
     from .progress import TerminalProgress
@@ -142,7 +148,7 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @app.command()
 def report(name: Name) -> None:
-    """Write a run's report as a web page, and say where it and the TensorBoard logs are."""
+    """Write a run's report as a web page, and print where it and the TensorBoard logs are."""
     from ..runs.run import open_run
 
     run = open_run(name)
@@ -153,7 +159,7 @@ def report(name: Name) -> None:
 def export(
     name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
 ) -> None:
-    """Write the winner as a folder: architecture, picture, source code, meta-learned weights."""
+    """Write the winner to a folder: architecture, picture, source code, meta-learned weights."""
     from ..runs.run import open_run
 
     for path in open_run(name).export(out):
@@ -162,12 +168,17 @@ def export(
 
 @app.command()
 def adapt(
-    folder: Annotated[Path, typer.Argument(help="What `nas export` wrote.")],
-    support: Annotated[Path, typer.Option(help="Labelled examples: a folder a class, a CSV file or one of series.")],
-    query: Annotated[Path | None, typer.Option(help="Examples to predict; by default the support's own.")] = None,
+    folder: Annotated[Path, typer.Argument(help="A folder that `nas export` wrote.")],
+    support: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled examples: a folder with one sub-folder for each class, a CSV file, or a file of series."
+        ),
+    ],
+    query: Annotated[Path | None, typer.Option(help="Examples to predict; by default those of --support.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Adapt an exported network to your own few examples, and predict others."""
+    """Adapt an exported network to a few examples of yours, and predict others."""
     from dataclasses import asdict
 
     from ..adapt.adaptation import adapt as adapt_to
@@ -187,7 +198,7 @@ def adapt(
 def list_(
     room: Annotated[str | None, typer.Argument(help="spaces, controllers, evaluators, tasks or learners.")] = None,
 ) -> None:
-    """List what a config can name, with a line on each."""
+    """List the components that a config can name, with a line on each."""
     from ..config.reading import shipped
     from ..errors import nearest
     from ..registry import builtin, components
@@ -204,7 +215,7 @@ def list_(
     for heading in [room] if room else rooms:
         typer.echo(f"{heading}:")
         lines = {name: _about(rooms[heading], name) for name in components.names(rooms[heading])}
-        lines |= builtin.FORMS.get(rooms[heading], {})
+        lines |= builtin.NAME_FORMS.get(rooms[heading], {})
         width = max(map(len, lines)) + 2
         for name, about in lines.items():
             typer.echo(f"  {name:<{width}}{about}")
@@ -217,11 +228,11 @@ def check(
     target: Annotated[
         str, typer.Argument(metavar="FILE.py:NAME", help="Your space or controller, or the name of another.")
     ],
-    inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is tried on.")] = "1,28,28",
-    outputs: Annotated[int, typer.Option(help="Its outputs: ways, or the size of the target.")] = 5,
-    learner: Annotated[str, typer.Option(help="The learner that a space is tried with.")] = "anil",
+    inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is checked with.")] = "1,28,28",
+    outputs: Annotated[int, typer.Option(help="Outputs of that task: ways, or the size of the target.")] = 5,
+    learner: Annotated[str, typer.Option(help="Learner that a space is checked with.")] = "anil",
 ) -> None:
-    """Run the conformance suite on a search space (is it sound, how large, how quick?) or a controller."""
+    """Check the laws of a search space or a controller, and measure a space's size and speed."""
     from ..checks import controller_report
     from ..checks.space_report import check as check_target
     from ..registry import components
@@ -240,10 +251,10 @@ def check(
 
 
 def main() -> None:
-    """Runs one command. Exit status: 0 done, 1 the work failed, 2 bad usage or config, 130 interrupted."""
+    """Runs one command. Exit status: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a letter gets a question mark
+            stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks is a question mark
     signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
@@ -258,23 +269,23 @@ def main() -> None:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C. Not an Exception or SystemExit, which a candidate's error may be, nor KeyboardInterrupt, for which the
-    library of the command line has an exit status of its own."""
+    """Ctrl-C. It is no Exception or SystemExit, which `attempt` takes for an error of foreign code, and no
+    KeyboardInterrupt, for which typer has another exit status."""
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
-    """Ctrl-C outside a search, which has its own handler."""
+    """Handles Ctrl-C outside a search, which has a handler of its own."""
     raise _Interrupted
 
 
 def _fail(message: str) -> None:
-    """One line on standard error; what could move a terminal's cursor is shown as a question mark."""
+    """Prints one line on standard error; characters that could move a terminal's cursor become question marks."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     sys.stderr.write(f"nas: {line}\n")
 
 
 def _about(room: builtin.Room, name: str) -> str:
-    """The first line that a component says of itself, or why there is none."""
+    """The first line of a component's docstring, or why it cannot be loaded."""
     from ..registry import components
 
     try:
@@ -302,11 +313,13 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     else:
         typer.echo(final_text(outcome.final))
         typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
-        mine = "my_images/" if outcome.final.percent else "my_points.csv"
+        support = "my_images/" if outcome.final.percent else "my_points.csv"
         if outcome.final.kind == TABLE:
             typer.echo(f"Next: nas report {name}")
         else:
-            typer.echo(f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {mine}")
+            typer.echo(
+                f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
+            )
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
 

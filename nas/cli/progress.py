@@ -1,4 +1,4 @@
-"""What a person sees of a run: a header, a progress bar, tables. Progress goes to standard error."""
+"""Progress of a run on standard error: a header, a progress bar, lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..runs.folder import RunFolder
 from ..trial import Trial, without_duplicates
 
 
-class Left(ProgressColumn):
-    """The time left, from the rate so far."""
+class TimeLeft(ProgressColumn):
+    """Column of a progress bar: the time left, from the rate so far."""
 
     def render(self, task: Task) -> Text:
         seconds = task.time_remaining
@@ -26,57 +26,62 @@ class Left(ProgressColumn):
 
 
 class TerminalProgress:
-    """Tells of a run on standard error: a bar on a terminal, a line now and then elsewhere."""
+    """Receiver of a run's events: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        columns = (BarColumn(30), TextColumn("{task.description}"), Left())
+        columns = (BarColumn(30), TextColumn("{task.description}"), TimeLeft())
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task: TaskID | None = None
         self._measuring: TaskID | None = None
         self._comparing: TaskID | None = None
-        self._of = 0
-        self._lowest = 0
-        self._heard = 0
+        self._trials = 0
+        self._lowest_budget = 0
+        self._evaluated = 0
         self._failed = 0
-        self._repeats = 0
+        self._duplicates = 0
 
     @contextmanager
     def shown(self) -> Iterator[TerminalProgress]:
+        """Shows the bar until the context ends."""
         with self._bar:
             yield self
 
     def started(self, run: RunFolder, config: Config, done: Sequence[Trial], workers: int) -> None:
+        """Prints the header of a run, of which the trials `done` were made before."""
         self._say(header(config, workers))
-        self._of = config.search.trials
+        self._trials = config.search.trials
         if config.search.workers not in ("auto", workers):
             self._say(f"search.workers is {config.search.workers}; a table is looked up one candidate after the other")
-        if self._of < workers:
+        if self._trials < workers:
             self._say(
-                f"search.trials is {self._of}: no more than {self._of} of the {workers} workers are busy at a time"
+                f"search.trials is {self._trials}: no more than {self._trials} of the {workers} workers are busy at a "
+                "time"
             )
-        self._lowest = config.budgets[0]
+        self._lowest_budget = config.budgets[0]
         new = without_duplicates(done)
-        self._heard, self._repeats = len(new), len(done) - len(new)
+        self._evaluated, self._duplicates = len(new), len(done) - len(new)
         self._failed = sum(trial.state == "failed" for trial in new)
         candidates = sum(map(self._is_candidate, new))
-        self._task = self._bar.add_task(f"{candidates}/{self._of}", total=self._of, completed=candidates)
+        self._task = self._bar.add_task(f"{candidates}/{self._trials}", total=self._trials, completed=candidates)
         if done:
             self._say(f"{run.name}: {candidates} candidates were done before")
 
     def trial(self, trial: Trial, best: Trial) -> None:
+        """Counts a trial that has ended."""
         assert self._task is not None
         if trial.duplicate_of is None:
-            self._heard += 1
+            self._evaluated += 1
             self._failed += trial.state == "failed"
             self._bar.advance(self._task, self._is_candidate(trial))
         else:
-            self._repeats += 1
+            self._duplicates += 1
         done = int(self._bar.tasks[self._task].completed)
-        parts = [f"{done}/{self._of}", f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"]
-        if self._heard > done:
-            parts.append(f"promoted {self._heard - done}")
-        parts += [repeats_text(self._repeats)] if self._repeats else []
+        leader = f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"
+        parts = [f"{done}/{self._trials}", leader]
+        if self._evaluated > done:
+            parts.append(f"promoted {self._evaluated - done}")
+        parts += [repeats_text(self._duplicates)] if self._duplicates else []
         text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
         if trial.duplicate_of is not None:
@@ -86,11 +91,11 @@ class TerminalProgress:
             self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
         if trial.state == "failed":
             self._say(f"#{trial.number} failed: {trial.error}")
-        elif self._bar.disable and (self._heard % 10 == 0 or done == self._of):
+        elif self._bar.disable and (self._evaluated % 10 == 0 or done == self._trials):
             self._say(text)
 
     def searched(self, done: int, of: int) -> None:
-        """How many of a comparison's searches have ended."""
+        """Shows how many of a comparison's searches have ended."""
         if self._comparing is None:
             self._comparing = self._bar.add_task("", total=of)
         self._bar.update(self._comparing, completed=done, description=f"{done}/{of} searches")
@@ -98,21 +103,24 @@ class TerminalProgress:
             self._say(f"{done}/{of} searches")
 
     def measured(self, done: int, of: int) -> None:
+        """Shows how many of the final measurements have ended."""
         if self._measuring is None or self._bar.tasks[self._measuring].finished:
             self._measuring = self._bar.add_task("", total=of)
         self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
 
     def _is_candidate(self, trial: Trial) -> bool:
-        """Not a promotion: the bar counts candidates, for how many will be promoted is not known."""
-        return trial.budget <= self._lowest
+        """Whether a trial is no promotion. The bar counts candidates, since the number of promotions is not known."""
+        return trial.budget <= self._lowest_budget
 
     def exhausted(self) -> None:
+        """Says that the controller has proposed all that it can."""
         assert self._task is not None
-        found = int(self._bar.tasks[self._task].completed)
-        repeats = f", {repeats_text(self._repeats)}" if self._repeats else ""
-        self._say(f"the controller proposes nothing new: {found} of {self._of} candidates{repeats}")
+        done = int(self._bar.tasks[self._task].completed)
+        repeats = f", {repeats_text(self._duplicates)}" if self._duplicates else ""
+        self._say(f"the controller proposes nothing new: {done} of {self._trials} candidates{repeats}")
 
     def stopping(self) -> None:
+        """Says that the run ends after what is running."""
         self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
 
     def _say(self, line: str) -> None:
@@ -120,12 +128,12 @@ class TerminalProgress:
 
 
 def header(config: Config, workers: int) -> str:
-    """One line on what is searched, on what, by whom, how much, and where."""
+    """One line on a run: search space, tasks, controller, number of candidates, workers and device."""
     rungs = f", rungs of {' → '.join(map(str, config.budgets))} outer steps" if len(config.budgets) > 1 else ""
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
-            f"{user_files.shortened(config.space.name)}{_of_tasks(config)}",
+            f"{user_files.shortened(config.space.name)}{_tasks_text(config)}",
             user_files.shortened(config.controller.name),
             f"{config.search.trials} candidate{'s' if config.search.trials > 1 else ''}{_limit(config)}{rungs}",
             f"{workers} worker{'s' if workers > 1 else ''} {where}".rstrip(),
@@ -133,7 +141,7 @@ def header(config: Config, workers: int) -> str:
     )
 
 
-def _of_tasks(config: Config) -> str:
+def _tasks_text(config: Config) -> str:
     if config.tasks is None:
         return f", {config.evaluator.name}"
     family = components.create("tasks", config.tasks.name, config.tasks.options)

@@ -167,7 +167,7 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
 def _rehearse(job: Job, executor: Executor) -> None:
     """Has a controller of a person's own tried out; a run of another evaluator does so itself. Raises NasError."""
     controller = job.config.controller
-    if user_files.is_own(controller.name):
+    if user_files.is_user_class_name(controller.name):
         parts, seed = build(job.config), job.config.search.seed
         given = features_of(job.config, parts.evaluator)
         check_determinism(controller.name, controller.options, executor, space=parts.space, seed=seed, **given)

@@ -1,4 +1,4 @@
-"""Configs: TOML files to components."""
+"""Configs: from TOML files to components."""
 
 from .parts import Parts, build, features_of, measures
 from .reading import QUICK_START, from_json, load, shipped

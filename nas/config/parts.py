@@ -1,4 +1,4 @@
-"""Components of a config: space, controller, evaluator, baseline network."""
+"""Components of a config: search space, controller, evaluator, baseline network."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import Any, TypeGuard, get_args
 
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..errors import ConfigError
-from ..failures import attempt
 from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, SearchSpace
 from ..registry import builtin, components
 from ..space.constraints import Constrained
 from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options
 
 CONTROL = "random"
-"""The controller of a search's control."""
+"""Name of the controller of the random-search control."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a config stands for. The baseline's evaluator is the evaluator with another space. `limited` is the space
-    within search.constraints, which the controller proposes from; without constraints it is the space."""
+    """Components of a config.
+
+    Attributes:
+        space: The search space.
+        constrained: The same within search.constraints, which the controller proposes from; without constraints, the
+            space itself.
+        controller: The controller.
+        evaluator: The evaluator.
+        baseline: The space whose only architecture is the baseline network.
+        baseline_evaluator: The evaluator with that space.
+    """
 
     space: SearchSpace
-    limited: SearchSpace
+    constrained: SearchSpace
     controller: Controller
     evaluator: Evaluator
     baseline: SearchSpace
@@ -33,86 +41,75 @@ class Parts:
 
     @property
     def measurer(self) -> Measurer:
-        """The evaluator, where it makes networks. Raises ConfigError where it does not."""
-        return _measuring(self.evaluator)
+        """The evaluator. Raises ConfigError where it makes no networks."""
+        return _measurer(self.evaluator)
 
     @property
     def baseline_measurer(self) -> Measurer:
-        """That of the baseline."""
-        return _measuring(self.baseline_evaluator)
+        """Evaluator of the baseline network. Raises ConfigError where it makes no networks."""
+        return _measurer(self.baseline_evaluator)
 
 
 def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Parts:
-    """Makes the components; `costs` is where those of search.constraints are kept (`nas.space.constraints`). Raises
-    ConfigError for an unknown name or option, or a value that is refused."""
-    final, search, evaluator = config.final, config.search, config.evaluator
+    """Creates the components of a config.
+
+    Args:
+        config: The config.
+        costs: Where the costs of networks for search.constraints are kept (`nas.space.constraints`); None for a mapping
+            of this search alone.
+
+    Raises:
+        ConfigError: A name or option is unknown, or a value is refused; a KeyFault has the path of the key.
+    """
+    final, search, table = config.final, config.search, config.evaluator
     _check_rungs(config)
     if search.control == config.controller.name == CONTROL:
         raise KeyFault(
             "the controller is random, and its control would be the same search; leave it out", ("search", "control")
         )
-    space = _made("space", config.space, "space")
-    baseline = _made("space", final.baseline, "final", "baseline")
+    space: SearchSpace = _create("space", config.space, "space")
+    baseline: SearchSpace = _create("space", final.baseline, "final", "baseline")
     if baseline.name == space.name and name_and_options(final.baseline) != name_and_options(config.space):
         raise KeyFault(
             f"the baseline is of the searched space {space.name!r} with other options, and its architectures would be "
             "taken for the space's own: use the same options, or another space",
             ("final", "baseline"),
         )
-    given = _given(config)
-    measurer = _made("evaluator", evaluator, "evaluator", space=space, **given)
-    limited = _limited(config, space, measurer, costs)
-    features = features_of(config, measurer)
-    controller = _made("controller", config.controller, "controller", space=limited, seed=search.seed, **features)
-    if _tells_costs(measurer):
-        _, error = attempt(check_costs, objectives_of(config.to_json()), get_args(Cost))
-        if error is not None:
-            raise KeyFault(str(error), ("controller", "objectives"))
+    arguments = _evaluator_arguments(config)
+    evaluator: Evaluator = _create("evaluator", table, "evaluator", space=space, **arguments)
+    constrained = _constrained(config, space, evaluator, costs)
+    features = features_of(config, evaluator)
+    controller: Controller = _create(
+        "controller", config.controller, "controller", space=constrained, seed=search.seed, **features
+    )
+    if _tells_costs(evaluator):
+        try:
+            check_costs(objectives_of(config.to_json()), get_args(Cost))
+        except ConfigError as error:
+            raise KeyFault(str(error), ("controller", "objectives")) from None
     return Parts(
         space=space,
-        limited=limited,
+        constrained=constrained,
         controller=controller,
-        evaluator=measurer,
+        evaluator=evaluator,
         baseline=baseline,
-        baseline_evaluator=_made("evaluator", evaluator, "evaluator", space=baseline, **given),
+        baseline_evaluator=_create("evaluator", table, "evaluator", space=baseline, **arguments),
     )
 
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
-    """Whether an evaluator can do what the finals need."""
+    """Whether an evaluator makes networks, which the finals measure."""
     return isinstance(evaluator, Measurer)
 
 
-def _measuring(evaluator: Evaluator) -> Measurer:
-    if not measures(evaluator):
-        raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
-    return evaluator
-
-
-def _given(config: Config) -> dict[str, Any]:
-    """What the evaluator takes beside the space. Raises KeyFault for tasks that it needs or has no use for."""
-    evaluator = config.evaluator
-    takes, error = attempt(components.options_of, _found("evaluator", evaluator, "evaluator"))
-    given: dict[str, Any] = {}
-    if error is not None or "tasks" in takes:
-        if config.tasks is None:
-            raise KeyFault("key 'tasks' is missing; give it", ("tasks",))
-        given["tasks"] = _made("tasks", config.tasks, "tasks")
-    elif config.tasks is not None:
-        raise KeyFault(f"evaluator {evaluator.name!r} has no tasks; leave out the table", ("tasks",))
-    if error is not None or "learner" in takes:
-        given["learner"] = _made("learner", evaluator.learner, "evaluator", "learner")
-    elif evaluator.learner != EvaluatorTable().learner:
-        raise KeyFault(f"evaluator {evaluator.name!r} has no learner; leave it out", ("evaluator", "learner"))
-    if error is not None or "device" in takes:
-        given["device"] = config.search.device
-    return given
-
-
 def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
-    """What the controller takes of zero-cost scores. Raises KeyFault where it needs some and the evaluator has none."""
-    takes, error = attempt(components.options_of, _found("controller", config.controller, "controller"))
-    if error is not None or "features" not in takes:
+    """Arguments of the controller for zero-cost scores (`nas.protocols.Featured`): none, or `features`.
+
+    Raises:
+        KeyFault: The controller needs scores, and the evaluator has none.
+    """
+    options = components.readable_options(_find("controller", config.controller, "controller"))
+    if options is None or "features" not in options:
         return {}
     if isinstance(evaluator, Featured):
         return {"features": evaluator.features}
@@ -125,8 +122,37 @@ def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
     return {"features": None}
 
 
-def _limited(
-    config: Config, space: SearchSpace, evaluator: Any, costs: MutableMapping[str, float] | None
+def _measurer(evaluator: Evaluator) -> Measurer:
+    if not measures(evaluator):
+        raise ConfigError("the evaluator of this run makes no networks: there is none to measure, export or adapt")
+    return evaluator
+
+
+def _evaluator_arguments(config: Config) -> dict[str, Any]:
+    """Arguments of the evaluator except the space: `tasks`, `learner` and `device`, where its constructor has them.
+
+    One whose annotations cannot be read is given all three. Raises KeyFault for a table that it needs or cannot use.
+    """
+    table = config.evaluator
+    options = components.readable_options(_find("evaluator", table, "evaluator"))
+    arguments: dict[str, Any] = {}
+    if options is None or "tasks" in options:
+        if config.tasks is None:
+            raise KeyFault("key 'tasks' is missing; give it", ("tasks",))
+        arguments["tasks"] = _create("tasks", config.tasks, "tasks")
+    elif config.tasks is not None:
+        raise KeyFault(f"evaluator {table.name!r} has no tasks; leave out the table", ("tasks",))
+    if options is None or "learner" in options:
+        arguments["learner"] = _create("learner", table.learner, "evaluator", "learner")
+    elif table.learner != EvaluatorTable().learner:
+        raise KeyFault(f"evaluator {table.name!r} has no learner; leave it out", ("evaluator", "learner"))
+    if options is None or "device" in options:
+        arguments["device"] = config.search.device
+    return arguments
+
+
+def _constrained(
+    config: Config, space: SearchSpace, evaluator: Evaluator, costs: MutableMapping[str, float] | None
 ) -> SearchSpace:
     table = config.search.constraints
     if table is None or not table.limits:
@@ -140,8 +166,8 @@ def _limited(
     return Constrained(space, table.limits, evaluator, costs)
 
 
-def _tells_costs(evaluator: Any) -> TypeGuard[Costed]:
-    """Whether an evaluator is `Costed` by a method, not by an option of that name, as a tabular evaluator has it."""
+def _tells_costs(evaluator: object) -> TypeGuard[Costed]:
+    """Whether an evaluator is Costed by a method, since it may have an option of the name `cost`."""
     return isinstance(evaluator, Costed) and callable(evaluator.cost)
 
 
@@ -152,21 +178,22 @@ def _check_rungs(config: Config) -> None:
         raise KeyFault(f"search.fidelity {error}", ("search", "fidelity", "rungs")) from error
 
 
-def _made(room: builtin.Room, table: str | Component, *path: str, **given: Any) -> Any:
-    """The component of a table. A ConfigError of it is about the option that it names first, else about its name."""
+def _create(room: builtin.Room, table: str | Component, *path: str, **arguments: Any) -> Any:
+    """The component of a table. The KeyFault of an error has the key of the option that the message names first; where
+    it names none, that of the component's name."""
     name, options = name_and_options(table)
-    _found(room, table, *path)
+    _find(room, table, *path)
     try:
         keys = () if isinstance(table, str) else type(table).model_fields
-        return components.create(room, name, options, beside=keys, **given)
+        return components.create(room, name, options, beside=keys, **arguments)
     except ConfigError as error:
         text = str(error)
-        named = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
-        places = [(found.start(), option) for option, found in named.items() if found]
-        raise KeyFault(text, (*path, min(places)[1] if places else "name")) from error
+        mentions = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text) for option in options}
+        positions = [(mention.start(), option) for option, mention in mentions.items() if mention]
+        raise KeyFault(text, (*path, min(positions)[1] if positions else "name")) from error
 
 
-def _found(room: builtin.Room, table: str | Component, *path: str) -> Callable[..., Any]:
+def _find(room: builtin.Room, table: str | Component, *path: str) -> Callable[..., Any]:
     try:
         return components.find(room, name_and_options(table)[0])
     except ConfigError as error:

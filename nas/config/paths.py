@@ -1,4 +1,4 @@
-"""The files that a config names: made absolute, so that a run reads the same ones from every folder."""
+"""Paths in a config: absolute paths, data files and their digests."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from ..failures import attempt
+from ..errors import ConfigError
 from ..registry import builtin, components, user_files
 from ..space.tables import read_table, stamp
 from .schema import Component, Config, name_and_options
 
 TABLE = "table"
-"""The prefix of a space's name whose rest is a file."""
+"""Prefix of a space's name whose rest is a file."""
 
 
 def absolute_paths(config: Config) -> Config:
-    """The config with absolute paths: of a person's own classes, and of all options that are paths by their type.
+    """The config with absolute paths, so that a run reads the same files from every folder.
 
-    A leading ~ stands for the home folder. A config whose paths are absolute is given back as it is; names and options
-    that are not known are left as they are.
+    Paths are the files in names FILE.py:NAME and table:FILE, and the options whose type is a path. A leading ~ stands
+    for the home folder. Unknown names and options are left unchanged.
     """
     evaluator = _absolute("evaluator", config.evaluator)
     evaluator = evaluator.model_copy(update={"learner": _absolute("learner", config.evaluator.learner)})
@@ -38,17 +38,16 @@ def absolute_paths(config: Config) -> Config:
 
 
 def data_files(config: Config) -> list[str]:
-    """The absolute paths of the data that a search reads: of its tasks, its evaluator and its space."""
-    found: list[str] = []
+    """The absolute paths of the data that a search reads: those of its tasks, its evaluator and its space."""
+    paths: list[str] = []
     for room, table in _data_tables(config):
-        found += [_path(value) for value in _path_options(room, *name_and_options(table)).values()]
+        paths += [_path(value) for value in _path_options(room, *name_and_options(table)).values()]
     prefix, _, rest = config.space.name.partition(":")
-    return list(dict.fromkeys([*found, *([_path(rest)] if prefix == TABLE else [])]))
+    return list(dict.fromkeys([*paths, *([_path(rest)] if prefix == TABLE else [])]))
 
 
 def without_data_folders(config: Config) -> Config:
-    """The config with the names alone of the files and folders of its data: what an export tells of them, which another
-    machine does not have."""
+    """The config without the folders of its data files, for an export: another machine does not have them."""
     changed: dict[str, Any] = {}
     for room, table in _data_tables(config):
         paths = _path_options(room, *name_and_options(table))
@@ -57,16 +56,16 @@ def without_data_folders(config: Config) -> Config:
 
 
 def file_digests(config: Config) -> dict[str, str]:
-    """The SHA-256 of each of `data_files` that is an ordinary file and can be read."""
-    found: dict[str, str] = {}
+    """The SHA-256 of each data file, by path. Folders and files that cannot be read have none."""
+    digests: dict[str, str] = {}
     for path in filter(os.path.isfile, data_files(config)):
         with suppress(OSError), Path(path).open("rb") as file:
-            found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def space_digest(config: Config) -> str | None:
-    """A digest of the table whose rows are the space; None for any other space. Raises DataError."""
+    """Digest of the table that a space table:FILE is made of; None for other spaces. Raises DataError."""
     prefix, _, rest = config.space.name.partition(":")
     return read_table(Path(rest), stamp(Path(rest))).digest if prefix == TABLE else None
 
@@ -77,7 +76,7 @@ def _data_tables(config: Config) -> list[tuple[builtin.Room, Component]]:
 
 
 def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:
-    """A table, or a name alone, with absolute paths."""
+    """A component's table, or its name alone, with absolute paths. `label` is the name of a table without its own."""
     name, options = name_and_options(table)
     absolute = _absolute_space(name) if room == "space" else user_files.absolute(name)
     if isinstance(table, str):
@@ -92,11 +91,12 @@ def _absolute_space(name: str) -> str:
 
 
 def _path_options(room: builtin.Room, name: str, options: dict[str, Any]) -> dict[str, str]:
-    """The options of a component that are paths, by the annotations of its constructor."""
+    """The options that are paths by the annotations of the component's constructor."""
     if not options:
         return {}
-    known, error = attempt(lambda: components.options_of(components.find(room, name)))
-    if error is not None:
+    try:
+        known = components.readable_options(components.find(room, name)) or {}
+    except ConfigError:
         return {}
     return {
         option: value

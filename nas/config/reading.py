@@ -1,4 +1,4 @@
-"""A search's config: a TOML file with one table per room, checked to the last key before anything runs."""
+"""Reading of configs from TOML files and JSON, with a check of every key."""
 
 from __future__ import annotations
 
@@ -48,36 +48,47 @@ __all__ = [
     "shipped",
 ]
 QUICK_START = "quickstart"
+"""Name of the shipped config that needs no download."""
 LONGEST = 1_000_000
-"""Characters of a config file: far more than any needs, and few enough to parse at once."""
+"""Maximum characters of a config file: far more than any needs, and few enough to parse at once."""
 
 
 def load(
     source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
 ) -> Config:
-    """Reads a TOML file, or a shipped experiment by its name, puts `space` and `controller`, with default options, in
-    place of its own, and applies `KEY=VALUE` overrides. Its paths are made absolute.
+    """Reads a config and checks that its components can be created.
 
-    Raises ConfigError with file, line, key, the rule and the nearest valid name.
+    Args:
+        source: A TOML file, or the name of a shipped experiment; None for the quick start.
+        overrides: Keys to set, as KEY=VALUE, applied in order.
+        space: Name of a search space, with default options, in place of the config's.
+        controller: Name of a controller likewise.
+
+    Returns:
+        The config, with absolute paths.
+
+    Raises:
+        ConfigError: The config cannot be used; the message has file, line, key, the rule and the nearest valid name.
     """
     where, text = _read(QUICK_START if source is None else source)
     data = parse(where, text)
-    named = {room: name for room, name in (("space", space), ("controller", controller)) if name is not None}
-    data |= {room: {"name": name} for room, name in named.items()}
+    replaced = {room: name for room, name in (("space", space), ("controller", controller)) if name is not None}
+    data |= {room: {"name": name} for room, name in replaced.items()}
     for change in overrides:
         override(data, change)
     try:
         config = absolute_paths(from_json(data))
         build(config)
     except KeyFault as error:
-        found = place(where, text, error.path, overrides)
-        by_option = error.path[0] in named and not found.startswith("--set")
-        raise ConfigError(f"{f'--{error.path[0]}' if by_option else found}: {error}") from None
+        key_place = place(where, text, error.path, overrides)
+        if error.path[0] in replaced and not key_place.startswith("--set"):
+            key_place = f"--{error.path[0]}"
+        raise ConfigError(f"{key_place}: {error}") from None
     return config
 
 
 def from_json(data: object) -> Config:
-    """The config of nested tables. Raises ConfigError naming the first key at fault."""
+    """The config in nested tables. Raises KeyFault for the first key at fault."""
     _check_plain(data)
     try:
         return Config.model_validate(data)
@@ -86,7 +97,7 @@ def from_json(data: object) -> Config:
 
 
 def shipped() -> list[str]:
-    """The names of the experiments that come with the package."""
+    """The names of the shipped experiments, sorted."""
     folder = _shipped()
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
@@ -115,18 +126,18 @@ def _read(source: str) -> tuple[str, str]:
 
 
 def _check_plain(data: object) -> None:
-    """Raises ConfigError for values that no key takes and that would break what comes after: numbers beyond those of
-    TOML, dates, tables in tables in tables without end."""
-    left: list[tuple[tuple[str, ...], int, object]] = [((), 0, data)]
-    while left:
-        path, depth, value = left.pop()
+    """Raises KeyFault for values that no key takes and that later steps could not handle: numbers of more than 64 bits,
+    dates, and deeply nested tables."""
+    unchecked: list[tuple[tuple[str, ...], int, object]] = [((), 0, data)]
+    while unchecked:
+        path, depth, value = unchecked.pop()
         key = shown(".".join(path[:DEEPEST]))
         if depth > DEEPEST:
             raise KeyFault(f"key {key} is nested too deeply", path[:2])
         if isinstance(value, dict):
-            left += [((*path, str(name)), depth + 1, inner) for name, inner in value.items()]
+            unchecked += [((*path, str(name)), depth + 1, inner) for name, inner in value.items()]
         elif isinstance(value, list):
-            left += [(path, depth + 1, inner) for inner in value]
+            unchecked += [(path, depth + 1, inner) for inner in value]
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise KeyFault(f"key {key} is a number beyond 64 bits; give a smaller one", path)
         elif isinstance(value, date | datetime | time):
@@ -134,7 +145,7 @@ def _check_plain(data: object) -> None:
 
 
 def _explained(error: ValidationError) -> KeyFault:
-    """The first key at fault, and why. Where a table and another type would do, a table is judged as a table."""
+    """The first key at fault, and why. Where a table and another type are allowed, a table is judged as a table."""
     details = error.errors(include_url=False)
     about = [detail for detail in details if detail["loc"][:2] == details[0]["loc"][:2]]
     deepest = max(about, key=lambda detail: len(detail["loc"]))
@@ -153,7 +164,7 @@ def _explained(error: ValidationError) -> KeyFault:
 
 
 def _table(path: Sequence[int | str]) -> type[Table] | None:
-    """The kind of table with fixed keys that stands at a path, whose parts are keys; None for anything else."""
+    """The class of the table with fixed keys at a path; None where the path leads to anything else."""
     table: type[Table] | None = Config
     for name in path:
         field = table.model_fields.get(str(name)) if table else None

@@ -1,4 +1,4 @@
-"""The tables of a config: which keys there are, what each may be, and what it is when it is left out."""
+"""Schema of a config: the keys of its tables, their types, ranges and defaults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from ..trial import Duplicates
 
 
 class KeyFault(ConfigError):
-    """What is wrong with one key: `path` has the names of the tables that it is in, then its own."""
+    """A key of a config that cannot be used.
+
+    Attributes:
+        path: The names of the tables that the key is in, outermost first, then the key's own.
+    """
 
     def __init__(self, message: str, path: Sequence[str]) -> None:
         super().__init__(message)
@@ -24,13 +28,13 @@ class KeyFault(ConfigError):
 
 
 class Table(BaseModel):
-    """A table of the config with fixed keys; nothing is coerced."""
+    """A table with fixed keys. Values are not coerced to other types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Component(BaseModel):
-    """A table that names a component; its other keys are the component's own options."""
+    """A table that names a component; its other keys are the component's options."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -42,8 +46,13 @@ class Component(BaseModel):
 
 
 class EvaluatorTable(Component):
-    """`budget` is in outer steps of meta-training, in a table in epochs; `learner` is a name, or a table with a name
-    and options. It is for evaluators that take one."""
+    """The evaluator.
+
+    Attributes:
+        name: Name of the evaluator.
+        learner: A learner's name, or a table with its name and options; for evaluators that take one.
+        budget: Outer steps of a candidate's meta-training; epochs for an evaluator that looks up a table.
+    """
 
     name: str = "meta"
     learner: str | Component = "anil"
@@ -51,33 +60,36 @@ class EvaluatorTable(Component):
 
 
 class FidelityTable(Table):
-    """Asynchronous successive halving (`nas.search.fidelity`), on where the table is given.
+    """Asynchronous successive halving (`nas.search.fidelity`), used where the table is given.
 
-    rungs  budgets, each 1 / eta of the one above; the highest is the evaluator's
-    eta    of the candidates of a rung the best 1 / eta are trained on to the next
+    Attributes:
+        rungs: Number of budgets, each 1 / eta of the one above; the highest is the evaluator's.
+        eta: The best 1 / eta of a rung's candidates are trained to the next.
     """
 
     rungs: Annotated[int, Field(ge=1, le=30)] = 3
     eta: Annotated[int, Field(ge=2, le=1000)] = 3
 
 
-def _limits(given: Any) -> float | list[float]:
-    limits = [0, given] if isinstance(given, int | float) else given
+def _limits(value: Any) -> float | list[float]:
+    limits = [0, value] if isinstance(value, int | float) else value
     numbers = isinstance(limits, list) and [n for n in limits if type(n) in (int, float) and 0 <= n < math.inf]
-    if isinstance(given, bool) or not numbers or len(limits) != 2 or numbers != limits or limits[0] > limits[1]:
+    if isinstance(value, bool) or not numbers or len(limits) != 2 or numbers != limits or limits[0] > limits[1]:
         raise ValueError("Input should be the most, or [least, most]: numbers from 0")
-    return [float(n) for n in limits] if given is limits else float(given)
+    return [float(n) for n in limits] if value is limits else float(value)
 
 
 Limits = Annotated[float | list[float], PlainValidator(_limits)]
 
 
 class ConstraintsTable(Table):
-    """What a candidate's network may cost: the most, or [least, most]. What lies outside is never proposed.
+    """Limits on the costs of a candidate's network, each the most or [least, most]. Others are never proposed.
 
-    parameters  learned numbers
-    flops       of one input's forward pass
-    latency_ms  milliseconds of it on this machine's device, which makes a search one that only its own resume repeats
+    Attributes:
+        parameters: Number of learned parameters.
+        flops: FLOPs of one input's forward pass.
+        latency_ms: Milliseconds of it on this machine's device. A search with this limit is repeated by its own resume
+            alone.
     """
 
     parameters: Limits | None = None
@@ -86,24 +98,32 @@ class ConstraintsTable(Table):
 
     @property
     def limits(self) -> dict[Cost, tuple[float, float]]:
-        given = {"parameters": self.parameters, "flops": self.flops, "latency_ms": self.latency_ms}
+        """The least and the most of each limited cost."""
+        values = {"parameters": self.parameters, "flops": self.flops, "latency_ms": self.latency_ms}
         limits: dict[Cost, tuple[float, float]] = {}
         for cost in get_args(Cost):
-            value = given[cost]
+            value = values[cost]
             if value is not None:
                 limits[cost] = (value[0], value[1]) if isinstance(value, list) else (0.0, value)
         return limits
 
 
 class SearchTable(Table):
-    """How much is searched and where.
+    """Extent of the search, and where it runs.
 
-    trials      candidates asked for; promotions come on top
-    seconds     of evaluations, summed over them, after which no more are begun; simulated in a table. 0 is no limit
-    workers     worker processes; 'auto' is one per processor, or one per GPU
-    repeats     of networks proposed before: 'known', the result is that of the first; 'evaluated', as if they were new
-    deadline_s  seconds after which a candidate is given up as failed; 0 is never
-    control     'random': a second search, at random with the same budget, stands beside the result
+    Attributes:
+        trials: Number of candidates; promotions are not counted.
+        seconds: Time budget: the sum of the evaluations' seconds, simulated for a table, after which no evaluation is
+            started; 0 for none.
+        workers: Number of worker processes; 'auto' for one per processor, or one per GPU.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+        seed: Seed of the controller and of the evaluations.
+        repeats: Treatment of duplicates, networks proposed before: 'known' takes the first one's result, 'evaluated'
+            evaluates them as if they were new.
+        deadline_s: Seconds after which a candidate counts as failed; 0 for none.
+        control: 'random' adds a random-search control, a second search with the same budget.
+        fidelity: Successive halving.
+        constraints: Limits on the costs of networks.
     """
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
@@ -119,15 +139,16 @@ class SearchTable(Table):
 
 
 class FinalTable(Table):
-    """How finalists are re-measured, and the winner and the baseline tested.
+    """Final measurements of the finalists, the winner and the baseline network.
 
-    top               finalists: the candidates with the best scores
-    seeds             meta-trainings of winner and baseline for the test, and of each finalist on the average: one
-                      that is dropped early has fewer (`nas.runs.successive_rejects`)
-    budget            outer steps of each; 0 is the evaluator's
-    validation_tasks  fresh validation tasks that choose the winner
-    tasks             test tasks, on which the winner and the baseline are measured once
-    baseline          a space of one hand-designed network, trained and tested like the winner
+    Attributes:
+        top: Number of finalists, the candidates with the best scores.
+        seeds: Meta-trainings of winner and baseline network for the test, and of each finalist on average: one that is
+            rejected early has fewer (`nas.runs.successive_rejects`).
+        budget: Outer steps of each meta-training; 0 for the evaluator's budget.
+        validation_tasks: Fresh validation tasks, by which the winner is chosen.
+        tasks: Test tasks, on which the winner and the baseline network are measured once.
+        baseline: A space of one hand-designed network, which is trained and tested like the winner.
     """
 
     top: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -139,8 +160,14 @@ class FinalTable(Table):
 
 
 class ContenderTable(Component):
-    """A controller of a comparison under a name of its own, with options; `name` is that of the controller, by default
-    the table's. `budget` is in place of the evaluator's, `fidelity` and `repeats` of the search's."""
+    """A controller of a comparison with options, named by its table.
+
+    Attributes:
+        name: Name of the controller; empty for the table's name.
+        budget: Budget in place of the evaluator's.
+        fidelity: Successive halving in place of the search's.
+        repeats: Treatment of duplicates in place of the search's.
+    """
 
     name: str = ""
     budget: Annotated[int, Field(ge=1, le=10**9)] | None = None
@@ -149,10 +176,16 @@ class ContenderTable(Component):
 
 
 class Config(Table):
-    """A whole search, as its TOML file says it.
+    """A config: everything that a TOML file says of a run.
 
-    tasks    for evaluators that have them
-    compare  a table for each name that `nas compare --controllers` may say besides those of the controllers
+    Attributes:
+        space: The search space.
+        tasks: The task family, for evaluators that take one.
+        controller: The controller.
+        evaluator: The evaluator.
+        search: Extent of the search.
+        final: Final measurements.
+        compare: Controllers by the names that `nas compare --controllers` takes besides those of the registry.
     """
 
     space: Component
@@ -168,27 +201,29 @@ class Config(Table):
 
     @property
     def files(self) -> dict[str, str]:
-        """The texts of the files of a person's own that the config names, and of those beside them that they import, by
-        path. Raises ConfigError where one cannot be read."""
+        """The texts of the users' files that the config names, and of those beside them that they import, by path.
+        Raises ConfigError where one cannot be read."""
         return user_files.texts(
             name_and_options(table)[0] for table in (self.space, self.controller, self.final.baseline)
         )
 
     @property
     def final_budget(self) -> int:
+        """Outer steps of each meta-training of the final measurements."""
         return self.final.budget or self.evaluator.budget
 
     @property
     def fidelity(self) -> Fidelity:
+        """The rungs of the search."""
         table = self.search.fidelity
         return ONE_RUNG if table is None else Fidelity(table.rungs, table.eta)
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """Outer steps of the candidates' rungs, rising to the evaluator's budget."""
+        """Outer steps of the rungs, rising to the evaluator's budget."""
         return self.fidelity.budgets(self.evaluator.budget)
 
 
 def name_and_options(table: str | Component) -> tuple[str, dict[str, Any]]:
-    """A component's name and options; it may be written as its name alone."""
+    """Name and options of a component's table, or of its name alone."""
     return (table, {}) if isinstance(table, str) else (table.name, table.options)

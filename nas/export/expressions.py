@@ -1,4 +1,4 @@
-"""The source of one value or call in the traced forward. Only what is formatted here reaches the file."""
+"""Source expressions of the values and calls in a traced forward; only what is formatted here reaches the file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..errors import NasError
 from .naming import RESERVED, function_name
 
 Name = Callable[[fx.Node], str]
+"""Function that gives the variable or attribute that holds a node's value."""
 INFIX = {
     operator.add: "+",
     operator.sub: "-",
@@ -39,13 +40,18 @@ PREFIX = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
 
 
 class Training:
-    """Stands for an argument that is True in training and False in evaluation: `self.training` in the source."""
+    """Placeholder of an argument that is True in training and False in evaluation: `self.training` in the source."""
 
 
 def literal(value: Any, name: Name | None = None) -> str:
-    """The source of a constant, or of a container with nodes in it, each called as `name` says.
+    """The source of a constant, or of a container with nodes in it.
 
-    Raises NasError for a value of another type: it could not be written down exactly.
+    Args:
+        value: The value.
+        name: Gives the names of the nodes; None where there are none.
+
+    Raises:
+        NasError: The value is of a type that has no exact source.
     """
 
     def inner(item: Any) -> str:
@@ -79,9 +85,18 @@ def literal(value: Any, name: Name | None = None) -> str:
 
 
 def call(node: fx.Node, name: Name, layer: Callable[[str], str]) -> tuple[str, list[str] | None]:
-    """A node's expression: what is called and its arguments, or the whole expression and None.
+    """The expression of a node.
 
-    `layer` gives the attribute of a module's path. Raises NasError, naming the function, when it is not of torch.
+    Args:
+        node: A call of a module, method or function.
+        name: Gives the names of other nodes.
+        layer: Gives the attribute that holds the module of a path.
+
+    Returns:
+        The function and its arguments; for an operator, the whole expression and None.
+
+    Raises:
+        NasError: The function, which the message names, is not one of torch's public ones.
     """
     arguments = [literal(value, name) for value in node.args]
     if node.op == "call_module":
@@ -94,7 +109,7 @@ def call(node: fx.Node, name: Name, layer: Callable[[str], str]) -> tuple[str, l
     target: Any = node.target
     if target in INFIX and len(arguments) == 2:
         left = f"({arguments[0]})" if arguments[0].startswith("-") else arguments[0]
-        close = target is operator.pow and "(" not in left + arguments[1]  # as formatters have it
+        close = target is operator.pow and "(" not in left + arguments[1]  # as formatters write it
         return f" {INFIX[target]} ".join([left, arguments[1]]) if not close else f"{left}**{arguments[1]}", None
     if target in PREFIX:
         return f"{PREFIX[target]}{arguments[0]}", None
@@ -113,7 +128,7 @@ def call(node: fx.Node, name: Name, layer: Callable[[str], str]) -> tuple[str, l
 
 
 def mutates(node: fx.Node, module: torch.nn.Module | None) -> bool:
-    """Whether a node matters although nothing uses its value: it changes a tensor in place."""
+    """Whether a node changes a tensor in place, so that it matters although nothing uses its value."""
     if node.kwargs.get("inplace") is True or node.kwargs.get("out") is not None:
         return True
     if node.op == "call_module":
@@ -149,9 +164,9 @@ def _index(value: Any, name: Name) -> str:
 
 
 def _without_defaults(target: Any, function: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tracing spells out every default; those that the signature tells are left out again."""
+    """Keyword arguments without those at their default, which tracing adds."""
     known = _parameters(target)
-    if "args" in known:  # F.max_pool2d and its kin choose between two functions; the plain one is private
+    if "args" in known:  # F.max_pool2d and others like it choose between two functions; the plain one is private
         known = _parameters(getattr(F, f"_{function.removeprefix('F.')}", None))
     return {
         key: value

@@ -1,4 +1,4 @@
-"""As what a network can be exported: source where it can be written, else a program, else weights alone."""
+"""Forms of an exported network: source where it can be written, else a program, else weights alone."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 MODEL, PROGRAM = "model.py", "model.pt2"
+"""File names of the two forms."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What an export can hold of a network's forward.
+    """The form in which an export holds a network's forward.
 
-    source   of model.py; None where it cannot be written
-    program  for model.pt2, where there is no source; None where there is no program either
-    why      why there is no source, with the layer or line; else empty
+    Attributes:
+        source: Source for model.py; None where it cannot be written.
+        program: Program for model.pt2, where there is no source; None where there is no program either.
+        why: Why there is no source, with the layer or line; empty where there is one.
     """
 
     source: Source | None
@@ -36,15 +38,15 @@ class Form:
 
     @property
     def file(self) -> str | None:
-        """The file of an export that the forward stands in; None where there is none."""
+        """The file of an export that holds the forward; None where none does."""
         return MODEL if self.source else PROGRAM if self.program else None
 
 
 def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[str] = ()) -> Form:
-    """Tries source of the layers (torch.fx), source of the operations (torch.export), and a program (torch.export).
+    """The first form that works: source of the layers (torch.fx), source of the operations, program (torch.export).
 
     Args:
-        network: Any module that maps (batch, *input_shape) to a tensor; it is not changed.
+        network: A module that maps (batch, *input_shape) to a tensor; it is not changed.
         input_shape: The shape of one input.
         about: Paragraphs for the docstring of the source.
 
@@ -56,27 +58,35 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
         return Form(write(*trace(network, input_shape), about), None)
     except NasError as error:
         untraced = str(error).removesuffix(f"; {REMEDY}")
-    from .program import program, program_graph  # torch.export takes seconds to import, and most need none
+    from .program import program, program_graph  # torch.export takes seconds to import, and most networks need none
 
     try:
-        made = program(network, input_shape)
+        exported = program(network, input_shape)
     except NasError as error:
         return Form(None, None, f"{untraced}; and {error}")
     try:
-        graph = program_graph(made, network)
+        graph = program_graph(exported, network)
         prune(network, graph)
         for size in TRIED:
             check_same(network, graph, input_shape, size)
         return Form(write(network, graph, about), None)
     except NasError as error:
-        return Form(None, made, f"{untraced}; and {error}")
+        return Form(None, exported, f"{untraced}; and {error}")
 
 
 def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[str] = ()) -> Source:
-    """The source of a class `Network` that computes what `network` does, for inputs (batch, *input_shape).
+    """The source of a class `Network` that computes what a network does.
 
-    It is made of the layers that the network calls, or of the operations that one run of it takes where its forward
-    has conditions or loops on shapes. Raises NasError, naming layer or line, for a network that has no source.
+    It consists of the layers that the network calls; where the forward has conditions or loops on shapes, of the
+    operations of one run.
+
+    Args:
+        network: A module that maps (batch, *input_shape) to a tensor; it is not changed.
+        input_shape: The shape of one input.
+        about: Paragraphs for the docstring of the source.
+
+    Raises:
+        NasError: The source cannot be written; the message names layer or line.
     """
     form = form_of(network, input_shape, about)
     if form.source is None:
@@ -87,6 +97,6 @@ def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[
 def _check_runs(network: nn.Module, input_shape: tuple[int, ...]) -> None:
     x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        _, error = attempt(copy.deepcopy(network).cpu(), x)
+        error = attempt(copy.deepcopy(network).cpu(), x).error
     if error is not None:
         raise NasError(f"the network does not run on inputs of shape {tuple(x.shape)}: {reason(error)}") from error

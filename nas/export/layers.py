@@ -1,4 +1,4 @@
-"""The source of one layer: a `torch.nn` module as the call that makes it again."""
+"""Source of a layer: the call that constructs a `torch.nn` module again."""
 
 from __future__ import annotations
 
@@ -24,14 +24,24 @@ RECURRENT = {
     "dropout": 0.0,
     "bidirectional": False,
     "proj_size": 0,
-}  # recurrent layers take *args, so their signature does not tell
+}
+"""Parameters and defaults of recurrent layers, whose signature has only *args."""
 
 
 def constructor(module: nn.Module, path: str) -> tuple[str, list[str]]:
-    """What makes a module like this one, as 'nn.Conv2d' and its arguments in source; defaults are left out.
+    """The call that constructs a module like this one.
 
-    The call is tried (on the meta device: no memory, no random numbers) and its result compared with the module.
-    Raises NasError, naming the layer, when it is not of `torch.nn`, has hooks, or cannot be made again this way.
+    It is tried (on the meta device: no memory, no random numbers) and its result compared with the module.
+
+    Args:
+        module: The layer.
+        path: Its path in the network, for error messages.
+
+    Returns:
+        The class, such as 'nn.Conv2d', and the source of its arguments without those at their default.
+
+    Raises:
+        NasError: The layer is not of `torch.nn`, has hooks, or cannot be constructed from its attributes.
     """
     kind = type(module)
     name = kind.__name__
@@ -47,14 +57,14 @@ def constructor(module: nn.Module, path: str) -> tuple[str, list[str]]:
         with torch.device("meta"):
             again = kind(*required, **optional)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise _not_again(path, name) from error
+        raise _changed(path, name) from error
     if not _alike(module, again):
-        raise _not_again(path, name)
+        raise _changed(path, name)
     texts = [literal(value) for value in required]
     return f"nn.{name}", texts + [f"{key}={literal(value)}" for key, value in optional.items()]
 
 
-def _not_again(path: str, name: str) -> NasError:
+def _changed(path: str, name: str) -> NasError:
     return NasError(
         f"layer {path!r} (nn.{name}) cannot be made again from its attributes; "
         f"build it with nn.{name}'s own arguments and do not change it afterwards, or use another layer"
@@ -67,7 +77,7 @@ def _arguments(module: nn.Module, path: str) -> tuple[list[Any], dict[str, Any]]
     for name, default in _defaults(module):
         value = _value(module, name, default)
         if value is REQUIRED:
-            raise _not_again(path, type(module).__name__)
+            raise _changed(path, type(module).__name__)
         if default is REQUIRED:
             required.append(value)
         elif value != default or type(value) is bool is not type(default):
@@ -89,7 +99,7 @@ def _defaults(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _value(module: nn.Module, name: str, default: Any) -> Any:
-    """The argument that the module was made with, as far as its attributes tell; the default where they do not."""
+    """The argument that the module was constructed with, by its attributes; the default where they do not tell."""
     value = getattr(module, name, default)
     if name == "bias" and not isinstance(value, bool):
         # A norm without any scale has no bias either; older torch has no such argument there.
@@ -103,10 +113,10 @@ def _value(module: nn.Module, name: str, default: Any) -> Any:
 
 
 def _alike(module: nn.Module, again: nn.Module) -> bool:
-    """Whether a module has the attributes and the tensors of another (as far as that one goes), but for values."""
-    ours, theirs = vars(module), vars(again)
-    public = [name for name in theirs if not name.startswith("_") and name != "training"]
-    if any(name not in ours or ours[name] != theirs[name] for name in public):
+    """Whether a module has the public attributes of another, and the same tensors except for their values."""
+    values, values_again = vars(module), vars(again)
+    public = [name for name in values_again if not name.startswith("_") and name != "training"]
+    if any(name not in values or values[name] != values_again[name] for name in public):
         return False
     return _tensors(module) == _tensors(again) and list(module.children()) == list(again.children()) == []
 

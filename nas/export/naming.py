@@ -1,4 +1,4 @@
-"""What a layer, a parameter or a function is called in the exported source."""
+"""Names of layers, parameters and functions in the exported source."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ RESERVED = frozenset({"self", "torch", "nn", "F", "float", "slice"}) | frozenset
 
 
 def flat_name(path: str) -> str:
-    """The attribute of the exported `Network` that holds what stands at a dotted path.
+    """The attribute of the exported `Network` for the layer or tensor at a dotted path.
 
     >>> flat_name("cells.0.node2.conv"), flat_name("0")
     ('cells_0_node2_conv', 'layer_0')
 
     Always an identifier, and never one that `torch.nn.Module` uses itself. Weights of a layer keep their own last
-    name: `cells.0.conv.weight` is `cells_0_conv.weight` in the file. Two paths may meet; `flat_names` refuses that.
+    name: `cells.0.conv.weight` is `cells_0_conv.weight` in the file. Two paths may have the same name, which
+    `flat_names` refuses.
     """
     name = re.sub(r"[^A-Za-z0-9_]", "_", path)
     taken = name in RESERVED or name == "training" or hasattr(nn.Module, name)
@@ -39,7 +40,7 @@ def flat_name(path: str) -> str:
 
 
 def flat_names(paths: Iterable[str]) -> dict[str, str]:
-    """The flat name of each path. Raises NasError, naming both, when two paths get the same one."""
+    """The flat name of each path. Raises NasError, with both paths, where two have the same one."""
     owners: dict[str, str] = {}
     for path in paths:
         name = flat_name(path)
@@ -49,7 +50,7 @@ def flat_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by dotted path, without the learner's; a shared one stands under each of its paths."""
+    """Parameters and buffers by dotted path, without the learner's; a shared one is under each of its paths."""
     tensors = {
         **dict(network.named_parameters(remove_duplicate=False)),
         **dict(network.named_buffers(remove_duplicate=False)),
@@ -58,9 +59,11 @@ def named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def tensor_names(network: nn.Module) -> dict[str, str]:
-    """The dotted path of each tensor, by the names that the weights file may have for it: in its layer
-    (`cells_0_conv.weight`), standing alone (`cells_0_scale`), or, where there is no source, its path itself. Raises
-    NasError, naming both, when two are the same.
+    """The dotted paths of a network's tensors by the names that a weights file may have for them: in a layer
+    (`cells_0_conv.weight`), alone (`cells_0_scale`), or, where there is no source, the path itself.
+
+    Raises:
+        NasError: Two tensors, which the message names, have the same name.
     """
     paths: dict[str, str] = {}
     for path in named_tensors(network):
@@ -89,9 +92,9 @@ def function_name(function: object) -> str | None:
     return None
 
 
-def free_variable(wish: str, live: Collection[str]) -> str:
-    """A local variable called as wished, or by the next number where that name still holds a value."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", wish)
+def free_variable(preferred: str, live: Collection[str]) -> str:
+    """A name for a local variable: the preferred one, with a number where it is among the `live` ones."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", preferred)
     if name in RESERVED or not re.match(r"[A-Za-z]", name):
         name = f"value_{name}"
     return next(

@@ -1,6 +1,6 @@
-"""A network's forward as torch.export sees it: one run with constant shapes, but for the size of the batch.
+"""Program of a network (torch.export): the operations of one run, with constant shapes except for the batch's size.
 
-Conditions and loops on shapes have vanished there, so it can be had of networks that torch.fx cannot trace.
+It has no conditions or loops on shapes, so it exists for networks that torch.fx cannot trace.
 """
 
 from __future__ import annotations
@@ -28,29 +28,34 @@ from ..protocols import LEARNER
 from .trace import BATCH, TRIED, equal, outputs_and_gradients
 
 NUMBERS = 256
-"""The largest constant tensor that is written into a source."""
+"""Maximum numbers of a constant tensor that is written into a source."""
 END = 2**63 - 1
-"""What torch writes for the end of a dimension."""
+"""Index that torch writes for the end of a dimension."""
 OPERATORS: Mapping[str, Any] = {
     "aten.add.Tensor": operator.add,
     "aten.sub.Tensor": operator.sub,
     "aten.mul.Tensor": operator.mul,
     "aten.div.Tensor": operator.truediv,
 }
+"""Python's operators for the operations that have one."""
 LIBRARY = (
     *(str(Path(file).parent) for file in (torch.__file__, __file__, traceback.__file__)),
     attempt.__code__.co_filename,
 )
-"""Where the files lie whose lines are not named as the network's own."""
+"""Folders and files whose lines are not reported as the network's own."""
 
 
 def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram:
-    """The network as a program of torch.export, on the CPU and without what belongs to its learner.
+    """The network as a program of torch.export, on the CPU and without the learner's parameters.
 
-    Its inputs are (batch, *input_shape) with a batch of any size from 1. Its outputs are compared with the network's.
+    Its outputs and gradients are compared with the network's.
+
+    Args:
+        network: The network; it is not changed.
+        input_shape: The shape of one input; the program takes (batch, *input_shape) with a batch of any size from 1.
 
     Raises:
-        NasError: The network cannot be exported so; the message names the line of its own code.
+        NasError: torch.export cannot make the program; the message names the line of the network's code.
     """
     network = copy.deepcopy(network).cpu().train()
     for name in [name for name, _ in network.named_parameters() if name.startswith(LEARNER)]:
@@ -58,69 +63,73 @@ def program(network: nn.Module, input_shape: tuple[int, ...]) -> ExportedProgram
     x = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0))
     errors = []
     with _silence(), torch.random.fork_rng(devices=[]):
-        # Strict: slower, but it also follows what Python must have as a whole number, such as len(x).
+        # Strict is slower, but also follows calls whose result Python needs as an int, such as len(x).
         for strict in (False, True):
             shapes = _dynamic(network, {0: Dim("batch", min=1)})
-            made, error = attempt(torch.export.export, network, (x,), dynamic_shapes=shapes, strict=strict)
-            if error is None:
-                _check_same(network, made, input_shape)
-                found: ExportedProgram = made
-                return found
-            errors.append(error)
-    raise NasError(f"torch.export cannot follow its forward{_line(errors[0])}: {_said(errors[0])}") from errors[0]
+            result = attempt(torch.export.export, network, (x,), dynamic_shapes=shapes, strict=strict)
+            if result.error is None:
+                _check_same(network, result.value, input_shape)
+                return result.value
+            errors.append(result.error)
+    raise NasError(
+        f"torch.export cannot follow its forward{_line(errors[0])}: {_first_sentence(errors[0])}"
+    ) from errors[0]
 
 
-def program_bytes(made: ExportedProgram) -> bytes:
+def program_bytes(exported: ExportedProgram) -> bytes:
     """The content of a .pt2 file of the program, as torch.export.load reads it."""
     file = io.BytesIO()
     with warnings.catch_warnings(action="ignore"):
-        torch.export.save(made, file)
+        torch.export.save(exported, file)
     return file.getvalue()
 
 
-def program_graph(made: ExportedProgram, network: nn.Module) -> fx.Graph:
-    """The graph of a network's program with parameters and buffers by their own paths, calling torch's public functions
-    and methods where there are any.
+def program_graph(exported: ExportedProgram, network: nn.Module) -> fx.Graph:
+    """The graph of a program, with calls of torch's public functions and methods where there are any.
+
+    Args:
+        exported: The program.
+        network: The network that it was made of, whose paths the graph's parameters and buffers have.
 
     Raises:
-        NasError: The graph holds what is no call of a function on tensors, such as a branch on values.
+        NasError: The graph has a node that is no call of a function on tensors, such as a branch on values.
     """
-    paths = {spec.arg.name: spec for spec in made.graph_signature.input_specs}
-    graph, at, constants = fx.Graph(), {}, {}
-    for node in made.graph.nodes:
-        spec = paths.get(node.name) if node.op == "placeholder" else None
+    specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
+    graph, nodes, constants = fx.Graph(), {}, {}
+    for node in exported.graph.nodes:
+        spec = specs.get(node.name) if node.op == "placeholder" else None
         if spec is not None and spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
-            at[node] = graph.create_node("get_attr", str(spec.target), name=node.name)
+            nodes[node] = graph.create_node("get_attr", str(spec.target), name=node.name)
         elif spec is not None and spec.kind is InputKind.USER_INPUT:
-            at[node] = graph.placeholder(node.name)
+            nodes[node] = graph.placeholder(node.name)
         elif spec is not None and spec.kind is InputKind.CONSTANT_TENSOR:
-            constants[node] = made.constants[str(spec.target)]
+            constants[node] = exported.constants[str(spec.target)]
         elif node.op == "output":
             outputs = node.args[0]
-            graph.output(at[outputs[0]] if len(outputs) == 1 else tuple(at[each] for each in outputs))
+            graph.output(nodes[outputs[0]] if len(outputs) == 1 else tuple(nodes[each] for each in outputs))
         elif node.op == "call_function":
             for constant in constants.keys() & set(node.all_input_nodes):
-                at[constant] = _constant(graph, constants.pop(constant))
-            args = fx.node.map_arg(node.args, at.__getitem__)
-            kwargs = fx.node.map_arg(node.kwargs, at.__getitem__)
+                nodes[constant] = _constant(graph, constants.pop(constant))
+            args = fx.node.map_arg(node.args, nodes.__getitem__)
+            kwargs = fx.node.map_arg(node.kwargs, nodes.__getitem__)
             same = _unchanged(node, args)
-            at[node] = _called(graph, node, args, dict(kwargs)) if same is None else same
+            nodes[node] = _called(graph, node, args, dict(kwargs)) if same is None else same
             if same is None:
-                at[node].meta["nn_module_stack"] = _containers(node, network)
+                nodes[node].meta["nn_module_stack"] = _containers(node, network)
         else:
             raise NasError(f"its forward holds {node.name!r}, which cannot be written as source")
     return graph
 
 
 def _dynamic(network: nn.Module, sizes: dict[int, Any]) -> Any:
-    """The sizes of the only input that vary, as torch.export takes them: a forward may name it, or take *args."""
+    """The sizes of the only input that vary, in the form for a forward that names it or takes *args."""
     first = next(iter(inspect.signature(network.forward).parameters.values()))
     return ((sizes,),) if first.kind is first.VAR_POSITIONAL else (sizes,)
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Without what torch.export logs, prints and warns of while it fails: its error says it once more."""
+    """Suppresses what torch.export logs, prints and warns of while it fails, since its error says the same."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -167,58 +176,59 @@ def _constant(graph: fx.Graph, value: torch.Tensor) -> fx.Node:
 
 
 def _device(graph: fx.Graph) -> fx.Node:
-    """Where the input is: constants are made there, wherever that was when the program was made."""
+    """The device of the input, where constants are created, instead of that of the run that was exported."""
     start = next(each for each in graph.nodes if each.op == "placeholder")
     return graph.call_function(getattr, (start, "device"))
 
 
 def _part(name: str, args: tuple[Any, ...]) -> Any:
-    """What select or slice takes of a dimension, as an index."""
+    """The index of one dimension that `select` or `slice` takes."""
     if name == "select":
         return args[0]
-    given = dict(zip(("start", "end", "step"), args, strict=False))
-    start, end, step = given.get("start"), given.get("end"), given.get("step", 1)
+    named = dict(zip(("start", "end", "step"), args, strict=False))
+    start, end, step = named.get("start"), named.get("end"), named.get("step", 1)
     return slice(start or None, None if end == END else end, None if step == 1 else step)
 
 
 def _containers(node: fx.Node, network: nn.Module) -> dict[str, tuple[str, Any]]:
-    """The modules with others inside them that a call was made in, as torch.fx tells them of a node."""
+    """The modules around a call that have modules inside them, in torch.fx's form."""
     stack = (node.meta.get("nn_module_stack") or {}).items()
-    found = {key: (path, kind, attempt(network.get_submodule, path).value) for key, (path, kind) in stack}
-    return {key: (path, kind) for key, (path, kind, at) in found.items() if at is not None and any(at.children())}
+    modules = dict(network.named_modules(remove_duplicate=False))
+    return {key: (path, kind) for key, (path, kind) in stack if path in modules and any(modules[path].children())}
 
 
 def _unchanged(node: fx.Node, args: tuple[Any, ...]) -> Any:
-    """The first argument, where the call gives just that; else None."""
-    target, given = str(node.target), node.args
-    whole = target == "aten.slice.Tensor" and given[2:] in ((0, END), (0, END, 1))
-    drops = target == "aten.dropout.default" and (given[1] == 0 or not given[2])
-    return args[0] if whole or drops else None
+    """The first argument, where the call returns it unchanged; else None."""
+    target, raw = str(node.target), node.args
+    whole = target == "aten.slice.Tensor" and raw[2:] in ((0, END), (0, END, 1))
+    drops_nothing = target == "aten.dropout.default" and (raw[1] == 0 or not raw[2])
+    return args[0] if whole or drops_nothing else None
 
 
-def _check_same(network: nn.Module, made: ExportedProgram, input_shape: tuple[int, ...]) -> None:
-    run = made.module()
+def _check_same(network: nn.Module, exported: ExportedProgram, input_shape: tuple[int, ...]) -> None:
+    run = exported.module()
     for training in (True, False):
         network.train(training)
         for size in TRIED:
             x = torch.rand(size, *input_shape, generator=torch.Generator().manual_seed(size))
-            wanted, failed = attempt(outputs_and_gradients, network, x, network)
-            if failed is not None:  # of a batch of one, say, where batches are normalised
+            expected = attempt(outputs_and_gradients, network, x, network)
+            if expected.error is not None:  # as for a batch of one example in a layer that normalises batches
                 continue
-            given, error = attempt(outputs_and_gradients, run, x, run)
-            if error is not None or not equal(given, wanted):
+            result = attempt(outputs_and_gradients, run, x, run)
+            error = result.error
+            if error is not None or not equal(result.value, expected.value):
                 mode = "training" if training else "evaluation"
-                what = "gives other outputs or gradients" if error is None else f"fails ({_said(error)})"
+                what = "gives other outputs or gradients" if error is None else f"fails ({_first_sentence(error)})"
                 raise NasError(f"the program that torch.export makes of it {what} for {size} inputs in {mode}")
 
 
 def _line(error: BaseException) -> str:
     """' at my_space.py:12': the innermost line outside torch that an error passed; empty where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*LIBRARY, "<"))]
-    return f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    user_frames = [frame for frame in frames if not frame.filename.startswith((*LIBRARY, "<"))]
+    return f" at {Path(user_frames[-1].filename).name}:{user_frames[-1].lineno}" if user_frames else ""
 
 
-def _said(error: BaseException) -> str:
-    """The first sentence of an error: those of torch.export go on for pages."""
+def _first_sentence(error: BaseException) -> str:
+    """The first sentence of an error, since torch.export's errors are pages long."""
     return reason(error).split("\n")[0].split(". ")[0].split(" (unhinted")[0][:200].rstrip(".")

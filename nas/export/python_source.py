@@ -1,4 +1,4 @@
-"""Readable Python source of a network, importing only torch."""
+"""Readable Python source of a network that imports only torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ INDENT = " " * 8
 
 @dataclass(frozen=True)
 class Source:
-    """A module's text, and for each tensor of its state (by name there) the name it has in the network."""
+    """Source of a network.
+
+    Attributes:
+        text: The text of a Python module with a class `Network`.
+        weights: For each tensor of that class's state, by name, its path in the network.
+    """
 
     text: str
     weights: dict[str, str]
@@ -30,9 +35,9 @@ def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Sou
     """The source of a class `Network` that computes what a graph does, from the layers and tensors of the network.
 
     Args:
-        network: What the graph's layers, parameters and buffers are looked up in.
+        network: The network that has the graph's layers, parameters and buffers.
         graph: Its forward, as `trace` or `program_graph` gives it.
-        about: Paragraphs for the docstring; a line that starts with a space is kept as it is.
+        about: Paragraphs for the docstring; a line that starts with a space keeps its indentation.
 
     Raises:
         NasError: A layer or a call cannot be written down; the message names it.
@@ -42,22 +47,22 @@ def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Sou
     inside = {path for path in attributes if path.rpartition(".")[0] in modules}
     names = flat_names([*modules, *(path for path in attributes if path not in inside)])
     names |= {path: f"{names[path.rpartition('.')[0]]}.{path.rpartition('.')[2]}" for path in inside}
-    made = [*_layer_lines(network, modules, names)]
-    made += _tensor_lines(network, [path for path in attributes if path not in inside], names)
+    constructor_lines = [*_layer_lines(network, modules, names)]
+    constructor_lines += _tensor_lines(network, [path for path in attributes if path not in inside], names)
     weights = {
         f"{names[path]}.{name}": f"{path}.{name}"
         for path in modules
         for name in network.get_submodule(path).state_dict()
     }
     weights |= {names[path]: path for path in attributes if path not in inside}
-    made += _ties(network, weights)
+    constructor_lines += _ties(network, weights)
     inputs, forward = _forward(network, graph, names)
-    body = ["    def __init__(self) -> None:", f"{INDENT}super().__init__()", *made, "", inputs, *forward]
+    body = ["    def __init__(self) -> None:", f"{INDENT}super().__init__()", *constructor_lines, "", inputs, *forward]
     return Source("\n".join([*_header(body, about), *body, ""]), weights)
 
 
 def _used(network: nn.Module, graph: fx.Graph) -> tuple[list[str], list[str]]:
-    """Paths of the layers that are called, and of the parameters and buffers that are used directly, in that order."""
+    """Paths of the layers that are called, and of the parameters and buffers that are used directly."""
     modules = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "call_module")
     attributes = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr")
     tensors = named_tensors(network)
@@ -88,7 +93,7 @@ def _header(body: Sequence[str], about: Sequence[str]) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Text that cannot end the docstring it stands in, wherever in it that is."""
+    """Text that cannot end the docstring around it, wherever it is in it."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     return shown.replace("\\", "\\\\").replace('""', "''")
 
@@ -115,7 +120,7 @@ def _tensor_lines(network: nn.Module, paths: Sequence[str], names: dict[str, str
 
 
 def _ties(network: nn.Module, weights: dict[str, str]) -> Iterator[str]:
-    """Layers that share a parameter share it in the source."""
+    """Assignments by which layers that share a parameter share it in the source."""
     first: dict[int, str] = {}
     parameters = dict(network.named_parameters(remove_duplicate=False))
     for flat, path in weights.items():
@@ -126,22 +131,22 @@ def _ties(network: nn.Module, weights: dict[str, str]) -> Iterator[str]:
 
 
 def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tuple[str, list[str]]:
-    """The signature and the lines of forward: one call a line, a chain of calls in one variable."""
-    held: dict[fx.Node, str] = {}
-    waiting = {node: len(node.users) for node in graph.nodes}
+    """The signature and the lines of forward: one call per line, a chain of calls in one variable."""
+    variables: dict[fx.Node, str] = {}
+    pending_uses = {node: len(node.users) for node in graph.nodes}
     inputs, lines, group = ["self"], [], ""
 
     def name(node: fx.Node) -> str:
-        return f"self.{names[str(node.target)]}" if node.op == "get_attr" else held[node]
+        return f"self.{names[str(node.target)]}" if node.op == "get_attr" else variables[node]
 
     for node in graph.nodes:
         for before in node.all_input_nodes:
-            waiting[before] -= 1
-        live = {variable for before, variable in held.items() if waiting[before]}
+            pending_uses[before] -= 1
+        live = {variable for before, variable in variables.items() if pending_uses[before]}
         if node.op == "placeholder":
-            held[node] = free_variable(str(node.target), live)
+            variables[node] = free_variable(str(node.target), live)
             default = "".join(f" = {literal(value)}" for value in node.args)
-            inputs.append(f"{held[node]}{default or ': torch.Tensor'}")
+            inputs.append(f"{variables[node]}{default or ': torch.Tensor'}")
         elif node.op == "output":
             lines += [*([""] if group else []), f"{INDENT}return {literal(node.args[0], name)}"]
         elif node.op != "get_attr":
@@ -149,10 +154,10 @@ def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tupl
             expression, arguments = call(node, name, names.__getitem__)
             target = ""
             if node.users:
-                held[node] = _chained(node, held, live) or free_variable(_wish(node), live)
-                target = f"{held[node]} = "
+                variables[node] = _chained(node, variables, live) or free_variable(_preferred(node), live)
+                target = f"{variables[node]} = "
             lines += [*heading, *_statement(target, expression, arguments)]
-    # An annotation only where it is certain: a single value goes out, and it is no size.
+    # The annotation is certain only for a single value that is no size.
     out = next(node for node in reversed(graph.nodes)).args[0]
     returns = " -> torch.Tensor" if isinstance(out, fx.Node) and not _is_size(out) else ""
     return f"    def forward({', '.join(inputs)}){returns}:", lines if lines[0] else lines[1:]
@@ -162,12 +167,12 @@ def _is_size(node: fx.Node) -> bool:
     return node.target in ("size", "dim", getattr)
 
 
-def _chained(node: fx.Node, held: dict[fx.Node, str], live: set[str]) -> str | None:
-    """The variable of the first input, where nothing needs that value any more and the same module made it."""
+def _chained(node: fx.Node, variables: dict[fx.Node, str], live: set[str]) -> str | None:
+    """The variable of the first input, where its value is not used again and was made in the same module."""
     first = node.args[0] if node.args else None
     if not isinstance(first, fx.Node) or _is_size(node) or _container(first) != _container(node):
         return None
-    variable = held.get(first)
+    variable = variables.get(first)
     return None if variable in live else variable
 
 
@@ -178,7 +183,7 @@ def _container(node: fx.Node) -> str:
     return str(owners[-1]) if owners else ""
 
 
-def _wish(node: fx.Node) -> str:
+def _preferred(node: fx.Node) -> str:
     """A layer with a name of its own gives it to its value; other values are called after their module, or x."""
     container = _container(node)
     path = str(node.target)

@@ -1,5 +1,6 @@
-"""Reading an export folder back. Its model.py is never imported and its model.pt2, which torch unpickles, never loaded;
-weights are read as safetensors only."""
+"""Reading of export folders.
+
+Neither model.py is imported, nor model.pt2 loaded, which torch unpickles: weights are read as safetensors only."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ REMEDY = "export the network again, or restore the folder from a copy"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export folder says; `restore(network, exported.weights)` reads the weights.
+    """Content of an export folder.
 
-    learner  the file of what the learner meta-learned besides the network; None where there is nothing
+    Attributes:
+        architecture: The architecture.
+        shape: Inputs and outputs of the tasks.
+        recipe: Information for adapting the network, as `export` was given it.
+        weights: The file of the network's weights, which `restore` reads.
+        learner: The file of the learner's own meta-learned parameters; None where it has none.
     """
 
     architecture: Architecture
@@ -39,8 +45,12 @@ class Exported:
 
 
 def load(folder: Path) -> Exported:
-    """The content of an export folder. Raises DataError, naming the file and the entry, when files are missing or
-    damaged, or the weights are not the tensors that `architecture.json` lists."""
+    """Reads an export folder, except for the tensors.
+
+    Raises:
+        DataError: A file is missing or damaged, or the weights are not the tensors that `architecture.json` lists; the
+            message names file and entry.
+    """
     folder = Path(folder)
     path, weights = folder / ARCHITECTURE, folder / WEIGHTS
     for file in (path, weights):
@@ -71,42 +81,46 @@ def load(folder: Path) -> Exported:
 
 
 def meta_learned(network: torch.nn.Module, exported: Exported) -> dict[str, torch.Tensor]:
-    """What a learner takes as `parameters`: the network's learned ones, as exported, and the learner's own.
+    """The meta-learned parameters of an export, as `nas.protocols.Learner` takes them: the network's and the learner's.
 
-    Puts all exported tensors into the network, for those that are not learned are read there. Raises what `restore`
-    raises.
+    All exported tensors are copied into the network, since a learner reads those that are not learned there.
+
+    Raises:
+        DataError: As for `restore`.
     """
-    own = named_tensors(network)
+    tensors = named_tensors(network)
     with torch.no_grad():
         for name, tensor in restore(network, exported.weights).items():
-            own[name].copy_(tensor)
-    learned = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    besides = {} if exported.learner is None else _tensors(exported.learner)
-    return {**learned, **{LEARNER + name: tensor for name, tensor in besides.items()}}
+            tensors[name].copy_(tensor)
+    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    learner = {} if exported.learner is None else _tensors(exported.learner)
+    return {**parameters, **{LEARNER + name: tensor for name, tensor in learner.items()}}
 
 
 def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file under the names that they have in `network`; the network is not changed.
+    """The tensors of a weights file by their paths in a network, which is not changed.
 
-    Layers that the network holds but never calls are not in an export, and so not in the result; that no other is
-    missing is what `load` checks. Raises DataError, naming the tensor, when the file is damaged or has a tensor that
-    the network lacks or holds in another shape.
+    Layers that the network never calls are not in an export, and so not in the result; `load` checks that nothing else
+    is missing.
+
+    Raises:
+        DataError: The file is damaged, or the network lacks a tensor of it, which the message names, or has it with
+            another shape.
     """
-    stored = _tensors(weights)
     tensors = named_tensors(network)
-    known = tensor_names(network)
+    paths = tensor_names(network)
     restored = {}
-    for flat, tensor in stored.items():
-        if flat not in known:
+    for flat, tensor in _tensors(weights).items():
+        if flat not in paths:
             raise DataError(f"{weights} holds {flat!r}, which the network does not have; are they of one architecture?")
-        name = known[flat]
-        own = tensors[name]
-        if own.shape != tensor.shape or own.dtype != tensor.dtype:
+        path = paths[flat]
+        expected = tensors[path]
+        if expected.shape != tensor.shape or expected.dtype != tensor.dtype:
             raise DataError(
                 f"{weights}: {flat!r} is {tensor.dtype} of shape {tuple(tensor.shape)}, but the network's is "
-                f"{own.dtype} of shape {tuple(own.shape)}; are they of one architecture?"
+                f"{expected.dtype} of shape {tuple(expected.shape)}; are they of one architecture?"
             )
-        restored[name] = tensor
+        restored[path] = tensor
     return restored
 
 
@@ -127,18 +141,18 @@ def _shape(path: Path, task: object) -> TaskShape:
 
 
 def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> None:
-    """Compares the header of the weights file with what was written; the tensors themselves are not read."""
+    """Compares the header of a file of tensors with the shapes listed in `path`; the tensors are not read."""
     if not isinstance(listed, dict):
         raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")
     try:
         with safe_open(weights, framework="pt") as file:
-            found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a dict
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a dict
     except (OSError, SafetensorError) as error:
         raise DataError(f"{weights} cannot be read as safetensors: {error}; {REMEDY}") from error
-    for name in sorted(found.keys() | listed.keys()):
-        if name not in found:
+    for name in sorted(shapes.keys() | listed.keys()):
+        if name not in shapes:
             raise DataError(f"{weights} lacks the tensor {name!r}; {REMEDY}")
         if name not in listed:
             raise DataError(f"{weights} holds an unknown tensor {name!r}; {REMEDY}")
-        if found[name] != listed[name]:
-            raise DataError(f"{weights}: {name!r} has shape {found[name]}, not {listed[name]}; {REMEDY}")
+        if shapes[name] != listed[name]:
+            raise DataError(f"{weights}: {name!r} has shape {shapes[name]}, not {listed[name]}; {REMEDY}")

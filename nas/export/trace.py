@@ -1,4 +1,4 @@
-"""A network's forward as a graph of calls (torch.fx), with what has no effect left out."""
+"""Graph of the calls in a network's forward (torch.fx), without those that have no effect."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ REMEDY = (
     "its forward must be a fixed sequence of torch.nn layers and torch functions, "
     "without branches or loops that depend on a tensor's values or sizes"
 )
-FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, NameError, LookupError)  # of a forward, traced or run
+FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, NameError, LookupError)
+"""Errors that tracing or running a forward may raise."""
 BATCH = 4
+"""Size of the batch that a forward is run on."""
 TRIED = (1, 2, 7)
-"""Sizes of the batches that a program is compared with its network on."""
+"""Sizes of the batches on which a program is compared with its network."""
 
 
 class _Tracer(fx.Tracer):
-    """Remembers which module it is in, so that an error can name it."""
+    """Tracer that knows the path of the module that it is in, for error messages."""
 
     proxy_buffer_attributes = True
 
@@ -41,13 +43,23 @@ class _Tracer(fx.Tracer):
 
 
 def trace(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[nn.Module, fx.Graph]:
-    """A copy of the network on the CPU, and the graph of its forward without calls whose value nothing uses.
+    """Traces a network's forward.
 
-    An argument that differs between training and evaluation becomes `Training`. The graph is run once on random
-    inputs of shape (4, *input_shape) and compared with the network, for tracing misses what is done behind its back.
-    Raises NasError, naming the layer, when the forward cannot be traced or the graph does not give the same outputs.
+    The graph is run once on random inputs of shape (4, *input_shape) and compared with the network, because tracing
+    does not record everything, such as `a += b` on a tensor.
+
+    Args:
+        network: The network; it is not changed.
+        input_shape: The shape of one input.
+
+    Returns:
+        A copy of the network on the CPU, and the graph without calls whose value nothing uses. An argument that differs
+        between training and evaluation is `Training`.
+
+    Raises:
+        NasError: The forward cannot be traced, or the graph gives other outputs; the message names the layer.
     """
-    # The copy is traced, because tracing may set attributes on what it traces.
+    # A copy, because tracing may set attributes of the network.
     network = copy.deepcopy(network).cpu()
     training = _traced(network.train())
     graph = _traced(network.eval())
@@ -82,7 +94,7 @@ def check_same(network: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...]
     results = []
     for traced in (False, True):
         alone = copy.deepcopy(network)
-        # Interpreted, not compiled: fx.GraphModule executes text that has the layers' names in it.
+        # Interpreted, because fx.GraphModule executes a text that has the layers' names in it.
         run: Callable[[torch.Tensor], Any] = fx.Interpreter(alone, graph=graph).run if traced else alone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -99,19 +111,19 @@ def check_same(network: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...]
 
 
 def outputs_and_gradients(run: Callable[[torch.Tensor], Any], x: torch.Tensor, network: nn.Module) -> tuple[Any, Any]:
-    """What a forward gives for x, and, where that is a tensor, the gradients of the sum of its squares by name of the
-    network's parameters."""
+    """The output of a forward for x and, where it is a tensor, the gradients of the sum of its squares by the names of
+    the network's parameters."""
     with torch.enable_grad():
         output = run(x)
         if not isinstance(output, torch.Tensor) or not output.requires_grad:
             return output, {}
         learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        found = torch.autograd.grad(output.square().sum(), list(learned.values()), materialize_grads=True)
-    return output.detach(), dict(zip(learned, found, strict=True))
+        gradients = torch.autograd.grad(output.square().sum(), list(learned.values()), materialize_grads=True)
+    return output.detach(), dict(zip(learned, gradients, strict=True))
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two values, or tuples, lists or mappings of such, are the same but for rounding."""
+    """Whether two values, or tuples, lists or mappings of values, are equal up to rounding."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
@@ -125,8 +137,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def _mark_training(training: fx.Graph, evaluation: fx.Graph) -> None:
-    """Puts Training in the evaluation graph wherever the two differ in True and False."""
-
+    """Puts Training into the evaluation graph where the training graph has True and it has False."""
     if [(node.op, node.target) for node in training.nodes] != [(node.op, node.target) for node in evaluation.nodes]:
         raise NasError(f"the network takes other steps in training than in evaluation; {REMEDY}")
     for one, other in zip(training.nodes, evaluation.nodes, strict=True):
@@ -137,7 +148,7 @@ def _mark_training(training: fx.Graph, evaluation: fx.Graph) -> None:
 def _merged(training: Any, evaluation: Any) -> Any:
     if training is True and evaluation is False:
         return Training()
-    # Nodes of the two graphs are never equal; their texts are where they have the same place.
+    # Nodes of two graphs are never equal, but they have the same text where they have the same position.
     if repr(training) != repr(evaluation):
         raise NasError(f"the network uses {training!r} in training but {evaluation!r} in evaluation; {REMEDY}")
     return evaluation

@@ -1,4 +1,4 @@
-"""Writing the export folder: all of it or nothing."""
+"""Writing of export folders."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import networkx as nx
@@ -28,9 +28,26 @@ from .naming import named_tensors, tensor_names
 
 log = logging.getLogger(__name__)
 FORMAT = 1
-WIDEST, MOST = 110, 60  # letters and lines of a recipe in model.py's docstring; architecture.json has all of it
-ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
-LEARNED = "learner.safetensors"
+"""Version of the content of architecture.json."""
+ARCHITECTURE, WEIGHTS, LEARNED = "architecture.json", "weights.safetensors", "learner.safetensors"
+LINE_LETTERS, RECIPE_LINES = 110, 60
+"""Maximum length and number of the recipe's lines in model.py's docstring; architecture.json has all of them."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Optional content of an export folder.
+
+    Attributes:
+        graph: The diagram of the architecture (`nas.space.graph`), for `cell.dot` and `cell.png`.
+        texts: Further files, by name.
+    """
+
+    graph: nx.DiGraph | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_EXTRAS = Extras()
 
 
 def export(
@@ -38,23 +55,31 @@ def export(
     *,
     network: torch.nn.Module,
     architecture: Architecture,
-    graph: nx.DiGraph | None,
     shape: TaskShape,
     recipe: Mapping[str, Any],
-    extra: Mapping[str, str] = MappingProxyType({}),
+    extras: Extras = NO_EXTRAS,
 ) -> list[Path]:
-    """Writes `architecture.json`, `weights.safetensors`, the network's forward and, given a graph, `cell.dot` and
-    `cell.png`.
+    """Writes a network as a folder, which appears complete or not at all.
 
-    The forward is `model.py` or, where it cannot be written as source, `model.pt2`, a program that torch.export.load
-    reads; a network that has neither leaves a warning, and the folder is without. `architecture.json` says which.
-    Where the network carries parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds
-    those: `nas adapt` needs them, model.py does not.
-    The folder is new or empty; it appears complete or not at all. `recipe` is what a reader needs to adapt the network
-    (learner, norm, inner steps and rate, protocol, score): plain JSON values. `extra` is what else the folder holds:
-    texts by file name. Returns the files' paths. Raises
-    ConfigError when the folder cannot be used or the recipe is no JSON, NasError when the network does not run on
-    inputs of the task.
+    It holds `architecture.json`, `weights.safetensors` and the network's forward: `model.py` or, where it cannot be
+    written as source, `model.pt2`, a program that torch.export.load reads. A network that has neither leaves a warning,
+    and the folder is without; `architecture.json` says which. Where the network carries parameters of its learner
+    (their names begin with LEARNER), `learner.safetensors` holds those: `nas adapt` needs them, model.py does not.
+
+    Args:
+        folder: A folder that does not exist yet, or is empty.
+        network: Maps (batch, *shape.input_shape) to (batch, shape.num_outputs).
+        architecture: Its architecture.
+        shape: Inputs and outputs of the tasks that it is for.
+        recipe: Information for adapting it (learner, norm, inner steps and rate, protocol, score), as JSON values.
+        extras: Further content of the folder.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ConfigError: The folder cannot be used, or the recipe is no JSON.
+        NasError: The network does not run on inputs of the task.
     """
     folder = Path(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -64,14 +89,14 @@ def export(
     weights = _weights(network, form.source.weights if form.source else {name: name for name in named_tensors(network)})
     learned = _learned(network)
     description = _description(architecture, shape, recipe, weights, learned, form)
-    place = folder.resolve()
-    temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")
+    target = folder.resolve()
+    temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
     try:
         temporary.mkdir(parents=True)
         (temporary / ARCHITECTURE).write_text(description, encoding="utf-8")
-        if graph is not None:
-            # What is dead is left out of the picture, unless all of it is.
-            shown = live(graph) or graph
+        if extras.graph is not None:
+            # Dead nodes are left out of the picture, unless all are dead.
+            shown = live(extras.graph) or extras.graph
             (temporary / "cell.dot").write_text(to_dot(shown), encoding="utf-8")
             draw(shown, temporary / "cell.png")
         if form.source is not None:
@@ -82,32 +107,35 @@ def export(
             (temporary / PROGRAM).write_bytes(program_bytes(form.program))
         # Not save_file, which makes a file that only its owner may read.
         (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        for name, text in extra.items():
+        for name, text in extras.texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
         if learned:
             (temporary / LEARNED).write_bytes(save(learned, metadata={"format": "pt"}))
-        temporary.rename(place)
+        temporary.rename(target)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if form.why:
         log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
-    return sorted(folder / path.name for path in place.iterdir())
+    return sorted(folder / path.name for path in target.iterdir())
 
 
-def _weights(network: torch.nn.Module, names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+def _weights(network: torch.nn.Module, paths: Mapping[str, str]) -> dict[str, torch.Tensor]:
     tensor_names(network)  # raises where a reader could not tell two tensors apart
     tensors = named_tensors(network)
     # Cloned, because safetensors refuses tensors that share memory.
     return {
-        flat: tensors[path].detach().cpu().clone(memory_format=torch.contiguous_format) for flat, path in names.items()
+        flat: tensors[path].detach().cpu().clone(memory_format=torch.contiguous_format) for flat, path in paths.items()
     }
 
 
 def _learned(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    own = {name: p for name, p in network.named_parameters() if name.startswith(LEARNER)}
-    return {name.removeprefix(LEARNER): p.detach().cpu().contiguous() for name, p in own.items()}
+    return {
+        name.removeprefix(LEARNER): parameter.detach().cpu().contiguous()
+        for name, parameter in network.named_parameters()
+        if name.startswith(LEARNER)
+    }
 
 
 def _description(
@@ -137,11 +165,11 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
 
 
 def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe as a reader of the JSON will see it."""
+    """The recipe as a reader of the JSON will see it: keys are strings, sequences are lists."""
     try:
         return dict(json.loads(json.dumps(dict(recipe), allow_nan=False)))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the recipe must be plain JSON values: {error}") from error
+        raise ConfigError(f"the recipe must hold JSON values alone: {error}") from error
 
 
 def _about(architecture: Architecture, shape: TaskShape, recipe: Mapping[str, Any]) -> list[str]:
@@ -151,9 +179,9 @@ def _about(architecture: Architecture, shape: TaskShape, recipe: Mapping[str, An
         outputs, loss = f"{shape.num_outputs} class scores", "cross-entropy"
     else:
         outputs, loss = f"{shape.num_outputs} values", "mean squared error"
-    lines = [line for line in _flattened(recipe) if len(line) <= WIDEST]
-    if len(lines) > MOST:
-        lines = [*lines[:MOST], "  …"]
+    lines = [line for line in _flattened(recipe) if len(line) <= LINE_LETTERS]
+    if len(lines) > RECIPE_LINES:
+        lines = [*lines[:RECIPE_LINES], "  …"]
     return [
         f"Architecture {architecture.key} of the search space {architecture.space}, written by adaptnas {__version__}.",
         f"Takes float32 inputs of shape (batch, {size}) and returns {outputs} each.",
@@ -167,7 +195,7 @@ def _about(architecture: Architecture, shape: TaskShape, recipe: Mapping[str, An
 
 
 def _flattened(values: Mapping[str, Any], prefix: str = "  ") -> Iterator[str]:
-    """One line a value, called by its keys with dots between them."""
+    """One line for each value, with its keys joined by dots."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""Names of the built-in components, and the forms of other names."""
+"""Tables of the built-in components' names, and of the other forms that a name may have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
+"""Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
         "few-shot-cell": "nas.search_spaces.few_shot_cell.space:FewShotCell",
@@ -60,14 +61,15 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
 }
+"""Classes by room and name, as MODULE:CLASS."""
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
     "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table.space:of_file"},
     "controller": {"optuna": "nas.controllers.optuna:sampler"},
 }
-"""Names of the form PREFIX:REST: the function that makes a constructor of REST."""
-FORMS: Mapping[Room, Mapping[str, str]] = {
+"""Functions by the prefix of names of the form PREFIX:REST; each takes REST and returns a constructor."""
+NAME_FORMS: Mapping[Room, Mapping[str, str]] = {
     "space": {
-        "nni:NAME": "One of NNI's hub, such as nni:DARTS.",
+        "nni:NAME": "A space of NNI's hub, such as nni:DARTS.",
         "table:FILE": "The rows of a table, such as table:scores.csv.",
         "FILE.py:NAME": "A class of your own, such as my_space.py:TinyConvNet.",
     },
@@ -76,14 +78,14 @@ FORMS: Mapping[Room, Mapping[str, str]] = {
         "FILE.py:NAME": "A class of your own, such as annealing.py:Annealing.",
     },
 }
-"""Names that are no fixed ones, with examples, for a person."""
-OWN: Mapping[Room, tuple[str, tuple[str, ...]]] = {
+"""Forms of the names that are not fixed, each with a line for `nas list`."""
+USER_CLASSES: Mapping[Room, tuple[str, tuple[str, ...]]] = {
     "space": ("search space", ("decide", "build")),
     "controller": ("controller", ("ask", "tell")),
 }
-"""Of what a class of a person's own, FILE.py:NAME, may be: what to call it, and the methods that it must have."""
-AS_SPACE = "nas.search_spaces.nni.space:as_space"
-"""What makes a search space of a class that a person's file defines, where it is not one yet."""
+"""Rooms whose components may be a user's class, FILE.py:NAME: its kind in messages, and the methods that it needs."""
+SPACE_ADAPTER = "nas.search_spaces.nni.space:as_space"
+"""Function that adapts a user's class to a search space: a ModelSpace of NNI; a search space is returned as it is."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",
     "controller": "nas.controllers",
@@ -91,3 +93,4 @@ ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "tasks": "nas.tasks",
     "learner": "nas.learners",
 }
+"""Entry point groups in which other packages offer components."""

@@ -1,4 +1,4 @@
-"""Every component by name: the built-in ones, and those that other packages offer through entry points."""
+"""Look-up and construction of components by name, with options that are checked against their annotations."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from .. import failures
 from ..errors import ConfigError, NasError, nearest, shown
 from ..failures import attempt, reason
 from . import user_files
-from .builtin import AS_SPACE, BUILT_IN, ENTRY_POINT_GROUPS, OWN, PREFIXES, Room
+from .builtin import BUILT_IN, ENTRY_POINT_GROUPS, PREFIXES, SPACE_ADAPTER, USER_CLASSES, Room
 
 
 def names(room: Room) -> list[str]:
-    """The names that `find` knows in a room, sorted."""
-    return sorted({*BUILT_IN[room], *(point.name for point in _points(room))})
+    """The fixed names of a room's components, sorted: the built-in ones and those of entry points."""
+    return sorted({*BUILT_IN[room], *(point.name for point in _entry_points(room))})
 
 
 def find(room: Room, name: str) -> Callable[..., Any]:
-    """The class of a name, or a function that makes instances; built-in names come before entry points.
+    """The class of a component, or a function that makes instances.
 
-    A space or a controller may be a person's own, FILE.py:NAME; such a space also a ModelSpace of NNI.
+    Args:
+        room: The kind of component.
+        name: A built-in name, PREFIX:REST, the name of an entry point (tried in this order), or, for a space or a
+            controller, a user's class as FILE.py:NAME; such a space may also be a ModelSpace of NNI.
 
-    Raises ConfigError for an unknown name, with the nearest known one, and for an entry point or a file that cannot be
-    loaded.
+    Raises:
+        ConfigError: The name is not known (the message has the nearest one), or its module or file cannot be loaded.
     """
     if name in BUILT_IN[room]:
         return _built_in(BUILT_IN[room][name])
@@ -39,78 +42,103 @@ def find(room: Room, name: str) -> Callable[..., Any]:
     if colon and prefix in PREFIXES.get(room, {}):
         constructor: Callable[..., Any] = _built_in(PREFIXES[room][prefix])(rest)
         return constructor
-    for point in _points(room):
+    for point in _entry_points(room):
         if point.name == name:
             return _load(point)
-    if room in OWN and user_files.is_own(name):
-        cls = user_files.find(name)
-        found: Callable[..., Any] = _built_in(AS_SPACE)(cls) if room == "space" else cls
-        if found is cls:
-            user_files.check(cls, name, *OWN[room])
-        return found
-    others = "".join(f", {prefix}:NAME" for prefix in PREFIXES.get(room, {}))
-    or_own = ", or a class of yours as FILE.py:NAME" if room in OWN else ""
-    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{others}{or_own}")
+    if room in USER_CLASSES and user_files.is_user_class_name(name):
+        return _user_class(room, name)
+    forms = "".join(f", {prefix}:NAME" for prefix in PREFIXES.get(room, {}))
+    or_file = ", or a class of yours as FILE.py:NAME" if room in USER_CLASSES else ""
+    raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{forms}{or_file}")
 
 
 def is_controller(name: str) -> bool:
-    """Whether a name is that of a controller: a known one, or a class of a person's own with `ask` or `tell`."""
-    if user_files.is_own(name):
+    """Whether a name is that of a controller: a known one, or a user's class that has `ask` or `tell`."""
+    if user_files.is_user_class_name(name):
         cls = user_files.find(name)
-        return any(hasattr(cls, method) for method in OWN["controller"][1])
-    return attempt(find, "controller", name).error is None
+        return any(hasattr(cls, method) for method in USER_CLASSES["controller"][1])
+    try:
+        find("controller", name)
+    except ConfigError:
+        return False
+    return True
 
 
-def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
-    """An instance of a named component from a config's `options`, with what the program itself gives (space, seed, …).
+def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **arguments: Any) -> Any:
+    """An instance of a named component.
 
-    Options are checked against the annotations of the class's constructor; nothing is coerced. Raises ConfigError,
-    with the nearest option, for an unknown one, a wrong type, or a value that the constructor cannot take. `beside` are
-    the keys that may stand beside the options, so that they are suggested too.
+    Args:
+        room: The kind of component.
+        name: Its name, as `find` takes it.
+        options: Values from a config. They are checked against the annotations of the constructor's parameters, and
+            nothing is coerced.
+        beside: Other keys of the config's table, which are suggested for an unknown option too.
+        **arguments: Values from the program, such as space and seed, which a config cannot give.
+
+    Raises:
+        ConfigError: An option is unknown (the message has the nearest one) or of a wrong type, or the constructor
+            refuses or fails.
     """
     cls = find(room, name)
-    known, error = attempt(options_of, cls)
-    if error is not None:
-        raise ConfigError(f"{room} {name!r} has a constructor whose options cannot be read: {reason(error)}")
+    known = attempt(options_of, cls)
+    if known.error is not None:
+        raise ConfigError(f"{room} {name!r} has a constructor whose options cannot be read: {reason(known.error)}")
     checked: dict[str, Any] = {}
     for option, value in options.items():
-        if option not in known or option in given:
-            rest = (set(known) - set(given)) | set(beside)
-            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, rest)}")
-        checked[option] = _typed(f"{room} {name!r} option {option!r}", known[option], value)
-    # Attempted: torch has errors of its own for a size that no memory holds, and so may other people's components.
-    made, error = attempt(cls, **given, **checked)
-    if error is not None:
-        raise error if isinstance(error, NasError) else ConfigError(_unmade(room, name, cls, given, error))
-    if room == "space" and not isinstance(attempt(getattr, made, "name").value, str):
+        if option not in known.value or option in arguments:
+            valid = (set(known.value) - set(arguments)) | set(beside)
+            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, valid)}")
+        checked[option] = _checked(f"{room} {name!r} option {option!r}", known.value[option], value)
+    # Other people's components may raise anything, and torch has errors of its own for a size that no memory holds.
+    made = attempt(cls, **arguments, **checked)
+    if isinstance(made.error, NasError):
+        raise made.error
+    if made.error is not None:
+        raise ConfigError(_failure(room, name, cls, arguments, made.error))
+    if room == "space" and not isinstance(attempt(getattr, made.value, "name").value, str):
         raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
-    return made
+    return made.value
 
 
 def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
-    """A component's options: the parameters of its constructor with their types."""
+    """The parameters of a component's constructor, with their types by name. Raises what reading annotations raises."""
     if isinstance(cls, partial):  # a class with other default options
         return options_of(cls.func)
-    # Of a dataclass, each annotation is read where it was written: a base's may name what the module of cls does not.
+    # The annotations of a dataclass are read class by class, since a base's may name what the module of cls lacks.
     whole = is_dataclass(cls) or not isinstance(cls, type)
     hints = get_type_hints(cls if whole else cls.__init__)
     parameters = list(inspect.signature(cls).parameters.values())
     return {p.name: hints.get(p.name, Any) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
-def _unmade(room: Room, name: str, cls: Any, given: Mapping[str, Any], error: BaseException) -> str:
-    by = f"; it is called with {' and '.join(given)}" if given and isinstance(error, TypeError) else ""
-    place = f" ({failures.place(cls, '__init__', error)})" if isinstance(cls, type) and user_files.is_found(cls) else ""
-    return f"{room} {name!r} cannot be made: {reason(error)}{by}{place}"
+def readable_options(cls: Callable[..., Any]) -> dict[str, Any] | None:
+    """The same; None where the annotations of the constructor cannot be read, as with a name that does not exist."""
+    return attempt(options_of, cls).value
 
 
-def _built_in(place: str) -> Callable[..., Any]:
-    module, _, attribute = place.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return found
+def _user_class(room: Room, name: str) -> Callable[..., Any]:
+    cls = user_files.find(name)
+    component: Callable[..., Any] = _built_in(SPACE_ADAPTER)(cls) if room == "space" else cls
+    if component is cls:
+        user_files.check(cls, name, *USER_CLASSES[room])
+    return component
 
 
-def _typed(what: str, annotation: Any, value: Any) -> Any:
+def _failure(room: Room, name: str, cls: Any, arguments: Mapping[str, Any], error: BaseException) -> str:
+    by = f"; it is called with {' and '.join(arguments)}" if arguments and isinstance(error, TypeError) else ""
+    in_user_file = isinstance(cls, type) and user_files.is_user_class(cls)
+    line = f" ({failures.place(cls, '__init__', error)})" if in_user_file else ""
+    return f"{room} {name!r} cannot be made: {reason(error)}{by}{line}"
+
+
+def _built_in(path: str) -> Callable[..., Any]:
+    module, _, attribute = path.partition(":")
+    component: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return component
+
+
+def _checked(what: str, annotation: Any, value: Any) -> Any:
+    """The value as the annotation has it, such as a tuple for a list. Raises ConfigError where it does not fit."""
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
         # Through JSON, so that a list may stand for a tuple and a string for a path, as a config file writes them.
@@ -124,13 +152,14 @@ def _typed(what: str, annotation: Any, value: Any) -> Any:
     return typed
 
 
-def _points(room: Room) -> list[EntryPoint]:
+def _entry_points(room: Room) -> list[EntryPoint]:
     return list(entry_points(group=ENTRY_POINT_GROUPS[room]))
 
 
 def _load(point: EntryPoint) -> Callable[..., Any]:
-    loaded, error = attempt(point.load)
-    if error is not None:
-        raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {reason(error)}") from error
-    found: Callable[..., Any] = loaded
-    return found
+    loaded = attempt(point.load)
+    if loaded.error is not None:
+        why = reason(loaded.error)
+        raise ConfigError(f"{point.group} {point.name!r} ({point.value}) cannot be loaded: {why}") from loaded.error
+    component: Callable[..., Any] = loaded.value
+    return component

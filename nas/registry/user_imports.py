@@ -1,4 +1,4 @@
-"""The source files that a file of a person's own imports from beside it, found by reading and not by running them."""
+"""Static analysis of the source files that a user's file imports from beside it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PACKAGE = "__init__.py"
 def sources(path: Path) -> dict[Path, str]:
     """The text of a Python file and of each file under its folder that it imports, directly or through others.
 
-    Import statements count wherever they stand, so those within functions do too. A module counts where its name leads
-    to a file under the folder of `path`, unless the standard library, an installed package or adaptnas itself has a
-    module of that name, which Python then imports. Imports by a computed name are not seen.
+    Imports within functions are included. A module is included where its name leads to a file under the folder of
+    `path`, unless the standard library, an installed package or adaptnas itself has a module of that name, which Python
+    then imports. Imports by a computed name are not found.
 
     Args:
         path: The absolute path of a Python file.
@@ -32,15 +32,15 @@ def sources(path: Path) -> dict[Path, str]:
     Raises:
         ConfigError: Where a file cannot be read.
     """
-    found: dict[Path, str] = {}
-    waiting = [path]
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found[file] = text_of(file)
-            waiting += _imported(found[file], file, path.parent)
-    first = found.pop(path)
-    return {path: first, **dict(sorted(found.items()))}
+    texts: dict[Path, str] = {}
+    unread = [path]
+    while unread:
+        file = unread.pop()
+        if file not in texts:
+            texts[file] = text_of(file)
+            unread += _imported(texts[file], file, path.parent)
+    first = texts.pop(path)
+    return {path: first, **dict(sorted(texts.items()))}
 
 
 def module_name(file: Path, root: Path) -> str:
@@ -50,7 +50,7 @@ def module_name(file: Path, root: Path) -> str:
 
 
 def text_of(path: Path, what: str = "") -> str:
-    """The text of a file; `what` says in an error what the file is for. Raises ConfigError where it cannot be read."""
+    """The text of a file. Raises ConfigError, with `what` the file is for, where it cannot be read."""
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
@@ -61,19 +61,19 @@ def text_of(path: Path, what: str = "") -> str:
 
 def _imported(text: str, file: Path, root: Path) -> list[Path]:
     return [
-        found
+        imported
         for level, name in _import_statements(text)
-        for found in _files_of(name, root if level == 0 else _above(file, level), relative=level > 0)
-        if found.is_relative_to(root)
+        for imported in _files_of(name, root if level == 0 else _above(file, level), relative=level > 0)
+        if imported.is_relative_to(root)
     ]
 
 
 @lru_cache(maxsize=256)
 def _import_statements(text: str) -> tuple[tuple[int, str], ...]:
-    """What a source text imports: the number of leading dots, and a dotted name. `from a import b` imports `a` and, in
-    case that is a module, `a.b`. A text that is no Python imports nothing; running it will say why."""
+    """The imports in a source text: the number of leading dots, and a dotted name. `from a import b` imports `a` and,
+    in case that is a module, `a.b`. A text that is no Python imports nothing; executing it will say why."""
     try:
-        tree = ast.parse(text.removeprefix("\ufeff"))  # a mark of the byte order, which some editors write
+        tree = ast.parse(text.removeprefix("\ufeff"))  # the byte order mark that some editors write
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     return tuple(dict.fromkeys(_named(tree)))
@@ -90,12 +90,12 @@ def _named(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _above(file: Path, level: int) -> Path:
-    """The folder that a relative import with so many dots begins at."""
+    """The folder at which a relative import with `level` dots starts."""
     return ([file.parent, *file.parent.parents] + [Path("/")] * level)[level - 1]
 
 
 def _files_of(name: str, folder: Path, *, relative: bool) -> Iterator[Path]:
-    """The files of a module and of the packages that it is in."""
+    """The files of a module and of the packages around it."""
     parts = [part for part in name.split(".") if part]
     if not relative and (not parts or _is_elsewhere(parts[0])):
         return
@@ -112,11 +112,11 @@ def _files_of(name: str, folder: Path, *, relative: bool) -> Iterator[Path]:
 
 @lru_cache(maxsize=1024)
 def _is_elsewhere(name: str) -> bool:
-    """Whether the standard library, an installed package or adaptnas has a top-level module of this name: the folder of
-    a person's own file is at the end of the import path."""
+    """Whether the standard library, an installed package or adaptnas has a top-level module of this name. These come
+    before the folder of a user's file, which is at the end of the import path."""
     if name in sys.stdlib_module_names or name == __name__.partition(".")[0]:
         return True
     paths = sysconfig.get_paths()
-    places = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    spec = PathFinder.find_spec(name, [*places, *site.getsitepackages(), site.getusersitepackages()])
+    folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    spec = PathFinder.find_spec(name, [*folders, *site.getsitepackages(), site.getusersitepackages()])
     return spec is not None and spec.origin is not None  # a folder without __init__.py gives way to any module

@@ -57,7 +57,7 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
         RunError: The run has no winner.
         ConfigError: The folder cannot be used.
     """
-    from ..export.writing import export
+    from ..export.writing import Extras, export
 
     final, config = final_of(store), config_of(store)
     if final is None:
@@ -75,7 +75,6 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
         folder,
         network=network,
         architecture=architecture,
-        graph=graph_of(parts, architecture),
         shape=measurer.tasks.shape,
         recipe={
             "run": run.name,
@@ -84,7 +83,7 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
             "config": without_data_folders(config).to_json(),
             **({"files": files} if files else {}),
         },
-        extra=_files_of(parts, architecture),
+        extras=Extras(graph_of(parts, architecture), _files_of(parts, architecture)),
     )
 
 

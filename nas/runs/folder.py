@@ -170,7 +170,7 @@ def comparison_folder(name: str | None, folder: Path | None, config_name: str) -
         config_name: Path or name of the config.
 
     Raises:
-        RunError: The name cannot be used, or is a run's.
+        RunError: The name cannot be used, or its folder holds something else than a comparison.
         ConfigError: Both name and folder are given.
     """
     if name is None:
@@ -180,6 +180,8 @@ def comparison_folder(name: str | None, folder: Path | None, config_name: str) -
     run = run_of(name)
     if run.store_path.exists():
         raise RunError(f"{name!r} is the name of a run; give the comparison another --name")
+    if run.folder.is_dir() and any(run.folder.iterdir()) and not (run.folder / RESULTS).exists():
+        raise RunError(f"{run.folder} exists already, but holds no comparison; remove it, or give another --name")
     return run.folder
 
 

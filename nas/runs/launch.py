@@ -203,7 +203,7 @@ def _executor_of(config: Config, parts: Parts) -> AbstractContextManager[AnyExec
 def _other_process(config: Config, executor: AnyExecutor) -> AbstractContextManager[AnyExecutor]:
     """Place where a controller is tried besides this process: a worker, or for a user's controller on a table, which
     has no workers, another process."""
-    if isinstance(executor, InlineExecutor) and user_files.is_own(config.controller.name):
+    if isinstance(executor, InlineExecutor) and user_files.is_user_class_name(config.controller.name):
         return ProcessExecutor(1)
     return nullcontext(executor)
 

@@ -101,7 +101,7 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
     if not measures(parts.evaluator):
         check_table(config, parts)
         return _protocol(config, parts, executor)
-    searched = (parts.space, parts.limited, parts.measurer)
+    searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         error = _error(space, limited, evaluator, executor)
         if isinstance(error, NasError):
@@ -134,7 +134,7 @@ def try_export(parts: Parts, executor: Executor) -> None:
     configured = parts.evaluator
     if not measures(configured) or (isinstance(configured, Normalising) and configured.norm == "support"):
         return
-    searched = (parts.space, parts.limited, parts.measurer)
+    searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         samples, rng = [], random.Random(0)
         for _ in range(NUM_EXPORTED):

@@ -8,12 +8,9 @@ def test_laws():
 ```
 """
 
-from .controllers import check_controller
-from .evaluators import check_evaluator
-from .networks import check_networks
-from .spaces import check_space
-from .tasks import check_task_family
-from .toy_spaces import OnePoint, Ten, ToySpace, Vast
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_attributes
 
 __all__ = [
     "OnePoint",
@@ -26,3 +23,23 @@ __all__ = [
     "check_space",
     "check_task_family",
 ]
+
+if TYPE_CHECKING:
+    from .controllers import check_controller
+    from .evaluators import check_evaluator
+    from .networks import check_networks
+    from .spaces import check_space
+    from .tasks import check_task_family
+    from .toy_spaces import OnePoint, Ten, ToySpace, Vast
+else:
+    __getattr__, __dir__ = lazy_attributes(
+        __name__,
+        {
+            "controllers": ("check_controller",),
+            "evaluators": ("check_evaluator",),
+            "networks": ("check_networks",),
+            "spaces": ("check_space",),
+            "tasks": ("check_task_family",),
+            "toy_spaces": ("OnePoint", "Ten", "ToySpace", "Vast"),
+        },
+    )

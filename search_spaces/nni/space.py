@@ -76,7 +76,7 @@ class NniSpace:
 
     @property
     def name(self) -> str:
-        if isinstance(self.model, str) and not user_files.is_own(self.model):
+        if isinstance(self.model, str) and not user_files.is_user_class_name(self.model):
             return f"nni:{self.model}"
         return self._class.__name__
 
@@ -119,7 +119,7 @@ class NniSpace:
     def _class(self) -> type[Any]:
         if not isinstance(self.model, str):
             return self.model
-        return user_files.find(self.model) if user_files.is_own(self.model) else _hub_class(self.model)
+        return user_files.find(self.model) if user_files.is_user_class_name(self.model) else _hub_class(self.model)
 
     @cached_property
     def _choices(self) -> tuple[Any, dict[str, Any]]:
@@ -179,7 +179,7 @@ def as_space(candidate: Any) -> Any:
         return NniSpace(type(candidate), dict(list(bound.arguments.items())[1:]))
     if isinstance(candidate, type) and issubclass(candidate, nni_pytorch.ModelSpace):
         # Another process finds a class of a user's file by its name alone.
-        model = user_files.name_of(candidate) if user_files.is_found(candidate) else candidate
+        model = user_files.name_of(candidate) if user_files.is_user_class(candidate) else candidate
         return _constructor(model, candidate, _parameters(candidate), {})
     return candidate
 

@@ -1,3 +1,5 @@
+"""Errors: exit status, and suggestions for unknown names."""
+
 import pytest
 
 from nas import errors

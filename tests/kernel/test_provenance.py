@@ -1,4 +1,4 @@
-"""What a number was computed with and on is known, also where the system does not tell."""
+"""Provenance of numbers: versions and processor, also on systems that do not tell."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""An exported network on a person's own examples: the predictions are the learner's own; bad folders are refused."""
+"""Adaptation of exported networks to users' examples: predictions equal the learner's, damaged folders are refused."""
 
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.export import exported
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from nas import config as configs
-from nas.adapt import Adapted, adapt
+from nas.adapt import Adapted, adapt, adaptation
 from nas.errors import NasError
-from nas.export import export, load, restore
-from nas.space import sample
+from nas.export import load, restore
 from nas.task import TaskBatch
 
 LEARNER = {"name": "anil", "inner_lr": 0.1, "steps": 2}
@@ -34,22 +33,6 @@ NUMBERS = {
     "evaluator": {"learner": {**LEARNER, "name": "maml"}, "norm": "none"},
     "final": {"baseline": "mlp40"},
 }
-
-
-def exported(folder: Path, data: dict[str, Any]) -> Path:
-    """A network with initial weights that nobody trained, as `nas export` writes it."""
-    config = configs.from_json(data)
-    parts = configs.build(config)
-    architecture = sample(parts.space, random.Random(1))
-    export(
-        folder,
-        network=parts.evaluator.network(architecture, seed=5),
-        architecture=architecture,
-        graph=None,
-        shape=parts.evaluator.tasks.shape,
-        recipe={"run": "toy", "config": config.to_json()},
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -368,3 +351,18 @@ def test_the_network_that_adapts_has_the_weights_of_the_file(number_net, tmp_pat
     weights = {name: 2 * tensor for name, tensor in load_file(net / "weights.safetensors").items()}
     save_file(weights, net / "weights.safetensors", {"format": "pt"})
     assert adapt(net, tmp_path / "mine.csv", None) != before
+
+
+def test_a_loaded_export_offers_the_network_and_adapts_it_again_and_again(number_net, tmp_path):
+    """Adapting changes neither the network nor the parameters that the next adaptation starts from."""
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("1,2\n3,4\n")
+    other.write_text("1,-2\n3,-4\n")
+    loaded = adaptation.load(str(number_net))
+    assert (loaded.exported, loaded.learner.name, loaded.tasks.name) == (load(number_net), "maml", "sinusoid")
+    before = {name: parameter.clone() for name, parameter in loaded.network.state_dict().items()}
+    first, second, again = loaded.adapt(one), loaded.adapt(str(one), other), loaded.adapt(one)
+    assert first == again == adapt(number_net, one)
+    assert second == adapt(number_net, one, other)
+    assert all(torch.equal(before[name], after) for name, after in loaded.network.state_dict().items())
+    assert loaded.parameters.keys() == before.keys()

@@ -1,4 +1,4 @@
-"""From a trained candidate through the export folder to a person's own examples: the predictions are the learner's."""
+"""Adaptation by every learner: predictions after an export equal those of the trained network."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ OPTIONS = {
     "anil": LEARNED,
     "finetune": {"steps": 3},
 }
-OWN = {"maml", "anil", "meta-sgd", "ridge", "finetune", "reptile-omniglot-5way"}
+WITH_PARAMETERS = {"maml", "anil", "meta-sgd", "ridge", "finetune", "reptile-omniglot-5way"}
 
 
-@pytest.fixture(params=sorted({*registry.names("learner")} - {*PRESETS} | OWN))
+"""Learners that have meta-learned parameters besides the network's."""
+
+
+@pytest.fixture(params=sorted({*registry.names("learner")} - {*PRESETS} | WITH_PARAMETERS))
 def trained(request, tmp_path):
     """The name of a learner, its evaluator, and a network that it trained, with the export folder."""
     config = configs.from_json(
@@ -47,13 +50,13 @@ def trained(request, tmp_path):
     evaluator.measure(architecture, 2, 0, bank=bank, weights=weights)
     network = evaluator.trained(architecture, 2, 0, weights)
     shape, recipe = evaluator.tasks.shape, {"config": config.to_json()}
-    export(tmp_path / "net", network=network, architecture=architecture, graph=None, shape=shape, recipe=recipe)
+    export(tmp_path / "net", network=network, architecture=architecture, shape=shape, recipe=recipe)
     return request.param, evaluator, network, tmp_path / "net"
 
 
 def test_an_exported_network_adapts_as_the_trained_one_does(trained: tuple, tmp_path: Path) -> None:
     name, evaluator, network, folder = trained
-    assert (load(folder).learner is not None) == (name in OWN)
+    assert (load(folder).learner is not None) == (name in WITH_PARAMETERS)
     batch = evaluator.tasks.tasks("test", [0], torch.device("cpu"))
     for part, xs, ys in (("support", batch.support_x, batch.support_y), ("query", batch.query_x, batch.query_y)):
         for number, (x, y) in enumerate(zip(xs[0], ys[0].tolist(), strict=True)):
@@ -63,7 +66,7 @@ def test_an_exported_network_adapts_as_the_trained_one_does(trained: tuple, tmp_
     found = adapt(folder, tmp_path / "support", tmp_path / "query")
     learner = evaluator.learner
     weights = {key: p.detach() for key, p in network.named_parameters() if p.requires_grad}
-    assert any(key.startswith(LEARNER) for key in weights) == (name in OWN)
+    assert any(key.startswith(LEARNER) for key in weights) == (name in WITH_PARAMETERS)
     asked = TaskBatch(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
     outputs = learner.adapt(network, weights, asked, "classification", learner.steps)[:, 0]
     chosen = outputs.argmax(dim=-1)

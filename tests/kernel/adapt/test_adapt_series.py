@@ -1,4 +1,4 @@
-"""Networks for series and for windows of signals, exported and adapted to a person's own files."""
+"""Adaptation of networks for series and for windows of signals to users' files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_nas_adapt import exported
+from helpers.export import exported
 
 from nas import config as configs
 from nas.adapt import adapt

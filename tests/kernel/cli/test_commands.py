@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: exit status, one line for a mistake, one document for --json."""
+"""Commands of the command line: exit status, one line for a mistake, one document for --json."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_every_component_is_listed_with_a_line_and_a_broken_plugin_breaks_no_lis
     for room, heading in {"space": "spaces", "controller": "controllers", "tasks": "tasks"}.items():
         assert f"{heading}:\n" in said.out
         assert set(components.names(room)) <= set(said.out.split())
-        assert set(builtin.FORMS.get(room, ())) <= set(said.out.split())
+        assert set(builtin.NAME_FORMS.get(room, ())) <= set(said.out.split())
     assert "such as optuna:tpe." in said.out
     assert "experiments: " in said.out
     broken = [EntryPoint("mine", "no_such_module_here:Space", "nas.search_spaces")]

@@ -1,4 +1,4 @@
-"""The command line interrupted: one signal waits for the candidate that runs, two end at once with nothing left behind.
+"""Interruption of the command line: one signal waits for the candidate that runs, two end at once, workers included.
 
 As a script: the command `nas`, with candidates that wait at a gate (`test_nas_cli_signals.py FOLDER search …`).
 """

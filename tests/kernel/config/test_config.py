@@ -1,4 +1,4 @@
-"""A config is checked to the last key: whatever is wrong with it is one line that says what, where and what to do."""
+"""Check of configs: every key at fault is refused in one line with its place, the rule and the remedy."""
 
 from __future__ import annotations
 

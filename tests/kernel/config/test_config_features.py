@@ -1,4 +1,4 @@
-"""Zero-cost scores for controllers: who is given them, and who is refused because there are none."""
+"""Zero-cost scores for controllers: which controllers get them, and which are refused because there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export folder appears whole, reads back equal, and any damage to it is named."""
+"""Export folders: they appear complete, are read back equal, and every damage is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nas.architecture import Architecture
 from nas.errors import ConfigError, DataError, NasError
-from nas.export import export, load, meta_learned, restore
+from nas.export import Extras, export, load, meta_learned, restore
 from nas.protocols import LEARNER
 from nas.task import TaskShape
 
@@ -47,7 +47,13 @@ def graph() -> nx.DiGraph:
 
 
 def exported(folder: Path, **changes: Any) -> list[Path]:
-    arguments = {"network": Tiny(), "architecture": ARCHITECTURE, "graph": graph(), "shape": SHAPE, "recipe": RECIPE}
+    arguments = {
+        "network": Tiny(),
+        "architecture": ARCHITECTURE,
+        "extras": Extras(graph()),
+        "shape": SHAPE,
+        "recipe": RECIPE,
+    }
     return export(folder, **{**arguments, **changes})
 
 
@@ -85,7 +91,7 @@ def test_source_says_what_it_is_and_how_to_use_it(tmp_path: Path) -> None:
 
 
 def test_without_a_graph_there_is_no_picture(tmp_path: Path) -> None:
-    names = [path.name for path in exported(tmp_path / "net", graph=None)]
+    names = [path.name for path in exported(tmp_path / "net", extras=Extras())]
     assert names == ["architecture.json", "model.py", "weights.safetensors"]
 
 
@@ -93,10 +99,10 @@ def test_picture_leaves_out_what_is_dead_unless_all_is(tmp_path: Path) -> None:
     cell = graph()
     cell.add_node("dead", op="pool")
     cell.add_edge("in", "dead")
-    exported(tmp_path / "net", graph=cell)
+    exported(tmp_path / "net", extras=Extras(cell))
     assert "pool" not in (tmp_path / "net" / "cell.dot").read_text()
     cell.nodes["mid"]["op"] = "none"
-    exported(tmp_path / "cut", graph=cell)
+    exported(tmp_path / "cut", extras=Extras(cell))
     assert "pool" in (tmp_path / "cut" / "cell.dot").read_text()
 
 
@@ -121,7 +127,7 @@ def test_an_existing_folder_is_used_only_when_empty(tmp_path: Path) -> None:
         ({"recipe": {"learner": object()}}, ConfigError),
         ({"recipe": {"score": float("nan")}}, ConfigError),
         ({"shape": TaskShape((3, 8, 8), 5)}, NasError),
-        ({"graph": nx.DiGraph([(0, 1), (1, 0)])}, NasError),
+        ({"extras": Extras(nx.DiGraph([(0, 1), (1, 0)]))}, NasError),
     ],
 )
 def test_a_failed_export_leaves_nothing(tmp_path: Path, changes: dict[str, Any], error: type[Exception]) -> None:

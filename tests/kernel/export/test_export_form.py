@@ -1,4 +1,4 @@
-"""Whatever network a search can find can be taken away: as source, as a program of torch, or as weights alone."""
+"""Forms of exported networks: source, a program of torch, or weights alone, for every network that runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARCHITECTURE = Architecture("mine", {"depth": 1})
 
 
 def exported(folder, network):
-    return export(folder, network=network, architecture=ARCHITECTURE, graph=None, shape=TASK, recipe={})
+    return export(folder, network=network, architecture=ARCHITECTURE, shape=TASK, recipe={})
 
 
 def written(network):

@@ -1,4 +1,4 @@
-"""The exported source computes what the network computed, in a process that cannot import this project."""
+"""Exported source: it computes the same as the network, in a process that cannot import this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's own controller, named as FILE.py:NAME: found, searched and compared with, and held to."""
+"""Controllers in users' files, named FILE.py:NAME: import, search, comparison, and changes of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.project import TOY
 from helpers.user_controllers import mine
-from test_nas_own import CONFIG
+from helpers.user_files import CONFIG
 
 from nas import compare
 from nas import config as configs

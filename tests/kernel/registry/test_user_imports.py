@@ -1,4 +1,4 @@
-"""What a person's own file imports from beside it is part of it: found by reading, and compared when a run goes on."""
+"""Imports of users' files from beside them: found by static analysis, and compared when a run is resumed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.launch import in_this_process, own_runs  # noqa: F401  # fixtures
 from helpers.project import TOY_OPTIONS
-from test_nas_own import CONFIG
+from helpers.user_files import CONFIG
 
 from nas import registry
 from nas.errors import ConfigError
@@ -146,7 +146,7 @@ def test_a_changed_module_changes_the_file_and_another_process_sees_it(folder: P
     options = now().decide(lambda _name, options: options)
     assert options == (4, 16)
     with pytest.raises(ConfigError, match=r"space\.py has changed while the run goes on"):
-        user_files._empty(name, before.__module__, ())
+        user_files._new_instance(name, before.__module__, ())
 
 
 def test_modules_of_two_folders_under_one_name_are_refused_where_they_differ(folder: Path) -> None:

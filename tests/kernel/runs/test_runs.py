@@ -166,7 +166,12 @@ def test_the_folder_of_a_comparison_is_that_of_its_name(runs_here, config, tmp_p
             runs.comparison_folder(name, folder, "b.toml")
         assert caught.value.exit_status == 2
     (runs_here / "mine").mkdir()
+    assert runs.comparison_folder("mine", None, "b.toml") == runs_here / "mine"
+    (runs_here / "mine" / "notes.txt").write_text("of something else")
+    with pytest.raises(RunError, match="exists already, but holds no comparison; remove it, or give another --name"):
+        runs.comparison_folder("mine", None, "b.toml")
     (runs_here / "mine" / runs.RESULTS).write_bytes(b"")
+    assert runs.comparison_folder("mine", None, "b.toml") == runs_here / "mine"
     with pytest.raises(RunError, match="holds a comparison"):
         runs.new_run("mine", "c.toml")
 

@@ -250,7 +250,7 @@ def test_limits_that_cannot_be_are_refused(constraints, part):
 def test_a_number_is_the_most_and_an_empty_table_limits_nothing():
     assert toy(parameters=100, flops=[1, 2.5]).search.constraints.limits == {"parameters": (0, 100), "flops": (1, 2.5)}
     parts = configs.build(toy())
-    assert parts.limited is parts.space
+    assert parts.constrained is parts.space
     with pytest.raises(ConfigError, match="must rise"):
         Constrained(ToySpace(), {"parameters": (2, 1)}, Scales())
 
