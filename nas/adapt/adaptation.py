@@ -86,7 +86,7 @@ class AdaptableNetwork:
         """
         import torch
 
-        support_set, query_set, names = self._examples(Path(support), Path(query or support))
+        support_set, query_set, names = self._examples(Path(support), Path(support if query is None else query))
         arrays = (support_set.x, support_set.y, query_set.x, query_set.y)
         batch = TaskBatch(*(torch.as_tensor(array)[None] for array in arrays))
         kind, steps = self.exported.shape.kind, self.learner.steps

@@ -20,6 +20,7 @@ MAY_EXECUTE = {
         "exec_module",
     ),  # FILE.py:NAME: a person's own file, which they name
     ("nas/registry/components.py", "importlib.import_module"),  # names of its own table
+    ("nas/lazy.py", "importlib.import_module"),  # names that the face of a package gives
 }
 MAY_PRINT = (
     "nas/cli/commands.py",

@@ -45,15 +45,15 @@ def number_net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(tmp_path_factory.mktemp("numbers") / "net", NUMBERS)
 
 
-def own(net: Path, support: tuple[Any, Any], query: tuple[Any, Any]) -> torch.Tensor:
+def learner_outputs(net: Path, support: tuple[Any, Any], query: tuple[Any, Any]) -> torch.Tensor:
     """Predictions of the learner itself: (steps + 1, queries, outputs)."""
-    found = load(net)
-    evaluator = configs.build(configs.from_json(found.recipe["config"])).evaluator
-    network = evaluator.network(found.architecture, seed=99)
-    weights = restore(network, found.weights)
+    exported_net = load(net)
+    evaluator = configs.build(configs.from_json(exported_net.recipe["config"])).evaluator
+    network = evaluator.network(exported_net.architecture, seed=99)
+    weights = restore(network, exported_net.weights)
     batch = TaskBatch(*(torch.as_tensor(np.asarray(part))[None] for part in (*support, *query)))
     learner = evaluator.learner
-    return learner.adapt(network, weights, batch, found.shape.kind, learner.steps)[:, 0].detach()
+    return learner.adapt(network, weights, batch, exported_net.shape.kind, learner.steps)[:, 0].detach()
 
 
 def glyph(kind: int, shift: int) -> np.ndarray:
@@ -129,15 +129,15 @@ def arrays(shifts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 def test_predictions_for_image_folders_are_the_learners_own_however_images_are_stored(image_net, tmp_path, save):
     support = folders(tmp_path / "support", save, (0, 2))
     query = folders(tmp_path / "query", save, (-1, 1, 3))
-    found = adapt(image_net, support, query)
-    outputs = own(image_net, arrays((0, 2)), arrays((-1, 1, 3)))
+    adapted = adapt(image_net, support, query)
+    outputs = learner_outputs(image_net, arrays((0, 2)), arrays((-1, 1, 3)))
     chosen = outputs.argmax(dim=-1)
     truth = torch.arange(3).repeat_interleave(3)
-    assert [row.predicted for row in found.predictions] == [NAMES[int(k)] for k in chosen[-1]]
-    assert [row.truth for row in found.predictions] == [NAMES[int(k)] for k in truth]
-    assert [Path(row.source).parent.name for row in found.predictions] == [NAMES[int(k)] for k in truth]
-    assert found.curve == pytest.approx((chosen == truth).float().mean(dim=1).tolist())
-    assert len(found.curve) == LEARNER["steps"] + 1
+    assert [row.predicted for row in adapted.predictions] == [NAMES[int(k)] for k in chosen[-1]]
+    assert [row.truth for row in adapted.predictions] == [NAMES[int(k)] for k in truth]
+    assert [Path(row.source).parent.name for row in adapted.predictions] == [NAMES[int(k)] for k in truth]
+    assert adapted.curve == pytest.approx((chosen == truth).float().mean(dim=1).tolist())
+    assert len(adapted.curve) == LEARNER["steps"] + 1
 
 
 def test_images_without_labels_are_predicted_without_a_curve(image_net, tmp_path):
@@ -148,17 +148,17 @@ def test_images_without_labels_are_predicted_without_a_curve(image_net, tmp_path
     for kind, name in enumerate(NAMES):
         plainly(glyph(kind, 1), loose / name)
     (loose / "notes.txt").write_text("not an image")
-    found = adapt(image_net, support, loose)
-    assert [row.predicted for row in found.predictions] == [row.predicted for row in labelled.predictions]
-    assert {row.truth for row in found.predictions} == {None}
-    assert found.curve == ()
+    adapted = adapt(image_net, support, loose)
+    assert [row.predicted for row in adapted.predictions] == [row.predicted for row in labelled.predictions]
+    assert {row.truth for row in adapted.predictions} == {None}
+    assert adapted.curve == ()
 
 
 def test_without_queries_the_support_itself_is_predicted_and_fewer_classes_will_do(image_net, tmp_path):
     support = folders(tmp_path / "support", on_white, (0, 2), NAMES[:2])
-    found = adapt(image_net, support, None)
-    assert [row.truth for row in found.predictions] == ["bar", "bar", "circle", "circle"]
-    assert {row.predicted for row in found.predictions} <= {"bar", "circle"}
+    adapted = adapt(image_net, support, None)
+    assert [row.truth for row in adapted.predictions] == ["bar", "bar", "circle", "circle"]
+    assert {row.predicted for row in adapted.predictions} <= {"bar", "circle"}
 
 
 def test_predictions_for_numbers_are_the_learners_own(number_net, tmp_path):
@@ -168,15 +168,15 @@ def test_predictions_for_numbers_are_the_learners_own(number_net, tmp_path):
     np.savetxt(tmp_path / "support.csv", table[:5], delimiter=",", fmt="%.9g")
     np.savetxt(tmp_path / "query.csv", table[5:], delimiter=",", fmt="%.9g")
     np.savetxt(tmp_path / "inputs.csv", table[5:, :1], delimiter=",", fmt="%.9g")
-    outputs = own(number_net, (table[:5, :1], table[:5, 1:]), (table[5:, :1], table[5:, 1:]))
-    found = adapt(number_net, tmp_path / "support.csv", tmp_path / "query.csv")
-    assert [float(row.predicted) for row in found.predictions] == pytest.approx(outputs[-1, :, 0].tolist(), rel=2e-3)
-    assert [float(row.truth) for row in found.predictions] == pytest.approx(table[5:, 1].tolist(), rel=2e-3)
+    outputs = learner_outputs(number_net, (table[:5, :1], table[:5, 1:]), (table[5:, :1], table[5:, 1:]))
+    adapted = adapt(number_net, tmp_path / "support.csv", tmp_path / "query.csv")
+    assert [float(row.predicted) for row in adapted.predictions] == pytest.approx(outputs[-1, :, 0].tolist(), rel=2e-3)
+    assert [float(row.truth) for row in adapted.predictions] == pytest.approx(table[5:, 1].tolist(), rel=2e-3)
     errors = ((outputs[:, :, 0].numpy() - table[5:, 1]) ** 2).mean(axis=1)
-    assert found.curve == pytest.approx(errors.tolist(), rel=1e-4)
-    assert found.predictions[2].source == f"{tmp_path / 'query.csv'}:3"
+    assert adapted.curve == pytest.approx(errors.tolist(), rel=1e-4)
+    assert adapted.predictions[2].source == f"{tmp_path / 'query.csv'}:3"
     unknown = adapt(number_net, tmp_path / "support.csv", tmp_path / "inputs.csv")
-    assert [row.predicted for row in unknown.predictions] == [row.predicted for row in found.predictions]
+    assert [row.predicted for row in unknown.predictions] == [row.predicted for row in adapted.predictions]
     assert (unknown.curve, unknown.predictions[0].truth) == ((), None)
     again = adapt(number_net, tmp_path / "support.csv", None)
     assert len(again.predictions) == 5

@@ -63,13 +63,13 @@ def test_an_exported_network_adapts_as_the_trained_one_does(trained: tuple, tmp_
             place = tmp_path / part / f"class{y}"
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray((x[0] * 255).round().numpy().astype(np.uint8)).save(place / f"{number}.png")
-    found = adapt(folder, tmp_path / "support", tmp_path / "query")
+    adapted = adapt(folder, tmp_path / "support", tmp_path / "query")
     learner = evaluator.learner
     weights = {key: p.detach() for key, p in network.named_parameters() if p.requires_grad}
     assert any(key.startswith(LEARNER) for key in weights) == (name in WITH_PARAMETERS)
-    asked = TaskBatch(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
-    outputs = learner.adapt(network, weights, asked, "classification", learner.steps)[:, 0]
+    same = TaskBatch(batch.support_x, batch.support_y, batch.query_x, batch.query_y)
+    outputs = learner.adapt(network, weights, same, "classification", learner.steps)[:, 0]
     chosen = outputs.argmax(dim=-1)
     expected = {f"{number}.png": f"class{guess}" for number, guess in enumerate(chosen[-1].tolist())}
-    assert {Path(row.source).name: row.predicted for row in found.predictions} == expected
-    assert found.curve == pytest.approx((chosen == batch.query_y[0]).float().mean(dim=1).tolist())
+    assert {Path(row.source).name: row.predicted for row in adapted.predictions} == expected
+    assert adapted.curve == pytest.approx((chosen == batch.query_y[0]).float().mean(dim=1).tolist())

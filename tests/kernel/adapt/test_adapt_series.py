@@ -34,16 +34,16 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return network_for(tmp_path_factory.mktemp("series") / "net", tasks)
 
 
-def own(net, support, query):
+def learner_outputs(net, support, query):
     """Predictions of the learner itself after each step: (steps + 1, queries, outputs)."""
-    found = load(net)
-    evaluator = configs.build(configs.from_json(found.recipe["config"])).evaluator
-    network = evaluator.network(found.architecture, seed=99)
+    exported_net = load(net)
+    evaluator = configs.build(configs.from_json(exported_net.recipe["config"])).evaluator
+    network = evaluator.network(exported_net.architecture, seed=99)
     batch = TaskBatch(*(torch.as_tensor(part)[None] for part in (*support, *query)))
     learner = evaluator.learner
-    return learner.adapt(network, restore(network, found.weights), batch, found.shape.kind, learner.steps)[
-        :, 0
-    ].detach()
+    return learner.adapt(
+        network, restore(network, exported_net.weights), batch, exported_net.shape.kind, learner.steps
+    )[:, 0].detach()
 
 
 def write(path, labels, series):
@@ -59,27 +59,27 @@ def waves(count, length):
 def test_series_are_read_as_their_tasks_read_them_and_the_predictions_are_the_learners(net, tmp_path):
     support = write(tmp_path / "support.tsv", ["walk", "run", "walk", "run"], waves(4, 30))
     query = write(tmp_path / "query.tsv", ["run", "walk", "walk"], waves(3, 50))
-    found = adapt(net, support, query)
+    adapted = adapt(net, support, query)
 
     family = Sequences(ways=3, length=LENGTH)
     assert isinstance(family, Reader)
-    (x, _), (asked, _) = family.read(support), family.read(query)
-    outputs = own(net, (x[[1, 3, 0, 2]], torch.tensor([0, 0, 1, 1])), (asked, torch.tensor([0, 1, 1])))
+    (x, _), (query_x, _) = family.read(support), family.read(query)
+    outputs = learner_outputs(net, (x[[1, 3, 0, 2]], torch.tensor([0, 0, 1, 1])), (query_x, torch.tensor([0, 1, 1])))
     chosen = outputs[..., :2].argmax(dim=-1)
-    rows = {(row.source, row.truth): row.predicted for row in found.predictions}
+    rows = {(row.source, row.truth): row.predicted for row in adapted.predictions}
     truths = ("run", "walk", "walk")
     assert rows == {(f"{query}:{i + 1}", truths[i]): ("run", "walk")[chosen[-1, i]] for i in range(3)}
-    assert found.curve == pytest.approx((chosen == torch.tensor([0, 1, 1])).float().mean(dim=1).tolist())
+    assert adapted.curve == pytest.approx((chosen == torch.tensor([0, 1, 1])).float().mean(dim=1).tolist())
 
 
 def test_queries_of_unknown_class_are_predicted_in_their_order(net, tmp_path):
     support = write(tmp_path / "support.tsv", ["walk", "run", "walk", "run"], waves(4, 30))
     labelled = adapt(net, support, write(tmp_path / "a.tsv", ["run", "run", "walk"], waves(3, 50)))
-    found = adapt(net, support, write(tmp_path / "b.tsv", ["?", "?", "?"], waves(3, 50)))
-    assert found.curve == ()
-    assert [row.predicted for row in found.predictions] == [row.predicted for row in labelled.predictions]
-    assert [row.source for row in found.predictions] == [f"{tmp_path / 'b.tsv'}:{i}" for i in (1, 2, 3)]
-    assert {row.truth for row in found.predictions} == {None}
+    adapted = adapt(net, support, write(tmp_path / "b.tsv", ["?", "?", "?"], waves(3, 50)))
+    assert adapted.curve == ()
+    assert [row.predicted for row in adapted.predictions] == [row.predicted for row in labelled.predictions]
+    assert [row.source for row in adapted.predictions] == [f"{tmp_path / 'b.tsv'}:{i}" for i in (1, 2, 3)]
+    assert {row.truth for row in adapted.predictions} == {None}
     assert len(adapt(net, support, None).predictions) == 4
 
 
@@ -87,9 +87,9 @@ def test_a_query_may_spell_the_numbers_of_the_support_set_otherwise(net, tmp_pat
     support = write(tmp_path / "support.tsv", ["1", "2", "1", "2"], waves(4, 30))
     query = write(tmp_path / "query.tsv", ["2.0000000e+00", "1.0000000e+00", "1.0000000e+00"], waves(3, 50))
     same = write(tmp_path / "same.tsv", ["2", "1", "1"], waves(3, 50))
-    found = [adapt(net, support, path) for path in (query, same)]
-    assert [row.truth for row in found[0].predictions] == ["1", "1", "2"]
-    assert found[0].curve == found[1].curve
+    adapted = [adapt(net, support, path) for path in (query, same)]
+    assert [row.truth for row in adapted[0].predictions] == ["1", "1", "2"]
+    assert adapted[0].curve == adapted[1].curve
 
 
 def test_classes_that_differ_as_texts_alone_stay_apart(net, tmp_path):
@@ -131,8 +131,10 @@ def test_a_window_of_signals_is_a_row_of_a_table(tmp_path):
     table = np.random.default_rng(0).normal(size=(8, 2 * WINDOW + 1)).astype(np.float32)
     np.savetxt(tmp_path / "support.csv", table[:5], delimiter=",")
     np.savetxt(tmp_path / "query.csv", table[5:], delimiter=",")
-    found = adapt(net, tmp_path / "support.csv", tmp_path / "query.csv")
+    adapted = adapt(net, tmp_path / "support.csv", tmp_path / "query.csv")
     x, y = table[:, :-1].reshape(-1, 2, WINDOW), table[:, -1:]
-    outputs = own(net, (x[:5], y[:5]), (x[5:], y[5:]))
-    assert [float(row.predicted) for row in found.predictions] == pytest.approx(outputs[-1, :, 0].tolist(), rel=1e-3)
-    assert found.curve == pytest.approx(((outputs - torch.from_numpy(y[5:])) ** 2).mean(dim=(1, 2)).tolist(), rel=1e-5)
+    outputs = learner_outputs(net, (x[:5], y[:5]), (x[5:], y[5:]))
+    assert [float(row.predicted) for row in adapted.predictions] == pytest.approx(outputs[-1, :, 0].tolist(), rel=1e-3)
+    assert adapted.curve == pytest.approx(
+        ((outputs - torch.from_numpy(y[5:])) ** 2).mean(dim=(1, 2)).tolist(), rel=1e-5
+    )

@@ -84,10 +84,10 @@ STRANGE = {
 
 
 def leaves(table: dict[str, Any], *path: str) -> list[tuple[str, ...]]:
-    found = []
+    paths = []
     for key, value in table.items():
-        found += leaves(value, *path, key) if isinstance(value, dict) else [(*path, key)]
-    return found
+        paths += leaves(value, *path, key) if isinstance(value, dict) else [(*path, key)]
+    return paths
 
 
 LEAVES = [".".join(path) for path in leaves(TOY)]

@@ -60,9 +60,9 @@ def test_a_controller_that_takes_them_is_given_those_of_the_evaluator(tmp_path, 
     controller = parts.controller
     assert controller.zero_cost == ("synflow", "grad-norm")
     [architecture] = controller.ask(1)
-    found = controller.features(architecture, controller.zero_cost)
-    assert found == parts.evaluator.features(architecture, controller.zero_cost)
-    assert found.keys() == {"synflow", "grad-norm"}
+    features = controller.features(architecture, controller.zero_cost)
+    assert features == parts.evaluator.features(architecture, controller.zero_cost)
+    assert features.keys() == {"synflow", "grad-norm"}
 
 
 def test_an_evaluator_without_them_refuses_only_who_wants_them(tmp_path):

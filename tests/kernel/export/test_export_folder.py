@@ -67,9 +67,9 @@ def test_folder_holds_every_file_and_reads_back(tmp_path: Path) -> None:
     read = load(tmp_path / "a" / "net")
     assert (read.architecture, read.shape, dict(read.recipe)) == (ARCHITECTURE, SHAPE, RECIPE)
     restored = restore(network, read.weights)
-    own = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("never")}
-    assert restored.keys() == own.keys()
-    assert all(torch.equal(restored[name], tensor) for name, tensor in own.items())
+    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("never")}
+    assert restored.keys() == expected.keys()
+    assert all(torch.equal(restored[name], tensor) for name, tensor in expected.items())
     torch.manual_seed(0)
     other = Tiny()
     other.load_state_dict(restored, strict=False)
@@ -231,8 +231,8 @@ def test_what_a_learner_has_of_its_own_is_exported_beside_the_network(tmp_path: 
     read, network = load(tmp_path / "net"), learning(Tiny())
     for p in network.parameters():
         p.data.zero_()
-    found = meta_learned(network, read)
-    extra = {name: tensor for name, tensor in found.items() if name.startswith(LEARNER)}
+    parameters = meta_learned(network, read)
+    extra = {name: tensor for name, tensor in parameters.items() if name.startswith(LEARNER)}
     assert {name.removeprefix(LEARNER): tensor.tolist() for name, tensor in extra.items()} == {
         "rate": [],
         "body/0/weight": [1.5],
@@ -251,12 +251,12 @@ def test_what_is_not_learned_goes_into_the_network_and_not_to_the_learner(tmp_pa
     exported(tmp_path / "net", network=network)
     other = Tiny()
     other.head.weight.requires_grad_(False)
-    found = meta_learned(other, load(tmp_path / "net"))
+    parameters = meta_learned(other, load(tmp_path / "net"))
     learned = {name for name, p in network.named_parameters() if p.requires_grad}
-    assert found.keys() == learned
-    assert all(torch.equal(found[name], network.get_parameter(name)) for name in learned if "never" not in name)
+    assert parameters.keys() == learned
+    assert all(torch.equal(parameters[name], network.get_parameter(name)) for name in learned if "never" not in name)
     assert torch.equal(other.head.weight, network.head.weight)
-    assert not any(tensor.requires_grad for tensor in found.values())
+    assert not any(tensor.requires_grad for tensor in parameters.values())
 
 
 def test_a_damaged_file_of_the_learner_is_named(tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ def exported(folder, network):
 
 def written(network):
     """The `Network` of an export's model.py, with the weights of the network that was exported."""
-    found = source(network, input_shape=SHAPE)
+    exported = source(network, input_shape=SHAPE)
     namespace = {}
-    exec(compile(found.text, "model.py", "exec"), namespace)
+    exec(compile(exported.text, "model.py", "exec"), namespace)
     again = namespace["Network"]()
     tensors = network.state_dict()
-    again.load_state_dict({name: tensors[path] for name, path in found.weights.items()})
-    return again, found.weights
+    again.load_state_dict({name: tensors[path] for name, path in exported.weights.items()})
+    return again, exported.weights
 
 
 def agree(one, other):
@@ -69,10 +69,10 @@ def test_adaptation_of_the_source_is_that_of_the_network(name, learner):
     network, again = network.double(), again.double()
     weights, batch = weights_of(network), random_tasks(TASK)
     expected = learner.adapt(network, weights, batch, "classification", 2)
-    own = {flat: weights[path] for flat, path in names.items()}
-    head = {flat: p for flat, p in own.items() if names[flat].startswith("head.")}
-    rates = head if isinstance(learner, Anil) else own
-    assert same(_descended(again, own, rates, batch), expected)
+    initial = {flat: weights[path] for flat, path in names.items()}
+    head = {flat: p for flat, p in initial.items() if names[flat].startswith("head.")}
+    rates = head if isinstance(learner, Anil) else initial
+    assert same(_descended(again, initial, rates, batch), expected)
 
 
 def _descended(network, weights, moving, batch, rate=0.1, steps=2):
@@ -132,11 +132,11 @@ def test_what_no_source_can_hold_is_a_program_that_torch_alone_loads(tmp_path, c
     said = json.loads((tmp_path / "net" / "architecture.json").read_text())["model"]
     assert said["file"] == "model.pt2"
     assert "Branch" in said["why"]
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", READER, tmp_path / "net"], capture_output=True, text=True, check=True, timeout=120
     )
     expected = network(torch.ones(3, *SHAPE))
-    assert torch.allclose(torch.tensor(json.loads(found.stdout)), expected, rtol=1e-6, atol=1e-6)
+    assert torch.allclose(torch.tensor(json.loads(process.stdout)), expected, rtol=1e-6, atol=1e-6)
     assert restore(Branch(), load(tmp_path / "net").weights).keys() == Branch().state_dict().keys()
 
 

@@ -143,9 +143,9 @@ def test_nothing_is_coerced(plugins, option, values):
 
 def test_what_the_program_gives_is_no_option():
     space = components.create("space", "mlp", {})
-    for given in ("seed", "space"):
-        with pytest.raises(ConfigError, match=f"has no option '{given}'"):
-            components.create("controller", "random", {given: 1}, space=space, seed=0)
+    for argument in ("seed", "space"):
+        with pytest.raises(ConfigError, match=f"has no option '{argument}'"):
+            components.create("controller", "random", {argument: 1}, space=space, seed=0)
 
 
 @pytest.mark.parametrize(

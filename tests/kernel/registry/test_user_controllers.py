@@ -89,8 +89,8 @@ def test_what_is_no_controller_is_refused_with_the_reason(folder: Path, name: st
 
 def test_it_may_be_named_in_place_of_the_configs(folder: Path) -> None:
     (folder / "toy.toml").write_text(CONFIG.replace("[controller]", "[controller]\npopulation = 7"))
-    found = configs.load("toy.toml", ["controller.greed=0.1"], controller="mine.py:Mine").controller
-    assert (found.name, found.options) == (f"{folder}/mine.py:Mine", {"greed": 0.1})
+    table = configs.load("toy.toml", ["controller.greed=0.1"], controller="mine.py:Mine").controller
+    assert (table.name, table.options) == (f"{folder}/mine.py:Mine", {"greed": 0.1})
     for arguments, place in (((["controller.greed=true"],), "--set controller.greed"), (([],), "--controller")):
         with pytest.raises(ConfigError, match=f"^{place}: "):
             configs.load("toy.toml", *arguments, controller="mine.py:" + ("Mine" if arguments[0] else "Nobody"))
@@ -217,13 +217,13 @@ def test_what_it_does_wrong_later_ends_the_search_with_all_trials_stored(
     (folder / "mine.py").write_text(mine(**changed))
     with pytest.raises(SearchError, match=f"controller Mine: {part}; all trials are stored"):
         launch.start(loaded(*TOY), new_run("bad", "toy.toml"), Silence())
-    found = summary(existing_run("bad")).to_json()
-    assert found["state"] == "failed"
-    done = [trial["state"] for trial in found["trials"]]
+    before = summary(existing_run("bad")).to_json()
+    assert before["state"] == "failed"
+    done = [trial["state"] for trial in before["trials"]]
     assert done == ["done"] * (2 if "tell" in changed else 1)
     with pytest.raises(SearchError, match=part):
         launch.resume(existing_run("bad"), Silence())
-    assert summary(existing_run("bad")).to_json()["trials"][: len(done)] == found["trials"]
+    assert summary(existing_run("bad")).to_json()["trials"][: len(done)] == before["trials"]
 
 
 def test_a_resume_of_one_that_learns_by_luck_is_refused(
@@ -249,18 +249,18 @@ def test_a_comparison_takes_it_by_its_name_and_knows_when_its_file_changed(folde
     assert run_name(f"{folder}/mine.py:Mine", 3, contender) == f"mine.py_Mine-3-{fingerprint(contender)[:8]}"
     again = Searches()
     assert compare.compare(config, ["mine.py:Mine"], 1, folder / "out", again) == first
-    assert again.heard == [(1, 1)]
+    assert again.searches == [(1, 1)]
     (folder / "mine.py").write_text(mine(ask="asked = [sample(self.space, random.Random(7))] * n"))
     again = Searches()
     compare.compare(config, ["mine.py:Mine"], 1, folder / "out", again)
-    assert again.heard == [(0, 1), (1, 1)]
+    assert again.searches == [(0, 1), (1, 1)]
     with pytest.raises(ConfigError, match=r"mine\.py has no class 'Other'; it has Mine"):
         compare.compare(config, ["mine.py:Other"], 1, folder / "out", Searches())
 
 
 class Searches(Silence):
     def __init__(self) -> None:
-        self.heard: list[tuple[int, int]] = []
+        self.searches: list[tuple[int, int]] = []
 
     def searched(self, done: int, of: int) -> None:
-        self.heard.append((done, of))
+        self.searches.append((done, of))

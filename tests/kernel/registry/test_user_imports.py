@@ -69,7 +69,7 @@ def forgotten() -> None:
         del sys.modules[name]
 
 
-def found(folder: Path, text: str, files: dict[str, str]) -> set[str]:
+def imported_names(folder: Path, text: str, files: dict[str, str]) -> set[str]:
     """The names of the files that a file of this text is said to depend on."""
     written(folder, {"main_file.py": text, **files})
     return {str(path.relative_to(folder)) for path in sources(folder / "main_file.py")} - {"main_file.py"}
@@ -77,8 +77,8 @@ def found(folder: Path, text: str, files: dict[str, str]) -> set[str]:
 
 def test_imports_of_a_file_that_begins_with_a_byte_order_mark_are_seen(folder):
     (folder / "space.py").write_text(SPACE, "utf-8-sig")
-    found = {path.relative_to(folder).as_posix() for path in sources(folder / "space.py")}
-    assert found == {"space.py", *BESIDE}
+    names = {path.relative_to(folder).as_posix() for path in sources(folder / "space.py")}
+    assert names == {"space.py", *BESIDE}
 
 
 def test_they_are_those_that_python_imports(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_import_counts_where_its_name_leads_to_a_file_beside(folder: Path, te
     names_of_others = ("random.py", "torch.py", "nas.py", "numpy/linalg.py")
     beside = dict.fromkeys(("a.py", "b.py", "p/q.py", "p/q/r.py", "s/t/__init__.py", "s/t/u.py", *names_of_others), "")
     loops = {"loop_one.py": "import loop_two", "loop_two.py": "import loop_one"}
-    assert found(folder, text, {**beside, **loops}) == names
+    assert imported_names(folder, text, {**beside, **loops}) == names
 
 
 def test_relative_imports_are_those_of_their_package(folder: Path) -> None:
@@ -133,7 +133,7 @@ def test_relative_imports_are_those_of_their_package(folder: Path) -> None:
         "p/three.py": "",
         "q.py": "",
     }
-    assert found(folder, "import p.one", files) == set(files)
+    assert imported_names(folder, "import p.one", files) == set(files)
 
 
 def test_a_changed_module_changes_the_file_and_another_process_sees_it(folder: Path) -> None:
