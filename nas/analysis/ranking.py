@@ -62,7 +62,6 @@ def median(trials: Sequence[Trial]) -> Trial:
 
 
 def steps_spent(trials: Iterable[Trial]) -> int:
-    """Outer steps that the scored trials took: what a score says under 'outer_steps', else the whole budget. A repeat
-    took none."""
+    """Outer steps that the scored trials took: those of the score, else the whole budget. A duplicate took none."""
     scores = [(t.score, t.budget) for t in without_duplicates(trials) if t.score is not None]
-    return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))
+    return sum(budget if score.outer_steps is None else score.outer_steps for score, budget in scores)
