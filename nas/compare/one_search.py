@@ -23,6 +23,7 @@ from ..registry import components, user_files
 from ..runs.preflight import check_table
 from ..runs.tabular_result import reported
 from ..search.loop import search
+from ..search.options import SearchOptions
 from ..store.memory_store import MemoryStore
 from ..trial import Trial, without_duplicates
 
@@ -97,12 +98,7 @@ def look_up(config: Config, label: str, seed: int) -> Result:
     parts = build(config)
     heard: list[Trial] = []
     store = MemoryStore()
-    search(
-        space=parts.space,
-        controller=parts.controller,
-        evaluator=parts.evaluator,
-        store=store,
-        executor=InlineExecutor(),
+    options = SearchOptions(
         trials=config.search.trials,
         budget=config.evaluator.budget,
         seed=config.search.seed,
@@ -112,6 +108,7 @@ def look_up(config: Config, label: str, seed: int) -> Result:
         seconds=config.search.seconds or math.inf,
         on_trial=heard.append,
     )
+    search(parts.space, parts.controller, parts.evaluator, store, InlineExecutor(), options)
     [winner] = leaders(store.trials(), 1)
     return result_of(heard, label, seed, parts.evaluator, reported(winner, parts.evaluator))
 

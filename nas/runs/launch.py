@@ -25,6 +25,7 @@ from ..registry import user_files
 from ..report.tensorboard import TensorBoardLog
 from ..search.fidelity import Checkpointed
 from ..search.loop import search
+from ..search.options import SearchOptions
 from ..store.costs import StoredCosts
 from ..store.sqlite_store import Store
 from ..trial import Trial
@@ -173,12 +174,7 @@ def _search(
         progress.trial(trial, leader)
 
     try:
-        end = search(
-            space=parts.space,
-            controller=parts.controller,
-            evaluator=_evaluator(run, config, parts),
-            store=store,
-            executor=executor,
+        options = SearchOptions(
             trials=config.search.trials,
             budget=config.evaluator.budget,
             seed=config.search.seed,
@@ -189,6 +185,7 @@ def _search(
             on_trial=on_trial,
             stop=stopped,
         )
+        end = search(parts.space, parts.controller, _evaluator(run, config, parts), store, executor, options)
     finally:
         log.close()
     if end == "exhausted":

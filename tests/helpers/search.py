@@ -20,7 +20,7 @@ import networkx as nx
 from nas.architecture import Architecture
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.protocols import Trials
-from nas.search import search
+from nas.search import SearchOptions, search
 from nas.search.fidelity import Fidelity
 from nas.space import enumerate_all, sample
 from nas.store import Store
@@ -163,19 +163,11 @@ def ended(pid: int) -> bool:
 
 
 def run_toy(store: Trials, **options: Any) -> str:
-    """A search with the toys above, inline and one at a time unless the options say else."""
-    usual = {
-        "space": Bits(),
-        "controller": Chain(),
-        "evaluator": Toy(),
-        "executor": InlineExecutor(),
-        "trials": TRIALS,
-        "budget": 3,
-        "seed": 7,
-        "workers": 1,
-        "clock": lambda: 0.0,
-    }
-    return search(store=store, **{**usual, **options})
+    """A search with the toys above, inline and one at a time; `options` replace its parts and `SearchOptions`."""
+    parts = {"space": Bits(), "controller": Chain(), "evaluator": Toy(), "executor": InlineExecutor()}
+    parts = {name: options.pop(name, part) for name, part in parts.items()}
+    usual: dict[str, Any] = {"trials": TRIALS, "budget": 3, "seed": 7, "workers": 1, "clock": lambda: 0.0}
+    return search(store=store, options=SearchOptions(**{**usual, **options}), **parts)
 
 
 def main(path: Path, how: str, extra: str) -> None:

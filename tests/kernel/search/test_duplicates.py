@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from nas.executors import InlineExecutor, ProcessExecutor
 from nas.search.fidelity import Fidelity
 from nas.search.plan import MAX_PENDING_DUPLICATES
 from nas.search_spaces import FewShotCell
-from nas.space import enumerate_all, replay, sample
+from nas.space import enumerate_all, graph, replay, sample
 from nas.space.graph import canonical
 from nas.space.identity import network_key
 from nas.store import Store
@@ -329,11 +330,36 @@ def test_a_repeat_whose_first_was_running_when_all_ended_is_told_after_it(store:
     assert [trial.number for trial in controller.heard] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("duplicates, canonicalised", [("known", 1), ("evaluated", 0)])
+def test_a_proposal_is_decided_and_canonicalised_once(
+    duplicates: str, canonicalised: int, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    """In the master, between the controller's `ask` and the evaluation, as a proposal carries its spec and its key."""
+    counts: Counter[str] = Counter()
+
+    class Counted(FewNetworks):
+        def decide(self, choose: Any) -> list[int]:
+            counts["decide"] += 1
+            return super().decide(choose)
+
+    def counted(drawn: nx.DiGraph) -> str:
+        counts["canonical"] += 1
+        return canonical(drawn)
+
+    monkeypatch.setattr(graph, "canonical", counted)
+    proposals = [bits(0), bits(1), bits(6), bits(0, 1), bits(2)]  # bits(1) and bits(2) are the network of bits(0)
+    options: dict[str, Any] = {"space": Counted(), "evaluator": Toy(harmless=True), "duplicates": duplicates}
+    assert run_toy(store, **options, controller=Scripted(proposals)) == "exhausted"
+    assert len(store.trials()) == len(proposals)
+    assert counts["decide"] == len(proposals)
+    assert counts["canonical"] == canonicalised * len(proposals)
+
+
 # --- what is counted -------------------------------------------------------------------------------------------------
 
 
 def trial(number: int, value: float, budget: int = 2, duplicate_of: int | None = None) -> Trial:
-    score = Score(value, 0.0, metrics={"outer_steps": float(budget)})
+    score = Score(value, 0.0, outer_steps=budget)
     return Trial(number, bits(*range(number)), budget, 0, "done", score, seconds=1.0, duplicate_of=duplicate_of)
 
 
