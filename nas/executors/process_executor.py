@@ -91,7 +91,7 @@ class ProcessExecutor(Executor):
         return job.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accepts no more calls. Workers end after the submitted calls; with `cancel_futures`, after the running ones."""
+        """Accepts no more calls. Workers end after the submitted calls, or with `cancel_futures` the running ones."""
         self._open = False
         if cancel_futures:
             self._cancel_waiting()
