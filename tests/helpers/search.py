@@ -1,4 +1,4 @@
-"""A small space, law-abiding controllers and evaluators for the tests of the kernel; as a script, a search to kill."""
+"""Small space, controllers and evaluators for the tests of the search; as a script, a search to kill."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class FewNetworks(Bits):
 
 
 FEW: dict[str, Any] = {"space": FewNetworks()}
-"""Options of a search in which many proposals are repeats."""
+"""Options of a search in which many proposals are duplicates."""
 AT_ONCE = 38
-"""A seed of `Chain` whose second proposal there repeats the first."""
+"""A seed of `Chain` whose second proposal there is a duplicate of the first."""
 
 
 class Chain:
@@ -174,7 +174,7 @@ def main(path: Path, how: str, extra: str) -> None:
     """Searches, or resumes, and writes the number of each acknowledged trial to standard output.
 
     how: 'inline' or 'processes'; 'stuck': with evaluators that never end, and say so in the named pipe `extra`;
-    'statement': inline, by rungs, with repeats, killed by itself when SQLite is about to run its statement number
+    'statement': inline, by rungs, with duplicates, killed by itself when SQLite is about to run its statement number
     `extra`.
     """
     store = Store.open(path) if path.exists() else Store.create(path, {})

@@ -1,4 +1,4 @@
-"""Successive halving as the paper's pseudocode has it, job for job; and no candidate climbs that must not."""
+"""Successive halving: the jobs of the paper's pseudocode, one by one, and candidates that must not be promoted."""
 
 from __future__ import annotations
 

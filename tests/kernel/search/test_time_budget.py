@@ -1,4 +1,4 @@
-"""Searches that end with their seconds: simulated ones of a table to the last that fits, real ones by the clock."""
+"""Time budgets: simulated seconds of a table up to the last candidate that fits, and real seconds by the clock."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_fits_exactly_is_evaluated(store: Trials) -> None:
     assert run_toy(MemoryStore(), **options, controller=List(8), seconds=float(total)) == "exhausted"
 
 
-@pytest.mark.parametrize("options", [{}, FEW, RUNGS, {**FEW, **RUNGS}], ids=["plain", "repeats", "rungs", "both"])
+@pytest.mark.parametrize("options", [{}, FEW, RUNGS, {**FEW, **RUNGS}], ids=["plain", "duplicates", "rungs", "both"])
 def test_broken_off_anywhere_it_goes_on_to_the_same_end(options: dict[str, Any], tmp_path: Path) -> None:
     def searched(store: Any, **more: Any) -> str:
         usual = {"evaluator": Priced(), "trials": 1000, "seconds": 20.0, "budget": 1, "controller": Chain(2)}
@@ -215,7 +215,7 @@ def test_what_is_running_counts() -> None:
     assert not budget.allows(architecture, 1, running_s=6.0)
 
 
-def test_repeats_may_be_evaluated_again() -> None:
+def test_duplicates_may_be_evaluated_again() -> None:
     known, again = MemoryStore(), MemoryStore()
     options: dict[str, Any] = {**FEW, "evaluator": Toy(harmless=True), "trials": 15}
     run_toy(known, **options)
