@@ -102,7 +102,7 @@ class Plan:
         self._out_of_proposals = False
 
     def end(self, *, stopped: bool) -> End:
-        """How the search ended, given whether it was stopped from outside."""
+        """How the search ended; `stopped` says whether it was stopped from outside."""
         missing = self._trials_left > 0 and not self._out_of_time
         if self._ready or (stopped and (missing or self._promotion())):
             return "interrupted"
