@@ -215,6 +215,7 @@ class MetaEvaluator:
         started = time.perf_counter()
         network = self.network(architecture, seed)
         metrics = size(network, self.tasks.shape)
+        outer_steps = None
         chunk = Chunk(self.chunk)
         learner = Chunked(self.learner, chunk)
         with named_if_too_large(self.space, architecture), reproducible(network, device, tf32=self.tf32):
@@ -222,16 +223,13 @@ class MetaEvaluator:
             if weights is not None and weights.exists():
                 read_weights(network, weights, label)
             else:
-                metrics["outer_steps"] = float(self._train(network, learner, architecture, budget, seed, stages))
+                outer_steps = self._train(network, learner, architecture, budget, seed, stages)
                 if weights is not None:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started
             result = score(network, self.tasks, learner, bank, chunk=chunk.size)
             check_queries_apart(network, self.tasks, learner, bank)
             metrics["latency_ms"] = latency_ms(network, self.tasks.shape, device)
-        if chunk.halved:
-            metrics["chunk"] = float(chunk.size)
-        metrics["seconds"] = time.perf_counter() - started
         return Score(
             value=result.value,
             stderr=result.stderr,
@@ -243,6 +241,9 @@ class MetaEvaluator:
             provenance={"seed": seed, **provenance(device)},
             per_unit=result.per_unit,
             units=result.units,
+            cost_s=time.perf_counter() - started,
+            outer_steps=outer_steps,
+            tasks_at_once=chunk.size if chunk.halved else None,
         )
 
     def _train(

@@ -52,8 +52,6 @@ class Tabular:
         row, column = table.row(self.space, architecture), self._column(table, self.score, budget)
         value = table.value(column, row)
         metrics = {name: table.value(self._column(table, name, budget), row) for name in self.metrics}
-        if self.cost:
-            metrics["seconds"] = self.seconds(architecture, budget)
         return Score(
             value=value,
             stderr=table.value(self._column(table, self.errors, budget), row, least=0) if self.errors else 0.0,
@@ -61,6 +59,7 @@ class Tabular:
             per_task=(value,),
             metrics=metrics,
             protocol={"table": table.digest, "column": column},
+            cost_s=self.seconds(architecture, budget) if self.cost else None,
         )
 
     def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:

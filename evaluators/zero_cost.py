@@ -41,7 +41,6 @@ class ZeroCostEvaluator(MetaEvaluator):
         with reproducible(network, device, tf32=self.tf32):
             found = scores(network, self.tasks, get_args(ZeroCost))
         metrics |= {name: mean for name, values in found.items() if math.isfinite(mean := fmean(values))}
-        metrics["seconds"] = time.perf_counter() - started
         values = found[self.score]
         return Score(
             value=fmean(values),
@@ -51,6 +50,7 @@ class ZeroCostEvaluator(MetaEvaluator):
             metrics=metrics,
             protocol=self.search_protocol(budget, budget),
             provenance={"seed": seed, **provenance(device)},
+            cost_s=time.perf_counter() - started,
         )
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:

@@ -1,4 +1,4 @@
-"""The values a search is made of: an architecture, the score it got, and the trial that ties the two."""
+"""Architectures: points of a search space, as the options that were taken."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from .errors import SpaceError
 class Architecture:
     """One point of a search space: for each choice made, the index of the option taken.
 
-    `space` is the space's name, `picks` maps choice names to indices in `[0, options)`. Nothing else is kept:
-    `nas.space.replay` turns it back into the space's own description of a network.
+    Nothing else is kept: `nas.space.replay` turns it back into the space's own description of a network.
+
+    Attributes:
+        space: Name of the space.
+        picks: Index of the option taken, in [0, number of options), by the name of the choice; read-only.
     """
 
     space: str
@@ -28,7 +31,7 @@ class Architecture:
     def __post_init__(self) -> None:
         picks = dict(self.picks)
         for name, index in picks.items():
-            if type(index) is not int:  # such as numpy's, which JSON does not know
+            if type(index) is not int:  # Such as numpy's integers, which JSON does not know.
                 picks[name] = int(operator.index(index))
         object.__setattr__(self, "picks", MappingProxyType(picks))
 
@@ -37,7 +40,7 @@ class Architecture:
 
     @cached_property
     def _hash(self) -> int:
-        # Kept: controllers look an architecture up in sets some ten times.
+        # Cached, since controllers look each architecture up in sets about ten times.
         return hash((self.space, frozenset(self.picks.items())))
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[str, dict[str, int]]]:
@@ -45,7 +48,7 @@ class Architecture:
 
     @property
     def key(self) -> str:
-        """A stable digest of 16 hexadecimal digits; the order of the picks does not matter."""
+        """A stable digest of 16 hexadecimal digits, independent of the order of the picks."""
         text = json.dumps([self.space, sorted(self.picks.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -54,7 +57,11 @@ class Architecture:
 
     @staticmethod
     def from_json(data: object) -> Architecture:
-        """Reads what `to_json` wrote. Raises SpaceError, naming the entry, for anything else."""
+        """Reads what `to_json` wrote.
+
+        Raises:
+            SpaceError: `data` is something else; the message names the entry.
+        """
         if not isinstance(data, dict) or not isinstance(data.get("space"), str):
             raise SpaceError("an architecture is an object with 'space' (a name) and 'picks' (choice name -> index)")
         picks = data.get("picks")

@@ -1,4 +1,4 @@
-"""The argument of a space's `decide`: choices by name among options."""
+"""Named choices among options: the argument of a space's `decide`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from .options import PLAIN, SEQUENCES, as_sequence, plain, text_name
 
 T = TypeVar("T")
 Pick = Callable[[str, int], int]
-"""Who decides: given a choice's name and its number of options, the index of one of them."""
+"""A function of a choice's name and its number of options, which returns the index of one of them."""
 MAX_CHOICES = 10_000
+"""Maximum number of choices in one architecture."""
 
 
 class Choose:
-    """The one argument of `decide`: `choose(name, options)` returns one of the options and records which."""
+    """The argument of `decide`: `choose(name, options)` returns one of the options and records which.
+
+    Args:
+        pick: Function that makes each choice.
+
+    Attributes:
+        picks: Index of the option taken, by the name of the choice, in the order of the choices.
+    """
 
     def __init__(self, pick: Pick) -> None:
         self.picks: dict[str, int] = {}
         self._pick = pick
 
     def __call__(self, name: str, options: Sequence[T]) -> T:
-        """One of `options`, as a plain Python value. Raises SpaceError for no options, for options without an order,
-        such as a set, and for a name that is no text, that no file can hold, or that was used before."""
+        """One of `options`, as a plain Python value.
+
+        Raises:
+            SpaceError: There are no options, they have no order (as a set), or the name is not a text, cannot be
+                written to a file, or was used before.
+        """
         if type(name) is not str or not name.isascii():
             name = text_name(name)
         if type(options) not in SEQUENCES:
@@ -40,10 +52,16 @@ class Choose:
         return option if type(option) in PLAIN else plain(option)
 
     def subset(self, name: str, options: Sequence[T], *, min: int = 0, max: int | None = None) -> list[T]:
-        """Between `min` and `max` of `options`, in their order; one yes/no choice an option, named `name[i]`.
+        """A subset of `options` in their order, from one yes/no choice an option, named `name[i]`.
 
-        A `max` above the number of options, or None, is all of them. Raises SpaceError where there is no such subset,
-        and as a choice does.
+        Args:
+            name: Name of the choices.
+            options: The options.
+            min: Least number of options taken, from 0.
+            max: Largest number of options taken; None or more than there are: all.
+
+        Raises:
+            SpaceError: There is no such subset, or a choice cannot be made.
         """
         name, options = text_name(name), as_sequence(name, options)
         most = len(options) if max is None or max > len(options) else max
@@ -61,7 +79,7 @@ class Choose:
         return taken
 
     def permutation(self, name: str, options: Sequence[T]) -> list[T]:
-        """All of `options` in a chosen order; one choice a place, named `name[i]`, among those not yet placed."""
+        """All of `options` in a chosen order, from one choice a position, named `name[i]`, among those left."""
         name = text_name(name)
         left: list[T] = [plain(option) for option in as_sequence(name, options)]
         placed: list[T] = []
@@ -71,5 +89,9 @@ class Choose:
         return placed + left
 
     def reject(self, reason: str) -> NoReturn:
-        """Says that the choices made so far are not allowed together."""
+        """Rejects the architecture: the choices made so far are not allowed together.
+
+        Raises:
+            Rejected: Always.
+        """
         raise Rejected(reason)

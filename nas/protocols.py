@@ -111,8 +111,8 @@ class Resumable(Evaluator, Protocol):
         what `evaluate` gives for that budget.
 
         Goes on from the file `checkpoint` where it holds an earlier stage of this very training, and leaves this stage
-        there. A file that is lost, damaged or of something else costs time and changes no number. The score's metric
-        'outer_steps' says how many steps this call took."""
+        there. A file that is lost, damaged or of something else costs time and changes no number. The score's
+        `outer_steps` are those that this call took."""
         ...
 
 

@@ -11,14 +11,7 @@ from .architecture import Architecture
 from .errors import NasError
 
 Duplicates = Literal["known", "evaluated"]
-"""What becomes of a network that is proposed again: its result is known, or it is evaluated as if it were new."""
-
-
-def without_duplicates(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that are not repeats of others."""
-    return [trial for trial in trials if trial.duplicate_of is None]
-
-
+"""What happens to a network that is proposed again: it gets the known result, or is evaluated as if it were new."""
 State = Literal["pending", "done", "failed"]
 
 
@@ -26,19 +19,25 @@ State = Literal["pending", "done", "failed"]
 class Score:
     """How well a candidate adapts to new tasks. Higher is better.
 
-    value       mean over the bank's tasks, after the last inner step (accuracy in [0, 1], or minus the squared error)
-    stderr      standard error of `value` over tasks
-    curve       the same mean after 0, 1, …, k inner steps
-    per_task    one value a task after the last step, in the order of the bank, so that candidates can be paired
-    metrics     what else was measured: parameters, flops (of one input), seconds, …
-    protocol    what made the number: two scores are comparable only where their protocols are equal
-    per_class   (class, queries right, queries asked) over all tasks of the bank, for each class in it; empty where
-                tasks have no classes, and in a search, whose stored scores stay small
-    per_unit    (task, unit, queries right, queries asked) for each unit of classes in each task, sorted; a unit is
-                what a new problem has other ones of, all rotations of a character or an alphabet. Empty as `per_class`
-    units       what these units are, in the plural
-    provenance  where the number comes from: seed, device, versions. Not compared: scores of several seeds are what an
-                interval is made of, and a device or a version moves the rounding, not what is measured
+    Attributes:
+        value: Mean over the bank's tasks after the last inner step: accuracy in [0, 1], or minus the squared error.
+        stderr: Standard error of `value` over tasks.
+        curve: The same mean after 0, 1, …, k inner steps.
+        per_task: One value a task after the last step, in the order of the bank, so that candidates can be paired.
+        metrics: What else was measured, by name: parameters, FLOPs of one input's forward pass, … It also holds
+            `cost_s`, `outer_steps` and `tasks_at_once` where they are set, as 'seconds', 'outer_steps' and 'chunk':
+            there objectives, reports and JSON find them.
+        protocol: How the value was made; two scores are comparable only where their protocols are equal.
+        per_class: (class, queries right, queries asked) over all tasks of the bank, for each class in it. Empty where
+            tasks have no classes, and in a search, whose stored scores stay small.
+        provenance: Seed, device and versions. Not part of the protocol: an interval is made of scores of several
+            seeds, and devices and versions change the rounding, not what is measured.
+        per_unit: (task, unit, queries right, queries asked) for each unit of classes in each task, sorted. A unit is
+            what a new problem draws anew, such as all rotations of a character, or an alphabet. Empty as `per_class`.
+        units: Name of these units, in the plural.
+        cost_s: Seconds of the evaluation, which a simulated time budget counts.
+        outer_steps: Outer steps that the evaluation took; None where they are the whole budget.
+        tasks_at_once: Tasks that memory allowed at once; None where all tasks of a step fitted.
     """
 
     value: float
@@ -51,8 +50,18 @@ class Score:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     per_unit: tuple[tuple[int, int, int, int], ...] = ()
     units: str = "classes"
+    cost_s: float | None = field(default=None, repr=False)  # `metrics` show these three.
+    outer_steps: int | None = field(default=None, repr=False)
+    tasks_at_once: int | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        typed = {"seconds": self.cost_s, "outer_steps": self.outer_steps, "chunk": self.tasks_at_once}
+        known = {name: float(value) for name, value in typed.items() if value is not None}
+        if known:
+            object.__setattr__(self, "metrics", {**self.metrics, **known})
 
     def to_json(self) -> dict[str, Any]:
+        """JSON values; `cost_s`, `outer_steps` and `tasks_at_once` are under 'metrics', as they have always been."""
         return {
             "value": self.value,
             "stderr": self.stderr,
@@ -69,36 +78,55 @@ class Score:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Score:
         """Reads what `to_json` wrote, also before it wrote `per_class`, `provenance` and `per_unit`."""
+        metrics = dict(data["metrics"])
+        steps, tasks = _number(metrics, "outer_steps"), _number(metrics, "chunk")
         return Score(
             value=float(data["value"]),
             stderr=float(data["stderr"]),
             curve=tuple(map(float, data["curve"])),
             per_task=tuple(map(float, data["per_task"])),
-            metrics=dict(data["metrics"]),
+            metrics=metrics,
             protocol=dict(data["protocol"]),
             per_class=tuple((int(c), int(right), int(asked)) for c, right, asked in data.get("per_class", ())),
             provenance=dict(data.get("provenance", {})),
             per_unit=tuple((int(t), int(u), int(right), int(asked)) for t, u, right, asked in data.get("per_unit", ())),
             units=str(data.get("units", "classes")),
+            cost_s=_number(metrics, "seconds"),
+            outer_steps=None if steps is None else int(steps),
+            tasks_at_once=None if tasks is None else int(tasks),
         )
 
     def checked(self) -> Score:
-        """This score, or a NasError where its value is not a number to rank by."""
+        """This score.
+
+        Raises:
+            NasError: The value is not a finite number, so that it cannot be ranked.
+        """
         if not math.isfinite(self.value):
             raise NasError(f"the score is {self.value}; it must be a finite number")
         return self
+
+
+def _number(metrics: Mapping[str, Any], name: str) -> float | None:
+    value = metrics.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
 class Trial:
     """One candidate of a search, from proposal to result.
 
-    number   its place in the order of proposal, from 0
-    state    'pending', 'done' (then `score` is set) or 'failed' (then `error` says why)
-    budget   outer steps of meta-training
-    seed     the seed its evaluation used
-    repeats  the number of the earlier trial of the same network, whose result this one has without an evaluation; None
-             for the first of its network
+    Attributes:
+        number: Place in the order of proposal, from 0.
+        architecture: The proposed architecture.
+        budget: Outer steps of meta-training.
+        seed: Seed of its evaluation.
+        state: 'pending', 'done' (then `score` is set) or 'failed' (then `error` is set).
+        score: The result.
+        error: Why it failed, in one line.
+        seconds: Seconds that its evaluation took; 0 for a duplicate.
+        duplicate_of: Number of the earlier trial of the same network, whose result this one shares without an
+            evaluation; None for the first trial of its network.
     """
 
     number: int
@@ -132,5 +160,11 @@ class Trial:
             "score": None if self.score is None else self.score.to_json(),
             "seconds": self.seconds,
             "error": self.error,
+            # The key of the first format, which scripts and stored reports read.
             "repeats": self.duplicate_of,
         }
+
+
+def without_duplicates(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that are not duplicates of others."""
+    return [trial for trial in trials if trial.duplicate_of is None]

@@ -72,6 +72,6 @@ def anytime(trials: Sequence[Trial]) -> Anytime:
 
 
 def steps_spent(trials: Iterable[Trial]) -> int:
-    """Outer steps that the scored trials took: the metric 'outer_steps', else the budget. Duplicates took none."""
+    """Outer steps that the scored trials took: those of the score, else the whole budget. Duplicates took none."""
     scores = [(trial.score, trial.budget) for trial in without_duplicates(trials) if trial.score is not None]
-    return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))
+    return sum(budget if score.outer_steps is None else score.outer_steps for score, budget in scores)

@@ -86,9 +86,8 @@ class TerminalProgress:
         self._bar.update(self._task, description=text)
         if trial.duplicate_of is not None:
             return
-        if trial.score and "chunk" in trial.score.metrics:
-            tasks = int(trial.score.metrics["chunk"])
-            self._say(f"#{trial.number}: memory ran out; it went on with {tasks} tasks at once")
+        if trial.score and trial.score.tasks_at_once is not None:
+            self._say(f"#{trial.number}: memory ran out; it went on with {trial.score.tasks_at_once} tasks at once")
         if trial.state == "failed":
             self._say(f"#{trial.number} failed: {trial.error}")
         elif self._bar.disable and (self._evaluated % 10 == 0 or done == self._trials):

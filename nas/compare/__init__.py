@@ -1,4 +1,4 @@
-"""Several controllers at equal budget."""
+"""Comparison of controllers at equal budget."""
 
 from .searches import compare
 

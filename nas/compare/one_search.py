@@ -1,4 +1,4 @@
-"""One search of a comparison: who searches, with which seed, and what came of it."""
+"""One search of a comparison: its config, fingerprint and result."""
 
 from __future__ import annotations
 
@@ -23,18 +23,25 @@ from ..registry import components, user_files
 from ..runs.preflight import check_table
 from ..runs.tabular_result import reported
 from ..search.loop import search
+from ..search.options import SearchOptions
 from ..store.memory_store import MemoryStore
 from ..trial import Trial, without_duplicates
 
-UNTOLD = ("workers", "deadline_s", "control")
+WITHOUT_EFFECT = ("workers", "deadline_s", "control")
 """Keys of [search] that change no result of a comparison."""
 
 
 def entered(config: Config, label: str, seed: int) -> Config:
-    """The config of one search: a contender in place of the controller, and the seed, counted from the config's own.
+    """The config of one search of a comparison.
 
-    `label` is of a table [compare.LABEL], or a controller's name; [controller] holds the options of that one. Raises
-    ConfigError for any other, and for a budget or rungs of a contender's own where no seconds make the budgets equal.
+    Args:
+        config: The config of the comparison.
+        label: A table [compare.LABEL], or a controller's name; that of [controller] keeps the options there.
+        seed: Number of the search, added to the config's own seed.
+
+    Raises:
+        ConfigError: The label is not known, or its table has a budget or rungs of its own while no `search.seconds`
+            make the budgets equal.
     """
     search_table, evaluator, table = config.search, config.evaluator, config.compare.get(label)
     search_table = search_table.model_copy(update={"control": "none"})
@@ -43,16 +50,16 @@ def entered(config: Config, label: str, seed: int) -> Config:
         controller = Component.model_validate({"name": name, **table.options})
         if (table.fidelity or table.budget) and not search_table.seconds:
             raise ConfigError(f"compare.{label}: budgets are not equal; give search.seconds, or leave its own out")
-        given = {"fidelity": table.fidelity, "repeats": table.repeats}
+        own = {"fidelity": table.fidelity, "repeats": table.repeats}
         evaluator = evaluator.model_copy(update={"budget": table.budget or evaluator.budget})
-        search_table = search_table.model_copy(update={key: value for key, value in given.items() if value is not None})
+        search_table = search_table.model_copy(update={key: value for key, value in own.items() if value is not None})
     else:
         name = user_files.absolute(label)
         controller = config.controller if config.controller.name == name else Component(name=name)
     try:
         components.find("controller", name)
     except ConfigError:
-        if ":" in name:  # a file of one's own, or a sampler of Optuna: it says more
+        if ":" in name:  # A user's file or a sampler of Optuna, whose own message says more.
             raise
         known = {*components.names("controller"), *config.compare}
         raise ConfigError(f"controller {shown(name)} is not known: {nearest(name, known)}") from None
@@ -62,47 +69,52 @@ def entered(config: Config, label: str, seed: int) -> Config:
 
 
 def fingerprint(config: Config) -> str:
-    """What tells the searches of a comparison apart: all that could change a result, the content of its data too.
+    """A digest of all that could change the result of a search, including the content of its data.
 
-    Raises NasError for a config that cannot be searched by, as far as that is seen without a search."""
-    told = config.to_json()
-    told["search"] = {key: value for key, value in told["search"].items() if key not in UNTOLD}
+    Raises:
+        NasError: The config cannot be used, as far as that shows without a search.
+    """
+    settings = config.to_json()
+    settings["search"] = {key: value for key, value in settings["search"].items() if key not in WITHOUT_EFFECT}
     if files := config.files:
-        told["files"] = user_files.digests(files)
+        settings["files"] = user_files.digests(files)
     parts = build(config)
     if isinstance(parts.evaluator, Tabled):
-        told["protocol"] = check_table(config, parts)
+        settings["protocol"] = check_table(config, parts)
     elif measures(parts.evaluator):
-        told["described"] = _described(parts.measurer.tasks)
-        told["data"] = file_digests(config)  # read anew, where a process keeps what it has loaded
+        settings["described"] = _described(parts.measurer.tasks)
+        settings["data"] = file_digests(config)  # Read again, since a process keeps what it has loaded.
     if (rows := space_digest(config)) is not None:
-        told[SPACE_TABLE] = rows
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        settings[SPACE_TABLE] = rows
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _described(tasks: TaskFamily) -> dict[str, Any]:
-    found, error = attempt(tasks.describe)
-    if error is not None:
-        raise error if isinstance(error, NasError) else ConfigError(f"{tasks.name} has no description: {reason(error)}")
-    return normal(found)
+    described = attempt(tasks.describe)
+    if isinstance(described.error, NasError):
+        raise described.error
+    if described.error is not None:
+        raise ConfigError(f"{tasks.name} has no description: {reason(described.error)}")
+    return normal(described.value)
 
 
 def run_name(label: str, seed: int, config: Config) -> str:
-    """The name of a search's run in the folder of a comparison."""
+    """Name of a search's run in the folder of its comparison."""
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', Path(label).name)[:40]}-{seed}-{fingerprint(config)[:8]}"
 
 
 def look_up(config: Config, label: str, seed: int) -> Result:
-    """Searches a table, in memory. `config` is what `entered` gave; the result is named by `label` and `seed`."""
+    """The result of a search of a table, in memory.
+
+    Args:
+        config: What `entered` returned for the label and the seed.
+        label: Name of the controller in the result.
+        seed: Number of the search in the result.
+    """
     parts = build(config)
-    heard: list[Trial] = []
+    ended: list[Trial] = []
     store = MemoryStore()
-    search(
-        space=parts.space,
-        controller=parts.controller,
-        evaluator=parts.evaluator,
-        store=store,
-        executor=InlineExecutor(),
+    options = SearchOptions(
         trials=config.search.trials,
         budget=config.evaluator.budget,
         seed=config.search.seed,
@@ -110,15 +122,16 @@ def look_up(config: Config, label: str, seed: int) -> Result:
         fidelity=config.fidelity,
         duplicates=config.search.repeats,
         seconds=config.search.seconds or math.inf,
-        on_trial=heard.append,
+        on_trial=ended.append,
     )
+    search(parts.space, parts.controller, parts.evaluator, store, InlineExecutor(), options)
     [winner] = leaders(store.trials(), 1)
-    return result_of(heard, label, seed, parts.evaluator, reported(winner, parts.evaluator))
+    return result_of(ended, label, seed, parts.evaluator, reported(winner, parts.evaluator))
 
 
-def result_of(heard: list[Trial], label: str, seed: int, evaluator: Evaluator, final: float) -> Result:
-    """The result of a search from its trials in the order of their ends, and the value reported of its winner."""
-    new = without_duplicates(heard)
+def result_of(ended: list[Trial], label: str, seed: int, evaluator: Evaluator, final: float) -> Result:
+    """The result of a search from its trials in the order in which they ended, and the final value of its winner."""
+    new = without_duplicates(ended)
     total = math.fsum(trial.seconds or 0.0 for trial in new)
     return Result(label, seed, final, len(new), total, _curve(new, evaluator))
 

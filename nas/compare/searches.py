@@ -1,4 +1,4 @@
-"""Several controllers on the same searches: the same budget, tasks and seeds, each search made once and kept."""
+"""Searches of a comparison: several controllers with the same budget, tasks and seeds, each search made once."""
 
 from __future__ import annotations
 
@@ -37,14 +37,21 @@ POLL_S = 0.2
 
 
 class Progress(of_run.Progress, Protocol):
-    """Who hears how a comparison comes along, and each of its runs, where it makes runs."""
+    """Receiver of a comparison's progress, and of the progress of its runs."""
 
     def searched(self, done: int, of: int) -> None: ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """One search: `config` is what `entered` gave for the label and the seed."""
+    """One search of a comparison.
+
+    Attributes:
+        label: The controller's label.
+        seed: Number of the search, from 0.
+        config: What `entered` returned for the label and the seed.
+        key: Key of the result in the comparison's store.
+    """
 
     label: str
     seed: int
@@ -55,11 +62,23 @@ class Job:
 def compare(
     config: Config, labels: Sequence[str], seeds: int, folder: Path, progress: Progress
 ) -> dict[str, list[Result]] | None:
-    """The results of each controller by its label, for seeds 0 to `seeds` - 1; None where it was interrupted.
+    """Compares controllers on the same searches.
 
-    Finished searches are kept in `folder`, and are not made again by a later comparison of the same kind. A table is
-    searched in memory, in worker processes; with any other evaluator each search is a run, in `folder`. Raises NasError
-    for what cannot be compared, and where a search fails.
+    Finished searches are kept, and a later comparison with the same settings does not make them again. Tables are
+    searched in memory, in worker processes; with any other evaluator each search is a run.
+
+    Args:
+        config: Space, evaluator and budget of all searches.
+        labels: Controllers: names, or labels of tables [compare.LABEL].
+        seeds: Number of searches a controller, with seeds 0 to `seeds` - 1.
+        folder: Folder of the results and runs.
+        progress: Receiver of the progress.
+
+    Returns:
+        The results by label, in order of seeds; None where the comparison was interrupted.
+
+    Raises:
+        NasError: The controllers cannot be compared, or a search failed.
     """
     config = absolute_paths(config)
     jobs = _jobs(config, labels, seeds)
@@ -71,21 +90,21 @@ def compare(
         kept = store.items("result/")
         missing = [job for job in jobs if job.key not in kept]
         progress.searched(len(jobs) - len(missing), len(jobs))
-        search = _tabled if isinstance(build(config).evaluator, Tabled) else _real
-        for count, (job, result) in enumerate(search(missing, config, folder, progress), 1):
+        make = _tabular_searches if isinstance(build(config).evaluator, Tabled) else _runs
+        for count, (job, result) in enumerate(make(missing, config, folder, progress), 1):
             _check_unchanged(job, config)
             store.put(job.key, result.to_json())
             progress.searched(len(jobs) - len(missing) + count, len(jobs))
         kept = store.items("result/")
     if any(job.key not in kept for job in jobs):
         return None
-    found = {job.key: Result.from_json(kept[job.key]) for job in jobs}
-    return {label: [found[job.key] for job in jobs if job.label == label] for label in labels}
+    results = {job.key: Result.from_json(kept[job.key]) for job in jobs}
+    return {label: [results[job.key] for job in jobs if job.label == label] for label in labels}
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[Store]:
-    """The store of results. Where a comparison is refused before there is any result, nothing is left of it."""
+    """The store of results. A comparison that is refused before it has any result leaves no file."""
     path, refused = folder / RESULTS, False
     try:
         with Store.open(path) if path.exists() else Store.create(path, {}) as store:
@@ -98,52 +117,54 @@ def _opened(folder: Path) -> Iterator[Store]:
         if refused:
             for file in folder.glob(f"{RESULTS}*"):
                 file.unlink()
-            with suppress(OSError):  # there are files of a person's own in it
+            with suppress(OSError):  # The folder may hold files of the user.
                 folder.rmdir()
 
 
 def _jobs(config: Config, labels: Sequence[str], seeds: int) -> list[Job]:
-    """Seed after seed, so that what is finished can be paired."""
+    """The searches, ordered by seed, so that the finished ones of an interrupted comparison can be paired."""
     if len(set(labels)) < len(labels) or not labels:
         raise ConfigError(f"the controllers are {', '.join(labels) or 'none'}; name each once, and at least one")
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be at least 1")
-    kinds = {}
+    prefixes = {}
     for label in labels:
         try:
-            kinds[label] = _kind(config, label)
+            prefixes[label] = _key_prefix(config, label)
         except KeyFault as error:
             raise ConfigError(f"compare {label!r}: {error}") from None
     return [
-        Job(label, seed, entered(config, label, seed), f"{kinds[label]}{seed}")
+        Job(label, seed, entered(config, label, seed), f"{prefixes[label]}{seed}")
         for seed in range(seeds)
         for label in labels
     ]
 
 
-def _kind(config: Config, label: str) -> str:
-    """What the keys of a controller's results begin with, before the seed."""
+def _key_prefix(config: Config, label: str) -> str:
+    """The key of a controller's results up to the seed."""
     return f"result/{fingerprint(entered(config, label, 0))}/{label}/"
 
 
 def _check_unchanged(job: Job, config: Config) -> None:
-    """Raises ProtocolError where the data, or a person's own files, are not those that the comparison began with."""
-    if not job.key.startswith(_kind(config, job.label)):
+    """Raises ProtocolError where the data or the user's files changed since the comparison began."""
+    if not job.key.startswith(_key_prefix(config, job.label)):
         raise ProtocolError(
             f"the data, or a file of yours, changed while the comparison went on; {job.label} with seed {job.seed} was "
             "not kept: restore what it was, or compare anew with the same command"
         )
 
 
-def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
-    """Searches of a table, each in one of several processes, as they end; fewer than all when interrupted."""
+def _tabular_searches(
+    jobs: Sequence[Job], config: Config, _folder: Path, progress: Progress
+) -> Iterator[tuple[Job, Result]]:
+    """Results of searches of a table, made in worker processes, as they end; fewer where interrupted."""
     workers = min(len(slots(config.search.workers, "cpu")), max(1, len(jobs)))
     with (
         ProcessExecutor(workers) as executor,
         stop_on_signal(on_first=progress.stopping, kill=executor.kill) as stopped,
     ):
         for job in {job.label: job for job in jobs}.values():
-            _rehearse(job, executor)
+            _check_user_controller(job, executor)
         running: dict[Future[Result], Job] = {
             executor.submit(look_up, job.config, job.label, job.seed): job for job in jobs
         }
@@ -159,22 +180,22 @@ def _tabled(jobs: Sequence[Job], config: Config, _folder: Path, progress: Progre
                 error = future.exception()
                 if error is not None:
                     text = str(error) if isinstance(error, NasError) else reason(error)
-                    text = text.removesuffix(STORED)  # a search in memory stores none
+                    text = text.removesuffix(STORED)  # A search in memory stores no trials.
                     raise SearchError(f"{job.label} with seed {job.seed}: {text}") from error
                 yield job, future.result()
 
 
-def _rehearse(job: Job, executor: Executor) -> None:
-    """Has a controller of a person's own tried out; a run of another evaluator does so itself. Raises NasError."""
+def _check_user_controller(job: Job, executor: Executor) -> None:
+    """Checks a user's controller before its searches of a table; a run does that itself. Raises NasError."""
     controller = job.config.controller
     if user_files.is_user_class_name(controller.name):
         parts, seed = build(job.config), job.config.search.seed
-        given = features_of(job.config, parts.evaluator)
-        check_determinism(controller.name, controller.options, executor, space=parts.space, seed=seed, **given)
+        features = features_of(job.config, parts.evaluator)
+        check_determinism(controller.name, controller.options, executor, space=parts.space, seed=seed, **features)
 
 
-def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
-    """Runs, one after the other; fewer than all when interrupted."""
+def _runs(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress) -> Iterator[tuple[Job, Result]]:
+    """Results of runs, made one after the other; fewer where interrupted."""
     for job in jobs:
         name = run_name(job.label, job.seed, job.config)
         run = RunFolder(name, folder / "runs" / name)
@@ -184,11 +205,11 @@ def _real(jobs: Sequence[Job], _config: Config, folder: Path, progress: Progress
             return
         with Store.open(run.store_path, readonly=True) as store:
             check_protocol(store, job.config, search_protocol(job.config, build(job.config).evaluator))
-            heard = store.told()
-        yield job, _measured(job, heard, outcome.final.winner)
+            ended = store.told()
+        yield job, _result_of_run(job, ended, outcome.final.winner)
 
 
-def _measured(job: Job, heard: list[Trial], winner: Measured | None) -> Result:
+def _result_of_run(job: Job, ended: list[Trial], winner: Measured | None) -> Result:
     if winner is None:
         raise SearchError(f"{job.label} with seed {job.seed}: the test of its winner failed")
-    return result_of(heard, job.label, job.seed, build(job.config).evaluator, winner.value)
+    return result_of(ended, job.label, job.seed, build(job.config).evaluator, winner.value)

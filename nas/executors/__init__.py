@@ -1,4 +1,4 @@
-"""Executors: where candidates are evaluated."""
+"""Executors, in which candidates are evaluated."""
 
 from .inline_executor import InlineExecutor
 from .process_executor import ProcessExecutor

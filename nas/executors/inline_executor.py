@@ -1,4 +1,4 @@
-"""Runs candidates in this very process, one after the other."""
+"""Executor that runs calls in this process, one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class InlineExecutor(Executor):
-    """`submit` runs the call and returns its finished future. Nothing shields the process from a crash or a hang."""
+    """An executor whose `submit` runs the call and returns a finished future. A crash or hang is this process's own."""
 
     workers = 1
 
@@ -21,7 +21,11 @@ class InlineExecutor(Executor):
         self._open = True
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Raises RuntimeError after `shutdown`, as every executor does."""
+        """Runs the call.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+        """
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
         future: Future[T] = Future()
@@ -34,9 +38,9 @@ class InlineExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more calls; there is never one running."""
+        """Accepts no more calls; none is ever running."""
         self._open = False
 
     def kill(self) -> None:
-        """As `shutdown`: a call is over when its `submit` is."""
+        """Does what `shutdown` does, since no call is ever running."""
         self.shutdown()

@@ -1,4 +1,4 @@
-"""Runs candidates in worker processes that last from one to the next, and outlives whatever happens to them."""
+"""Executor with long-lived worker processes, which it replaces when they crash or hang."""
 
 from __future__ import annotations
 
@@ -27,17 +27,22 @@ class _Job:
 
 
 class ProcessExecutor(Executor):
-    """`workers` processes, each with one thread for arithmetic, its own process group and its own environment.
+    """An executor of worker processes, each with one thread for arithmetic, a process group and an environment.
 
-    environments  one mapping a worker, added to this process's environment (CUDA_VISIBLE_DEVICES, say); none: empty
-    deadline_s    the longest that one call may take, by the monotonic clock; None: for ever
+    A future has the exception that its call raised, a WorkerError when its worker died or passed the deadline (the next
+    call gets a new worker), or a CancelledError after `kill`. A function that is called again is not sent again: the
+    worker keeps the object, with all that it caches. The output of workers is dropped, its end logged at debug level.
 
-    A future has the exception that its call raised; a WorkerError when its worker died or its deadline passed (the next
-    call gets a new worker); a CancelledError when `kill` stopped it. A function that was just called is not sent again:
-    the worker keeps the object, with all that it caches. What workers print is dropped, its end logged at debug.
+    As a context manager it waits for its calls, or kills them when an error leaves the block. However this process
+    ends, its workers end too.
 
-    Used in a `with`, it waits for its calls, or kills them when an error leaves the block. However this process ends,
-    its workers end too.
+    Args:
+        workers: Number of processes, at least 1.
+        environments: One mapping a worker, added to this process's environment, such as CUDA_VISIBLE_DEVICES.
+        deadline_s: Longest time for one call in seconds, by the monotonic clock; None for no limit.
+
+    Raises:
+        ConfigError: An argument is out of range.
     """
 
     def __init__(
@@ -65,13 +70,18 @@ class ProcessExecutor(Executor):
         self.shutdown()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Raises ConfigError where the call cannot be pickled, RuntimeError after `shutdown` or `kill`."""
+        """Queues a call for the next free worker.
+
+        Raises:
+            ConfigError: The call cannot be pickled.
+            RuntimeError: The executor was shut down or killed.
+        """
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
         job = _Job(Future(), _pickled(fn), _pickled((args, kwargs)))
         if not self._threads:
             main = main_module()
-            # Daemons: an executor that is never shut down must not keep this process from ending.
+            # Daemon threads, so that an executor that is never shut down does not keep this process from ending.
             self._threads = [
                 threading.Thread(target=self._serve, args=(worker, main), daemon=True) for worker in self._slots
             ]
@@ -81,7 +91,7 @@ class ProcessExecutor(Executor):
         return job.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more calls; the workers end after those submitted, or with `cancel_futures` after those running."""
+        """Accepts no more calls. Workers end after the submitted calls, or with `cancel_futures` the running ones."""
         self._open = False
         if cancel_futures:
             self._cancel_waiting()
@@ -92,9 +102,9 @@ class ProcessExecutor(Executor):
                 thread.join()
 
     def kill(self) -> None:
-        """Ends all workers and what they started, now; every unfinished future is cancelled. Does not wait.
+        """Ends all workers and their children at once and cancels every unfinished future, without waiting.
 
-        For any thread, and for signal handlers.
+        It may be called from any thread and from signal handlers.
         """
         self._killed = True
         for worker in self._slots:
@@ -126,7 +136,7 @@ class ProcessExecutor(Executor):
                 return
             if job is not None:
                 job.future.cancel()
-                job.future.set_running_or_notify_cancel()  # tells those who wait for it
+                job.future.set_running_or_notify_cancel()  # wakes up those who wait for it
 
 
 def _pickled(value: Any) -> bytes:

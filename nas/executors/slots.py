@@ -1,4 +1,4 @@
-"""How many worker processes a machine is good for, and which GPU each of them sees."""
+"""Number of worker processes, and the GPU that each of them sees."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Literal
 from ..errors import ConfigError
 
 WORKERS_PER_GPU = 4
-"""Few-shot networks are small: launching kernels from Python takes longer than running them, so a GPU can be shared."""
+"""Few-shot networks are small: launching their kernels takes longer than running them, so workers can share a GPU."""
 
 
 def slots(workers: int | Literal["auto"], device: str) -> list[dict[str, str]]:
-    """One environment a worker process, as ProcessExecutor wants them.
+    """Environment variables of each worker process, for ProcessExecutor.
 
-    workers  how many; 'auto' is `default_workers`
-    device   'cpu'; 'cuda': all GPUs, dealt out in turn; 'cuda:1': that one, set by who uses it; 'auto': GPUs if any
+    Args:
+        workers: Number of workers; 'auto' is `default_workers`.
+        device: 'cpu'; 'cuda': all GPUs, assigned in turn; 'cuda:1': the evaluator selects that one; 'auto': GPUs where
+            there are any.
 
-    Raises ConfigError where 'cuda' is asked for and there is none.
+    Raises:
+        ConfigError: `device` is 'cuda' and there is no GPU.
     """
     gpus = _visible_gpus() if device in ("auto", "cuda") else []
     if device == "cuda" and not gpus:
@@ -27,13 +30,13 @@ def slots(workers: int | Literal["auto"], device: str) -> list[dict[str, str]]:
 
 
 def default_workers(gpus: int) -> int:
-    """One a processor that this process may use, but no more than a few a GPU, and one a GPU at least."""
+    """One worker for each processor that this process may use; with GPUs between 1 and WORKERS_PER_GPU a GPU."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(gpus, min(processors, WORKERS_PER_GPU * gpus)) if gpus else processors
 
 
 def _visible_gpus() -> list[str]:
-    """Their names for CUDA_VISIBLE_DEVICES."""
+    """Names of the GPUs, as CUDA_VISIBLE_DEVICES takes them."""
     import torch
 
     named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""What runs inside a worker process: it answers one call after the other, and ends with its master."""
+"""Main loop of a worker process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ READY = b"ready"
 
 
 def serve(descriptor: int) -> None:
-    """Answers what arrives on a socket until it is closed.
+    """Answers calls until the socket is closed, and ends with the master.
 
-    First comes how to import the master's main module, answered with READY; then calls, each a pair of pickles: the
-    function (None: the same object as before, with all that it caches) and (args, kwargs). The answer to a call is the
-    pickle of (result, error, traceback text).
+    The first message says how to import the master's main module and is answered with READY. Each further message is a
+    call of two pickles: the function (None for the object of the last call, with all that it caches) and (args,
+    kwargs). The answer is the pickle of (result, error, traceback text).
+
+    Args:
+        descriptor: File descriptor of the socket to the master.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_master, args=(descriptor,), daemon=True).start()
@@ -43,9 +46,9 @@ def serve(descriptor: int) -> None:
 
 
 def _end_with_master(descriptor: int) -> None:
-    """Ends this process, and all it started, when the socket's other end closes: even in the middle of a call."""
+    """Ends this process and its children when the master's end of the socket closes, even during a call."""
     poll = select.poll()
-    poll.register(descriptor, 0)  # no events asked for: only a hang-up is reported
+    poll.register(descriptor, 0)  # no events, so that only a hang-up is reported
     poll.poll()
     os.killpg(0, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""One worker process, from the master's side: started when a call needs it, ended when it fails one."""
+"""Worker process as the master sees it: started when a call needs it, ended when it fails a call."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1"
 )
 START_S = 300.0
-"""How long a process may take to start: it imports the user's script, and torch with it, maybe from a slow disk."""
+"""Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 TAIL_BYTES = 2000
+"""How much of a worker's output is kept for messages."""
 
 
 class WorkerProcess:
-    """A place for calls, one at a time, in a process of its own. `environment` is added to what this process has."""
+    """A process that runs one call at a time.
+
+    Args:
+        environment: Environment variables, added to those of this process.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {**ONE_THREAD, **environment}
@@ -57,7 +62,7 @@ class WorkerProcess:
             WorkerError: The process could not start, died, or passed the deadline. The next call starts a new one.
         """
         if self._process is not None and self._process.poll() is not None:
-            self.end()  # it died between two calls, which is not this call's fault
+            self.end()  # It died between two calls, so that this call does not fail for it.
         with ExitStack() as failed:
             failed.callback(self.end)
             if self._process is None:
@@ -65,21 +70,21 @@ class WorkerProcess:
             message = (None if fn == self._fn else fn, call)
             result, error, text = pickle.loads(self._ask(message, deadline_s))
             failed.pop_all()
-        # After an error the function is sent anew: it may not have arrived.
+        # After an error the function is sent again, since it may not have arrived.
         self._fn = fn if error is None else b""
         if text:
             log.debug("a call failed in its worker process:\n%s", text)
         return Returned(result) if error is None else Raised(error)
 
     def kill(self) -> None:
-        """Ends the process and all it started, for good. For any thread, and for signal handlers."""
+        """Ends the process and its children for good. May be called from any thread and from signal handlers."""
         self._killed = True
         process = self._process
         if process is not None and process.returncode is None:
             _kill_group(process)
 
     def end(self) -> int | None:
-        """Ends the process, if there is one, lets go of all that it held here, and returns its exit code."""
+        """Ends the process, if there is one, frees its resources here, and returns its exit code."""
         process = self._process
         if process is None:
             return None
@@ -100,7 +105,7 @@ class WorkerProcess:
         return process.returncode
 
     def _start(self, main: Mapping[str, Any]) -> None:
-        """The process is a group leader without a terminal, so Ctrl-C reaches the master alone."""
+        """Starts the process as a group leader without a terminal, so that Ctrl-C reaches only the master."""
         self._connection, theirs = Pipe()
         path = [entry for entry in sys.path if isinstance(entry, str)]
         with theirs:
@@ -120,7 +125,7 @@ class WorkerProcess:
         self._ask(main, START_S, "; does the script start its search under `if __name__ == '__main__':`?")
 
     def _ask(self, message: Any, limit_s: float | None, hint: str = "") -> bytes:
-        """Sends a message and waits for the answer. Raises WorkerError, its message ending in `hint`, if none comes."""
+        """Sends a message and waits for the answer; WorkerError, with `hint` at its end, where none comes."""
         assert self._connection is not None
         end = math.inf if limit_s is None else time.monotonic() + limit_s
         try:
@@ -130,12 +135,13 @@ class WorkerProcess:
                     raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")
             return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
-            raise WorkerError(f"worker ended with {_how(self.end())}{self._last_words()}{hint}") from error
+            raise WorkerError(f"worker ended with {_exit_text(self.end())}{self._last_words()}{hint}") from error
 
     def _answered(self, timeout_s: float) -> bool:
-        """Whether there is an answer, or its end, to read within a time; takes in what the process prints meanwhile.
+        """Whether an answer can be read within `timeout_s` seconds; reads what the process prints meanwhile.
 
-        Raises EOFError where the process is gone but something it started keeps the connection open.
+        Raises:
+            EOFError: The process has ended, but a child of it keeps the connection open.
         """
         assert self._connection is not None
         assert self._process is not None
@@ -150,7 +156,7 @@ class WorkerProcess:
         return self._connection in ready
 
     def _read_output(self) -> None:
-        """Keeps the end of it: what a candidate prints must not block it, nor fill the disk."""
+        """Reads output and keeps its end, so that a candidate that prints is not blocked and fills no disk."""
         assert self._output is not None
         data = os.read(self._output, 1 << 16)
         self._tail = (self._tail + data)[-TAIL_BYTES:]
@@ -164,9 +170,10 @@ class WorkerProcess:
 
 
 def main_module() -> dict[str, Any]:
-    """How a worker can import this process's main module, in the words of `multiprocessing.spawn.prepare`.
+    """How a worker can import this process's main module, as `multiprocessing.spawn.prepare` takes it.
 
-    Raises ConfigError in a worker that is importing it: the script lacks the guard.
+    Raises:
+        ConfigError: This is a worker that is importing it, so the script lacks the `__main__` guard.
     """
     if getattr(multiprocessing.process.current_process(), "_inheriting", False):
         raise ConfigError("a worker process started a search on importing the script; put it under the __main__ guard")
@@ -179,7 +186,7 @@ def main_module() -> dict[str, Any]:
     return {"sys_argv": sys.argv}
 
 
-def _how(code: int | None) -> str:
+def _exit_text(code: int | None) -> str:
     """An exit code in words."""
     if code is None or code >= 0:
         return f"exit status {code}"

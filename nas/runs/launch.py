@@ -25,6 +25,7 @@ from ..registry import user_files
 from ..report.tensorboard import TensorBoardLog
 from ..search.fidelity import Checkpointed
 from ..search.loop import search
+from ..search.options import SearchOptions
 from ..store.costs import StoredCosts
 from ..store.sqlite_store import Store
 from ..trial import Trial
@@ -162,12 +163,7 @@ def _search(context: RunContext, logs: Path) -> None:
         context.progress.trial(trial, leader)
 
     try:
-        end = search(
-            space=parts.space,
-            controller=parts.controller,
-            evaluator=_evaluator(context),
-            store=store,
-            executor=executor,
+        options = SearchOptions(
             trials=config.search.trials,
             budget=config.evaluator.budget,
             seed=config.search.seed,
@@ -178,6 +174,7 @@ def _search(context: RunContext, logs: Path) -> None:
             on_trial=on_trial,
             stop=context.stop,
         )
+        end = search(parts.space, parts.controller, _evaluator(context), store, executor, options)
     finally:
         log.close()
     if end == "exhausted":

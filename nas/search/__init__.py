@@ -1,5 +1,6 @@
-"""The search loop."""
+"""The search loop and its options."""
 
 from .loop import search
+from .options import SearchOptions
 
-__all__ = ["search"]
+__all__ = ["SearchOptions", "search"]

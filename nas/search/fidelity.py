@@ -1,4 +1,4 @@
-"""Cheap scores first: asynchronous successive halving, as a pure function of the trials so far."""
+"""Asynchronous successive halving, as a pure function of the trials so far."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from ..trial import Score, Trial, without_duplicates
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Rungs of budgets, of which only the best candidates climb to the next (Li et al., A System for Massively Parallel
-    Hyperparameter Tuning, arXiv 1810.05934, algorithm 2).
+    """Rungs of budgets, from each of which only the best candidates are promoted to the next.
 
-    rungs  budgets, each about `eta` times the one below, the last the full one; 1: all candidates have the full one
-    eta    of the scored trials of a rung the best 1 / eta climb
+    Li et al., A System for Massively Parallel Hyperparameter Tuning, arXiv 1810.05934, algorithm 2.
+
+    Attributes:
+        rungs: Number of budgets, at least 1. Each is about `eta` times the one below; the last is the full budget.
+        eta: The best 1 / eta of a rung's scored trials are promoted; at least 2.
+
+    Raises:
+        ConfigError: A number is out of range.
     """
 
     rungs: int = 1
@@ -30,7 +35,11 @@ class Fidelity:
             raise ConfigError(f"fidelity rungs = {self.rungs}, eta = {self.eta}; take rungs from 1 and eta from 2")
 
     def budgets(self, full: int) -> tuple[int, ...]:
-        """The rungs' budgets, rising, up to the full one. Raises ConfigError where the lowest would be below 1."""
+        """The rungs' budgets in outer steps, rising to the full one.
+
+        Raises:
+            ConfigError: The lowest budget would be below 1.
+        """
         budgets = tuple(full // self.eta**rung for rung in reversed(range(self.rungs)))
         if budgets[0] < 1 < self.rungs:
             raise ConfigError(
@@ -40,19 +49,26 @@ class Fidelity:
         return budgets
 
     def promotion(self, trials: Iterable[Trial], full: int) -> tuple[Trial, int] | None:
-        """The trial to promote next and the budget for it, or None where no trial may climb yet.
+        """The trial to promote next, and its new budget.
 
-        From the highest rung down, the best trial, the earliest among equals, that is of the best 1 / eta of its rung's
-        scored trials and whose architecture is not on the next rung: waiting there, scored or failed. A network
-        proposed twice is on its rung once; the paper, with its continuous spaces, has no such case.
+        From the highest rung down, it is the best trial (the earliest among equals) among the best 1 / eta of its
+        rung's scored trials whose architecture is not on the next rung, whether pending, scored or failed there.
+        Duplicates are left out; the paper, with continuous spaces, has none.
+
+        Args:
+            trials: All trials of the search.
+            full: The full budget in outer steps.
+
+        Returns:
+            None where no trial can be promoted yet.
         """
-        known = without_duplicates(trials)
+        new = without_duplicates(trials)
         for lower, upper in reversed(list(pairwise(self.budgets(full)))):
-            there = {trial.architecture for trial in known if trial.budget == upper}
-            scored = (trial for trial in known if trial.budget == lower and trial.state == "done")
+            promoted = {trial.architecture for trial in new if trial.budget == upper}
+            scored = (trial for trial in new if trial.budget == lower and trial.state == "done")
             rung = sorted(scored, key=lambda trial: (-trial.value, trial.number))
             for trial in rung[: len(rung) // self.eta]:
-                if trial.architecture not in there:
+                if trial.architecture not in promoted:
                     return trial, upper
         return None
 
@@ -62,9 +78,12 @@ ONE_RUNG = Fidelity()
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """An evaluator whose candidates go on from where they were left on the rung below, with a file each in `folder`.
+    """An evaluator that continues a promoted candidate's training from the rung below.
 
-    schedule  the full budget: outer steps of a training that climbs to the top
+    Attributes:
+        evaluator: The evaluator that can resume a training.
+        schedule: Outer steps of a training up to the highest rung.
+        folder: Folder of the checkpoints, one file a candidate.
     """
 
     evaluator: Resumable
@@ -72,6 +91,6 @@ class Checkpointed:
     folder: Path
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """What the evaluator's `advance` gives, and what it raises."""
+        """The score after `budget` outer steps; raises what the evaluator's `advance` raises."""
         checkpoint = self.folder / f"{architecture.key}-seed{seed}.safetensors"
         return self.evaluator.advance(architecture, budget, seed, schedule=self.schedule, checkpoint=checkpoint)

@@ -1,8 +1,9 @@
-"""What a search has left of the seconds that it was given."""
+"""Time budget of a search, in real or simulated seconds."""
 
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from ..architecture import Architecture
 from ..errors import NasError
@@ -12,52 +13,96 @@ from ..trial import Score, Trial
 NS = 1_000_000_000
 
 
-class TimeBudget:
-    """`seconds` for evaluations, summed over them. In whole nanoseconds, so that no order of adding up changes the sum.
+class TimeBudget(Protocol):
+    """Seconds for evaluations, summed over trials. Duplicates cost nothing."""
 
-    Of a `Tabled` evaluator a trial is paid when it is begun, of any
-    other when it has ended, with what it took. Repeats cost nothing.
+    def allows(self, architecture: Architecture, budget: int, running_s: float) -> bool:
+        """Whether another evaluation may begin beside others that have run for `running_s` seconds in all."""
+        ...
+
+    def charge(self, trial: Trial) -> None:
+        """Charges a trial once its cost is known; a trial that was charged before is not charged again."""
+        ...
+
+    def duration_s(self, trial: Trial, score: Score | None, measured_s: float) -> float:
+        """Seconds that count for a trial that ended, after `measured_s` real seconds, with a score or without."""
+        ...
+
+
+class RealTimeBudget:
+    """Budget of real seconds: evaluations are charged when they end, and none begins when the budget is used up.
+
+    Args:
+        limit_s: Seconds, above 0; infinity for no limit.
     """
 
-    def __init__(self, evaluator: Evaluator, seconds: float) -> None:
-        self._table = evaluator if isinstance(evaluator, Tabled) else None
-        self._limit = math.inf if seconds == math.inf else round(seconds * NS)
-        self._paid: dict[int, int] = {}
-        self._sum = 0
+    def __init__(self, limit_s: float) -> None:
+        self._account = _Account(limit_s)
 
-    def holds(self, architecture: Architecture, budget: int, running_s: float) -> bool:
-        """Whether an evaluation may begin: whether there is enough for it or, where its price is not known, any left
-        beside the seconds that running ones have taken so far."""
-        if self._limit == math.inf:
-            return True
-        if self._table is not None:
-            return self._sum + self._price(self._table, architecture, budget) <= self._limit
-        return self._sum + running_s * NS < self._limit
+    def allows(self, architecture: Architecture, budget: int, running_s: float) -> bool:
+        return not self._account.limited or self._account.left_ns > running_s * NS
 
-    def note(self, trial: Trial) -> None:
-        """Takes what a trial costs, once, when it is known."""
-        if self._limit == math.inf or trial.duplicate_of is not None or trial.number in self._paid:
-            return
-        if self._table is not None:
-            self._pay(trial, self._price(self._table, trial.architecture, trial.budget))
-        elif trial.state != "pending":
-            self._pay(trial, round((trial.seconds or 0.0) * NS))
+    def charge(self, trial: Trial) -> None:
+        if trial.duplicate_of is None and trial.state != "pending":
+            self._account.charge(trial.number, round((trial.seconds or 0.0) * NS))
 
-    def took(self, trial: Trial, score: Score | None, elapsed_s: float) -> float:
-        """The seconds of a trial that ended: in a table those that its score says or, where it failed, its price."""
-        if self._table is None:
-            return elapsed_s
+    def duration_s(self, trial: Trial, score: Score | None, measured_s: float) -> float:
+        return measured_s
+
+
+class SimulatedTimeBudget:
+    """Budget of seconds taken from a table: look-ups are charged when they begin, and none begins that would exceed it.
+
+    Args:
+        table: The evaluator, which knows the seconds of an evaluation in advance.
+        limit_s: Seconds, above 0; infinity for no limit.
+    """
+
+    def __init__(self, table: Tabled, limit_s: float) -> None:
+        self._table = table
+        self._account = _Account(limit_s)
+        self._costs: dict[tuple[Architecture, int], int] = {}
+        """Costs in nanoseconds by architecture and budget, since each look-up decides the architecture anew."""
+
+    def allows(self, architecture: Architecture, budget: int, running_s: float) -> bool:
+        return not self._account.limited or self._cost_ns(architecture, budget) <= self._account.left_ns
+
+    def charge(self, trial: Trial) -> None:
+        if trial.duplicate_of is None and not self._account.charged(trial.number):
+            self._account.charge(trial.number, self._cost_ns(trial.architecture, trial.budget))
+
+    def duration_s(self, trial: Trial, score: Score | None, measured_s: float) -> float:
         if score is not None:
-            return score.metrics.get("seconds", 0.0)
-        return self._price(self._table, trial.architecture, trial.budget) / NS
+            return score.cost_s or 0.0
+        return self._cost_ns(trial.architecture, trial.budget) / NS
 
-    def _pay(self, trial: Trial, price: int) -> None:
-        self._paid[trial.number] = price
-        self._sum += price
+    def _cost_ns(self, architecture: Architecture, budget: int) -> int:
+        if (architecture, budget) not in self._costs:
+            try:
+                self._costs[architecture, budget] = round(self._table.seconds(architecture, budget) * NS)
+            except NasError:
+                # A table without costs is free, and an architecture that it lacks fails when it is evaluated.
+                self._costs[architecture, budget] = 0
+        return self._costs[architecture, budget]
 
-    @staticmethod
-    def _price(table: Tabled, architecture: Architecture, budget: int) -> int:
-        try:
-            return round(table.seconds(architecture, budget) * NS)
-        except NasError:
-            return 0  # what is not in the table fails when it is evaluated, and says why; a table may know no seconds
+
+def time_budget(evaluator: Evaluator, limit_s: float) -> TimeBudget:
+    """The time budget for an evaluator: simulated where it looks results up in a table, else real."""
+    return SimulatedTimeBudget(evaluator, limit_s) if isinstance(evaluator, Tabled) else RealTimeBudget(limit_s)
+
+
+class _Account:
+    """Charges by trial number, in whole nanoseconds, so that their order does not change the sum."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limited = limit_s != math.inf
+        self.left_ns = round(limit_s * NS) if self.limited else 0
+        self._charged: set[int] = set()
+
+    def charged(self, number: int) -> bool:
+        return not self.limited or number in self._charged
+
+    def charge(self, number: int, cost_ns: int) -> None:
+        if not self.charged(number):
+            self._charged.add(number)
+            self.left_ns -= cost_ns

@@ -1,4 +1,4 @@
-"""The canonical numbering of a small directed graph with labelled nodes: the same for all graphs isomorphic to it."""
+"""Canonical labelling of small directed graphs with labelled nodes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 
 
 class Labelling:
-    """The least list of edges over the numberings that colour refinement leaves open.
+    """Search for the numbering with the least list of edges, the same for all isomorphic graphs.
 
-    Individualise and refine, with automorphisms found at equal leaves pruning the search: McKay, "Practical graph
-    isomorphism" (1981), without its node invariants, which graphs of some twenty nodes do not need.
+    Individualisation and refinement of colours, pruned by automorphisms that are found at equal leaves: McKay,
+    "Practical graph isomorphism" (1981), without its node invariants, which graphs of about twenty nodes do not need.
+
+    Args:
+        labels: The label of each node.
+        feeds: For each node its predecessors, with the number of parallel edges from each.
     """
 
     def __init__(self, labels: Sequence[list[str]], feeds: Sequence[Mapping[int, int]]) -> None:
@@ -31,7 +35,7 @@ class Labelling:
         return [self._labels[node] for node in self._leaves[edges][0]], edges
 
     def _descend(self, colours: list[int], path: list[int]) -> int:
-        """Explores below the nodes told apart so far (`path`); returns the depth at which to go on."""
+        """Explores the numberings below the individualised nodes `path`; returns the depth at which to go on."""
         colours = self._refined(colours)
         members = defaultdict(list)
         for node, colour in enumerate(colours):
@@ -51,7 +55,7 @@ class Labelling:
         return len(path)
 
     def _refined(self, colours: list[int]) -> list[int]:
-        """Splits colours by the colours around each node until nothing splits: numbers from 0, in a canonical order."""
+        """Colour refinement: splits colours by neighbours' colours until stable; numbers from 0 in canonical order."""
         while True:
             signatures = [
                 (
@@ -76,15 +80,15 @@ class Labelling:
         if edges not in self._leaves:
             self._leaves[edges] = order, path
             return len(path)
-        # Two numberings with equal edges: their difference is an automorphism, and what is below the branch where
-        # they parted looks the same on both sides.
+        # Two numberings with equal edges differ by an automorphism, so that the subtrees below the branch where they
+        # part are equivalent, and the second need not be explored.
         same, other_path = self._leaves[edges]
         moved = dict(zip(same, order, strict=True))
         self._automorphisms.append([moved[node] for node in range(len(order))])
         return next(i for i, (one, other) in enumerate(zip(path, other_path, strict=True)) if one != other)
 
     def _orbits(self, nodes: set[int], path: list[int]) -> set[int]:
-        """The nodes that known automorphisms which fix `path` carry one of `nodes` to."""
+        """The orbits of `nodes` under the known automorphisms that fix `path`."""
         fixing = [moved for moved in self._automorphisms if all(moved[node] == node for node in path)]
         reached, new = set(nodes), list(nodes)
         while new:

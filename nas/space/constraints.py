@@ -1,4 +1,4 @@
-"""Limits on what a candidate's network costs: a search within them never proposes what lies outside."""
+"""Search space with limits on the costs of its networks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ WORDS: Mapping[Cost, str] = {"parameters": "{:,.0f} parameters", "flops": "{:,.0
 
 
 class Constrained:
-    """A search space less the architectures whose costs lie outside limits: those are rejected as `choose.reject` does.
+    """A search space that rejects architectures whose costs are outside limits.
 
-    So all that draws from a space (samples, mutations, a policy) draws again, and no controller hears of them. One is
-    rejected too whose cost is known only to be at least so much. An architecture without a network, whose cost cannot
-    be told, is let through: as a candidate it fails with its reason.
+    They are rejected as by `choose.reject`, so that samples, mutations and policies draw again. An architecture whose
+    cost is known only as a lower bound is rejected too. One without a network, whose cost cannot be computed, is
+    allowed: as a candidate it fails with its reason.
 
-    limits     (least, most) by cost; the cheapest to tell are looked at first
-    evaluator  tells the costs
-    costs      those told before, by architecture and cost. Where the mapping is kept (`StoredCosts`), a decision that
-               hangs on a stopwatch is made once, and a resumed search repeats it
+    Args:
+        space: The space without limits.
+        limits: (least, most) by cost. They are checked in the order of `Cost`, the cheapest cost first.
+        evaluator: Computes the costs.
+        costs: Known costs by '<architecture key>/<cost>', to which new ones are added. With a stored mapping
+            (`StoredCosts`) a decision that depends on a measured time is made once, and a resumed search repeats it.
+
+    Raises:
+        ConfigError: A limit is negative, or the upper one is below the lower.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Drawings of cells: Graphviz text and pictures."""
+"""Drawings of cells, as Graphviz text and as PNG."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAP, ROW, BOX = 0.55, 0.75, 0.42  # inches: between columns, between rows, a box
 
 
 def to_dot(graph: nx.DiGraph) -> str:
-    """The cell in Graphviz's language, left to right; the same text whatever order nodes and edges were added in."""
+    """The cell in Graphviz's language, left to right, independent of the order of nodes and edges."""
     cell = edges_to_nodes(graph)
     lines = ["digraph cell {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled", fontname="Helvetica"];']
     colours = _colours(data["op"] for _, data in cell.nodes(data=True))
@@ -38,8 +38,13 @@ def to_dot(graph: nx.DiGraph) -> str:
 
 
 def draw(graph: nx.DiGraph, path: Path | BinaryIO) -> None:
-    """Writes the cell as a PNG, inputs on the left. `path` may also be a binary file open for writing."""
-    # Figure and not pyplot: pyplot keeps global state and may need a display.
+    """Writes the cell as a PNG, inputs on the left.
+
+    Args:
+        graph: The cell, as `nas.space.graph` describes it.
+        path: A path, or a binary file that is open for writing.
+    """
+    # Figure instead of pyplot, which keeps global state and may need a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -74,7 +79,7 @@ def _layers(graph: nx.DiGraph) -> list[list[Hashable]]:
 
 
 def _colours(ops: Iterable[object]) -> dict[str, str]:
-    """A colour for each op: the op's own wherever possible, so that pictures of one space agree."""
+    """A colour for each op, derived from its name where it is free, so that pictures of one space agree."""
     colours: dict[str, str] = {}
     for op in sorted({str(op) for op in ops}):
         if is_end(op, "input") or is_end(op, "output"):
@@ -93,8 +98,14 @@ Edge = tuple[Hashable, Hashable]
 def _layout(
     graph: nx.DiGraph,
 ) -> tuple[dict[Hashable, Place], dict[Edge, list[Hashable]], dict[Hashable, float]]:
-    """Sugiyama's: nodes in layers, long edges through a bend in each layer they pass, bends and nodes ordered by the
-    mean place of their neighbours. Returns places in inches, the bends of each edge, and the widths of the boxes."""
+    """Sugiyama's layered layout.
+
+    Nodes stand in layers, long edges bend in each layer that they pass, and nodes and bends are ordered by the mean
+    place of their neighbours.
+
+    Returns:
+        Places in inches, the bends of each edge, and the widths of the boxes in inches.
+    """
     layers = _layers(graph)
     depth = {node: i for i, layer in enumerate(layers) for node in layer}
     routes: dict[Edge, list[Hashable]] = {}
@@ -117,7 +128,7 @@ def _layout(
 
 
 def _ordered(layers: list[list[Hashable]], links: Sequence[Edge]) -> dict[Hashable, float]:
-    """Sorts each layer by the mean row of its neighbours, to and fro; returns rows, each layer centred on 0."""
+    """Rows of nodes, 0 in the middle of a layer, sorted by the mean row of their neighbours forwards and backwards."""
     tails, heads = defaultdict(list), defaultdict(list)
     for tail, head in links:
         tails[head].append(tail)

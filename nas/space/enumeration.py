@@ -1,4 +1,4 @@
-"""Neighbours, enumeration, counting and uniform samples of a space."""
+"""Enumeration, counting, neighbours and uniform samples of a space."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from ..protocols import SearchSpace
 from .sampling import at_random, decide, kept_or, num_options, sample
 
 WORK = 2_000_000
-"""Choices that counting may make, once for a list and once for an estimate: a few seconds."""
+"""Maximum number of choices made in counting, for the list and for the estimate each: a few seconds."""
 PILOT, FEWEST = 100, 10
-"""Descents that tell whether a list is worth a try; descents that an estimate must rest on to have an upper end."""
+"""Descents that show whether listing is worth a try; effective number of descents that an upper end of an estimate
+needs."""
 Z95 = 1.96
 
 
 def neighbours(space: SearchSpace, architecture: Architecture) -> Iterator[Architecture]:
-    """All architectures that differ in one choice (and in what that choice opens), lazily; rejected ones left out."""
+    """All allowed architectures that differ in one choice and in the choices that it opens, lazily."""
     for name, size in num_options(space, architecture).items():
         for index in range(size):
             if index != architecture.picks[name]:
@@ -32,21 +33,24 @@ def neighbours(space: SearchSpace, architecture: Architecture) -> Iterator[Archi
 
 
 def enumerate_all(space: SearchSpace) -> Iterator[Architecture]:
-    """Every architecture of the space once, lazily, in the order of its options; rejected ones left out."""
+    """Every allowed architecture of the space once, lazily, in the order of its options."""
     return _walk(space, {})
 
 
 def all_ends(space: SearchSpace) -> Iterator[Architecture | None]:
-    """The same with None for each that is rejected, of which there may be any number in a row."""
+    """Every architecture as `enumerate_all`, and None for each rejected one, so that a caller can bound the work."""
     return (end for _, end in _ends(space, {}))
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many architectures a space has: exact, or an unbiased estimate rounded to a whole number.
+    """Number of architectures of a space.
 
-    interval  of 95 %; equal to (value, value) where exact. Its upper end is None where the estimate rests on too few
-              descents to have one: the number may then be far larger
+    Attributes:
+        value: The exact number, or an unbiased estimate rounded to a whole number.
+        interval: 95 % confidence interval; (value, value) where exact. The upper end is None where the estimate rests
+            on too few descents to have one: the number may then be far larger.
+        exact: Whether the number is exact.
     """
 
     value: int
@@ -62,31 +66,45 @@ class Count:
 
 
 def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, seed: int = 0) -> Count:
-    """Exact where the space's choices lead to at most `limit` ends, else Knuth's estimate from random descents.
+    """The number of architectures of a space: exact for small spaces, else Knuth's estimate from random descents.
 
     Knuth, "Estimating the efficiency of backtrack programs" (1975): the product of the numbers of options along a
-    uniformly random descent has the number of ends as its mean. A rejected descent counts zero. The work is bounded by
-    WORK choices, for the list as for the descents, and a space that the first descents show to be far larger than
-    `limit` is not listed at all. Whole numbers: nothing overflows.
+    uniformly random descent has the number of ends as its mean. A rejected descent counts zero. The numbers are whole,
+    so that nothing overflows.
+
+    Args:
+        space: The search space.
+        limit: Largest number of ends, allowed or rejected, that is counted exactly.
+        samples: Maximum number of random descents.
+        seed: Seed of the descents.
     """
     rng = random.Random(seed)
     first = _estimate(_products(space, min(samples, PILOT), rng))
     if first.interval[0] <= limit:
-        found = _listed(space, limit)
-        if found is not None:
-            return Count(found, (found, found), True)
+        number = _listed(space, limit)
+        if number is not None:
+            return Count(number, (number, number), True)
     return _estimate(_products(space, samples, rng))
 
 
 def sample_uniformly(
     space: SearchSpace, rng: random.Random, n: int, *, limit: int = 100_000, pool: int = 10_000
 ) -> list[Architecture]:
-    """`n` independent architectures, each equally likely, where `sample` prefers those behind few options.
+    """`n` independent architectures, each equally likely; `sample` prefers those behind few options.
 
-    Exact where the space's choices lead to at most `limit` ends, which are listed twice. In a larger space an
-    approximation: `pool` architectures are drawn by `sample`, and `n` of them taken in proportion to the products of
-    their numbers of options (sampling importance resampling; Rubin 1988). It is the better the larger the pool, and
-    the more alike the products are; where all are equal it is `sample`, with repetitions.
+    In a space of at most `limit` ends the distribution is exact. In a larger space it is an approximation: of `pool`
+    architectures drawn by `sample`, `n` are taken in proportion to the products of their numbers of options (sampling
+    importance resampling; Rubin 1988). It is better the larger the pool and the more equal the products are.
+
+    Args:
+        space: The search space.
+        rng: Source of randomness.
+        n: Number of architectures, drawn with replacement.
+        limit: Largest number of ends that are listed.
+        pool: Number of candidates in a larger space.
+
+    Raises:
+        SpaceError: The space rejects all its architectures.
     """
     size = count(space, limit=limit, samples=PILOT)
     if size.exact:
@@ -94,15 +112,15 @@ def sample_uniformly(
             raise SpaceError(f"space {space.name!r} rejects all its architectures")
         places = [int(rng.random() * size.value) for _ in range(n)]
         wanted = set(places)
-        found = {place: each for place, each in enumerate(enumerate_all(space)) if place in wanted}
-        return [found[place] for place in places]
+        listed = {place: each for place, each in enumerate(enumerate_all(space)) if place in wanted}
+        return [listed[place] for place in places]
     drawn = [sample(space, rng) for _ in range(pool)]
     ends = list(itertools.accumulate(math.prod(num_options(space, each).values()) for each in drawn))
     return [drawn[bisect.bisect_right(ends, rng.randrange(ends[-1]))] for _ in range(n)]
 
 
 def _listed(space: SearchSpace, limit: int) -> int | None:
-    """How many allowed ends there are; None where there are more than `limit` in all, or they take too much work."""
+    """Number of allowed ends; None where there are more than `limit` ends in all, or listing them takes over WORK."""
     allowed = work = 0
     for number, (picks, end) in enumerate(_ends(space, {})):
         work += picks
@@ -113,7 +131,7 @@ def _listed(space: SearchSpace, limit: int) -> int | None:
 
 
 def _products(space: SearchSpace, samples: int, rng: random.Random) -> list[int]:
-    """For each of at most `samples` random descents the product of its numbers of options; 0 for one rejected."""
+    """Product of the numbers of options of each of at most `samples` random descents; 0 for a rejected one."""
     draw = at_random(rng)
     products: list[int] = []
     work = 0
@@ -134,11 +152,11 @@ def _products(space: SearchSpace, samples: int, rng: random.Random) -> list[int]
 
 
 def _estimate(products: Sequence[int]) -> Count:
-    """The mean with its interval: a normal one for the logarithm, since products are skewed.
+    """The mean of products with its interval, normal in the logarithm since products are skewed.
 
     Where the mean rests on few descents (Kish's effective number: the square of the sum over the sum of squares), a
-    larger product may have escaped. Then only the lower end is known, from Markov's inequality: an unbiased estimate is
-    above 20 times the truth in at most one case of 20.
+    larger product may be missing. Then only the lower end is known, from Markov's inequality: an unbiased estimate
+    exceeds 20 times the true number in at most one case of 20.
     """
     n, total, squares = len(products), sum(products), sum(p * p for p in products)
     mean = round(Fraction(total, n))
@@ -150,7 +168,7 @@ def _estimate(products: Sequence[int]) -> Count:
 
 
 def _short(value: int) -> str:
-    """A whole number of any size in a few letters: '12,345' or '9.77E+55'."""
+    """A whole number of any size as a short text: '12,345' or '9.77E+55'."""
     return f"{value:,}" if value < 10**6 else f"{Decimal(value):.3G}"
 
 
@@ -159,8 +177,9 @@ def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]
 
 
 def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[tuple[int, Architecture | None]]:
-    """Depth-first over all choices not in `kept`: each end of the tree once, None where it is rejected, after the
-    number of those choices on the way to it."""
+    """Depth-first over all choices not in `kept`: (number of these choices, architecture) of each end of the tree.
+
+    The architecture is None where it is rejected."""
     prefix: list[int] = []
     path: list[tuple[int, int]] = []
 

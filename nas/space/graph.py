@@ -1,14 +1,14 @@
-"""Cells as labelled graphs: what is live in them, when two are the same network, and how they look.
+"""Cells as labelled graphs: live nodes, canonical form and walks.
 
-A cell is a networkx DiGraph without cycles. Each node adds up what comes in and applies its `op` to the sum; the ops
-'input' and 'output' (or 'input:left', …, where ends must be told apart) mark the ends. Optional attributes:
+A cell is a networkx DiGraph without cycles. Each node adds its inputs and applies its `op` to the sum. The ops 'input'
+and 'output' (or 'input:left', …, where several ends differ) mark the ends. Optional attributes:
 
-node `join`     how inputs are put together instead of added, such as 'concat' (the default of the op 'concat')
+node `join`     how inputs are combined instead of added, such as 'concat' (the default of the op 'concat')
 node `weights`  an id; nodes of the same id share their parameters
-edge `count`    how often the value goes in (x + x is not x), 1 where absent; a MultiDiGraph's parallel edges count too
+edge `count`    multiplicity of the input (x + x is not x), 1 where absent; parallel edges of a MultiDiGraph count too
 edge `op`       an operation on the edge, as in NAS-Bench-201 (arXiv 2001.00326); `edges_to_nodes` gives it a node
 
-Attributes of the graph as a whole say what else makes the network, such as DiGraph(width=16, num_cells=3).
+Attributes of the graph as a whole hold what else defines the network, such as DiGraph(width=16, num_cells=3).
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ NONE = "none"
 
 
 def edges_to_nodes(graph: nx.DiGraph) -> nx.DiGraph:
-    """The same cell with every operation on a node: an edge's op becomes a node between its ends, an edge with the op
-    'none' goes, and a node without an op becomes 'add'. Parallel edges become one with their `count`."""
+    """The same cell with every operation on a node.
+
+    An edge's op becomes a node between its ends, an edge with the op 'none' is removed, and a node without an op
+    becomes 'add'. Parallel edges become one edge with their `count`.
+    """
     result = nx.DiGraph(**graph.graph)
     for node, data in graph.nodes(data=True):
         result.add_node(node, **{"op": "add", **data})
@@ -51,19 +54,28 @@ def edges_to_nodes(graph: nx.DiGraph) -> nx.DiGraph:
 
 
 def live(graph: nx.DiGraph) -> nx.DiGraph:
-    """What has an effect: the nodes on a path from an input to an output, without 'none', ops on nodes. Empty where no
-    path is left. Raises SpaceError when there is a cycle, or nodes but no input or output among them."""
+    """The subgraph that has an effect: nodes on a path from an input to an output, with operations on nodes.
+
+    Returns:
+        A copy without nodes of the op 'none'; empty where there is no such path.
+
+    Raises:
+        SpaceError: There is a cycle, or there are nodes but no input or no output among them.
+    """
     result = edges_to_nodes(graph)
     names = list(result)
     return result.subgraph([names[node] for node in _live(_plain(result))]).copy()
 
 
 def canonical(graph: nx.DiGraph) -> str:
-    """A text that two cells have in common exactly when they are the same labelled graph up to the names of nodes and
-    weight ids, once dead nodes are dropped and identities ('skip', 'add', 'sum') are contracted into what they feed.
+    """The canonical form of a cell: a text that two cells share exactly when they are the same network.
 
-    What tells networks of one cell apart, such as their width, are attributes of the graph itself (`graph.graph`).
-    They are part of the text; their values are plain JSON.
+    Dead nodes are dropped, and identities ('skip', 'add', 'sum') are contracted into their consumers. Cells are then
+    the same if they are isomorphic labelled graphs; names of nodes and of weight ids do not matter. Attributes of the
+    graph itself (`graph.graph`), plain JSON values, are part of the text.
+
+    Raises:
+        SpaceError: As `live`.
     """
     cell = _plain(graph)
     labels, feeds = _contracted(cell, _live(cell))
@@ -74,31 +86,37 @@ def canonical(graph: nx.DiGraph) -> str:
 
 
 def walks(graph: nx.DiGraph, longest: int) -> dict[tuple[str, ...], int]:
-    """How often each sequence of at most `longest` operations occurs along the edges of `canonical`'s cell, ends
-    included: ('input', 'conv', 'pool') once for each way to go from an input through a conv to a pool."""
+    """Number of occurrences of each sequence of at most `longest` operations along the edges of the canonical cell.
+
+    Ends are included: ('input', 'conv', 'pool') counts once for each path from an input through a conv to a pool.
+    """
     cell = _plain(graph)
     labels, feeds = _contracted(cell, _live(cell))
     ending: list[dict[tuple[str, ...], int]] = [{(label[0],): 1} for label in labels]
     total: dict[tuple[str, ...], int] = {}
     for _ in range(longest):
         longer: list[dict[tuple[str, ...], int]] = []
-        for found, label, own in zip(ending, labels, feeds, strict=True):
-            for walk, times in found.items():
+        for walks_to_node, label, inputs in zip(ending, labels, feeds, strict=True):
+            for walk, times in walks_to_node.items():
                 total[walk] = total.get(walk, 0) + times
             after: dict[tuple[str, ...], int] = {}
-            for before, count in own.items():
+            for before, count in inputs.items():
                 for walk, times in ending[before].items():
-                    on = (*walk, label[0])
-                    after[on] = after.get(on, 0) + count * times
+                    extended = (*walk, label[0])
+                    after[extended] = after.get(extended, 0) + count * times
             longer.append(after)
         ending = longer
     return total
 
 
 class _Plain(NamedTuple):
-    """A cell in lists with an entry a node, those of ops on edges last. With networkx a key took twice the time.
+    """A cell as lists with one entry a node, those of edges' ops last; a key takes half the time that networkx takes.
 
-    inputs  for each node, which nodes go in and how often
+    Attributes:
+        ops: Operation of each node.
+        joins: How each node combines its inputs.
+        weights: Id of each node's shared parameters, or None.
+        inputs: Predecessors of each node, with the multiplicity of each.
     """
 
     ops: list[str]
@@ -131,7 +149,7 @@ def _plain(graph: nx.DiGraph) -> _Plain:
 
 
 def _live(cell: _Plain) -> list[int]:
-    """The nodes on a path from an input to an output, each after what it takes in. Raises as `live`."""
+    """The nodes on a path from an input to an output, in topological order. Raises as `live`."""
     order = _sorted(cell.inputs)
     for end in ("input", "output"):
         if order and not any(is_end(op, end) for op in cell.ops):
@@ -150,7 +168,7 @@ def _live(cell: _Plain) -> list[int]:
 
 
 def _sorted(inputs: Sequence[Mapping[int, int]]) -> list[int]:
-    """All nodes, each after what it takes in (Kahn's algorithm)."""
+    """All nodes in topological order (Kahn's algorithm)."""
     waits = [len(tails) for tails in inputs]
     heads: list[list[int]] = [[] for _ in inputs]
     for head, tails in enumerate(inputs):
@@ -177,23 +195,23 @@ def is_end(op: str, end: str) -> bool:
 
 
 def _contracted(cell: _Plain, order: Sequence[int]) -> tuple[list[list[str]], list[dict[int, int]]]:
-    """Labels of the nodes that are left, and for each what feeds it and how often; a vertex for each shared weight.
+    """Labels and predecessors of the nodes that remain without identities, and a vertex for each shared weight.
 
-    An identity disappears into a consumer that adds. Into one that joins otherwise it may only disappear when it has
-    a single input: concat(a + b) is not concat(a, b).
+    An identity is contracted into a consumer that adds. Into another consumer it is contracted only if it has a single
+    input, since concat(a + b) is not concat(a, b).
     """
     ops, joins = cell.ops, cell.joins
     identity = {node for node in order if ops[node] in IDENTITY and joins[node] == "add"}
     terms: dict[int, dict[int, int]] = {}
     for node in order:
-        own: dict[int, int] = {}
+        inputs: dict[int, int] = {}
         for before, count in cell.inputs[node].items():
-            if before not in terms:  # dead
+            if before not in terms:  # A dead node.
                 continue
             through = before in identity and (joins[node] == "add" or sum(terms[before].values()) == 1)
             for term, times in terms[before].items() if through else ((before, 1),):
-                own[term] = own.get(term, 0) + times * count
-        terms[node] = own
+                inputs[term] = inputs.get(term, 0) + times * count
+        terms[node] = inputs
     used = {term for node in order if node not in identity for term in terms[node]}
     kept = [node for node in order if node not in identity or node in used]
     index = {node: i for i, node in enumerate(kept)}
@@ -205,9 +223,9 @@ def _contracted(cell: _Plain, order: Sequence[int]) -> tuple[list[list[str]], li
 
 def _add_shared(weights: Sequence[object], labels: list[list[str]], feeds: list[dict[int, int]]) -> None:
     sharing = defaultdict(list)
-    for node, own in enumerate(weights):
-        if own is not None:
-            sharing[own].append(node)
+    for node, weight in enumerate(weights):
+        if weight is not None:
+            sharing[weight].append(node)
     for users in sharing.values():
         if len(users) > 1:
             for user in users:

@@ -1,9 +1,9 @@
-"""When two architectures are the same network: what was evaluated once is not evaluated again."""
+"""Identity of networks: a key that equal architectures share, so that none is evaluated twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..architecture import Architecture
 from ..errors import SpaceError
@@ -15,34 +15,57 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-Seen = TypeVar("Seen")
+T = TypeVar("T")
 
 
 def network_key(space: SearchSpace, architecture: Architecture) -> str:
-    """A text that architectures of a space have in common when they are the same network.
+    """A text that architectures of a space share when they are the same network.
 
-    Where the space draws graphs, the canonical form of the architecture's; else the architecture's own key, and only
-    equal picks are equal networks. Raises as `of_graph`.
+    Returns:
+        The canonical form of the architecture's graph where the space draws graphs; else the architecture's own key,
+        which only equal picks share.
+
+    Raises:
+        SpaceError: As `of_graph`.
     """
     key = of_graph(space, architecture, _canonical)
     return architecture.key if key is None else key
 
 
-def of_graph(space: SearchSpace, architecture: Architecture, look: Callable[[nx.DiGraph], Seen]) -> Seen | None:
-    """What `look` says of the graph that the space draws of an architecture; None where it draws none.
+def network_key_of(space: SearchSpace, architecture: Architecture, spec: Any) -> str:
+    """`network_key` of an architecture that was decided: `spec` is what `decide` returned for it."""
+    key = _of_spec(space, architecture, spec, _canonical)
+    return architecture.key if key is None else key
 
-    Raises SpaceError, with the picks, where `graph` fails or draws what `look` cannot use; and what `replay` raises.
+
+def of_graph(space: SearchSpace, architecture: Architecture, function: Callable[[nx.DiGraph], T]) -> T | None:
+    """The result of a function of the graph that the space draws of an architecture.
+
+    Returns:
+        None where the space draws no graphs.
+
+    Raises:
+        SpaceError: `graph` fails, or draws what the function cannot use; the message shows the picks. Also what
+            `replay` raises.
     """
     if not isinstance(space, GraphSpace):
         return None
-    spec = replay(space, architecture)
-    seen = attempt(lambda: look(space.graph(spec)))
-    if seen.error is not None:
+    return _of_spec(space, architecture, replay(space, architecture), function)
+
+
+def _of_spec(
+    space: SearchSpace, architecture: Architecture, spec: Any, function: Callable[[nx.DiGraph], T]
+) -> T | None:
+    if not isinstance(space, GraphSpace):
+        return None
+    result = attempt(lambda: function(space.graph(spec)))
+    if result.error is not None:
         raise SpaceError(
             f"space {space.name!r} gives no usable graph of the architecture {dict(architecture.picks)}: "
-            f"{reason(seen.error)}; correct its `graph`, or leave it out and have architectures compared by their picks"
-        ) from seen.error
-    return seen.value
+            f"{reason(result.error)}; correct its `graph`, or leave it out and have architectures compared by their "
+            "picks"
+        ) from result.error
+    return result.value
 
 
 def _canonical(graph: nx.DiGraph) -> str:

@@ -1,6 +1,6 @@
-"""What can be done with a search space, whoever supplies the choices: sample, replay, mutate, cross over, walk, count.
+"""Sampling, replay, mutation and crossover of architectures.
 
-A search space is a function that makes choices (`decide`). Each function here calls it with a different `choose`.
+A search space is a function that makes choices (`decide`). Each function here calls it with another `choose`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from ..options import as_sequence, plain
 from ..protocols import SearchSpace
 
 Step = Callable[[Sequence[Any], int, random.Random], int]
-"""What a mutation makes of a choice: given its options, at least two, and the index taken, the index of another."""
+"""The mutation of one choice: from its options, at least two, and the index taken, the index of another option."""
 MAX_TRIES = 1_000
+"""Draws in a row that a space may reject before an operation gives up."""
 
 
 def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
@@ -28,41 +29,54 @@ def decide(space: SearchSpace, pick: Pick) -> tuple[Any, Architecture]:
 
 
 def sample(space: SearchSpace, rng: random.Random) -> Architecture:
-    """A random architecture, each choice uniform over its options; rejected ones are drawn again."""
+    """A random architecture, each choice uniform over its options; a rejected one is drawn again.
+
+    Raises:
+        SpaceError: The space rejects MAX_TRIES draws in a row.
+    """
     return _first_allowed(space, lambda: decide(space, at_random(rng))[1])
 
 
 def replay(space: SearchSpace, architecture: Architecture) -> Any:
     """The spec of a recorded architecture.
 
-    Raises SpaceError, naming the choice, when the record is of another space, lacks a choice, holds one that is never
-    made, or an index out of range; Rejected when the space does not allow it.
+    Raises:
+        SpaceError: The record is of another space, lacks a choice, holds one that is never made, or an index out of
+            range; the message names the choice.
+        Rejected: The space does not allow the architecture.
     """
     return _replayed(space, architecture)[0]
 
 
 def num_options(space: SearchSpace, architecture: Architecture) -> dict[str, int]:
-    """For each choice of an architecture, in the order they are made, how many options it had. Raises as `replay`."""
+    """Number of options of each choice of an architecture, in the order of the choices. Raises as `replay`."""
     return {name: len(options) for name, options in _replayed(space, architecture)[1].items()}
 
 
 def options_taken(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
-    """For each choice of an architecture, in the order they are made, the option that is taken. Raises as `replay`."""
+    """Option taken in each choice of an architecture, in the order of the choices. Raises as `replay`."""
     picks = architecture.picks
     return {name: plain(options[picks[name]]) for name, options in _replayed(space, architecture)[1].items()}
 
 
 def any_other(options: Sequence[Any], index: int, rng: random.Random) -> int:
-    """Each of the other options alike."""
+    """The index of another option, uniformly at random."""
     return (index + 1 + int(rng.random() * (len(options) - 1))) % len(options)
 
 
 def mutate(
     space: SearchSpace, architecture: Architecture, rng: random.Random, *, step: Step = any_other
 ) -> Architecture:
-    """The architecture with exactly one choice changed, by `step`; choices that this opens are drawn uniformly.
+    """An architecture with exactly one choice changed, and new random choices where the change opens some.
 
-    Raises Rejected when no choice has a second option or none of many changes is allowed.
+    Args:
+        space: The search space.
+        architecture: The architecture to change.
+        rng: Source of randomness.
+        step: Picks the new index of the changed choice.
+
+    Raises:
+        Rejected: No choice has a second option, or the space rejects MAX_TRIES mutations.
     """
     movable = [(name, options) for name, options in _replayed(space, architecture)[1].items() if len(options) > 1]
     if not movable:
@@ -78,9 +92,10 @@ def mutate(
 
 
 def crossover(space: SearchSpace, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
-    """A child that takes each choice from one of two parents at random, drawing those that neither parent made.
+    """A child that takes each choice from one of two parents at random, and draws those that neither parent made.
 
-    Raises Rejected when none of many children is allowed.
+    Raises:
+        Rejected: The space rejects MAX_TRIES children.
     """
     draw = at_random(rng)
 
@@ -101,7 +116,7 @@ def crossover(space: SearchSpace, first: Architecture, second: Architecture, rng
 
 
 class _Recorder(Choose):
-    """Also knows the options of each choice made."""
+    """A `Choose` that also records the options of each choice."""
 
     def __init__(self, pick: Pick) -> None:
         super().__init__(pick)
@@ -114,7 +129,7 @@ class _Recorder(Choose):
 
 
 def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict[str, Sequence[Any]]]:
-    """The spec, and for each choice in the order they are made its options."""
+    """The spec, and the options of each choice in the order of the choices."""
     if architecture.space != space.name:
         raise SpaceError(f"the architecture is of space {architecture.space!r}, not of {space.name!r}")
 
@@ -135,12 +150,12 @@ def _replayed(space: SearchSpace, architecture: Architecture) -> tuple[Any, dict
 
 
 def at_random(rng: random.Random) -> Pick:
-    """Picks each option alike."""
+    """A pick that takes each option with the same probability."""
     return lambda _name, options: int(rng.random() * options)
 
 
 def kept_or(kept: Mapping[str, int], otherwise: Pick) -> Pick:
-    """Takes recorded picks while they are valid, asks `otherwise` for the rest."""
+    """A pick that takes recorded indices where they are valid, and asks `otherwise` for the rest."""
 
     def pick(name: str, options: int) -> int:
         index = kept.get(name)

@@ -1,4 +1,4 @@
-"""Comparison of two specs by value: what `decide` returned for the same choices must be the same."""
+"""Comparison of specs by value."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..options import plain
 
 
 def same_spec(one: Any, other: Any) -> bool:
-    """Whether two specs are equal, where a number that is not one (nan) equals another such.
+    """Whether two specs are equal, where nan equals nan.
 
     Tuples, lists, mappings and dataclasses are compared part by part.
 
     Raises:
-        SpaceError: A part has an `==` that says neither yes nor no, as a numpy array's.
+        SpaceError: The `==` of a part raises or returns neither True nor False, as that of a numpy array.
     """
     if one is other:
         return True
@@ -41,5 +41,5 @@ def same_spec(one: Any, other: Any) -> bool:
 
 
 def _is_nan(value: Any) -> bool:
-    """Whether a value is unequal to itself, as nan is, of Python's numbers or numpy's."""
+    """Whether a value is unequal to itself, as is nan of Python or numpy."""
     return attempt(lambda: plain(value != value)).value is True

@@ -1,10 +1,10 @@
-"""Tables of trained architectures: a row each, read from a .npz or .csv file; nothing in it is executed.
+"""Tables of trained architectures, one a row, read from .npz or .csv files without executing anything.
 
-Which architecture a row is of is said by one column 'arch' or 'architecture', or by a column for each choice.
+The architecture of a row stands in one column 'arch' or 'architecture', or in one column for each choice.
 
-- The one column holds what the space's own `to_text(architecture)` gives, or the JSON of `Architecture.to_json`.
-- A column for a choice has its name, and in each row the option taken as `str` shows it; it is empty where the choice
-  is not made.
+- The one column holds the text of the space's `to_text(architecture)`, or the JSON of `Architecture.to_json`.
+- A column for a choice has the choice's name, and in each row the option taken, as `str` shows it; it is empty where
+  the choice is not made.
 """
 
 from __future__ import annotations
@@ -36,15 +36,24 @@ UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns by name, each (rows,) of numbers or of texts; `digest` identifies the file's content."""
+    """A table in memory.
+
+    Attributes:
+        path: The file, for messages.
+        digest: Digest of the file's content.
+        columns: Arrays of shape (rows,), of numbers or texts, by name.
+    """
 
     path: Path
     digest: str
     columns: Mapping[str, NDArray[Any]]
 
     def value(self, column: str, row: int, *, least: float = -math.inf) -> float:
-        """A number of the table, from `least` on. Raises DataError for anything else, and for a larger one than
-        sums and figures can be made of."""
+        """A number of the table.
+
+        Raises:
+            DataError: The cell is not a finite number, is below `least`, or exceeds MOST, above which sums overflow.
+        """
         cell = self.columns[column][row]
         try:
             value = float(cell)
@@ -61,7 +70,11 @@ class Table:
         return value
 
     def row(self, space: SearchSpace, architecture: Architecture) -> int:
-        """The row of an architecture. Raises DataError where there is none."""
+        """The row of an architecture, from 0.
+
+        Raises:
+            DataError: There is none, or more than one.
+        """
         if self._named is None:
             made = choices_made(space, architecture)
             names = tuple(sorted(made))
@@ -80,7 +93,7 @@ class Table:
 
     @cached_property
     def _named(self) -> Sequence[str] | None:
-        """The column that holds whole architectures."""
+        """The column that holds whole architectures, or None."""
         column = next((name for name in ARCHITECTURE if name in self.columns), None)
         return None if column is None else [str(cell) for cell in self.columns[column]]
 
@@ -122,13 +135,13 @@ class Table:
 
 
 def choices_made(space: SearchSpace, architecture: Architecture) -> dict[str, str]:
-    """For each choice of an architecture the option taken, as a text."""
+    """The option taken in each choice of an architecture, as a text."""
     return {name: str(option) for name, option in options_taken(space, architecture).items()}
 
 
 @lru_cache(maxsize=256)
 def _rows_by(table: Table, names: tuple[str, ...]) -> dict[tuple[str, ...], list[int]]:
-    """The rows of each combination of values in some columns."""
+    """The rows of each combination of values in the columns `names`."""
     columns = [table.columns[name].tolist() for name in names]
     rows: dict[tuple[str, ...], list[int]] = {}
     for row, cells in enumerate(zip(*columns, strict=True)):
@@ -137,17 +150,25 @@ def _rows_by(table: Table, names: tuple[str, ...]) -> dict[tuple[str, ...], list
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does. Raises DataError where there is none."""
+    """Time of modification in nanoseconds and size in bytes of a file, which change with its content.
+
+    Raises:
+        DataError: There is no such file.
+    """
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; give the file of the table") from None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=4)
 def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
-    """The table in a file, read once a process while its `stamp` stays. Raises DataError where it cannot be read."""
+    """The table in a file, cached in this process while the file's `stamp` stays the same.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
     readers = {".npz": _read_npz, ".csv": _read_csv}
     if path.suffix.lower() not in readers:
         raise DataError(f"{path} is no table that can be read; give a .npz or .csv file")
@@ -178,7 +199,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        heads, *rows = [row for row in csv.reader(file) if row] or [[]]  # a blank line is no row
+        heads, *rows = [row for row in csv.reader(file) if row] or [[]]  # A blank line is no row.
     if len(set(heads)) < len(heads):
         raise ValueError("two columns have one name")
     for number, row in enumerate(rows, 1):

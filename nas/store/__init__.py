@@ -1,4 +1,4 @@
-"""Trials on the disk and in memory."""
+"""Stores of trials, on disk and in memory."""
 
 from .memory_store import MemoryStore
 from .sqlite_store import Store

@@ -1,4 +1,4 @@
-"""One SQLite file, written by one process, that a kill, a full disk or a power cut leaves whole."""
+"""SQLite file with a single writer, durable against kills, full disks and power cuts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from pathlib import Path
 from ..errors import RunError, StoreError
 
 APPLICATION = 0x616E6173
-"""Marks a file as ours in its header (`PRAGMA application_id`)."""
+"""`PRAGMA application_id` of this program's files."""
 NETWORK = frozenset(
     ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3"]
 )
 LOCK_TRIES = 5
-"""More than one, since `in_use` has the lock for a moment to see whether it is free."""
+"""Attempts to take the lock: more than one, since `in_use` holds it for a moment to see whether it is free."""
 
 
 class DurableFile:
-    """A file to read from and write to in transactions. SQLite's errors become StoreErrors that say what to do.
+    """A SQLite file that is read and written in transactions, by one thread.
 
-    Opened by `create` or `open`, for one thread. While it is open for writing, it holds the lock of a file beside it.
+    SQLite's errors become StoreErrors that give the remedy. While the file is open for writing, the lock of a file
+    beside it is held.
+
+    Args:
+        path: The file; `create` or `open` opens it.
+        schema: Version of its tables.
+        readonly: Whether it is opened for reading only, without the lock.
     """
 
     def __init__(self, path: Path, schema: int, *, readonly: bool = False) -> None:
@@ -35,9 +41,11 @@ class DurableFile:
         self._lock: int | None = None
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
-        """Makes a new file with what `fill` puts there. It appears under its name whole, or not at all.
+        """Makes a new file, filled by `fill`. It appears under its name complete, or not at all.
 
-        Raises RunError where the file exists or another process has it, StoreError where it cannot be made.
+        Raises:
+            RunError: The file exists, or another process has it.
+            StoreError: It cannot be made.
         """
         with self._closed_after_error():
             self._take_lock()
@@ -55,10 +63,11 @@ class DurableFile:
             self._connect()
 
     def open(self) -> None:
-        """Opens a file made before and checks its structure from end to end.
+        """Opens an existing file and checks its structure completely.
 
-        Raises RunError where it is missing or another process writes it (reading it then is fine), StoreError where it
-        is damaged, of another program or of another version.
+        Raises:
+            RunError: It is missing, or another process writes it; that does not hinder reading.
+            StoreError: It is damaged, of another program or of another version.
         """
         if not self.path.exists():
             raise RunError(f"{self.path} does not exist; give the name of a run that was started")
@@ -68,7 +77,7 @@ class DurableFile:
             self._connect()
 
     def close(self) -> None:
-        """Ends the use of the file; closing twice does nothing."""
+        """Closes the file and releases its lock. Closing twice does nothing."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -85,7 +94,7 @@ class DurableFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is on the disk at the end, or none of it after an error."""
+        """One transaction: all of it is on disk at the end, or none of it after an error."""
         if self.readonly:
             raise StoreError(f"{self.path} is open for reading only")
         with self.reading() as connection:
@@ -94,7 +103,7 @@ class DurableFile:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                # SQLite has rolled back by itself after some errors, a full disk among them.
+                # After some errors, such as a full disk, SQLite has already rolled back.
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
                 raise
@@ -107,9 +116,9 @@ class DurableFile:
         )
 
     def _take_lock(self) -> None:
-        """The system lets go of the lock however this process ends.
+        """Takes the lock, which the operating system releases however this process ends.
 
-        It is not on the file itself: closing any second descriptor of a file drops the locks that SQLite has on it.
+        It is on another file, because closing any second descriptor of a file drops the locks that SQLite has on it.
         """
         try:
             self._lock = os.open(_lock_name(self.path), os.O_RDWR | os.O_CREAT, 0o644)
@@ -132,7 +141,7 @@ class DurableFile:
                 _make_durable(self._connection, network=on_network(self.path))
 
     def _mode(self) -> str:
-        """SQLite adds files beside one it reads; in a folder that cannot be written, a clean file is read as it is."""
+        """The URI parameters. SQLite adds files beside one that it reads, which a read-only folder does not allow."""
         if not self.readonly:
             return "mode=rw"
         ordinary = Path(f"{self.path}-wal").exists() or os.access(self.path.parent, os.W_OK)
@@ -177,7 +186,7 @@ class DurableFile:
 
 
 def in_use(path: Path) -> bool:
-    """Whether a process, this one included, has the file open for writing."""
+    """Whether any process, this one included, has the file open for writing."""
     try:
         descriptor = os.open(_lock_name(path), os.O_RDONLY)
     except OSError:
@@ -207,10 +216,10 @@ def _lock_name(path: Path) -> str:
 
 
 def _make_durable(connection: sqlite3.Connection, *, network: bool) -> None:
-    """Every commit is on the disk when it returns.
+    """Has every commit on disk when it returns.
 
-    The log is copied into the file after each commit: the file alone is then at most one commit behind, whatever
-    becomes of the log. It costs a third of a millisecond; a trial takes seconds.
+    The log is copied into the file after each commit, so that the file alone is at most one commit behind, whatever
+    happens to the log. This takes a third of a millisecond; a trial takes seconds.
     """
     if not network and connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
         connection.execute("PRAGMA synchronous = FULL")
@@ -233,7 +242,7 @@ def _write_new(path: Path, schema: int, fill: Callable[[sqlite3.Connection], Non
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts a new name in a folder on the disk."""
+    """Writes a folder's new entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

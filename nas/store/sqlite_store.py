@@ -1,4 +1,4 @@
-"""Durable trials: one SQLite file holds every proposal, its result, and the controller's place."""
+"""Durable store of a run's trials and records in one SQLite file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from .sqlite_file import DurableFile
 
 SCHEMA = 2
 PROMOTED = -1
-"""In place of how much the controller had been told, for a trial that it was not asked for."""
+"""Value of `told_before` for a promotion, which the controller did not propose."""
+# The column `repeats` holds `Trial.duplicate_of`; stored runs have it under this name.
 TABLES = (
     """CREATE TABLE trials (
         number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, budget INTEGER NOT NULL, seed INTEGER NOT NULL,
@@ -32,26 +33,31 @@ TABLES = (
 
 
 class Store:
-    """The trials of one run by number, which is their order of proposal, and the order in which they were told.
+    """The trials of one run in order of proposal, with the order in which the controller was told of their results.
 
-    A proposal is stored with how many trials the controller had been told when it was asked: that is the controller's
-    place, and enough for `replay` to rebuild it. Promotions are not its doing, and it is not told of them. Every write
-    is one transaction, on the disk when the method returns; one that fails leaves nothing behind. Rows carry a
-    checksum, so damage is never read as a result.
+    A proposal is stored with the number of trials that the controller had been told of when it was asked. That is
+    enough for `replay` to rebuild the controller. Promotions are not its proposals, and it is not told of them. Every
+    write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a checksum, so
+    that damage is never read as a result.
 
-    Made by `create` or `open`. Any method may raise StoreError.
+    A store is made by `create` or `open`. Any method may raise StoreError.
     """
 
     def __init__(self, file: DurableFile) -> None:
         self._file = file
-        self._first: dict[int, Trial] = {}
-        """The first trial with a score of each budget, as far as one was looked for."""
+        self._first_of_budget: dict[int, Trial] = {}
+        """By budget, its first trial with a score, once it was looked up."""
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any]) -> Self:
-        """A new store without trials. `meta`, any JSON object, is kept as the record 'meta'.
+        """Makes a store without trials.
 
-        Raises RunError where the file exists or another process is making it.
+        Args:
+            path: The new file.
+            meta: Any JSON object, kept as the record 'meta'.
+
+        Raises:
+            RunError: The file exists, or another process is making it.
         """
         text = _to_json(dict(meta), "meta")
 
@@ -66,17 +72,18 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Self:
-        """A store made before, every row of it checked. It may be read while another process writes it.
+        """Opens a store and checks every row. With `readonly` another process may be writing it.
 
-        Raises RunError where it is missing or another process writes it too, StoreError where it is damaged, of another
-        program, or of another schema version.
+        Raises:
+            RunError: The file is missing, or another process is writing it too.
+            StoreError: It is damaged, of another program, or of another schema version.
         """
         file = DurableFile(path, SCHEMA, readonly=readonly)
         file.open()
         store = cls(file)
         try:
-            places = sorted(row.told for row in store._rows() if row.told is not None)
-            if places != list(range(len(places))) or "meta" not in store.items():
+            told = sorted(row.told for row in store._rows() if row.told is not None)
+            if told != list(range(len(told))) or "meta" not in store.items():
                 raise file.damaged("rows are missing")
         except BaseException:
             store.close()
@@ -92,7 +99,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Ends the use of the file; closing twice does nothing."""
+        """Closes the file. Closing twice does nothing."""
         self._file.close()
 
     @property
@@ -101,11 +108,11 @@ class Store:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What `create` was given."""
+        """The JSON object that `create` was given."""
         return dict(self.get("meta"))
 
     def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
-        """Stores pending trials, numbered on from the last, and returns them."""
+        """Stores a pending trial for each architecture and returns them, numbered from the next number on."""
         with self._file.writing() as connection:
             first = _next(connection, "number")
             told_before = _next(connection, "told")
@@ -115,9 +122,9 @@ class Store:
         return trials
 
     def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
-        """Stores a pending trial of an architecture that is the network of the trial `first`, and returns it.
+        """Stores a pending duplicate of the trial `first`, whose network the architecture is, and returns it.
 
-        It was asked for like any other, has the budget and seed of `first`, and waits for the result of that one.
+        The controller proposed it as any other. It has the budget and seed of `first`, and will get its result.
         """
         with self._file.writing() as connection:
             number, told_before = _next(connection, "number"), _next(connection, "told")
@@ -133,11 +140,15 @@ class Store:
         return promoted
 
     def finish(self, trial: Trial) -> bool:
-        """Stores a pending trial's result ('done' or 'failed'), the next to be told if it was asked for; returns True.
+        """Stores the result ('done' or 'failed') of a pending trial: the next to tell the controller if it proposed it.
 
-        Where the trial was finished before, the first result stands and False is returned. Raises StoreError for a
-        trial that was never proposed, is still pending, or whose score holds NaN or an infinity; ProtocolError for a
-        score of another protocol than those of the same budget, which then stays pending.
+        Returns:
+            False where the trial was finished before; its first result stands.
+
+        Raises:
+            StoreError: The trial was never proposed, is still pending, or its score holds NaN or an infinity.
+            ProtocolError: The score's protocol is not that of the other scores of the same budget; the trial stays
+                pending.
         """
         if trial.state == "pending":
             raise StoreError(f"trial {trial.number} is pending; only a done or failed trial can be finished")
@@ -159,21 +170,22 @@ class Store:
         return [row.trial for row in self._rows()]
 
     def told(self) -> list[Trial]:
-        """The finished trials that the controller was told of, in that order."""
+        """The finished trials, without promotions, in the order in which the controller was told of them."""
         return _in_told_order(self._rows())
 
     def promoted(self) -> set[int]:
-        """The numbers of the trials that are promotions."""
+        """The numbers of the trials that were promoted."""
         return {row.trial.number for row in self._rows() if row.told_before == PROMOTED}
 
     def pending(self) -> list[Trial]:
-        """The trials without a result, by number."""
+        """All pending trials by number."""
         return [trial for trial in self.trials() if trial.state == "pending"]
 
     def replay(self, controller: Controller) -> None:
-        """Brings a fresh controller to where this run's was: asks and tells it what that one was asked and told.
+        """Asks and tells a fresh controller all that this run's controller was asked and told, in the same order.
 
-        Raises StoreError when it asks for anything but the stored architecture.
+        Raises:
+            StoreError: The controller proposes something else than what is stored.
         """
         rows = self._rows()
         told = _in_told_order(rows)
@@ -185,24 +197,24 @@ class Store:
             if controller.ask(1) != [row.trial.architecture]:
                 raise StoreError(
                     f"{self.path} cannot be continued: the controller or space changed since trial {row.trial.number} "
-                    "was proposed, or goes by luck (another architecture is proposed now); use the options of then, or "
-                    "start a new run"
+                    "was proposed, or is not deterministic (another architecture is proposed now); use the options of "
+                    "then, or start a new run"
                 )
         if told[sent:]:
             controller.tell(told[sent:])
 
     def put(self, key: str, value: Any) -> None:
-        """Stores any JSON value under a key, in place of what was there."""
+        """Stores a JSON value under a key, replacing an earlier one."""
         text = _to_json(value, f"the value of {key!r}")
         with self._file.writing() as connection:
             _write_record(connection, key, text)
 
     def get(self, key: str) -> Any:
-        """The value stored under a key; None where there is none."""
+        """The value stored under a key, or None."""
         return self.items(key).get(key)
 
     def items(self, prefix: str = "") -> dict[str, Any]:
-        """All records whose keys begin with `prefix`, in the order of their keys."""
+        """All records whose keys begin with `prefix`, sorted by key."""
         query = "SELECT key, value, digest FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
         with self._file.reading() as connection:
             rows = connection.execute(query, (len(prefix), prefix)).fetchall()
@@ -214,13 +226,13 @@ class Store:
     def _check_protocol(self, connection: sqlite3.Connection, trial: Trial) -> None:
         if trial.score is None:
             return
-        if trial.budget not in self._first:
+        if trial.budget not in self._first_of_budget:
             query = "SELECT * FROM trials WHERE budget = ? AND score IS NOT NULL ORDER BY number LIMIT 1"
             row = connection.execute(query, (trial.budget,)).fetchone()
             if row is None:
                 return
-            self._first[trial.budget] = _Row.read(row[:-1]).trial
-        check_trial(self._first[trial.budget], trial)
+            self._first_of_budget[trial.budget] = _Row.read(row[:-1]).trial
+        check_trial(self._first_of_budget[trial.budget], trial)
 
     def _rows(self) -> list[_Row]:
         with self._file.reading() as connection:
@@ -235,8 +247,13 @@ class Store:
 
 @dataclass(frozen=True)
 class _Row:
-    """A trial as stored: `told_before` trials had been told when it was asked for, or PROMOTED; `told` is its own place
-    among those told."""
+    """A trial as it is stored.
+
+    Attributes:
+        trial: The trial.
+        told_before: Number of trials that the controller had been told of when it proposed this one, or PROMOTED.
+        told: Place of this one in the order of telling, from 0; None before that, and for a promotion.
+    """
 
     trial: Trial
     told_before: int
@@ -246,21 +263,21 @@ class _Row:
     def read(columns: Sequence[Any]) -> _Row:
         number, architecture, budget, seed, state, score, error, seconds, told_before, told, duplicate_of = columns
         trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed, duplicate_of=duplicate_of)
-        read = None if score is None else Score.from_json(json.loads(score))
-        return _Row(replace(trial, state=state, score=read, error=error, seconds=seconds), told_before, told)
+        result = None if score is None else Score.from_json(json.loads(score))
+        return _Row(replace(trial, state=state, score=result, error=error, seconds=seconds), told_before, told)
 
     def columns(self) -> tuple[Any, ...]:
         trial = self.trial
         architecture = _to_json(trial.architecture.to_json(), f"the architecture of trial {trial.number}")
         score = None if trial.score is None else _to_json(trial.score.to_json(), f"the score of trial {trial.number}")
         seconds = None if trial.seconds is None else float(trial.seconds)
-        asked = (trial.number, architecture, int(trial.budget), int(trial.seed))
-        return (*asked, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.duplicate_of)
+        proposal = (trial.number, architecture, int(trial.budget), int(trial.seed))
+        return (*proposal, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.duplicate_of)
 
 
 def _in_told_order(rows: Sequence[_Row]) -> list[Trial]:
-    places = {row.told: row.trial for row in rows if row.told is not None}
-    return [places[place] for place in sorted(places)]
+    by_place = {row.told: row.trial for row in rows if row.told is not None}
+    return [by_place[place] for place in sorted(by_place)]
 
 
 def _next(connection: sqlite3.Connection, column: str) -> int:
@@ -285,5 +302,5 @@ def _to_json(value: Any, what: str) -> str:
 
 
 def _digest(*columns: Any) -> int:
-    """A checksum of one row: SQLite checks the structure of its file, not the text and numbers in it."""
+    """A checksum of one row, since SQLite checks the structure of its file but not the values in it."""
     return zlib.crc32(_to_json(columns, "a row").encode())

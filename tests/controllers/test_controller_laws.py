@@ -19,7 +19,7 @@ from nas.errors import ConfigError, Rejected, SpaceError
 from nas.executors import InlineExecutor
 from nas.protocols import SearchSpace
 from nas.registry import components
-from nas.search import search
+from nas.search import SearchOptions, search
 from nas.space import mutate, sample
 from nas.store import Store
 from nas.testing import Ten, ToySpace, check_controller
@@ -162,18 +162,8 @@ def test_an_unknown_option_names_the_nearest(name):
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_a_search_ends_where_the_space_does(name, tmp_path):
     with Store.create(tmp_path / "trials.sqlite", {}) as store:
-        end = search(
-            space=Ten(),
-            controller=make(name, Ten()),
-            evaluator=Sum(),
-            store=store,
-            executor=InlineExecutor(),
-            trials=30,
-            budget=1,
-            seed=0,
-            workers=2,
-            max_duplicates_in_a_row=20,
-        )
+        options = SearchOptions(trials=30, budget=1, seed=0, workers=2, max_duplicates_in_a_row=20)
+        end = search(Ten(), make(name, Ten()), Sum(), store, InlineExecutor(), options)
         assert end == "exhausted"
         found = without_duplicates(store.trials())
         assert len(found) == len({trial.architecture for trial in found})

@@ -1,4 +1,4 @@
-"""A small space, law-abiding controllers and evaluators for the tests of the kernel; as a script, a search to kill."""
+"""Small space, controllers and evaluators for the tests of the search; as a script, a search to kill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import networkx as nx
 from nas.architecture import Architecture
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.protocols import Trials
-from nas.search import search
+from nas.search import SearchOptions, search
 from nas.search.fidelity import Fidelity
 from nas.space import enumerate_all, sample
 from nas.store import Store
@@ -58,9 +58,9 @@ class FewNetworks(Bits):
 
 
 FEW: dict[str, Any] = {"space": FewNetworks()}
-"""Options of a search in which many proposals are repeats."""
+"""Options of a search in which many proposals are duplicates."""
 AT_ONCE = 38
-"""A seed of `Chain` whose second proposal there repeats the first."""
+"""A seed of `Chain` whose second proposal there is a duplicate of the first."""
 
 
 class Chain:
@@ -163,26 +163,18 @@ def ended(pid: int) -> bool:
 
 
 def run_toy(store: Trials, **options: Any) -> str:
-    """A search with the toys above, inline and one at a time unless the options say else."""
-    usual = {
-        "space": Bits(),
-        "controller": Chain(),
-        "evaluator": Toy(),
-        "executor": InlineExecutor(),
-        "trials": TRIALS,
-        "budget": 3,
-        "seed": 7,
-        "workers": 1,
-        "clock": lambda: 0.0,
-    }
-    return search(store=store, **{**usual, **options})
+    """A search with the toys above, inline and one at a time; `options` replace its parts and `SearchOptions`."""
+    parts = {"space": Bits(), "controller": Chain(), "evaluator": Toy(), "executor": InlineExecutor()}
+    parts = {name: options.pop(name, part) for name, part in parts.items()}
+    usual: dict[str, Any] = {"trials": TRIALS, "budget": 3, "seed": 7, "workers": 1, "clock": lambda: 0.0}
+    return search(store=store, options=SearchOptions(**{**usual, **options}), **parts)
 
 
 def main(path: Path, how: str, extra: str) -> None:
     """Searches, or resumes, and writes the number of each acknowledged trial to standard output.
 
     how: 'inline' or 'processes'; 'stuck': with evaluators that never end, and say so in the named pipe `extra`;
-    'statement': inline, by rungs, with repeats, killed by itself when SQLite is about to run its statement number
+    'statement': inline, by rungs, with duplicates, killed by itself when SQLite is about to run its statement number
     `extra`.
     """
     store = Store.open(path) if path.exists() else Store.create(path, {})

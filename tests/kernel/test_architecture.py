@@ -1,3 +1,5 @@
+"""Architectures, scores and trials as values: equality, hashes, pickles and JSON."""
+
 import json
 import math
 import pickle

@@ -45,7 +45,7 @@ from behaviour_inputs import (
 from nas import registry
 from nas.evaluators import Tabular
 from nas.executors import InlineExecutor
-from nas.search import search
+from nas.search import SearchOptions, search
 from nas.search_spaces import Mlp
 from nas.store import Store
 from nas.testing import ToySpace
@@ -89,18 +89,10 @@ def toy_search(controller: str, variant: str, folder: Path) -> str:
         table_of(space, table)
     store_path = Path(tempfile.mkdtemp(dir=folder)) / "trials.sqlite"
     with Store.create(store_path, {}) as store, InlineExecutor() as executor:
-        end = search(
-            space=space,
-            controller=registry.create("controller", controller, options, space=space, seed=3, **_given(controller)),
-            evaluator=Tabular(space, path=table, metrics=("parameters", "flops")),
-            store=store,
-            executor=executor,
-            trials=TRIALS,
-            budget=8,
-            seed=1,
-            workers=1,
-            duplicates=repeats,  # type: ignore[arg-type]
-        )
+        made = registry.create("controller", controller, options, space=space, seed=3, **_given(controller))
+        evaluator = Tabular(space, path=table, metrics=("parameters", "flops"))
+        limits = SearchOptions(trials=TRIALS, budget=8, seed=1, workers=1, duplicates=repeats)  # type: ignore[arg-type]
+        end = search(space, made, evaluator, store, executor, limits)
         trials = [trial.to_json() for trial in store.trials()]
         told = [trial.number for trial in store.told()]
     lines = [

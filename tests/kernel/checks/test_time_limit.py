@@ -1,4 +1,4 @@
-"""Time limits of code that is not ours: what they end, and what they wait for."""
+"""Time limits of a user's code: loops that they end, and imports that they let end."""
 
 import contextlib
 import gc

@@ -1,4 +1,4 @@
-"""Controllers compared: equal budgets, and each search made once."""
+"""Comparisons of controllers: equal budgets, and each search made once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors in scripts: functions of the script run, its output stays clean, and it may just end."""
+"""Executors in scripts: functions of the script run, its output stays clean, and it may end without a shutdown."""
 
 from __future__ import annotations
 

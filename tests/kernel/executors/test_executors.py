@@ -1,4 +1,4 @@
-"""Executors outlive whatever their calls do, and leave nothing behind."""
+"""Executors: they survive whatever their calls do, and leave nothing behind."""
 
 from __future__ import annotations
 

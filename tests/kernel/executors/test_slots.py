@@ -1,4 +1,4 @@
-"""Which worker has which device."""
+"""Worker slots: numbers of workers and their GPUs."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def test_a_resume_of_one_that_learns_by_luck_is_refused(
     (folder / "mine.py").write_text(mine(tell=lucky, ask="assert self.asked != 3, 'late'"))
     with pytest.raises(SearchError, match="late"):
         launch.start(loaded(*TOY), new_run("luck", "toy.toml"), Silence())
-    with pytest.raises(StoreError, match="or goes by luck"):
+    with pytest.raises(StoreError, match="or is not deterministic"):
         launch.resume(existing_run("luck"), Silence())
 
 

@@ -330,7 +330,7 @@ def test_a_candidate_that_went_on_with_fewer_tasks_at_once_is_told_of(progress, 
     with progress.shown():
         progress.started(run_of("a"), CONFIG, [], workers=1)
         done = trial(0)
-        progress.trial(replace(done, score=replace(done.score, metrics={"chunk": 12.0})), done)
+        progress.trial(replace(done, score=replace(done.score, tasks_at_once=12)), done)
         progress.trial(trial(1), done)
     told = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
     assert told == ["#0: memory ran out; it went on with 12 tasks at once"]

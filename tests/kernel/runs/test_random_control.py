@@ -27,7 +27,7 @@ from nas.runs import summary as run_summary
 from nas.runs.artifacts import write_report
 from nas.runs.folder import RunFolder
 from nas.runs.measurements import FRESH
-from nas.search import search
+from nas.search import SearchOptions, search
 from nas.store import MemoryStore, Store
 from nas.task import Bank
 from nas.trial import Score, Trial
@@ -71,17 +71,10 @@ def test_the_control_is_the_random_search_of_the_same_budget_seed_and_tasks(inli
     config = toy()
     parts = build(from_json({**config.to_json(), "controller": {"name": "random"}}))
     store = MemoryStore()
-    search(
-        space=parts.space,
-        controller=parts.controller,
-        evaluator=parts.evaluator,
-        store=store,
-        executor=InlineExecutor(),
-        trials=config.search.trials,
-        budget=config.evaluator.budget,
-        seed=config.search.seed,
-        workers=1,
+    options = SearchOptions(
+        trials=config.search.trials, budget=config.evaluator.budget, seed=config.search.seed, workers=1
     )
+    search(parts.space, parts.controller, parts.evaluator, store, InlineExecutor(), options)
     with Store.open(run.control.store_path, readonly=True) as kept:
         found = kept.trials()
     assert [(t.architecture, t.score.value, t.seed, t.budget) for t in found] == [

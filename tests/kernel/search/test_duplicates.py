@@ -1,11 +1,11 @@
-"""No network is evaluated twice: a repeat gets the known result, whoever proposes, whatever runs beside, and after a
-resume."""
+"""Duplicates: no network is evaluated twice, with any controller, with several workers, and after a resume."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from nas.executors import InlineExecutor, ProcessExecutor
 from nas.search.fidelity import Fidelity
 from nas.search.plan import MAX_PENDING_DUPLICATES
 from nas.search_spaces import FewShotCell
-from nas.space import enumerate_all, replay, sample
+from nas.space import enumerate_all, graph, replay, sample
 from nas.space.graph import canonical
 from nas.space.identity import network_key
 from nas.store import Store
@@ -76,8 +76,8 @@ class Scripted:
         self.heard += trials
 
 
-def check_repeats(trials: Sequence[Trial], promoted: set[int] = frozenset()) -> None:
-    """Every proposal of a network after the first is a repeat of that one, with its result, and costs nothing."""
+def check_duplicates(trials: Sequence[Trial], promoted: set[int] = frozenset()) -> None:
+    """Every proposal of a network after the first is a duplicate of that one, with its result, and costs nothing."""
     first: dict[tuple[int, ...], Trial] = {}
     for trial in trials:
         if trial.number in promoted:
@@ -174,7 +174,7 @@ def test_there_are_as_many_evaluations_as_networks_proposed(name: str, workers: 
         options = {"evaluator": Counting(file=str(file)), "executor": executor, "workers": workers, "trials": 15}
         assert run_toy(store, **FEW, controller=controller, **options) == "done"
     trials, lines = store.trials(), file.read_text().splitlines()
-    check_repeats(trials)
+    check_duplicates(trials)
     assert len(lines) == len(set(lines)) == 15 == len({network(trial.architecture) for trial in trials})
     # Those with a predictor look at networks; the others propose one again by other choices.
     assert (len(trials) == 15) == (name in ("evolution", "reinforce"))
@@ -191,7 +191,7 @@ def test_with_worker_processes_and_rungs_no_network_is_evaluated_twice_on_a_rung
         options = {**HALVES, **FEW, "evaluator": Counting(file=str(file)), "executor": executor, "workers": 2}
         assert run_toy(store, **options) == "done"
     trials, promoted, lines = store.trials(), store.promoted(), file.read_text().splitlines()
-    check_repeats(trials, promoted)
+    check_duplicates(trials, promoted)
     assert len(lines) == len(set(lines)) == len(without_duplicates(trials)) == 14 + len(promoted)
     assert promoted
     assert len(trials) > len(lines)
@@ -228,13 +228,13 @@ def test_a_running_network_is_waited_for_without_keeping_a_worker_from_others(st
     options = {**FEW, "evaluator": Toy(harmless=True), "controller": controller, "trials": 3, "workers": 2}
     assert run_toy(store, **options, executor=executor, on_trial=on_trial) == "done"
     trials = store.trials()
-    check_repeats(trials)
+    check_duplicates(trials)
     assert [trial.duplicate_of for trial in trials] == [None, 0, None, 0, 2, None]
-    # 2 ended first, and its repeat was answered beside the running 0; those of 0 follow it.
+    # 2 ended first, and its duplicate was answered beside the running 0; those of 0 follow it.
     assert heard == [trial.number for trial in controller.heard] == [2, 4, 5, 0, 1, 3]
 
 
-def test_a_controller_is_not_asked_for_ever_before_it_hears_of_a_repeat(store: Store):
+def test_a_controller_is_not_asked_for_ever_before_it_is_told_of_a_duplicate(store: Store):
     asked_before: list[int] = []
 
     class Same(Scripted):
@@ -245,7 +245,7 @@ def test_a_controller_is_not_asked_for_ever_before_it_hears_of_a_repeat(store: S
     proposals = [bits(0)] * 100 + [bits(0, 1)]
     assert run_toy(store, **FEW, controller=Same(proposals), workers=2, trials=2) == "done"
     assert MAX_PENDING_DUPLICATES <= asked_before.count(0) <= MAX_PENDING_DUPLICATES + 2
-    check_repeats(store.trials())
+    check_duplicates(store.trials())
     assert len(store.trials()) == 101
 
 
@@ -267,13 +267,13 @@ def test_one_that_proposes_nothing_new_is_exhausted_and_stays_so_after_a_resume(
     assert 42 <= len(store.trials()) <= 42 + workers - 1
 
 
-def test_something_new_ends_a_row_of_repeats(store: Store):
+def test_something_new_ends_a_row_of_duplicates(store: Store):
     proposals = [bits(*range(i)) for i in range(6) for _ in range(5)]
     assert run_toy(store, **FEW, controller=Scripted(proposals), max_duplicates_in_a_row=5, trials=6) == "done"
     assert len(store.trials()) == 26
 
 
-def test_a_repeat_of_a_failure_is_told_as_one_and_is_no_failure_more(store: Store):
+def test_a_duplicate_of_a_failure_fails_too_and_is_no_further_failure(store: Store):
     class Bad:
         calls = 0
 
@@ -285,7 +285,7 @@ def test_a_repeat_of_a_failure_is_told_as_one_and_is_no_failure_more(store: Stor
     with pytest.raises(SearchError, match=r"^4 candidates failed in a row, the last \(#13\)"):
         run_toy(store, **FEW, evaluator=evaluator, controller=controller, max_failures_in_a_row=4)
     assert evaluator.calls == 4
-    check_repeats(store.trials())
+    check_duplicates(store.trials())
     assert {(trial.state, trial.error) for trial in controller.heard} == {("failed", "RuntimeError: no luck")}
     assert len(controller.heard) == 14
 
@@ -300,12 +300,12 @@ def test_scores_of_another_budget_or_seed_are_not_this_searchs(store: Store):
 
 
 @pytest.mark.parametrize("make", [Chain, lambda: Chain(batch=3)])
-def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], Any], tmp_path: Path):
+def test_a_run_with_duplicates_stopped_anywhere_resumes_to_the_unbroken_one(make: Callable[[], Any], tmp_path: Path):
     options = {**HALVES, **FEW, "trials": 9}
     with Store.create(tmp_path / "unbroken.sqlite", {}) as store:
         assert run_toy(store, controller=make(), **options) == "done"
         expected, told, promoted = store.trials(), store.told(), store.promoted()
-    check_repeats(expected, promoted)
+    check_duplicates(expected, promoted)
     assert len(without_duplicates(expected)) < len(expected)
     for count in range(len(expected)):
         seen: list[Trial] = []
@@ -320,24 +320,49 @@ def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: C
             assert store.told() == told
 
 
-def test_a_repeat_whose_first_was_running_when_all_ended_is_told_after_it(store: Store):
+def test_a_duplicate_of_a_trial_that_is_running_at_the_end_is_told_after_it(store: Store):
     (first,) = store.propose([bits(0)], 3, 7)
     store.propose_duplicate(bits(1), first)
     controller = Scripted([bits(0), bits(1), bits(0, 1)])
     assert run_toy(store, **FEW, evaluator=Toy(harmless=True), controller=controller, trials=2) == "done"
-    check_repeats(store.trials())
+    check_duplicates(store.trials())
     assert [trial.number for trial in controller.heard] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("duplicates, canonicalised", [("known", 1), ("evaluated", 0)])
+def test_a_proposal_is_decided_and_canonicalised_once(
+    duplicates: str, canonicalised: int, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    """In the master, between the controller's `ask` and the evaluation, as a proposal carries its spec and its key."""
+    counts: Counter[str] = Counter()
+
+    class Counted(FewNetworks):
+        def decide(self, choose: Any) -> list[int]:
+            counts["decide"] += 1
+            return super().decide(choose)
+
+    def counted(drawn: nx.DiGraph) -> str:
+        counts["canonical"] += 1
+        return canonical(drawn)
+
+    monkeypatch.setattr(graph, "canonical", counted)
+    proposals = [bits(0), bits(1), bits(6), bits(0, 1), bits(2)]  # bits(1) and bits(2) are the network of bits(0)
+    options: dict[str, Any] = {"space": Counted(), "evaluator": Toy(harmless=True), "duplicates": duplicates}
+    assert run_toy(store, **options, controller=Scripted(proposals)) == "exhausted"
+    assert len(store.trials()) == len(proposals)
+    assert counts["decide"] == len(proposals)
+    assert counts["canonical"] == canonicalised * len(proposals)
 
 
 # --- what is counted -------------------------------------------------------------------------------------------------
 
 
 def trial(number: int, value: float, budget: int = 2, duplicate_of: int | None = None) -> Trial:
-    score = Score(value, 0.0, metrics={"outer_steps": float(budget)})
+    score = Score(value, 0.0, outer_steps=budget)
     return Trial(number, bits(*range(number)), budget, 0, "done", score, seconds=1.0, duplicate_of=duplicate_of)
 
 
-def test_a_repeat_is_no_finalist_no_vote_for_the_median_no_cost_and_no_place_on_a_rung():
+def test_a_duplicate_does_not_count_among_finalists_in_the_median_in_costs_or_on_a_rung():
     new = [trial(0, 0.1), trial(1, 0.5), trial(2, 0.9), trial(3, 0.7)]
     again = [trial(number, 0.9, duplicate_of=2) for number in range(4, 8)]
     assert without_duplicates([*new, *again]) == new
@@ -351,5 +376,5 @@ def test_a_repeat_is_no_finalist_no_vote_for_the_median_no_cost_and_no_place_on_
     assert halves.promotion([*new, *again, *above], 4) is None
 
 
-def test_json_says_whose_result_a_repeat_has():
+def test_json_says_whose_result_a_duplicate_has():
     assert [t.to_json()["repeats"] for t in (trial(0, 0.1), trial(4, 0.1, duplicate_of=0))] == [None, 0]

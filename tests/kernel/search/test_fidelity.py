@@ -1,4 +1,4 @@
-"""Successive halving as the paper's pseudocode has it, job for job; and no candidate climbs that must not."""
+"""Successive halving: the jobs of the paper's pseudocode, one by one, and candidates that must not be promoted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from nas.search.fidelity import Checkpointed, Fidelity
 from nas.trial import Score, Trial
 
 
-def trial(number: int, budget: int, value: float | None, candidate: int | None = None, **metrics: float) -> Trial:
+def trial(
+    number: int, budget: int, value: float | None, candidate: int | None = None, steps: int | None = None
+) -> Trial:
     architecture = Architecture("s", {"a": number if candidate is None else candidate})
     if value is None:
         return Trial(number, architecture, budget, 0, "failed", error="no luck")
-    return Trial(number, architecture, budget, 0, "done", Score(value, 0.0, metrics=metrics))
+    return Trial(number, architecture, budget, 0, "done", Score(value, 0.0, outer_steps=steps))
 
 
 # --- budgets ---------------------------------------------------------------------------------------------------------
@@ -215,8 +217,8 @@ def test_an_evaluator_without_advance_is_not_taken_for_one_that_can_go_on():
 
 def test_the_steps_spent_are_those_that_scores_tell_of_else_the_budgets():
     trials = [
-        trial(0, 2, 0.5, outer_steps=2.0),
-        trial(1, 8, 0.5, 0, outer_steps=6.0),
+        trial(0, 2, 0.5, steps=2),
+        trial(1, 8, 0.5, 0, steps=6),
         trial(2, 2, 0.1),
         trial(3, 8, None),
     ]

@@ -1,4 +1,4 @@
-"""The loop keeps its promises: nothing acknowledged is lost, and a resumed run is the unbroken one."""
+"""Search loop: no acknowledged result is lost, and a resumed run equals an unbroken one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is killed, a search or its workers, nothing acknowledged is lost."""
+"""Kills of a search or of its workers: no acknowledged result is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop by rungs: promotions come beyond the trials asked for, and a resumed run is the unbroken one."""
+"""Search by rungs: promotions beyond the candidates asked for, and a resumed run that equals an unbroken one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches that end with their seconds: simulated ones of a table to the last that fits, real ones by the clock."""
+"""Time budgets: simulated seconds of a table up to the last candidate that fits, and real seconds by the clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nas.architecture import Architecture
 from nas.errors import DataError, StoreError
 from nas.protocols import Trials
 from nas.search.fidelity import Fidelity
-from nas.search.time_budget import TimeBudget
+from nas.search.time_budget import RealTimeBudget
 from nas.space.identity import network_key
 from nas.store import MemoryStore, Store
 from nas.trial import Score, Trial, without_duplicates
@@ -42,7 +42,7 @@ class Priced:
         cost = self.seconds(architecture, budget)
         bits = [architecture.picks[f"bit{i}"] for i in range(8)]
         value = random.Random(str(bits)).random() + budget / 10
-        return Score(value, 0.0, (value,), (value,), {"seconds": cost})
+        return Score(value, 0.0, (value,), (value,), cost_s=cost)
 
     def reported(self, architecture: Architecture, budget: int) -> float:
         return self.evaluate(architecture, 100, 0).value
@@ -103,7 +103,7 @@ def test_what_fits_exactly_is_evaluated(store: Trials) -> None:
     assert run_toy(MemoryStore(), **options, controller=List(8), seconds=float(total)) == "exhausted"
 
 
-@pytest.mark.parametrize("options", [{}, FEW, RUNGS, {**FEW, **RUNGS}], ids=["plain", "repeats", "rungs", "both"])
+@pytest.mark.parametrize("options", [{}, FEW, RUNGS, {**FEW, **RUNGS}], ids=["plain", "duplicates", "rungs", "both"])
 def test_broken_off_anywhere_it_goes_on_to_the_same_end(options: dict[str, Any], tmp_path: Path) -> None:
     def searched(store: Any, **more: Any) -> str:
         usual = {"evaluator": Priced(), "trials": 1000, "seconds": 20.0, "budget": 1, "controller": Chain(2)}
@@ -204,18 +204,18 @@ def test_real_seconds_are_those_of_the_evaluations() -> None:
 
 
 def test_what_is_running_counts() -> None:
-    time_budget = TimeBudget(Toy(), 10.0)
+    budget = RealTimeBudget(10.0)
     architecture = List(1).left[0]
-    assert time_budget.holds(architecture, 1, running_s=9.9)
-    assert not time_budget.holds(architecture, 1, running_s=10.0)
-    time_budget.note(Trial(0, architecture, 1, 0, state="done", seconds=4.0))
-    time_budget.note(Trial(1, architecture, 1, 0, state="done", seconds=0.0, duplicate_of=0))
-    time_budget.note(Trial(2, architecture, 1, 0))
-    assert time_budget.holds(architecture, 1, running_s=5.9)
-    assert not time_budget.holds(architecture, 1, running_s=6.0)
+    assert budget.allows(architecture, 1, running_s=9.9)
+    assert not budget.allows(architecture, 1, running_s=10.0)
+    budget.charge(Trial(0, architecture, 1, 0, state="done", seconds=4.0))
+    budget.charge(Trial(1, architecture, 1, 0, state="done", seconds=0.0, duplicate_of=0))
+    budget.charge(Trial(2, architecture, 1, 0))
+    assert budget.allows(architecture, 1, running_s=5.9)
+    assert not budget.allows(architecture, 1, running_s=6.0)
 
 
-def test_repeats_may_be_evaluated_again() -> None:
+def test_duplicates_may_be_evaluated_again() -> None:
     known, again = MemoryStore(), MemoryStore()
     options: dict[str, Any] = {**FEW, "evaluator": Toy(harmless=True), "trials": 15}
     run_toy(known, **options)

@@ -1,4 +1,4 @@
-"""Limits on a network's cost: nothing outside is proposed, the laws of controllers hold, and a resume decides alike."""
+"""Constraints on costs: proposals within the limits, laws of controllers, and equal decisions after a resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spaces that are too large to list: their estimated size, and samples that are uniform over architectures."""
+"""Estimated sizes of spaces that are too large to list, and samples that are uniform over architectures."""
 
 from __future__ import annotations
 

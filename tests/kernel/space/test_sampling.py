@@ -1,4 +1,4 @@
-"""What can be made of a space's choices: samples, mutants, subsets and orders; and what is refused."""
+"""Samples, mutations, subsets and permutations, and errors of spaces that break the rules."""
 
 from __future__ import annotations
 

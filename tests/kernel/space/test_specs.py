@@ -1,4 +1,4 @@
-"""Two specs of the same choices are compared by value, nan among them; what cannot be compared is said in words."""
+"""Comparison of specs by value, with nan, and errors for values that cannot be compared."""
 
 from __future__ import annotations
 

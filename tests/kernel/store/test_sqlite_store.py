@@ -1,4 +1,4 @@
-"""The store keeps what it acknowledged, and says so when it cannot."""
+"""SQLite store: it keeps what it acknowledged, and raises where it cannot."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_promotion_is_a_trial_that_the_controller_neither_asked_for_nor_hears_
         assert again.ask(3) == controller.ask(3)
 
 
-def test_a_repeat_is_asked_for_and_told_like_any_other_and_keeps_whose_result_it_has(path: Path) -> None:
+def test_a_duplicate_is_proposed_and_told_like_any_other_and_keeps_whose_result_it_has(path: Path) -> None:
     controller = Chain()
     with Store.create(path, {}) as store:
         (first,) = store.propose(controller.ask(1), 2, 7)

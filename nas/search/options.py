@@ -1,0 +1,57 @@
+"""Options of a search."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..trial import Duplicates, Trial
+from .fidelity import ONE_RUNG, Fidelity
+
+
+def _ignore(_trial: Trial) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Size, budgets and limits of a search.
+
+    Attributes:
+        trials: Candidates to evaluate. Duplicates and promotions are trials beyond these.
+        budget: Outer steps of a full evaluation, at least 1.
+        seed: Seed of every evaluation. All candidates share it, so that they are compared on the same tasks and draws
+            (common random numbers).
+        workers: Candidates evaluated at a time, at least 1.
+        fidelity: Rungs of budgets below `budget`. A candidate begins at the lowest rung; a free worker promotes first.
+            A promotion is a trial of its own, of which the controller is not told, since its score is not comparable
+            with those of the lowest rung.
+        duplicates: 'known': a proposal whose network was proposed before takes no worker and gets the result of the
+            first trial of that network. 'evaluated': it is evaluated again.
+        seconds: Time budget, summed over evaluations, above 0. It is real time except where the evaluator is `Tabled`:
+            there it is the time that the table gives, and nothing begins that would exceed it.
+        on_trial: Called with every trial that ended, after it is stored and the controller is told.
+        stop: Polled between trials. Once it returns True nothing more begins; what is running is finished and stored.
+        max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
+        max_duplicates_in_a_row: Duplicates in a row after which the search is exhausted.
+        clock: Seconds from any fixed moment.
+    """
+
+    trials: int
+    budget: int
+    seed: int
+    workers: int
+    fidelity: Fidelity = ONE_RUNG
+    duplicates: Duplicates = "known"
+    seconds: float = math.inf
+    on_trial: Callable[[Trial], None] = _ignore
+    stop: Callable[[], bool] = _never
+    max_failures_in_a_row: int = 20
+    max_duplicates_in_a_row: int = 200
+    clock: Callable[[], float] = time.monotonic
