@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers.cli import Said, command, command_here, run  # noqa: F401  # fixture
 from helpers.project import TOY, TOY_OPTIONS
+from helpers.user_components import CONFIG
 
 from nas import config as configs
 from nas import registry
@@ -46,26 +47,6 @@ class Mine:
         from torch import nn
         first = nn.Linear(task.input_shape[0], spec.width)
         return nn.Sequential(first, getattr(nn, ACTIVATION)(), nn.Linear(spec.width, task.num_outputs))
-"""
-CONFIG = """
-[space]
-name = "mlp"
-max_depth = 1
-[controller]
-name = "random"
-[tasks]
-name = "sinusoid"
-shots = 4
-queries = 4
-[evaluator]
-learner = { name = "maml", inner_lr = 0.01, steps = 2 }
-norm = "none"
-tasks_per_step = 2
-validation_tasks = 4
-[search]
-device = "cpu"
-[final]
-baseline = "mlp40"
 """
 SCRIPT = """
 from nas.runs import run_search
