@@ -1,4 +1,4 @@
-"""A small space, law-abiding controllers and evaluators for the tests of the kernel; as a script, a search to kill."""
+"""A small space, sound controllers and evaluators for the tests of the kernel; as a script, a search to kill."""
 
 from __future__ import annotations
 

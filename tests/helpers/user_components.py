@@ -1,4 +1,4 @@
-"""Source of a user's own controller, sound or with a fault at a chosen place, and a config of a search of seconds."""
+"""Source of a user's own controller, sound or with a fault at a chosen place, and the config of a quick search."""
 
 from __future__ import annotations
 
