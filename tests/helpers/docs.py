@@ -46,7 +46,7 @@ def documents() -> list[Path]:
 
 
 def blocks_of(name: str, text: str) -> list[Block]:
-    """The fenced blocks of a document. Raises ValueError for a block that does not end or a fence that cannot be read."""
+    """The fenced blocks of a document. Raises ValueError for a block without an end or a bad fence."""
     found: list[Block] = []
     lines = list(enumerate(text.splitlines(), start=1))
     before = ""
