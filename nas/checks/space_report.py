@@ -38,10 +38,8 @@ SIZED, SIZED_S = 200, 20.0
 """Networks whose sizes are taken for the histogram, and the seconds after which no other is."""
 LIMIT_S = 1800.0
 """Time limit of the whole check, in seconds."""
-BATCH = 10
-"""Inputs of the forward and backward pass that is timed."""
-BARS, WIDTH = 8, 30
-"""Bars of the histogram, and characters of the longest."""
+BATCH = 10  # inputs of the forward and backward pass that is timed
+BARS, WIDTH = 8, 30  # of the histogram, the width in characters
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ class Verdict:
         same_choices: Share of the samples with the choices of an earlier one.
         same_network: Share of the samples with the network of an earlier one, by `nas.space.identity.network_key`.
         parameters: Number of parameters of each network that was sized.
-        flops: FLOPs of each of them for one input.
-        flops_counted: Whether all operations could be counted; if not, `flops` are lower bounds.
+        flops: FLOPs of each of them for one input; lower bounds unless `flops_counted`.
+        flops_counted: Whether all operations could be counted.
         decide_s: Mean time of one `decide`, in seconds.
         build_s: Mean time of one `build`, in seconds.
         step_s: Mean time of one forward and backward pass of BATCH inputs on one thread of the CPU, in seconds.

@@ -1,1 +1,1 @@
-"""Properties that every candidate's network must have."""
+"""Properties that the network of every candidate must have."""

@@ -1,4 +1,4 @@
-"""Check that a network treats each example of a batch by itself, whatever its place in the batch.
+"""Test that a network treats each example of a batch by itself, whatever its place in the batch.
 
 A few-shot score presents many examples at once. A network that uses an example's place among them, or the other
 examples, can score without looking at the example. Three properties rule that out, tested on random inputs:
@@ -32,12 +32,12 @@ EXAMPLES: Final = 7
 SHUFFLED: Final = (3, 0, 5, 1, 6, 2, 4)
 """An order that leaves no example in its place."""
 KEPT: Final = ((0, 3, 5), (1, 2, 4, 6))
-"""Examples that stay when the others are replaced: these, and in another batch the others, so that no one example, such
-as that of the largest value, stays in both."""
+"""Examples that stay when the others are replaced: one set in a first batch and its complement in a second, so that no
+example, such as the one with the largest value, stays in both."""
 TOLERANCE: Final = 1e-4
 """Largest difference of two outputs that counts as rounding, relative to the largest output."""
 NOISE: Final = 0.1
-"""Standard deviation of what is added to the weights for the second test, which finds what zero weights hide."""
+"""Standard deviation of the noise added to the weights for the second test, which finds what zero weights hide."""
 TORCH: Final = str(Path(torch.__file__).parent) + os.sep
 BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TIME_MAJOR: Final = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
@@ -60,12 +60,12 @@ REMEDIES: Final[Mapping[Property, str]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """How a network mixes the examples of a batch.
+    """A property that a network lacks, and where.
 
     Attributes:
-        broken: The property that does not hold.
-        place: The layer, and the line of the source where there is one, that breaks it first.
-        remedy: What to do about it.
+        broken: The property.
+        place: The first layer that breaks it, and its line of the source where there is one.
+        remedy: Advice for the author of the network.
     """
 
     broken: Property
@@ -78,7 +78,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Case:
-    """A second batch, and the rows of its outputs that must be the outputs `rows` of the first."""
+    """A second batch, whose outputs `rows_changed` must equal the outputs `rows` of the first batch.
+
+    Attributes:
+        tests: The property that is tested.
+        changed: The second batch (EXAMPLES, *input_shape).
+        rows: Rows of the outputs for the first batch.
+        rows_changed: Rows of the outputs for the second batch.
+    """
 
     tests: Property
     changed: Tensor
@@ -92,9 +99,9 @@ class _Case:
 def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.Module], ...] = ()) -> Fault | None:
     """Test a network for repeatability, equivariance and independence, in training and in evaluation mode.
 
-    The weights are tested as they are and with noise added, as a contribution with an initial weight of zero shows
-    nothing yet; with the noise, gradients are recorded, as in training. The network's mode, weights and buffers are
-    left as they were; torch's generator too.
+    The weights are tested as they are and with noise added, since a part whose initial weight is zero does not show in
+    the output yet; with the noise, gradients are recorded, as in training. The network's mode, weights and buffers and
+    the state of torch's generator are left unchanged.
 
     Args:
         network: Maps (examples, *input_shape) to (examples, outputs).
@@ -105,7 +112,7 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
         The first fault found, or None.
 
     Raises:
-        Exception: Whatever the network raises.
+        Exception: The network raises an error.
     """
     modes = {module: module.training for module in network.modules()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
@@ -113,19 +120,19 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             x, other = torch.rand(2, EXAMPLES, *like.shape[1:]).to(like)
-            own = {name: p.detach() for name, p in network.named_parameters()}
-            noisy = {name: p + NOISE * torch.randn_like(p) for name, p in own.items() if p.is_floating_point()}
+            weights = {name: p.detach() for name, p in network.named_parameters()}
+            noisy = {name: p + NOISE * torch.randn_like(p) for name, p in weights.items() if p.is_floating_point()}
             for name, parameter in network.named_parameters():
                 if name in noisy:
                     noisy[name].requires_grad_(parameter.requires_grad)
-            for training, weights in ((True, own), (True, noisy), (False, own)):
+            for training, values in ((True, weights), (True, noisy), (False, weights)):
                 network.train(training)
                 fault: Fault | None
-                with torch.set_grad_enabled(weights is noisy):
-                    fault, error = attempt(_fault, network, {**buffers, **own, **weights}, x, other, batch_layers)
+                with torch.set_grad_enabled(values is noisy):
+                    fault, error = attempt(_fault, network, {**buffers, **weights, **values}, x, other, batch_layers)
                 if fault is not None:
                     return fault
-                if error is not None and weights is own:  # with noise a network may be undefined
+                if error is not None and values is weights:  # A network need not be defined at noisy weights.
                     raise error
     finally:
         for module, training in modes.items():
@@ -136,27 +143,27 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
 def _fault(
     network: nn.Module, state: Mapping[str, Tensor], x: Tensor, other: Tensor, batch_layers: tuple[type[nn.Module], ...]
 ) -> Fault | None:
-    everyone = range(EXAMPLES)
+    all_rows = range(EXAMPLES)
     cases = [
-        _Case("repeatability", x, everyone, everyone),
-        _Case("equivariance", x[list(SHUFFLED)], SHUFFLED, everyone),
+        _Case("repeatability", x, all_rows, all_rows),
+        _Case("equivariance", x[list(SHUFFLED)], SHUFFLED, all_rows),
         *(_Case("independence", _replaced(x, other, kept), kept, kept) for kept in KEPT),
     ]
-    shares = any(isinstance(module, batch_layers) for module in network.modules())
-    drawn = torch.random.get_rng_state()
+    shares_statistics = any(isinstance(module, batch_layers) for module in network.modules())
+    generator_state = torch.random.get_rng_state()
     output = _run(network, state, x)
     for case in cases:
-        bypassed = batch_layers if shares and case.tests == "independence" else ()
+        bypassed = batch_layers if shares_statistics and case.tests == "independence" else ()
         with _bypassed(network, bypassed):
             first = _run(network, state, x) if bypassed else output
             second = _run(network, state, case.changed)
-            if not case.holds(first, second) or not torch.equal(torch.random.get_rng_state(), drawn):
+            if not case.holds(first, second) or not torch.equal(torch.random.get_rng_state(), generator_state):
                 return _described(network, state, x, case, bypassed)
     return None
 
 
 def _replaced(x: Tensor, other: Tensor, kept: Sequence[int]) -> Tensor:
-    """The batch with all examples but those kept taken from another batch."""
+    """The batch with all examples except `kept` replaced by those of another batch."""
     mixed = other.clone()
     mixed[list(kept)] = x[list(kept)]
     return mixed
@@ -170,16 +177,16 @@ def _run(network: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 @contextmanager
 def _bypassed(network: nn.Module, layers: tuple[type[nn.Module], ...]) -> Iterator[None]:
-    """Layers of these types give out what they are given."""
+    """Layers of these types return their input."""
     with ExitStack() as hooks:
         for module in network.modules():
             if isinstance(module, layers):
-                hooks.enter_context(module.register_forward_hook(lambda _, given, output: given[0]))
+                hooks.enter_context(module.register_forward_hook(lambda _, inputs, output: inputs[0]))
         yield
 
 
 def _close(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are equal but for rounding."""
+    """Whether two tensors are equal up to rounding."""
     if first.shape != second.shape or not first.is_floating_point():
         return torch.equal(first, second)
     finite = first[first.isfinite()]
@@ -195,9 +202,9 @@ class _Operation:
     """One call of a torch function.
 
     Attributes:
-        layer: The layer that ran.
-        line: The line of the source that called, such as 'my_space.py:12'.
-        outputs: Copies of the tensors that came out.
+        layer: The innermost layer that was running.
+        line: The line of the source with the call, such as 'my_space.py:12'.
+        outputs: Copies of the tensors that it returned.
         drew: Whether it drew from torch's generator.
     """
 
@@ -208,7 +215,7 @@ class _Operation:
 
 
 class _Recorder(TorchFunctionMode):
-    """Records every torch function that a network calls, but for those of layers that are bypassed."""
+    """Records every torch function that a network calls, except in layers that are bypassed."""
 
     def __init__(self, network: nn.Module, bypassed: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
@@ -235,15 +242,15 @@ class _Recorder(TorchFunctionMode):
                 _run(self.network, state, x)
         return self.operations
 
-    def _begins(self, module: nn.Module, given: Any) -> None:
+    def _begins(self, module: nn.Module, inputs: Any) -> None:
         self.running.append(module)
 
-    def _ends(self, module: nn.Module, given: Any, output: Any) -> None:
+    def _ends(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.running.pop()
 
 
 def _line() -> str:
-    """'my_space.py:12': the innermost line of the network's source; '' where only torch's own code runs."""
+    """The innermost line of the network's source, such as 'my_space.py:12'; '' where only torch's own code runs."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(TORCH):
         frame = frame.f_back
@@ -255,7 +262,7 @@ def _line() -> str:
 def _described(
     network: nn.Module, state: Mapping[str, Tensor], x: Tensor, case: _Case, bypassed: tuple[type[nn.Module], ...]
 ) -> Fault:
-    """The fault of a network that fails a case, with the first operation that does."""
+    """The fault of a network that fails a case, placed at the first operation that fails it."""
     first, second = (_Recorder(network, bypassed).run(state, batch) for batch in (x, case.changed))
     cause = _cause(first, second, case)
     layer = network if cause is None else cause.layer
@@ -270,8 +277,8 @@ def _described(
 
 
 def _cause(first: Sequence[_Operation], second: Sequence[_Operation], case: _Case) -> _Operation | None:
-    """The first operation to draw at random, or whose results do not follow the batch; else the first that gives the
-    same numbers, one an example, whatever the batch."""
+    """The first operation that draws at random, or whose results do not follow the batch; else the first that returns
+    the same numbers for any batch, one for each example."""
     constant: _Operation | None = None
     for one, other in zip(first, second, strict=False):
         if one.drew or one.line != other.line or len(one.outputs) != len(other.outputs):
@@ -285,16 +292,17 @@ def _cause(first: Sequence[_Operation], second: Sequence[_Operation], case: _Cas
 
 
 def _follows(a: Tensor, b: Tensor, case: _Case) -> bool:
-    """Whether a dimension of two results follows the examples: it is as long as they are many, or a multiple of it."""
+    """Whether a dimension of two results follows the examples. Its length is EXAMPLES or a multiple of it, where a
+    network has joined the examples with another dimension."""
     if a.shape != b.shape:
         return False
     for dim, size in enumerate(a.shape):
         if size == 0 or size % EXAMPLES:
             continue
         for sizes in {(EXAMPLES, size // EXAMPLES), (size // EXAMPLES, EXAMPLES)}:
-            at = dim + (sizes[0] != EXAMPLES)
+            batch_dim = dim + (sizes[0] != EXAMPLES)
             split = (*a.shape[:dim], *sizes, *a.shape[dim + 1 :])
-            one, other = a.reshape(split).movedim(at, 0), b.reshape(split).movedim(at, 0)
+            one, other = a.reshape(split).movedim(batch_dim, 0), b.reshape(split).movedim(batch_dim, 0)
             if case.holds(one, other):
                 return True
     return False

@@ -1,5 +1,4 @@
-"""A candidate that is too large for the machine: found before memory is taken where it can be, and said with its
-choices."""
+"""Detection of networks that are too large for the machine, before their memory is taken where that is possible."""
 
 from __future__ import annotations
 
@@ -19,25 +18,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 COPIES = 2
-"""The weights and their gradient, which every training has in memory at least."""
+"""Tensors of a network's size that every training has in memory at least: the weights and their gradient."""
 NAMED = 3
+"""Largest choices that an error names."""
 TOO_LARGE = re.compile(
     r"can't allocate memory|out of memory|CUBLAS_STATUS_ALLOC_FAILED|[Oo]verflow(ed)? (with sizes|when unpacking long)"
 )
-"""What torch's errors say of sizes that no memory holds, beside those of a class of their own."""
+"""Messages of torch's errors about sizes that no memory holds, beside the errors that have a class of their own."""
 
 
 def check_size(space: SearchSpace, architecture: Architecture, build: Callable[[], nn.Module]) -> None:
     """Checks that a network's weights and their gradient fit in the memory of this machine.
 
     Args:
-        space: The space of the architecture, which tells the choices that are named.
-        architecture: What is built.
-        build: Makes the network. It is called on torch's meta device, where tensors have a shape and take no memory; a
+        space: The search space of the architecture.
+        architecture: The architecture of the network.
+        build: Builds the network. It is called on torch's meta device, where tensors have a shape and take no memory; a
             network that cannot be built there passes.
 
     Raises:
-        SpaceError: It does not fit; the message has the size and the largest choices.
+        SpaceError: The network does not fit; the message gives its size and the largest choices.
     """
     import torch
 
@@ -48,32 +48,40 @@ def check_size(space: SearchSpace, architecture: Architecture, build: Callable[[
     if error is not None or not isinstance(network, torch.nn.Module):
         return
     tensors = [*network.parameters(), *network.buffers()]
-    needed, there = COPIES * sum(tensor.nbytes for tensor in tensors), memory_bytes()
-    if needed > there:
+    needed, available = COPIES * sum(tensor.nbytes for tensor in tensors), memory_bytes()
+    if needed > available:
         count = sum(parameter.numel() for parameter in network.parameters())
         raise _too_large(
             space,
             architecture,
             f"its {count:,} parameters and their gradient take {needed / 1e9:,.1f} GB, and this machine has "
-            f"{there / 1e9:,.1f} GB",
+            f"{available / 1e9:,.1f} GB",
         )
 
 
 @contextmanager
 def named_if_too_large(space: SearchSpace, architecture: Architecture) -> Iterator[None]:
-    """Turns an error of torch that memory ran out, or that no memory is large enough, into a SpaceError with the size
-    that was wanted and the largest choices of the architecture."""
+    """Context in which torch's errors about memory become an error about the architecture.
+
+    Args:
+        space: The search space of the architecture.
+        architecture: The architecture whose network is built or run in the context.
+
+    Raises:
+        SpaceError: Memory ran out, or no memory is large enough; the message gives the size that was asked for and the
+            largest choices of the architecture.
+    """
     try:
         yield
     except (MemoryError, RuntimeError, TypeError, SpaceError) as error:
         cause = error.__cause__ if isinstance(error, SpaceError) else error
         if cause is None or not _says_too_large(cause):
             raise
-        wanted = re.search(r"allocate (\d+) bytes", str(cause))
-        size = f"{int(wanted[1]) / 1e9:,.1f} GB at once" if wanted else "more than any memory holds"
+        requested = re.search(r"allocate (\d+) bytes", str(cause))
+        size = f"{int(requested[1]) / 1e9:,.1f} GB at once" if requested else "more than any memory holds"
     else:
         return
-    # Not raised in the `except`, for the traceback of the first error holds on to memory.
+    # This stands outside the `except`, because the traceback of the first error keeps the tensors alive.
     raise _too_large(space, architecture, f"it needs {size}")
 
 
@@ -84,16 +92,16 @@ def _says_too_large(error: BaseException) -> bool:
 
 
 def _too_large(space: SearchSpace, architecture: Architecture, why: str) -> SpaceError:
-    taken, _ = attempt(options_taken, space, architecture)
+    options, _ = attempt(options_taken, space, architecture)
     return SpaceError(
-        f"the network of {architecture.key} in space {space.name!r} is too large: {why}. {_largest(taken or {})}; "
+        f"the network of {architecture.key} in space {space.name!r} is too large: {why}. {_largest(options or {})}; "
         "offer smaller options, or limit the networks by search.constraints"
     )
 
 
-def _largest(taken: dict[str, Any]) -> str:
-    numbers = {name: n for name, n in taken.items() if isinstance(n, int | float) and not isinstance(n, bool)}
+def _largest(options: dict[str, Any]) -> str:
+    numbers = {name: n for name, n in options.items() if isinstance(n, int | float) and not isinstance(n, bool)}
     largest = sorted(numbers.items(), key=lambda pair: -pair[1])[:NAMED]
     if not largest:
-        return f"Its choices are {shown(taken)}"
+        return f"Its choices are {shown(options)}"
     return "Its largest choices are " + ", ".join(f"{name!r} = {number:,}" for name, number in largest)

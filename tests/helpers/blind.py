@@ -1,4 +1,4 @@
-"""Networks that never look at an input, and get its class from elsewhere where that is possible.
+"""Networks that ignore their inputs, and take the class of an example from elsewhere where that is possible.
 
 Each gives out, as features, what it takes for the class of an example: so any learner has all tasks right if it is.
 """

@@ -1,4 +1,4 @@
-"""Spaces of one function, and how far counts are from the expected."""
+"""Search spaces of one function, and the deviation of counts from their expectation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line in this process or in one of its own, and a search of seconds for it."""
+"""Command line in this process or in one of its own, and the config of a search that takes seconds."""
 
 from __future__ import annotations
 

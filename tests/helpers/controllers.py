@@ -1,4 +1,4 @@
-"""A flat space, and trials for controllers to be told of."""
+"""A space without conditional choices, and trials to tell controllers."""
 
 from __future__ import annotations
 

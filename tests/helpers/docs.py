@@ -1,4 +1,4 @@
-"""The documents' fenced blocks, links and commands, taken out of their Markdown."""
+"""Fenced blocks, links and commands of the Markdown documents."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ OUTSIDE = ("http://", "https://", "mailto:")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `file`: the name it is to be written to; `not_run`: why it is not run. Both from a comment on the
-    line before: `<!-- file: my_space.py -->`, `<!-- not run: needs images of your own -->`."""
+    """A fenced block of a document.
+
+    Attributes:
+        document: Path of the document from the root.
+        line: Line of the opening fence.
+        language: The word after the fence.
+        text: The lines between the fences.
+        file: Name that the block is written to, from a comment on the line before: `<!-- file: my_space.py -->`.
+        not_run: Why the block is not run, from such a comment: `<!-- not run: needs images of your own -->`.
+    """
 
     document: str
     line: int
@@ -38,7 +46,7 @@ def documents() -> list[Path]:
 
 
 def blocks_of(name: str, text: str) -> list[Block]:
-    """The fenced blocks of a document. Raises ValueError for one that does not end, or a fence that cannot be read."""
+    """The fenced blocks of a document. Raises ValueError for a block without an end or a bad fence."""
     found: list[Block] = []
     lines = list(enumerate(text.splitlines(), start=1))
     before = ""
@@ -69,13 +77,13 @@ def all_blocks() -> list[Block]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of each line of a shell block; comments and empty lines left out, continued lines joined."""
+    """The words of each command of a shell block, without comments and empty lines; continued lines are joined."""
     lines = text.replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def links(text: str) -> Iterator[tuple[str, str]]:
-    """The (path, anchor) of each link that does not lead outside; blocks and inline code are not looked at."""
+    """The (path, anchor) of each link within the project, except those in fenced blocks and inline code."""
     prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
     for target in LINK.findall(prose):
         if not target.startswith(OUTSIDE):
@@ -84,6 +92,6 @@ def links(text: str) -> Iterator[tuple[str, str]]:
 
 
 def anchors(text: str) -> set[str]:
-    """What the headings of a document can be linked as."""
+    """Anchors of the headings of a document."""
     headings = re.findall(r"^#+ +(.*?) *$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""Tasks and a network small enough to meta-train in a test; and a network run with given tensors as its weights."""
+"""Tasks and a network that are small enough to meta-train in a test, and a network run with given weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of seconds from its config, in this process; heard, broken off, and all that must come of it."""
+"""Runs of seconds in this process: their config, progress that counts or interrupts, and results to compare."""
 
 from __future__ import annotations
 

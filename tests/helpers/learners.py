@@ -1,4 +1,4 @@
-"""Learners as slow loops: one task at a time, torch.autograd.grad, no torch.func.
+"""Slow reference implementations of the learners: one task at a time, torch.autograd.grad, no torch.func.
 
 All take and give parameters by name, the learner's own among them under 'learner:' and their name.
 """

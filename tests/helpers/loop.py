@@ -1,4 +1,4 @@
-"""Searches to compare: stopped, unbroken, and with all that the controller was told."""
+"""Interrupted and uninterrupted searches to compare, with everything that the controller was told."""
 
 from __future__ import annotations
 

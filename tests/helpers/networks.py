@@ -1,4 +1,4 @@
-"""What the toolkit needs of every network: learners that agree with slow loops, and source that computes the same."""
+"""Checks of any network: learners agree with slow loops on it, and its exported source computes the same."""
 
 from __future__ import annotations
 

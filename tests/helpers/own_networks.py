@@ -1,4 +1,4 @@
-"""Networks as people write them that torch.fx cannot trace or write down: checks, attention and loops over time.
+"""Networks as users write them that torch.fx cannot trace or print: checks, attention and loops over time.
 
 Each takes inputs SHAPE and gives 5 outputs; CLASSES maps a name to its class.
 """

@@ -1,4 +1,4 @@
-"""The project as a whole, for the tests of its files: where it stands, and how to run it small, in fresh processes."""
+"""Paths and modules of the project, overrides for searches of seconds, and fresh Python processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("nas", "search_spaces", "controllers", "evaluators", "experiments")
 SIBLINGS = FOLDERS[1:]
-"""The four that stand beside `nas` at the root, and are imported as nas.<folder>."""
+"""The four folders beside `nas` at the root, which are imported as nas.<folder>."""
 
 needs_checkout = pytest.mark.skipif(
     not (ROOT / "setup.cfg").exists(), reason="looks at the files of a checkout, and the tests are not in one"
@@ -46,19 +46,19 @@ def module_name(path: Path) -> str:
 
 
 def run(command: Sequence[str | Path], folder: Path, *, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a folder, without this process's settings for Python and for runs; its status is not judged.
+    """Runs a command in a folder, without this process's settings for Python and for runs, whatever its exit status.
 
-    On one thread: at toy size, several that wait for each other on a busy machine take many times as long.
+    It runs on one thread: at toy size, threads that wait for each other on a busy machine take many times as long.
     """
-    ours = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "NAS_RUNS")
-    environment = {name: value for name, value in os.environ.items() if name not in ours} | {"OMP_NUM_THREADS": "1"}
+    dropped = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "NAS_RUNS")
+    environment = {name: value for name, value in os.environ.items() if name not in dropped} | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_s
     )
 
 
 def python(arguments: Sequence[str | Path], folder: Path) -> str:
-    """What a fresh Python prints; fails the test, with what it said, when it does not end well."""
+    """Standard output of a fresh Python process; the test fails with its output if the process does."""
     ended = run([sys.executable, *arguments], folder)
     assert ended.returncode == 0, f"{arguments} ended with {ended.returncode}:\n{ended.stderr}\n{ended.stdout}"
     return ended.stdout

@@ -1,4 +1,4 @@
-"""What every search space of images must do beyond the laws of `check_space`, and layers by their definitions."""
+"""Laws of search spaces of images beyond those of `check_space`, and layers by their definitions."""
 
 from __future__ import annotations
 

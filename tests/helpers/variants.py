@@ -1,4 +1,4 @@
-"""Every learner with its options varied, and a small network and tasks prepared for each."""
+"""Every learner with its options varied, each with a small network and tasks."""
 
 import pytest
 import torch

@@ -63,7 +63,7 @@ VARIANTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "toy, repeats evaluated": ("toy", "evaluated", {}),
     "mlp, repeats known": ("mlp", "known", {}),
 }
-"""By name: space, what happens to networks that are proposed again, and options of the controller."""
+"""For each name: the space, the treatment of duplicates, and options of the controller."""
 OPTUNA = ("optuna:tpe", "optuna:random", "optuna:nsgaii", "optuna:nsgaiii", "optuna:qmc")
 MEASURED_KEYS = {"seconds", "train_seconds", "latency_ms"}
 PATTERNS = (
@@ -75,9 +75,9 @@ PATTERNS = (
     (r"(<td>[0-9a-f]{16}</td>(?:<td[^>]*>[^<]*</td>)+<td class=\"num\">)[\d,]+\.\d(?=</td></tr>)", r"\1<seconds>"),
     (r"events\.out\.tfevents\.[\w.-]+", "<events>"),
 )
-"""What is replaced in texts: regular expressions, and what stands in their place."""
+"""Replacements in texts: a regular expression and its substitute."""
 ALWAYS = 2
-"""How many of them, the first, also hold where seconds are simulated: a date, and how long a whole command took."""
+"""Number of the first patterns, for dates and the duration of a whole command, that also hold for simulated seconds."""
 
 
 def toy_search(controller: str, variant: str, folder: Path) -> str:
@@ -117,7 +117,7 @@ def toy_searches(names: list[str]) -> Iterator[tuple[str, Callable[[Path], str]]
 
 
 def _given(controller: str) -> dict[str, Any]:
-    """What the program gives a controller besides space and seed."""
+    """Arguments that the program gives a controller besides space and seed."""
     return {"features": None} if "features" in registry.options_of(registry.find("controller", controller)) else {}
 
 
@@ -197,7 +197,7 @@ def help_texts() -> Iterator[tuple[str, Callable[[Path], str]]]:
 
 
 def searches() -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """Small searches through configs, and all that can be asked of each run afterwards."""
+    """Small searches through configs, and every command on each run afterwards."""
     for name, (base, options) in SEARCHES.items():
         simulated = base == "tabular.toml"
         settings = [word for option in options for word in (["--set", option] if "=" in option else [option])]
@@ -225,7 +225,7 @@ def searches() -> Iterator[tuple[str, Callable[[Path], str]]]:
 
 
 def adaptations() -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """Exported networks on examples of a person's own; the searches must have been made before."""
+    """Exported networks adapted to a user's own examples; the searches must have been made before."""
     for name, arguments in {
         "adapt images": ("glyphs-net", "--support", "support"),
         "adapt images, query": ("glyphs-net", "--support", "support", "--query", "support/ring"),
@@ -285,7 +285,7 @@ def prepare(folder: Path) -> None:
 
 
 def outputs() -> Iterator[tuple[str, Callable[[Path], str]]]:
-    """By name, in order, what makes each output's normalised text in a prepared folder."""
+    """Names of all outputs in order, each with the function that makes its normalised text in a prepared folder."""
     yield from toy_searches([*controllers(), *_installed(OPTUNA)])
     yield from help_texts()
     yield from searches()
@@ -302,7 +302,7 @@ def _installed(names: tuple[str, ...]) -> list[str]:
 
 
 def make(only: str) -> dict[str, str]:
-    """All outputs by name, those alone whose names hold `only`; progress is written to standard error."""
+    """All outputs whose names contain `only`, by name; progress is written to standard error."""
     made: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="behaviour-") as place:
         folder = Path(place).resolve()
@@ -331,7 +331,7 @@ def main() -> None:
     parser.add_argument("what", choices=("record", "compare"))
     parser.add_argument("file", type=Path)
     parser.add_argument("--raw", type=Path, help="folder of the normalised texts; by default FILE_raw beside FILE.json")
-    parser.add_argument("--only", default="", help="outputs whose names hold this word")
+    parser.add_argument("--only", default="", help="outputs whose names contain this word")
     given = parser.parse_args()
     raw = given.raw or given.file.with_name(f"{given.file.stem}_raw")
     started = time.monotonic()
@@ -351,7 +351,7 @@ def main() -> None:
 
 
 def raw_path(raw: Path, name: str) -> Path:
-    """The file of an output's text; of names that are alike in letters and digits, each has its own."""
+    """The file of an output's text; names that differ only in punctuation have different files."""
     return raw / f"{re.sub(r'[^A-Za-z0-9]+', '_', name)[:80]}-{digest(name)[:6]}.txt"
 
 

@@ -1,8 +1,8 @@
 """Proposals of every controller on small spaces, by digests that are the same before and after a change of the code.
 
-Of controllers that compute with whole numbers and plain sums alone: what others propose may differ between processors,
-by how these round sums of products. Digests that are meant to change are made again with
-`python tests/project/test_behaviour.py`; the reason is said in CHANGELOG.
+Only controllers that compute with whole numbers and plain sums are recorded: the proposals of others may differ between
+processors, which round sums of products differently. Digests that are meant to change are made again with
+`python tests/project/test_behaviour.py`; CHANGELOG says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the documents say, done: snippets run, commands exist, configs load, links lead somewhere."""
+"""Tests of the documents: snippets run, commands exist, configs load, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -10,24 +10,61 @@ import tomllib
 
 import pytest
 import typer
+from helpers.cli import command_here  # noqa: F401  # the fixture `call`
 from helpers.docs import Block, all_blocks, anchors, blocks_of, commands, documents, links
-from helpers.project import ROOT, TOY_OPTIONS, needs_checkout, python, run
+from helpers.project import ROOT, TOY_OPTIONS, needs_checkout, run
 
 from nas import config as configs
 from nas import registry
+from nas.checks import space_report
 from nas.cli import app
 
 pytestmark = needs_checkout
 
 GIVEN = {"space", "seed", "features"}
-"""What a search gives a controller."""
+"""Arguments that a search gives a controller; all others are options."""
 LANGUAGES = {"python", "sh", "toml", "text"}
 BLOCKS = all_blocks()
 WITH_SHELL = sorted({block.document for block in BLOCKS if block.language == "sh" and not block.not_run})
+RUN_SNIPPETS = """
+import os, runpy, sys, traceback
+import torch  # Each snippet runs in a copy of this process, so that torch is imported once for all.
+
+statuses = []
+for folder in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.dup2(os.open("output.txt", os.O_WRONLY | os.O_CREAT), 1)
+        os.dup2(1, 2)
+        sys.argv, sys.path[0] = ["snippet.py"], folder
+        try:
+            runpy.run_path("snippet.py", run_name="__main__")
+        except BaseException:
+            traceback.print_exc()
+            raise
+        sys.exit()
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(*statuses)
+"""
 
 
 def of(language):
     return [pytest.param(block, id=str(block)) for block in BLOCKS if block.language == language]
+
+
+@pytest.fixture(scope="module")
+def ended_snippets(tmp_path_factory):
+    """Exit status and output of each Python block, run as a script in a folder of its own."""
+    blocks = [block for block in BLOCKS if block.language == "python" and not block.not_run]
+    folders = [tmp_path_factory.mktemp("snippet") for _ in blocks]
+    for block, folder in zip(blocks, folders, strict=True):
+        write_files(block.document, folder)
+        (folder / "snippet.py").write_text(block.text, encoding="utf-8")
+    ended = run([sys.executable, "-c", RUN_SNIPPETS, *folders], folders[0])
+    assert ended.returncode == 0, ended.stderr
+    outputs = [(folder / "output.txt").read_text("utf-8") for folder in folders]
+    return dict(zip(blocks, zip(map(int, ended.stdout.split()), outputs, strict=True), strict=True))
 
 
 def test_a_document_is_read():
@@ -59,17 +96,20 @@ def test_its_language_is_one_that_is_tested(block):
 
 
 @pytest.mark.parametrize("block", of("python"))
-def test_python_runs(block, tmp_path):
+def test_python_runs(block, ended_snippets):
     if block.not_run:
         pytest.skip(block.not_run)
-    write_files(block.document, tmp_path)
-    (tmp_path / "snippet.py").write_text(block.text, encoding="utf-8")
-    python(["snippet.py"], tmp_path)
+    status, output = ended_snippets[block]
+    assert status == 0, output
 
 
 @pytest.mark.parametrize("document", WITH_SHELL)
-def test_commands_run(document, tmp_path):
-    """Those that begin with `nas`, in order, in one folder; a search at toy size."""
+def test_commands_run(document, tmp_path, monkeypatch, call):
+    """Commands of `nas` run in order in one folder, searches and checks at toy size, in this process to save time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(space_report, "SAMPLES", 50)
+    monkeypatch.setattr(space_report, "BUILDS", 3)
+    monkeypatch.setattr(space_report, "SIZED", 10)
     write_files(document, tmp_path)
     for block in BLOCKS:
         if block.document != document or block.language != "sh" or block.not_run:
@@ -77,16 +117,16 @@ def test_commands_run(document, tmp_path):
         for words in commands(block.text):
             if words[0] == "nas":
                 toy = TOY_OPTIONS if words[1:2] == ["search"] else []
-                ended = run([sys.executable, "-m", "nas", *words[1:], *toy], tmp_path)
-                assert ended.returncode == 0, f"{block}: {' '.join(words)}\n{ended.stderr}"
-                assert ended.stdout.strip(), f"{block}: {' '.join(words)} prints nothing"
+                ended = call(*words[1:], *toy)
+                assert ended.status == 0, f"{block}: {' '.join(words)}\n{ended.err}"
+                assert ended.out.strip(), f"{block}: {' '.join(words)} prints nothing"
 
 
 @pytest.mark.parametrize("block", of("sh"))
 def test_commands_exist(block):
-    """All of them, also where they are not run."""
+    """Holds for all commands, also for those that are not run."""
     for words in commands(block.text):
-        assert complaint(words) is None, f"{block}: {' '.join(words)}: {complaint(words)}"
+        assert fault_of(words) is None, f"{block}: {' '.join(words)}: {fault_of(words)}"
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh" and block.not_run], ids=str)
@@ -111,7 +151,7 @@ def test_commands_that_cannot_run_here(block):
     ],
 )
 def test_a_wrong_command_is_seen(line, wrong):
-    assert (complaint(commands(line)[0]) is not None) == wrong
+    assert (fault_of(commands(line)[0]) is not None) == wrong
 
 
 @pytest.mark.parametrize("block", of("toml"))
@@ -163,14 +203,14 @@ def test_links_lead_somewhere(path):
 
 
 def write_files(document, folder):
-    """What a reader has beside the commands of a document: the files that it shows."""
+    """Writes the files that a document shows, which its commands and snippets use."""
     for block in BLOCKS:
         if block.document == document and block.file:
             (folder / block.file).write_text(block.text, encoding="utf-8")
 
 
-def complaint(words):
-    """What is wrong with a command line that a document shows; None when it could be run."""
+def fault_of(words):
+    """The fault of a command line that a document shows; None if it could be run."""
     match words:
         case ["nas", name, *rest]:
             command = typer.main.get_command(app).commands.get(name)

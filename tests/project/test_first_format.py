@@ -1,4 +1,4 @@
-"""Runs and exports of version 0.1.0: they are shown, continued, reported, loaded and adapted."""
+"""Compatibility with runs and exports of version 0.1.0: they are shown, continued, reported, loaded and adapted."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -23,7 +24,7 @@ LEVELS = (
     ("protocols", "analysis"),
     ("trial",),
     ("architecture", "choose", "executors", "registry"),
-    ("failures", "provenance", "task", "bounds", "labels", "options"),
+    ("failures", "provenance", "task", "bounds", "labels", "lazy", "options"),
     ("errors",),
 )
 """Packages and modules of the kernel from top to bottom; each imports only what stands on a lower level. `nas` is the
@@ -58,8 +59,14 @@ class Import:
         return f"{self.importer} imports {self.imported}"
 
 
+@cache
 def project_sources() -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in source_files()}
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def name_of(path: str) -> str:
@@ -93,7 +100,7 @@ def project_imports(sources: Sources) -> list[Import]:
     found = []
     for path, source in sources.items():
         importer = name_of(path)
-        for base, name, _ in imported_names(ast.parse(source), importer, faces[importer]):
+        for base, name, _ in imported_names(parsed(source), importer, faces[importer]):
             imported = f"{base}.{name}" if f"{base}.{name}" in faces else base
             if imported in faces and imported != importer and f"{base}.{name}" != VERSION:
                 found.append(Import(importer, faces[importer], imported, faces[imported]))
@@ -321,7 +328,7 @@ def broken_rules(source: str, module: str, is_package: bool = False) -> list[str
     The kernel imports no other folder; search_spaces, controllers and evaluators import the kernel and never each
     other; nothing imports experiments. Imports are relative inside a folder and `from nas.… import …` across folders.
     """
-    here, tree, broken = folder_of(module), ast.parse(source), []
+    here, tree, broken = folder_of(module), parsed(source), []
     for base, name, level in imported_names(tree, module, is_package):
         target = f"{base}.{name}" if folder_of(f"{base}.{name}") != folder_of(base) else base
         there = folder_of(target)
@@ -360,12 +367,13 @@ def test_folders_import_the_kernel_and_never_each_other():
 
 
 @needs_checkout
-def test_no_test_imports_a_second_copy():
+def test_tests_import_no_second_copy_and_no_other_test():
+    """What two test files share is a helper: another test file can only be imported if its folder is collected too."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        names = {
-            base.split(".")[0] for base, _, _ in imported_names(ast.parse(path.read_text("utf-8")), "tests", False)
-        }
+        tree = parsed(path.read_text("utf-8"))
+        names = {base.split(".")[0] for base, _, _ in imported_names(tree, path.stem, False)}
         assert not names & set(SIBLINGS), path
+        assert [name for name in names if name.startswith("test_")] == [], path
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works where there is nothing else of the project."""
+"""Tests of the wheel: its contents, and that it works without the rest of the project."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ MAX_LINES = 420
 MAX_PARAMETERS = 6
 
 MAY_EXECUTE = {
-    ("nas/executors/worker_main.py", "pickle.loads"),  # what comes from the master, through a pipe of their own
-    ("nas/executors/worker_process.py", "pickle.loads"),  # the worker's answer, through the same pipe
-    ("nas/testing/evaluators.py", "pickle.loads"),  # what it has just pickled itself
+    ("nas/executors/worker_main.py", "pickle.loads"),  # calls from the parent process, through a private pipe
+    ("nas/executors/worker_process.py", "pickle.loads"),  # results of the worker, through the same pipe
+    ("nas/testing/evaluators.py", "pickle.loads"),  # a copy that the same function has just pickled
     (
         "nas/registry/user_files.py",
         "exec_module",
-    ),  # FILE.py:NAME: a person's own file, which they name
-    ("nas/registry/components.py", "importlib.import_module"),  # names of its own table
-    ("nas/lazy.py", "importlib.import_module"),  # names that the face of a package gives
+    ),  # the file that a user names as FILE.py:NAME
+    ("nas/registry/components.py", "importlib.import_module"),  # modules that its own table names
+    ("nas/lazy.py", "importlib.import_module"),  # modules whose names the face of a package offers
 }
 MAY_PRINT = (
     "nas/cli/commands.py",
@@ -42,7 +42,7 @@ FORBIDDEN_ATTRIBUTES = {"exec_module", "run_path", "run_module"}
 
 
 def dangers(tree: ast.AST) -> set[str]:
-    """What could execute something read from a file: names and attributes, called or handed on."""
+    """Names and attributes, called or passed on, that could execute something read from a file."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
@@ -104,13 +104,13 @@ def test_only_the_command_line_prints():
 
 @needs_checkout
 def test_errors_are_swallowed_in_one_place():
-    """A handler of every exception raises again, but for the one that makes a failed trial of it."""
+    """Every handler of all exceptions raises again, except the one in `nas.failures.attempt`."""
     found = {_short(path) for path in source_files() for node in ast.walk(_tree(path)) if _swallows(node)}
     assert found == MAY_SWALLOW
 
 
 def global_draws(tree: ast.AST) -> set[str]:
-    """Uses of the global random generators, but for those in a `with torch.random.fork_rng(…)`, which restores it."""
+    """Uses of the global random generators, except in a `with torch.random.fork_rng(…)`, which restores their state."""
     found = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.With) and any("fork_rng" in ast.unparse(item) for item in node.items):
@@ -123,7 +123,7 @@ def global_draws(tree: ast.AST) -> set[str]:
 
 @needs_checkout
 def test_no_global_generator_is_used():
-    """A search must not depend on who else draws, nor disturb them."""
+    """A search must neither depend on other users of the global generators nor change what they draw."""
     assert {(_short(path), draw) for path in source_files() for draw in global_draws(_tree(path))} == set()
 
 
@@ -135,7 +135,7 @@ def test_a_global_draw_is_seen():
 
 @needs_checkout
 @pytest.mark.parametrize("path", [pytest.param(path, id=module_name(path)) for path in source_files()])
-def test_a_module_says_what_it_is_and_is_short(path):
+def test_a_module_has_a_docstring_and_is_short(path):
     assert ast.get_docstring(_tree(path)), f"{_short(path)} has no docstring; say in a sentence what it holds"
     lines = len(path.read_text("utf-8").splitlines())
     assert lines <= MAX_LINES, f"{_short(path)} has {lines} lines; {MAX_LINES} are allowed: split it"

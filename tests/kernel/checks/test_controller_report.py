@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.user_controllers import mine
+from helpers.user_components import mine
 
 from nas import registry
 from nas.checks import controller_report

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.project import TOY
-from helpers.user_controllers import mine
-from helpers.user_files import CONFIG
+from helpers.user_components import CONFIG, mine
 
 from nas import compare
 from nas import config as configs

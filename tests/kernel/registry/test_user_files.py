@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from helpers.cli import Said, command, command_here, run  # noqa: F401  # fixture
 from helpers.project import TOY, TOY_OPTIONS
-from helpers.user_files import CONFIG
+from helpers.user_components import CONFIG
 
 from nas import config as configs
 from nas import registry

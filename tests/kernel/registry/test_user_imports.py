@@ -10,7 +10,7 @@ import pytest
 from helpers.cli import Said, command_here  # noqa: F401  # fixture
 from helpers.launch import in_this_process, own_runs  # noqa: F401  # fixtures
 from helpers.project import TOY_OPTIONS
-from helpers.user_files import CONFIG
+from helpers.user_components import CONFIG
 
 from nas import registry
 from nas.errors import ConfigError

@@ -1,7 +1,27 @@
-"""Source of a user's own controller, sound or with a fault at a chosen place."""
+"""Source of a user's own controller, sound or with a fault at a chosen place, and the config of a quick search."""
 
 from __future__ import annotations
 
+CONFIG = """
+[space]
+name = "mlp"
+max_depth = 1
+[controller]
+name = "random"
+[tasks]
+name = "sinusoid"
+shots = 4
+queries = 4
+[evaluator]
+learner = { name = "maml", inner_lr = 0.01, steps = 2 }
+norm = "none"
+tasks_per_step = 2
+validation_tasks = 4
+[search]
+device = "cpu"
+[final]
+baseline = "mlp40"
+"""
 MINE = """import random
 from nas.architecture import Architecture
 from nas.space import mutate, sample
