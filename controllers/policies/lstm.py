@@ -49,7 +49,7 @@ class LstmPolicy:
 
     def sample(self, space: SearchSpace, rng: random.Random) -> Architecture:
         """See `Policy.sample`."""
-        with _one_thread(), torch.no_grad():
+        with _one_thread(), torch.inference_mode():
             return first_allowed(space, lambda: self._draw(space, rng), rng)
 
     def likelihood(self, trajectories: Sequence[Trajectory]) -> Likelihood:
@@ -102,9 +102,9 @@ class LstmPolicy:
                 states[layer] = torch.lstm_cell(read, states[layer], *weights)
                 read, _ = states[layer]
             embedding, weight, bias = self._choice(name, options)
-            logits: Array = functional.linear(read[0], weight, bias).double().numpy()
+            logits: Array = functional.linear(read, weight, bias).double().numpy()[0]
             index = rng.choices(range(options), cum_weights=cumulative_weights(logits))[0]
-            read = embedding[index : index + 1]
+            read = embedding.narrow(0, index, 1)
             return index
 
         return decide(space, pick)[1]
@@ -114,7 +114,8 @@ class LstmPolicy:
         embedding, weight, bias = _names(name, options)
         if embedding not in self.parameters:
             shapes = {embedding: (options, self._hidden), weight: (options, self._hidden), bias: (options,)}
-            made = {name: nn.Parameter(torch.empty(shape, dtype=self._dtype)) for name, shape in shapes.items()}
+            with torch.inference_mode(False):  # parameters made in this mode could not be trained
+                made = {name: nn.Parameter(torch.empty(shape, dtype=self._dtype)) for name, shape in shapes.items()}
             self._initialise(made)
             self.parameters |= made
             self._adam.add_param_group({"params": list(made.values())})
