@@ -83,13 +83,15 @@ class GroupedSteps:
     @property
     def sizes(self) -> Indices:
         """Number of options of each step, (steps,); the logits of all steps stand in one row of their sum."""
-        return np.repeat([options for _, options in self.choices], self.counts)
+        sizes: Indices = np.repeat([options for _, options in self.choices], self.counts)
+        return sizes
 
     @property
     def _offsets(self) -> Indices:
         """Number of options of all earlier choices, for each step, (steps,)."""
         options = [options for _, options in self.choices]
-        return np.repeat(np.cumsum([0, *options[:-1]]), self.counts)
+        offsets: Indices = np.repeat(np.cumsum([0, *options[:-1]]), self.counts)
+        return offsets
 
     def previous_options(self) -> Indices:
         """The option taken before each position, (longest trajectory, trajectories).
