@@ -107,7 +107,8 @@ class GroupedSteps:
         """The option that each logit is of, numbered from 0 through all choices, (logits,)."""
         sizes = self.sizes
         starts = np.cumsum(sizes) - sizes
-        return np.arange(sizes.sum()) + np.repeat(self._offsets - starts, sizes)
+        numbers: Indices = np.arange(sizes.sum()) + np.repeat(self._offsets - starts, sizes)
+        return numbers
 
     def likelihood(self, logits: Array, backward: Callable[[Array], Gradient]) -> Likelihood:
         """The likelihood of the trajectories under a softmax at each step.
