@@ -80,33 +80,47 @@ class GroupedSteps:
         rows = np.array([row for group in groups.values() for row in group], dtype=np.intp)
         return cls(len(trajectories), list(groups), [len(group) for group in groups.values()], *rows.T)
 
+    @property
+    def sizes(self) -> Indices:
+        """Number of options of each step, (steps,); the logits of all steps stand in one row of their sum."""
+        sizes: Indices = np.repeat([options for _, options in self.choices], self.counts)
+        return sizes
+
+    @property
+    def _offsets(self) -> Indices:
+        """Number of options of all earlier choices, for each step, (steps,)."""
+        options = [options for _, options in self.choices]
+        offsets: Indices = np.repeat(np.cumsum([0, *options[:-1]]), self.counts)
+        return offsets
+
     def previous_options(self) -> Indices:
         """The option taken before each position, (longest trajectory, trajectories).
 
         Options are numbered from 1 through all choices, in order; 0 stands for the start. Positions behind the end of
         a trajectory hold arbitrary numbers.
         """
-        sizes = [options for _, options in self.choices]
-        offsets = 1 + np.cumsum([0, *sizes[:-1]])
         rows = np.zeros((self.position.max() + 2, self.num_trajectories), dtype=np.intp)
-        rows[self.position + 1, self.trajectory] = np.repeat(offsets, self.counts) + self.picked
+        rows[self.position + 1, self.trajectory] = 1 + self._offsets + self.picked
         return rows[:-1]
 
-    def likelihood(self, logits: Sequence[Array], backward: Callable[[Sequence[Array]], Gradient]) -> Likelihood:
+    def options_of_logits(self) -> Indices:
+        """The option that each logit is of, numbered from 0 through all choices, (logits,)."""
+        sizes = self.sizes
+        starts = np.cumsum(sizes) - sizes
+        numbers: Indices = np.arange(sizes.sum()) + np.repeat(self._offsets - starts, sizes)
+        return numbers
+
+    def likelihood(self, logits: Array, backward: Callable[[Array], Gradient]) -> Likelihood:
         """The likelihood of the trajectories under a softmax at each step.
 
         Args:
-            logits: For each choice (steps of this choice, options).
-            backward: From the loss's derivatives by the logits, shaped as `logits`, to the gradient by parameter.
+            logits: Logits of all steps, one step's after another's, (logits,).
+            backward: From the loss's derivatives by the logits, (logits,), to the gradient by parameter.
         """
-        # Choices differ in their numbers of options, so all logits are put in one row: step t's `sizes[t]` logits begin
-        # at `starts[t]`.
-        sizes = np.repeat([options for _, options in self.choices], self.counts)
-        ends = np.cumsum(sizes)
-        starts = ends - sizes
-        row = np.concatenate([each.ravel() for each in logits])
-        row = row - np.repeat(np.maximum.reduceat(row, starts), sizes)
-        log_p = row - np.repeat(np.log(np.add.reduceat(np.exp(row), starts)), sizes)
+        sizes = self.sizes
+        starts = np.cumsum(sizes) - sizes
+        shifted = logits - np.repeat(np.maximum.reduceat(logits, starts), sizes)
+        log_p = shifted - np.repeat(np.log(np.add.reduceat(np.exp(shifted), starts)), sizes)
         p = np.exp(log_p)
         entropies = -np.add.reduceat(p * log_p, starts)
         picked = starts + self.picked
@@ -115,10 +129,9 @@ class GroupedSteps:
             weights = entropy_weights[self.trajectory]
             grad_picked = grad_log_probs[self.trajectory] + weights * self._entropies_ahead(entropies, weights != 0)
             # d log p[picked] / d logits = onehot(picked) - p;  dH / d logits = -p (log p + H).
-            grad_row = -p * (np.repeat(grad_picked + weights * entropies, sizes) + log_p * np.repeat(weights, sizes))
-            grad_row[picked] += grad_picked
-            parts = np.split(grad_row, np.cumsum([each.size for each in logits[:-1]]))
-            return backward([part.reshape(each.shape) for part, each in zip(parts, logits, strict=True)])
+            grad = -p * (np.repeat(grad_picked + weights * entropies, sizes) + log_p * np.repeat(weights, sizes))
+            grad[picked] += grad_picked
+            return backward(grad)
 
         return Likelihood(self._sums(log_p[picked]), self._sums(entropies), gradient)
 

@@ -42,14 +42,13 @@ class TablePolicy:
     def likelihood(self, trajectories: Sequence[Trajectory]) -> Likelihood:
         """See `Policy.likelihood`."""
         steps = GroupedSteps.of(trajectories)
-        logits = [
-            self._logits(*choice)[None].repeat(count, 0)
-            for choice, count in zip(steps.choices, steps.counts, strict=True)
-        ]
+        counts = list(zip(steps.choices, steps.counts, strict=True))
+        logits = np.concatenate([np.tile(self._logits(*choice), count) for choice, count in counts])
 
-        def backward(grad_logits: Sequence[Array]) -> Gradient:
-            choices = zip(steps.choices, grad_logits, strict=True)
-            return {f"{options} {name}": grad.sum(0) for (name, options), grad in choices}
+        def backward(grad_logits: Array) -> Gradient:
+            ends = np.cumsum([options * count for (_, options), count in counts])
+            parts = zip(steps.choices, np.split(grad_logits, ends[:-1]), strict=True)
+            return {f"{options} {name}": part.reshape(-1, options).sum(0) for (name, options), part in parts}
 
         return steps.likelihood(logits, backward)
 

@@ -1,4 +1,4 @@
-"""Our evolution: who may be a parent, what its children are, and what the predictor adds."""
+"""Tests of evolution: parents, children and the effect of the predictor."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The grid: everything once, and evenly wherever it is broken off."""
+"""Tests of the grid: completeness, and even coverage at every budget."""
 
 import itertools
 import random

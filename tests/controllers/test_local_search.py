@@ -1,4 +1,4 @@
-"""Local search against the paper's algorithm, written as a loop, and what differs from it when it is asynchronous."""
+"""Tests of local search against the paper's algorithm as a loop, and of its asynchronous parts."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""Evolution of several objectives: who is preferred, what is chosen, and that it finds more of the front."""
+"""Tests of evolution with several objectives: fitness, scalarisation and hypervolume."""
 
 import math
 import random

@@ -1,3 +1,5 @@
+"""Tests of regularized evolution: tournaments, ageing and failed trials."""
+
 import math
 import random
 

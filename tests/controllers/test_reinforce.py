@@ -1,4 +1,4 @@
-"""Our REINFORCE: the clipped loss against PPO's paper and the policy gradient, and what moves the policy."""
+"""Tests of REINFORCE: the clipped loss against its paper and autograd, and the updates of the policy."""
 
 import math
 import random

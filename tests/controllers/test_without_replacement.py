@@ -1,3 +1,5 @@
+"""Tests of sampling without replacement."""
+
 import itertools
 import random
 
@@ -19,11 +21,11 @@ ALL = list(enumerate_all(Ten()))
 
 
 def all_but(*left):
-    made = Unseen(Ten())
+    unseen = Unseen(Ten())
     for architecture in ALL:
         if architecture not in left:
-            made.see(architecture)
-    return made
+            unseen.see(architecture)
+    return unseen
 
 
 def never():
@@ -31,20 +33,22 @@ def never():
 
 
 def test_what_was_seen_is_not_in_it():
-    made = Unseen(Ten())
-    assert ALL[0] in made
-    made.see(ALL[0])
-    assert ALL[0] not in made
-    assert Architecture("ten", dict(ALL[0].picks)) not in made
-    assert ALL[1] in made
+    unseen = Unseen(Ten())
+    assert ALL[0] in unseen
+    unseen.see(ALL[0])
+    assert ALL[0] not in unseen
+    assert Architecture("ten", dict(ALL[0].picks)) not in unseen
+    assert ALL[1] in unseen
 
 
 def test_what_is_proposed_is_seen_at_once_and_the_same_however_many_are_asked_for():
     def proposed(*counts, seed=0):
-        made = Unseen(Ten(), seed=seed)
-        found = [one for n in counts for one in made.propose(n, lambda rng: made.draw(lambda: sample(Ten(), rng), rng))]
-        assert made.num_proposed == len(found)
-        assert not any(one in made for one in found)
+        unseen = Unseen(Ten(), seed=seed)
+        found = [
+            one for n in counts for one in unseen.propose(n, lambda rng: unseen.draw(lambda: sample(Ten(), rng), rng))
+        ]
+        assert unseen.num_proposed == len(found)
+        assert not any(one in unseen for one in found)
         return found
 
     assert proposed(4, 0, 3) == proposed(*[1] * 7) == proposed(99)[:7]
@@ -59,30 +63,30 @@ def test_the_first_unseen_draw_is_taken_whatever_was_rejected_before():
         found = next(drawn)
         return never() if found is None else found
 
-    made = Unseen(Ten())
-    made.see(ALL[3])
-    assert made.draw(draw, random.Random(0)) == ALL[5]
+    unseen = Unseen(Ten())
+    unseen.see(ALL[3])
+    assert unseen.draw(draw, random.Random(0)) == ALL[5]
     assert next(drawn) == ALL[6]
-    assert ALL[5] in made  # to draw is not to see
+    assert ALL[5] in unseen  # to draw is not to see
 
 
 @pytest.mark.parametrize("draw", [lambda: ALL[0], never])
 def test_what_is_left_is_drawn_uniformly_when_draws_bring_nothing(draw):
-    made = all_but(*ALL[4:8])
-    found = [made.draw(draw, random.Random(k)) for k in range(400)]
+    unseen = all_but(*ALL[4:8])
+    found = [unseen.draw(draw, random.Random(k)) for k in range(400)]
     assert {found.count(architecture) > 60 for architecture in ALL[4:8]} == {True}
     assert set(found) == set(ALL[4:8])
 
 
 def test_in_the_end_nothing_is_left():
-    made, rng = Unseen(Ten()), random.Random(0)
+    unseen, rng = Unseen(Ten()), random.Random(0)
     found = []
-    while (architecture := made.draw(lambda: sample(Ten(), rng), rng)) is not None:
-        made.see(architecture)
+    while (architecture := unseen.draw(lambda: sample(Ten(), rng), rng)) is not None:
+        unseen.see(architecture)
         found.append(architecture)
     assert sorted(found, key=ALL.index) == ALL
-    assert made.draw(lambda: ALL[0], rng) is None
-    assert made.pool(lambda: ALL[0], 5, rng) == []
+    assert unseen.draw(lambda: ALL[0], rng) is None
+    assert unseen.pool(lambda: ALL[0], 5, rng) == []
 
 
 def test_the_space_is_walked_through_once(monkeypatch):
@@ -93,14 +97,14 @@ def test_the_space_is_walked_through_once(monkeypatch):
         return all_ends(space)
 
     monkeypatch.setattr(module, "all_ends", counted)
-    made, rng = Unseen(ToySpace()), random.Random(0)
+    unseen, rng = Unseen(ToySpace()), random.Random(0)
     seen = set()
     for _ in range(36):
-        architecture = made.draw(never, rng)
+        architecture = unseen.draw(never, rng)
         seen.add(architecture)
-        made.see(architecture)
+        unseen.see(architecture)
     assert seen == set(enumerate_all(ToySpace()))
-    assert made.draw(never, rng) is None
+    assert unseen.draw(never, rng) is None
     assert len(walks) == 1
 
 
@@ -130,19 +134,19 @@ def test_a_space_that_rejects_nearly_all_ends(name):
 def test_the_few_that_a_walk_found_are_not_taken_for_all(monkeypatch):
     """Of a space whose walk is cut short it goes on behind them."""
     monkeypatch.setattr(module, "MOST_ENUMERATED", 3)
-    made, rng = Unseen(Ten()), random.Random(0)
+    unseen, rng = Unseen(Ten()), random.Random(0)
     found = []
-    while (architecture := made.draw(never, rng)) is not None:
-        made.see(architecture)
+    while (architecture := unseen.draw(never, rng)) is not None:
+        unseen.see(architecture)
         found.append(architecture)
     assert sorted(found, key=ALL.index) == ALL
 
 
 def test_of_a_huge_space_the_first_that_are_left_must_do():
-    made = Unseen(Vast())
+    unseen = Unseen(Vast())
     first = next(enumerate_all(Vast()))
-    made.see(first)
-    found = {made.draw(lambda: first, random.Random(k)) for k in range(20)}
+    unseen.see(first)
+    found = {unseen.draw(lambda: first, random.Random(k)) for k in range(20)}
     assert len(found) > 10
     # Among the first MOST_REMAINING architectures only the last three digits differ.
     assert all(sum(architecture.picks.values()) <= 27 for architecture in found)
@@ -150,12 +154,12 @@ def test_of_a_huge_space_the_first_that_are_left_must_do():
 
 
 def test_a_pool_holds_different_unseen_ones():
-    made, rng = all_but(*ALL[2:]), random.Random(0)
-    pool = made.pool(lambda: sample(Ten(), rng), 5, rng)
+    unseen, rng = all_but(*ALL[2:]), random.Random(0)
+    pool = unseen.pool(lambda: sample(Ten(), rng), 5, rng)
     assert len(pool) == len(set(pool)) == 5
     assert not set(pool) & set(ALL[:2])
-    made = all_but(ALL[9])
-    assert made.pool(lambda: sample(Ten(), rng), 5, rng) == [ALL[9]]
+    unseen = all_but(ALL[9])
+    assert unseen.pool(lambda: sample(Ten(), rng), 5, rng) == [ALL[9]]
 
 
 def test_a_pool_draws_at_most_twice_its_size_and_then_at_least_one():
@@ -165,12 +169,12 @@ def test_a_pool_draws_at_most_twice_its_size_and_then_at_least_one():
         calls.append(1)
         return ALL[0]
 
-    made = all_but(ALL[0], ALL[7])
-    assert made.pool(draw, 5, random.Random(0)) == [ALL[0]]
+    unseen = all_but(ALL[0], ALL[7])
+    assert unseen.pool(draw, 5, random.Random(0)) == [ALL[0]]
     assert len(calls) == 10
     calls.clear()
-    made.see(ALL[0])
-    assert made.pool(draw, 5, random.Random(0)) == [ALL[7]]
+    unseen.see(ALL[0])
+    assert unseen.pool(draw, 5, random.Random(0)) == [ALL[7]]
     assert len(calls) == 10 + TRIES
 
 
@@ -184,27 +188,31 @@ def test_a_space_error_is_passed_on():
 
 def test_with_networks_what_is_the_same_network_is_seen_too():
     space = NasBench201()
-    made, cells = Unseen(space, networks=True), list(itertools.islice(enumerate_all(space), 1000))
+    unseen, cells = Unseen(space, networks=True), list(itertools.islice(enumerate_all(space), 1000))
     first: dict[str, Architecture] = {}
     for architecture in cells:
         first.setdefault(network_key(space, architecture), architecture)
     assert len(first) < 0.8 * len(cells)
     for architecture in list(first.values())[:-1]:
-        made.see(architecture)
+        unseen.see(architecture)
     *_, (last_key, last) = first.items()
-    assert made.is_new(last)
-    assert all(made.is_new(one) == (network_key(space, one) == last_key) for one in cells[::20])
+    assert unseen.is_new(last)
+    assert all(unseen.is_new(one) == (network_key(space, one) == last_key) for one in cells[::20])
     drawn = iter([*cells[:9], last])
-    assert made.draw(lambda: next(drawn), random.Random(0)) == last
+    assert unseen.draw(lambda: next(drawn), random.Random(0)) == last
     # The keys of a pool are not asked for.
-    assert len(made.pool(lambda: random.Random(0).choice(cells), 1, random.Random(0))) == 1
+    assert len(unseen.pool(lambda: random.Random(0).choice(cells), 1, random.Random(0))) == 1
 
 
 def test_a_pool_begins_with_what_is_unseen_of_the_one_before():
-    made = Unseen(Ten())
-    made.see(ALL[2])
+    unseen = Unseen(Ten())
+    unseen.see(ALL[2])
     drawn = iter(ALL[5:])
-    assert made.pool(lambda: next(drawn), 4, random.Random(0), [ALL[1], ALL[2], ALL[3]]) == [ALL[1], ALL[3], *ALL[5:7]]
+    assert unseen.pool(lambda: next(drawn), 4, random.Random(0), [ALL[1], ALL[2], ALL[3]]) == [
+        ALL[1],
+        ALL[3],
+        *ALL[5:7],
+    ]
 
 
 def test_a_vast_space_of_one_network_comes_to_an_end(monkeypatch):
@@ -213,6 +221,6 @@ def test_a_vast_space_of_one_network_comes_to_an_end(monkeypatch):
             return nx.DiGraph()
 
     monkeypatch.setattr(module, "MOST_ENUMERATED", 300)
-    made, rng = Unseen(One(), networks=True), random.Random(0)
-    made.see(sample(One(), rng))
-    assert made.draw(lambda: sample(One(), rng), rng) is None
+    unseen, rng = Unseen(One(), networks=True), random.Random(0)
+    unseen.see(sample(One(), rng))
+    assert unseen.draw(lambda: sample(One(), rng), rng) is None

@@ -1,3 +1,5 @@
+"""Tests of the evolutionary operators."""
+
 import math
 import random
 

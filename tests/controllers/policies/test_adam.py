@@ -1,4 +1,4 @@
-"""Our Adam against torch's, for parameters that come and go."""
+"""Tests of Adam against torch's, for parameters that come and go."""
 
 import numpy as np
 import pytest

@@ -53,7 +53,7 @@ def set_values(policy, values):
 @pytest.fixture
 def lstm():
     """A policy far from uniform."""
-    policy = LstmPolicy(seed=1, lr=0.1, hidden=6, layers=2)
+    policy = LstmPolicy(seed=1, lr=0.1, hidden=6, layers=2, dtype=torch.float64)
     policy.likelihood(TRAJECTORIES)
     set_values(policy, {name: 12 * array for name, array in values_of(policy).items()})
     return policy
@@ -220,6 +220,19 @@ def test_the_expected_entropy_bonus_is_the_gradient_of_the_policys_entropy(polic
         np.testing.assert_allclose(found[name], expected, rtol=1e-10, atol=1e-10)
 
 
+def test_in_single_precision_the_lstm_has_the_same_likelihood_and_gradient(lstm):
+    single = LstmPolicy(seed=0, lr=0.1, hidden=6, layers=2)
+    single.likelihood(TRAJECTORIES)
+    set_values(single, values_of(lstm))
+    both = [policy.likelihood(TRAJECTORIES) for policy in (lstm, single)]
+    np.testing.assert_allclose(both[1].log_probs, both[0].log_probs, rtol=1e-5)
+    np.testing.assert_allclose(both[1].entropies, both[0].entropies, rtol=1e-5)
+    expected, gradient = (each.gradient(REWARDS, -REWARDS) for each in both)
+    assert expected.keys() == gradient.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(gradient[name], array, rtol=1e-4, atol=1e-5)
+
+
 def test_where_no_choice_hangs_on_another_the_entropy_bonus_has_no_noise():
     """Each batch's gradient is then that of the policy's entropy; a score function without baseline would scatter."""
     policy, rng = TablePolicy(seed=3, lr=0.1, spread=1.5), random.Random(0)
@@ -266,7 +279,7 @@ def test_parameters_start_uniform_and_differ_by_seed_and_name():
     drawn = np.concatenate([array.ravel() for array in values.values()])
     assert INIT_RANGE * 0.99 < abs(drawn).max() <= INIT_RANGE
     assert drawn.std() == pytest.approx(INIT_RANGE / 3**0.5, rel=0.02)
-    assert {array.dtype for array in values.values()} == {np.dtype(np.float64)}
+    assert {array.dtype for array in values.values()} == {np.dtype(np.float32)}
     assert not np.array_equal(values["weight 2 a"], others["weight 2 a"])
     assert not np.array_equal(values["weight 2 a"], values["weight 2 b"])
 

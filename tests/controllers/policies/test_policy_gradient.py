@@ -1,3 +1,5 @@
+"""Tests of the published REINFORCE controllers."""
+
 import math
 import random
 
@@ -35,7 +37,7 @@ def tails(controller, tosses=200):
     return sum(architecture.picks["side"] for architecture in controller.ask(tosses)) / tosses
 
 
-def told(count=20, scale=1.0):
+def scored_trials(count=20, scale=1.0):
     rng = random.Random(0)
     return [done(sample(ToySpace(), rng), scale * rng.random()) for _ in range(count)]
 
@@ -59,7 +61,7 @@ def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
 
 def test_nothing_moves_before_a_batch_is_full():
     controller, idle = ZophLe(ToySpace(), batch=20, lr=0.3), ZophLe(ToySpace(), batch=20, lr=0.3)
-    trials = told(20)
+    trials = scored_trials(20)
     controller.tell(trials[:19])
     assert controller.ask(20) == idle.ask(20)
     controller.tell(trials[19:])
@@ -68,7 +70,7 @@ def test_nothing_moves_before_a_batch_is_full():
 
 def test_scores_that_are_no_numbers_change_nothing():
     clean, dirty = (ZophLe(ToySpace(), batch=4, lr=0.3) for _ in range(2))
-    for trial in told():
+    for trial in scored_trials():
         clean.tell([trial])
         dirty.tell([done(trial.architecture, math.nan), trial, done(trial.architecture, math.inf)])
     assert clean.ask(20) == dirty.ask(20)
@@ -76,8 +78,8 @@ def test_scores_that_are_no_numbers_change_nothing():
 
 def test_the_unit_of_the_scores_does_not_matter():
     one, other = ZophLe(ToySpace(), lr=0.3), ZophLe(ToySpace(), lr=0.3)
-    one.tell(told())
-    other.tell(told(scale=1024.0))
+    one.tell(scored_trials())
+    other.tell(scored_trials(scale=1024.0))
     assert one.ask(20) == other.ask(20)
 
 
@@ -94,8 +96,8 @@ def test_the_entropy_bonus_keeps_the_coin_fair():
 
 def test_huge_scores_do_not_break_the_policy():
     controller = ZophLe(ToySpace(), batch=2)
-    controller.tell(told(scale=1e300))
-    controller.tell(told(scale=1e-300))
+    controller.tell(scored_trials(scale=1e300))
+    controller.tell(scored_trials(scale=1e-300))
     assert len(controller.ask(5)) == 5
 
 

@@ -1,3 +1,5 @@
+"""Tests of the reward baseline against its definition."""
+
 import random
 from statistics import fmean
 

@@ -1,4 +1,4 @@
-"""Distances between architectures, against loops over the choices."""
+"""Tests of distances between architectures against loops over the choices."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The Gaussian processes against the textbook: inverses by hand, and leaving one out by leaving it out."""
+"""Tests of the Gaussian processes against the textbook's formulas and explicit leave-one-out."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The predictor: ranks in closed form, what it is fitted to, and whether it predicts."""
+"""Tests of the predictor: ranks in closed form, trials of a fit, quality of predictions."""
 
 import itertools
 import math
@@ -29,11 +29,11 @@ def total(architecture):
     return float(sum(architecture.picks.values()))
 
 
-def told(architectures, value=total, stderr=0.0):
-    made = Predictor([Choices()])
+def predictor_of(architectures, value=total, stderr=0.0):
+    predictor = Predictor([Choices()])
     for architecture in architectures:
-        made.tell(architecture, value(architecture), stderr)
-    return made
+        predictor.tell(architecture, value(architecture), stderr)
+    return predictor
 
 
 def draws(predictor, pool, count=400):
@@ -61,16 +61,16 @@ def test_normal_scores_look_normal_and_know_no_unit():
 
 
 def test_it_is_ready_when_enough_is_told():
-    made = Predictor([Choices()])
+    predictor = Predictor([Choices()])
     for number, architecture in enumerate(drawn(FEWEST)):
-        assert made.ready == (number >= FEWEST)
-        made.tell(architecture, 0.1 * number)
-    assert made.ready
+        assert predictor.ready == (number >= FEWEST)
+        predictor.tell(architecture, 0.1 * number)
+    assert predictor.ready
 
 
 def test_it_ranks_what_it_has_not_seen():
     pool = drawn(60, seed=1)
-    mean = draws(told(drawn(60)), pool).mean(0)
+    mean = draws(predictor_of(drawn(60)), pool).mean(0)
     assert np.corrcoef(mean, [total(architecture) for architecture in pool])[0, 1] > 0.9
 
 
@@ -92,7 +92,7 @@ def test_it_draws_from_what_its_members_say():
     kept = weighed(members(2), distances(choices, known), values, np.zeros(30))
     assert len(kept) > 1
     mean, std = mixture(kept, distances(choices, known, pool))
-    found = draws(told(known), pool, 4000)
+    found = draws(predictor_of(known), pool, 4000)
     np.testing.assert_allclose(found.mean(0), mean, atol=0.06)
     np.testing.assert_allclose(found.std(0), std, rtol=0.08)
 
@@ -112,26 +112,26 @@ class Watched(Choices):
 def test_between_weighings_members_keep_their_weights_and_only_the_one_drawn_from_is_fitted():
     """By one measure, between the trials and to the pool; all that was told since is fitted to."""
     watched = Watched()
-    made = Predictor([watched])
+    predictor = Predictor([watched])
     for architecture in drawn(40):
-        made.tell(architecture, total(architecture))
-    made.draw(drawn(3, seed=1), random.Random(0))
-    before = made._members, made._weights
-    made.tell(drawn(41)[-1], -1e9)
+        predictor.tell(architecture, total(architecture))
+    predictor.draw(drawn(3, seed=1), random.Random(0))
+    before = predictor._members, predictor._weights
+    predictor.tell(drawn(41)[-1], -1e9)
     for seed in range(5):
-        made._sample = None
+        predictor._sample = None
         watched.asked.clear()
-        made.draw(drawn(3, seed=2), random.Random(seed))
+        predictor.draw(drawn(3, seed=2), random.Random(seed))
         assert len(watched.asked) == 2
         assert len(set(watched.asked)) == 1
-        [(member, fitted)] = made._sample._fitted.items()
-        assert member in made._members
+        [(member, fitted)] = predictor._sample._fitted.items()
+        assert member in predictor._members
         assert fitted.solved.shape == (41,)
-    assert (made._members, made._weights) == before
+    assert (predictor._members, predictor._weights) == before
 
 
 def test_the_pool_is_ranked_by_a_draw():
-    pool, predictor = list(dict.fromkeys(drawn(40, seed=1))), told(drawn(40))
+    pool, predictor = list(dict.fromkeys(drawn(40, seed=1))), predictor_of(drawn(40))
     for seed in range(5):
         draw = dict(zip(pool, predictor.draw(pool, random.Random(seed)), strict=True))
         found = predictor.ranked(pool, random.Random(seed))
@@ -141,7 +141,7 @@ def test_the_pool_is_ranked_by_a_draw():
 def test_standard_errors_are_noise_that_blurs():
     def trust(stderr):
         pool = [flat(0, 0, 0, 0), flat(4, 4, 4, 4)]
-        return np.ptp(draws(told(drawn(40), stderr=stderr), pool).mean(0))
+        return np.ptp(draws(predictor_of(drawn(40), stderr=stderr), pool).mean(0))
 
     assert trust(0.0) > 1.5 * trust(3.0)
     assert trust(math.nan) == pytest.approx(trust(float(np.std([total(a) for a in drawn(40)]))))
@@ -149,20 +149,20 @@ def test_standard_errors_are_noise_that_blurs():
 
 @pytest.mark.parametrize("value", [0.0, 0.7, -1e300])
 def test_equal_scores_are_no_trouble(value):
-    found = draws(told(drawn(20), value=lambda _: value), drawn(5, seed=1), 10)
+    found = draws(predictor_of(drawn(20), value=lambda _: value), drawn(5, seed=1), 10)
     assert np.isfinite(found).all()
 
 
 def test_it_is_fitted_to_the_best_and_the_latest():
-    made = Predictor([Choices()])
+    predictor = Predictor([Choices()])
     rng = random.Random(0)
     values = [rng.random() for _ in range(3 * MOST)]
     for number, value in enumerate(values):
-        made.tell(flat(number % 5, number // 5 % 5, number // 25, 0), value)
-    kept, scores, noises = made._fitted_to()
+        predictor.tell(flat(number % 5, number // 5 % 5, number // 25, 0), value)
+    kept, scores, noises = predictor._fitted_to()
     assert len(kept) == len(scores) == len(noises) == MOST
     best = sorted(values)[-MOST // 2 :]
-    held = [values[made._architectures.index(one)] for one in kept]
+    held = [values[predictor._architectures.index(one)] for one in kept]
     assert set(best) <= set(held)
     rest = [value for value in held if value not in best]
     assert rest == [value for value in values if value not in best][-len(rest) :]
@@ -178,19 +178,19 @@ def test_members_are_weighed_again_as_trials_grow(monkeypatch):
         return weighed(*arguments)
 
     monkeypatch.setattr(module, "weighed", counted)
-    made = Predictor([Choices()])
+    predictor = Predictor([Choices()])
     for architecture in drawn(40):
-        made.tell(architecture, total(architecture))
-        if made.ready:
-            made.draw(drawn(3, seed=1), random.Random(0))
-            made.draw(drawn(3, seed=2), random.Random(0))  # nothing new was told: nothing is fitted again
+        predictor.tell(architecture, total(architecture))
+        if predictor.ready:
+            predictor.draw(drawn(3, seed=1), random.Random(0))
+            predictor.draw(drawn(3, seed=2), random.Random(0))  # nothing new was told: nothing is fitted again
     assert weighings[0] == FEWEST
     assert all(1.1 * before <= after <= 1.1 * before + 1 for before, after in itertools.pairwise(weighings))
     assert len(weighings) < 20
 
 
 def test_choices_that_were_never_met_do_not_matter():
-    predictor = told(drawn(20))
+    predictor = predictor_of(drawn(20))
     known = flat(1, 2, 3, 4)
     stranger = Architecture("flat", {**known.picks, "9": 3})
     found = predictor.draw([known, stranger], random.Random(0))

@@ -1,4 +1,4 @@
-"""Features of architectures as ranks and distances: against loops over pairs, with whatever goes wrong."""
+"""Tests of zero-cost features as ranks and distances against loops over pairs, with failing evaluators."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def numbered(*numbers):
     return [Architecture("toy", {"n": n}) for n in numbers]
 
 
-def told(values):
-    """A callable that tells of architecture n what `values` has at n, and counts how often it is asked."""
+def stub_features(values):
+    """A callable that gives architecture n the numbers `values[n]`, and the list of its calls."""
     asked = []
 
-    def of(architecture, names):
+    def compute(architecture, names):
         asked.append(architecture.picks["n"])
         found = values[architecture.picks["n"]]
         if isinstance(found, BaseException):
             raise found
         return {name: value for name, value in zip(names, found, strict=False) if value is not None}
 
-    return of, asked
+    return compute, asked
 
 
 def slow_rank(value, met):
@@ -50,7 +50,7 @@ def test_rows_are_ranks_among_what_was_met():
     rng = random.Random(0)
     pool = [-math.inf, -2.5, 0.0, 1.0, 1.0, 7.25, 1e300, math.inf, math.nan]
     values = [(rng.choice(pool), rng.choice(pool)) for _ in range(40)]
-    found = Features(NAMES, told(values)[0])
+    found = Features(NAMES, stub_features(values)[0])
     add(found, numbered(*range(25)))
     rows = found.rows(numbered(*range(40)))
     slow = [[slow_rank(own[place], [met[place] for met in values[:25]]) for place in (0, 1)] for own in values]
@@ -62,9 +62,9 @@ def test_rows_are_ranks_among_what_was_met():
 def test_neither_scale_nor_order_nor_what_was_asked_before_matters():
     rng = random.Random(1)
     values = [(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)]
-    first = Features(NAMES, told(values)[0])
+    first = Features(NAMES, stub_features(values)[0])
     add(first, numbered(*range(20)))
-    other = Features(NAMES, told([(math.exp(9 * a), b**3) for a, b in values])[0])
+    other = Features(NAMES, stub_features([(math.exp(9 * a), b**3) for a, b in values])[0])
     other.rows(numbered(*range(29, -1, -1)))
     add(other, numbered(*range(19, 9, -1)))
     add(other, numbered(*range(10)))
@@ -72,8 +72,8 @@ def test_neither_scale_nor_order_nor_what_was_asked_before_matters():
 
 
 def test_each_is_asked_for_once(monkeypatch):
-    of, asked = told([(float(n), 0.0) for n in range(10)])
-    found = Features(NAMES, of)
+    compute, asked = stub_features([(float(n), 0.0) for n in range(10)])
+    found = Features(NAMES, compute)
     add(found, numbered(3, 4))
     found.rows(numbered(3, 4, 5))
     found.rows(numbered(5, 3))
@@ -88,7 +88,7 @@ def test_each_is_asked_for_once(monkeypatch):
 
 
 def test_what_cannot_be_told_is_missing_and_no_error():
-    def of(architecture, names):
+    def compute(architecture, names):
         match architecture.picks["n"]:
             case 0:
                 raise RuntimeError("cannot be built")
@@ -101,7 +101,7 @@ def test_what_cannot_be_told_is_missing_and_no_error():
             case _:
                 return {"synflow": 4.0, "parameters": "many"}
 
-    found = Features(NAMES, of)
+    found = Features(NAMES, compute)
     add(found, numbered(0, 1, 2, 3, 4))
     rows = found.rows(numbered(0, 1, 2, 3, 4))
     assert np.isnan(rows[[0, 1, 3, 4]]).all()
@@ -110,7 +110,7 @@ def test_what_cannot_be_told_is_missing_and_no_error():
 
 def test_a_ctrl_c_is_let_through():
     with pytest.raises(KeyboardInterrupt):
-        Features(NAMES, told([KeyboardInterrupt()])[0]).rows(numbered(0))
+        Features(NAMES, stub_features([KeyboardInterrupt()])[0]).rows(numbered(0))
 
 
 def slow_distance(one, other):
@@ -138,7 +138,7 @@ def test_between_is_the_mean_difference():
 
 
 def test_nothing_met_and_nothing_asked():
-    found = Features(NAMES, told([(1.0, 2.0)])[0])
+    found = Features(NAMES, stub_features([(1.0, 2.0)])[0])
     assert found.rows([]).shape == (0, 2)
     np.testing.assert_array_equal(found.rows(numbered(0)), [[0.0, 0.0]])
     assert mean_difference(found.rows([]), found.rows(numbered(0))).shape == (0, 1)
@@ -146,7 +146,7 @@ def test_nothing_met_and_nothing_asked():
 
 def test_distances_are_between_the_ranks_of_what_was_told_and_what_is_new():
     rng = random.Random(2)
-    found = Features(NAMES, told([(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)])[0])
+    found = Features(NAMES, stub_features([(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(30)])[0])
     add(found, numbered(*range(20)))
     [among], [across] = distances(found, numbered(3, 7)), distances(found, numbered(3, 7), numbered(21, 22, 23))
     rows = found.rows(numbered(3, 7, 21, 22, 23))
