@@ -3,7 +3,7 @@
     python -m nas.experiments.zero_cost --cells JSONL [--path OMNIGLOT] [--out TXT] [--json]
     python -m nas.experiments.zero_cost --table NAS_BENCH_201_NPZ [--count 200] [--out TXT] [--json]
 
-The first form scores cells that `nas.experiments.fidelity` has meta-trained, from its file of finished trainings, such as
+The first form scores cells that `nas.experiments.fidelity` has meta-trained, from its file of finished trainings, like
 experiments/results/fidelity_any_size_cells.jsonl. The second scores random cells of the published table of CIFAR-10, in
 the published networks, on a minibatch of noise. A few minutes on one core.
 """
