@@ -154,7 +154,7 @@ def published(file: Path, count: int) -> Iterator[Network]:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             network = space.build(replay(space, architecture), CIFAR)
-        scores: dict[ZeroCost, float] = {
+        scores: dict[str, float] = {
             "synflow": synflow(network, CIFAR.input_shape),
             "naswot": naswot(network, x),
             "grad-norm": grad_norm(network, x, y, CIFAR.kind),

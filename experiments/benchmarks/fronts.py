@@ -176,11 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     space = NasBench201(published=True)
     with explained("fronts"):
-        if options.path is None:
-            name, cost, look_up = "artificial", "cost", artificial
-        else:
-            name, cost = options.path.name, options.cost
-            look_up = _table(space, options)
+        look_up: LookUp = artificial if options.path is None else _table(space, options)
+        name, cost = ("artificial", "cost") if options.path is None else (options.path.name, options.cost)
         rows = measure(space, look_up, cost, options.trials, options.seeds)
     table = text(rows, f"{name}: {options.trials} trials, {options.seeds} seeds, mean ± 95 %")
     if options.out:
