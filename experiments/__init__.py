@@ -1,1 +1,1 @@
-"""Ready-to-run studies: one TOML each, found by name; benchmarks and results beside them."""
+"""Studies, benchmarks and shipped configs; their results stand in results/."""

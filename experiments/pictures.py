@@ -1,4 +1,4 @@
-"""Draws a sample cell of every search space that has a diagram: the pictures of docs/spaces.md.
+"""Pictures of docs/spaces.md: a random architecture of every search space that has a diagram.
 
 python -m nas.experiments.pictures docs/pictures              all of them
 python -m nas.experiments.pictures docs/pictures darts mlp    some
@@ -22,22 +22,29 @@ from nas.space.drawing import draw
 from .command_line import explained
 
 SEED = 0
-WIDEST = 1000  # pixels
-COLOURS = 24  # a picture stays below 40 kB
+WIDEST = 1000
+"""Largest width and height in pixels."""
+COLOURS = 24
+"""Number of colours, by which a picture stays below 40 kB."""
 
 
 def picture(space: SearchSpace) -> Image.Image:
-    """A random architecture of the space, drawn small. Raises ConfigError where the space has no diagram."""
+    """The diagram of a random architecture of the space, scaled down.
+
+    Raises:
+        ConfigError: The space has no diagram.
+    """
     if not isinstance(space, GraphSpace):
         raise ConfigError(f"space {space.name!r} has no diagram; give it a method `graph`")
-    drawn = io.BytesIO()
-    draw(space.graph(replay(space, sample(space, random.Random(SEED)))), drawn)
-    image = Image.open(drawn).convert("RGB")
+    png = io.BytesIO()
+    draw(space.graph(replay(space, sample(space, random.Random(SEED)))), png)
+    image = Image.open(png).convert("RGB")
     image.thumbnail((WIDEST, WIDEST))
     return image.quantize(COLOURS)
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m nas.experiments.pictures", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the pictures go: NAME.png for each space")
     parser.add_argument("spaces", nargs="*", help="names of spaces; none for all that have a diagram")

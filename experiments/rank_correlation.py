@@ -1,4 +1,4 @@
-"""How well one ranking of cells agrees with another: Kendall's τ with intervals over cells."""
+"""Rank correlation of two scores over candidates: Kendall's τ, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from scipy.stats import kendalltau
 
 @dataclass(frozen=True)
 class Agreement:
-    """Kendall's τ-b of a cheap score with the reference, over cells.
+    """Kendall's τ-b of a cheap score with a reference score, over cells. Intervals are 95 % bootstrap intervals.
 
-    low, high    95 % bootstrap interval over cells
-    partial      τ given the number of parameters (Kendall, 1942)
-    over_size    τ minus that of the number of parameters, with its interval over_low, over_high over the same cells
-    reached      the reference score of the cell that the cheap score takes for the best
+    Attributes:
+        tau: Kendall's τ-b, in [-1, 1].
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        partial: Partial τ given the number of parameters (Kendall, Biometrika 1942).
+        over_size: τ minus that of the number of parameters with the reference.
+        over_low: Lower end of the interval of `over_size`, over the same samples of cells.
+        over_high: Upper end of the interval of `over_size`.
+        reached: Reference score of the cell with the highest cheap score.
     """
 
     tau: float
@@ -31,31 +36,37 @@ class Agreement:
 
 
 def tau(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Kendall's τ-b; 0 where one of them is constant and so orders nothing."""
-    found = float(kendalltau(x, y).statistic)
-    return 0.0 if math.isnan(found) else found
+    """Kendall's τ-b; 0 if one of the scores is constant and so orders nothing."""
+    statistic = float(kendalltau(x, y).statistic)
+    return 0.0 if math.isnan(statistic) else statistic
 
 
-def partial_tau(x: npt.ArrayLike, y: npt.ArrayLike, given: npt.ArrayLike) -> float:
-    """Kendall's partial τ of x and y given a third (Kendall, "Partial rank correlation", Biometrika 1942).
+def partial_tau(x: npt.ArrayLike, y: npt.ArrayLike, control: npt.ArrayLike) -> float:
+    """Kendall's partial τ of x and y given a control variable (Kendall, "Partial rank correlation", Biometrika 1942).
 
-    0 where the third leaves nothing of one of them.
+    It is 0 if the control variable determines the order of x or of y.
     """
-    xy, xz, yz = tau(x, y), tau(x, given), tau(y, given)
-    rest = (1 - xz**2) * (1 - yz**2)
-    return (xy - xz * yz) / math.sqrt(rest) if rest > 1e-9 else 0.0
+    xy, xz, yz = tau(x, y), tau(x, control), tau(y, control)
+    unexplained = (1 - xz**2) * (1 - yz**2)
+    return (xy - xz * yz) / math.sqrt(unexplained) if unexplained > 1e-9 else 0.0
 
 
 def resampled_taus(x: npt.ArrayLike, y: npt.ArrayLike, counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Kendall's τ-b of each of many samples with repetition: `counts` (samples, cells) says how often each cell is in.
+    """Kendall's τ-b of many bootstrap samples at once, as sums over pairs of cells weighted by their counts.
 
-    All at once, as sums over pairs of cells with the product of their counts as weight.
+    Args:
+        x: Score of each cell, (cells,).
+        y: Other score of each cell, (cells,).
+        counts: How often each cell is in each sample, (samples, cells).
+
+    Returns:
+        τ-b of each sample, (samples,).
     """
     signs = [np.sign(np.subtract.outer(v, v)) for v in (np.asarray(x, dtype=float), np.asarray(y, dtype=float))]
-    times = np.asarray(counts, dtype=float)
+    weights = np.asarray(counts, dtype=float)
 
     def over_pairs(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        total: npt.NDArray[np.float64] = ((times @ values) * times).sum(axis=1)
+        total: npt.NDArray[np.float64] = ((weights @ values) * weights).sum(axis=1)
         return total
 
     untied = np.sqrt(over_pairs(signs[0] ** 2) * over_pairs(signs[1] ** 2))
@@ -65,19 +76,27 @@ def resampled_taus(x: npt.ArrayLike, y: npt.ArrayLike, counts: npt.ArrayLike) ->
 def agreement(
     cheap: npt.ArrayLike, reference: npt.ArrayLike, parameters: npt.ArrayLike, *, draws: int, seed: int
 ) -> Agreement:
-    """How a cheap score agrees with the reference; all three have one value a cell."""
+    """Agreement of a cheap score with the reference score.
+
+    Args:
+        cheap: Cheap score of each cell, (cells,).
+        reference: Reference score of each cell, (cells,).
+        parameters: Number of parameters of each cell, (cells,).
+        draws: Number of bootstrap samples.
+        seed: Seed of the bootstrap samples.
+    """
     x, y, z = (np.asarray(values, dtype=float) for values in (cheap, reference, parameters))
     counts = np.random.default_rng(seed).multinomial(len(x), np.full(len(x), 1 / len(x)), size=draws)
     taus = resampled_taus(x, y, counts)
     low, high = np.quantile(taus, [0.025, 0.975])
     over_low, over_high = np.quantile(taus - resampled_taus(z, y, counts), [0.025, 0.975])
-    whole = tau(x, y)
+    tau_of_all = tau(x, y)
     return Agreement(
-        tau=whole,
+        tau=tau_of_all,
         low=float(low),
         high=float(high),
         partial=partial_tau(x, y, z),
-        over_size=whole - tau(z, y),
+        over_size=tau_of_all - tau(z, y),
         over_low=float(over_low),
         over_high=float(over_high),
         reached=float(y[int(np.argmax(x))]),
@@ -85,6 +104,6 @@ def agreement(
 
 
 def noise(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """The standard deviation of one measurement, from two of each cell."""
-    apart = np.asarray(first) - np.asarray(second)
-    return float(np.sqrt((apart**2).mean() / 2))
+    """Standard deviation of one measurement, from two measurements of each cell."""
+    difference = np.asarray(first) - np.asarray(second)
+    return float(np.sqrt((difference**2).mean() / 2))

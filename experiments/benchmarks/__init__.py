@@ -1,1 +1,1 @@
-"""Scripts that measure the toolkit itself, and print what was measured, on what machine."""
+"""Benchmarks of the toolkit itself: speed, memory and search quality."""

@@ -1,8 +1,8 @@
-"""What a search costs apart from evaluating: starting up, and proposing and storing a candidate.
+"""Benchmark of a search's overhead: start-up, and proposing and storing a candidate, without evaluations.
 
     python -m nas.experiments.benchmarks.search_overhead [--json]
 
-Run it on a machine that does nothing else, in a folder on the disk where runs are kept.
+Run it on an idle machine, in a folder on the disk where runs are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nas.protocols import Controller
 from nas.store import Store
 from nas.trial import Score, Trial
 
-from ..command_line import machine
+from ..command_line import Machine, machine, machine_line
 
 SPACE = "few-shot-cell"
 IMPORT = (
@@ -40,7 +40,15 @@ TARGETS = {"import nas": 0.3, "nas --help": 0.5, "evolution": 5.0}
 
 @dataclass(frozen=True)
 class Start:
-    """A fresh process's seconds, the median of several; `torch` says whether any of them imported it."""
+    """Start-up time of a command.
+
+    Attributes:
+        name: Name in the table.
+        seconds: Median over fresh processes.
+        torch: Whether any of them imported torch; None if that was not measured.
+        target_s: Target in seconds.
+        met: Whether the target was met.
+    """
 
     name: str
     seconds: float
@@ -51,7 +59,17 @@ class Start:
 
 @dataclass(frozen=True)
 class Overhead:
-    """A controller's ask + store + tell in ms a candidate, and the highest memory of a process that did only that."""
+    """Time of a controller's ask + store + tell, and memory of a process that does only that.
+
+    Attributes:
+        controller: Name of the controller.
+        candidates: Number of candidates.
+        median_ms: Median milliseconds a candidate.
+        mean_ms: Mean milliseconds a candidate.
+        peak_bytes: Peak memory.
+        target_ms: Target of the mean; None without a target.
+        met: Whether the target was met; None without a target.
+    """
 
     controller: str
     candidates: int
@@ -63,7 +81,7 @@ class Overhead:
 
 
 def import_seconds(repeats: int) -> Start:
-    """`import nas` alone, without the interpreter's own start."""
+    """The time of `import nas`, without that of the interpreter's start."""
     runs = [json.loads(_output([sys.executable, "-c", IMPORT])) for _ in range(repeats)]
     seconds = median(seconds for seconds, _ in runs)
     torch = any(torch for _, torch in runs)
@@ -72,14 +90,14 @@ def import_seconds(repeats: int) -> Start:
 
 
 def help_seconds(repeats: int) -> Start:
-    """`nas --help`, from the start of the process to its end."""
+    """The time of `nas --help`, from the start of the process to its end."""
     seconds = median(_timed([sys.executable, "-m", "nas", "--help"]) for _ in range(repeats))
     target = TARGETS["nas --help"]
     return Start("nas --help", seconds, None, target, seconds < target)
 
 
 def overhead(name: str, candidates: int, folder: Path) -> Overhead:
-    """Measures a controller in a process of its own, because the highest memory of a process never falls again."""
+    """The overhead of a controller, measured in a process of its own, because peak memory never falls."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         ms, peak_bytes = pool.submit(candidate_ms, name, candidates, folder / f"{name}.sqlite").result()
@@ -88,7 +106,7 @@ def overhead(name: str, candidates: int, folder: Path) -> Overhead:
 
 
 def candidate_ms(name: str, candidates: int, path: Path) -> tuple[list[float], int]:
-    """The ms of each candidate's ask + store + tell, and the highest memory of this process so far in bytes."""
+    """The ms of each candidate's ask + store + tell, and the peak memory of this process in bytes."""
     space = registry.create("space", SPACE, {})
     controller: Controller = registry.create("controller", name, {}, space=space, seed=0)
     rng = random.Random(0)
@@ -108,7 +126,7 @@ def _one_candidate(controller: Controller, store: Store, score: Score) -> float:
 
 
 def score_like(rng: random.Random) -> Score:
-    """A score of the size that evaluators give: 200 tasks, 5 inner steps, and a protocol."""
+    """A random score as large as those of evaluators: 200 tasks, 5 inner steps, and a protocol."""
     tasks = tuple(rng.random() for _ in range(200))
     protocol = {"learner": {"name": "anil", "inner_lr": 0.1, "steps": 5}, "bank": {"first": 0, "count": 200}}
     return Score(fmean(tasks), 0.02, tasks[:6], tasks, {"parameters": 3285.0, "flops": 6.9e5}, protocol)
@@ -128,8 +146,8 @@ def _verdict(met: bool | None) -> str:
     return {True: "met", False: "NOT MET", None: ""}[met]
 
 
-def _print(about: dict[str, str | int | float], starts: Sequence[Start], overheads: Sequence[Overhead]) -> None:
-    print(" · ".join(f"{key} {value}" for key, value in about.items()))
+def _print(about: Machine, starts: Sequence[Start], overheads: Sequence[Overhead]) -> None:
+    print(machine_line(about))
     for start in starts:
         torch = {True: ", with torch", False: ", without torch", None: ""}[start.torch]
         print(f"{start.name:<14}{start.seconds:>8.3f} s{torch}   target {start.target_s} s  {_verdict(start.met)}")
@@ -145,6 +163,7 @@ def _print(about: dict[str, str | int | float], starts: Sequence[Start], overhea
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Measures what a search costs apart from evaluating.")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--candidates", type=int, default=200, help="for each controller")
@@ -152,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     about = machine()
     starts = [import_seconds(arguments.repeats), help_seconds(arguments.repeats)]
-    # In the current folder, where runs are kept: a temporary one may be in memory, where storing costs nothing.
+    # The stores are in the current folder, because a temporary folder may be in memory, where storing costs nothing.
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="search_overhead-") as folder:
         overheads = [overhead(name, arguments.candidates, Path(folder)) for name in registry.names("controller")]
     if arguments.json:

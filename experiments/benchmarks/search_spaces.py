@@ -1,15 +1,14 @@
-"""What can be done with the spaces of NAS-Bench in a second, on one core and without building a network.
+"""Benchmark of the NAS-Bench spaces: samples, mutations and canonical keys a second, without building networks.
 
     python -m nas.experiments.benchmarks.search_spaces [--json] [--out FILE]
 
-Seconds are the processor's; each rate is the best of some rounds. Cells are counted on the way.
+Times are processor time on one core; each rate is the best of some rounds. Enumerations also count the cells.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,14 +21,20 @@ from nas.search_spaces.nas_bench_101.spec import Cell
 from nas.space import enumerate_all, mutate, replay, sample
 from nas.space.graph import canonical
 
-from ..command_line import explained, machine, output, whole
+from ..command_line import add_output_options, explained, machine, machine_line, print_benchmark, whole
 
 
 @dataclass(frozen=True)
 class Row:
-    """A measured rate (`unit` ends in /s, more is better) or time (s, less is better), and its target if it has one.
+    """Measured rate or time.
 
-    counted  how many cells were found to differ, where they were counted
+    Attributes:
+        work: Name in the table.
+        value: Rate or time.
+        unit: "/s" of a rate, where more is better; "s" of a time, where less is.
+        target: Target of the value; None without a target.
+        met: Whether the target was met; None without a target.
+        counted: Number of different cells; None if they were not counted.
     """
 
     work: str
@@ -41,12 +46,13 @@ class Row:
 
 
 def rate(work: str, target: float, number: int, rounds: int, act: Callable[[], object]) -> Row:
-    """`act` does the work `number` times."""
+    """The rate of a work that `act` does `number` times."""
     best = max(number / _seconds(act) for _ in range(rounds))
     return Row(work, best, "/s", target, best >= target)
 
 
 def samples(number: int, rounds: int) -> Row:
+    """The rate of random samples."""
     space, rng = NasBench201(), random.Random(0)
 
     def act() -> None:
@@ -57,7 +63,7 @@ def samples(number: int, rounds: int) -> Row:
 
 
 def mutations(number: int, rounds: int) -> Row:
-    """A chain of them, as in evolution: each parent was a child."""
+    """The rate of mutations, in a chain in which each child is the next parent, as in evolution."""
     space, rng = NasBench201(), random.Random(0)
 
     def act() -> None:
@@ -69,7 +75,10 @@ def mutations(number: int, rounds: int) -> Row:
 
 
 def keys(number: int, rounds: int) -> Row:
-    """From the cell to its key: the graph is made too. Random cells seldom have all vertices, so a few take turns."""
+    """The rate of canonical keys of cells, including that of making their graphs.
+
+    Random cells seldom have all vertices, so at most 500 such cells are used in turn.
+    """
     space, rng, cells = NasBench101(), random.Random(0), list[Cell]()
     while len(cells) < min(number, 500):
         cell = replay(space, sample(space, rng))
@@ -84,37 +93,38 @@ def keys(number: int, rounds: int) -> Row:
 
 
 def all_of_201() -> Row:
-    space, found = NasBench201(published=True), set[str]()
+    """The time of enumerating the cells of nas-bench-201 with their keys."""
+    space, unique = NasBench201(published=True), set[str]()
     architectures: list[Architecture] = []
 
     def act() -> None:
         for architecture in enumerate_all(space):
             architectures.append(architecture)
-            found.add(canonical(space.graph(replay(space, architecture))))
+            unique.add(canonical(space.graph(replay(space, architecture))))
 
     seconds = _seconds(act)
-    return Row(f"{len(architectures):,} cells of nas-bench-201", seconds, "s", 10.0, seconds < 10, len(found))
+    return Row(f"{len(architectures):,} cells of nas-bench-201", seconds, "s", 10.0, seconds < 10, len(unique))
 
 
 def all_of_101(max_vertices: int) -> Row:
-    """The target is for 6 vertices, and larger ones have none."""
-    found: list[Cell] = []
-    seconds = _seconds(lambda: found.extend(unique_cells(max_vertices)))
+    """The time of enumerating the different cells of nas-bench-101; the target is for at most 6 vertices."""
+    cells: list[Cell] = []
+    seconds = _seconds(lambda: cells.extend(unique_cells(max_vertices)))
     target = 300.0 if max_vertices <= 6 else None
     work = f"cells of nas-bench-101 up to {max_vertices} vertices"
-    return Row(work, seconds, "s", target, None if target is None else seconds < target, len(found))
+    return Row(work, seconds, "s", target, None if target is None else seconds < target, len(cells))
 
 
 def _seconds(act: Callable[[], object]) -> float:
-    """The processor's seconds: whoever else is at work on the machine then matters less."""
+    """Processor time of a call, which depends less than elapsed time on other load of the machine."""
     began = time.process_time()
     act()
     return time.process_time() - began
 
 
 def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
-    """The rows as a table, for people."""
-    lines = [" · ".join(f"{key} {value}" for key, value in about.items())]
+    """The table for people; `about` describes the machine."""
+    lines = [machine_line(about)]
     for row in rows:
         target = "" if row.target is None else f"target {row.target:,g} {row.unit}"
         verdict = {True: "met", False: "NOT MET", None: ""}[row.met]
@@ -124,27 +134,22 @@ def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Measures the spaces of NAS-Bench, without building networks.")
     parser.add_argument("--number", type=whole(1), default=5_000, help="samples, mutations and keys of a round")
     parser.add_argument("--rounds", type=whole(1), default=3)
     parser.add_argument("--max-vertices", type=whole(2), default=6, help="of the cells of nas-bench-101 to enumerate")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--out", type=output, help="a file for what is printed")
-    arguments = parser.parse_args()
-    number, rounds = arguments.number, arguments.rounds
+    add_output_options(parser)
+    options = parser.parse_args()
+    number, rounds = options.number, options.rounds
     with explained("search_spaces"):
         about = machine()
         rows = [
             *(measure(number, rounds) for measure in (samples, mutations, keys)),
             all_of_201(),
-            all_of_101(arguments.max_vertices),
+            all_of_101(options.max_vertices),
         ]
-        shown = text(about, rows)
-        if arguments.json:
-            shown = json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, ensure_ascii=False)
-        print(shown)
-        if arguments.out:
-            arguments.out.write_text(shown + "\n", encoding="utf-8")
+        print_benchmark(options, text(about, rows), {"machine": about, "rows": [asdict(row) for row in rows]})
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Study of how well cheap scores rank candidates."""
+"""Study of cheap scores: rank correlation with the full meta-training, and cost."""

@@ -1,4 +1,4 @@
-"""What the fidelity experiment's TOML says."""
+"""Settings of the fidelity study, read from TOML."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ Limits = Annotated[list[Whole], Field(min_length=2, max_length=2)]
 
 
 class CellsTable(Table):
-    """Which cells: the first `count` random ones, drawn with `seed`, whose parameters and FLOPs are in the limits.
+    """Cells of the study: the first random ones within the limits of size, if there are any.
 
-    Without limits cells of any size are taken.
+    Attributes:
+        count: Number of cells.
+        seed: Seed of the random cells.
+        parameters: Least and largest number of parameters; None without limits.
+        flops: Least and largest number of FLOPs; None without limits.
     """
 
     count: Annotated[int, Field(ge=3, le=10_000)]
@@ -31,17 +35,25 @@ class CellsTable(Table):
 
 
 class ReferenceTable(Table):
-    """What is taken for the truth: the last rung of `series`. The first `again` cells have it with a second seed."""
+    """Reference score: that of the last rung of a series.
+
+    Attributes:
+        series: Name of the series.
+        again: Number of cells, from the first on, whose reference is also trained with a second seed.
+    """
 
     series: str
     again: Annotated[int, Field(ge=0, le=10_000)]
 
 
 class SeriesTable(Table):
-    """One way to get cheap scores; `evaluator` is what differs from the table of that name.
+    """One way to compute cheap scores.
 
-    rungs     outer steps after which a cell is scored, ascending
-    schedule  continued: one meta-training through all rungs, annealed to the last; own: one for each rung
+    Attributes:
+        title: Name in the table.
+        rungs: Outer steps after which a cell is scored, ascending.
+        schedule: "continued" is one meta-training through all rungs, annealed to the last; "own" is one for each rung.
+        evaluator: Changes to the table `evaluator` of the settings.
     """
 
     title: str
@@ -51,7 +63,7 @@ class SeriesTable(Table):
 
 
 class Settings(Table):
-    """The whole file."""
+    """All settings; `space`, `tasks` and `evaluator` are tables of a search's config."""
 
     cells: CellsTable
     reference: ReferenceTable
@@ -62,23 +74,24 @@ class Settings(Table):
 
 
 def load(path: Path | None) -> Settings:
-    """The settings that come with the experiment, or those of another TOML file.
+    """The settings that come with the study, or those of another TOML file.
 
-    Raises ConfigError for a file that cannot be read, or settings that do not fit together.
+    Raises:
+        ConfigError: The file cannot be read, or its settings are not valid.
     """
     try:
         source = files("nas.experiments.fidelity").joinpath("fidelity.toml") if path is None else path
         settings = Settings.model_validate(tomllib.loads(source.read_text("utf-8")))
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        raise ConfigError(f"key {'.'.join(map(str, found['loc']))!r}: {found['msg']}; correct it") from None
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"key {'.'.join(map(str, first['loc']))!r}: {first['msg']}; correct it") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"the settings cannot be read: {error}") from None
     if "ways" not in settings.tasks:
         raise ConfigError("key 'tasks.ways' is missing; give it: a cell that diverges counts as guessing")
     if settings.reference.series not in settings.series:
         name = settings.reference.series
-        raise ConfigError(f"reference series {name!r} is not known: {nearest(name, list(settings.series))}")
+        raise ConfigError(f"reference series {name!r} is not known: {nearest(name, settings.series)}")
     for name, series in settings.series.items():
         if sorted(set(series.rungs)) != series.rungs:
             raise ConfigError(f"the rungs {series.rungs} of series {name!r} do not ascend; sort them")
@@ -86,8 +99,17 @@ def load(path: Path | None) -> Settings:
 
 
 def config(settings: Settings, series: SeriesTable, path: str) -> Config:
-    """A series as a search's config; `path` is where the data of the tasks is. Raises ConfigError for what is wrong."""
-    found = configs.from_json(
+    """A series as a search's config.
+
+    Args:
+        settings: All settings.
+        series: Series to run.
+        path: Path of the tasks' data; empty for that of the settings.
+
+    Raises:
+        ConfigError: A table of the settings is not valid.
+    """
+    result = configs.from_json(
         {
             "space": settings.space,
             "tasks": {**settings.tasks, **({"path": path} if path else {})},
@@ -95,5 +117,5 @@ def config(settings: Settings, series: SeriesTable, path: str) -> Config:
             "search": {"device": "cpu"},
         }
     )
-    configs.build(found)
-    return found
+    configs.build(result)
+    return result

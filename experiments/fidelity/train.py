@@ -1,4 +1,4 @@
-"""Cells of about one size, and one cell's way through the rungs of a series: what a worker process does."""
+"""Trainings of the fidelity study: random cells, and one cell's scores at the rungs of a series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -19,6 +19,7 @@ from nas import config as configs
 from nas.architecture import Architecture
 from nas.config import Config
 from nas.errors import ConfigError, DataError, NasError
+from nas.evaluators import MetaEvaluator
 from nas.evaluators.meta_training.devices import device_of, reproducible
 from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.meta_training.scoring import score
@@ -27,14 +28,16 @@ from nas.evaluators.networks.weights import attach
 from nas.space import sample
 from nas.task import Bank
 
+from ..meta_evaluator import meta_evaluator
 from .settings import CellsTable
 
 MOST_DRAWS = 10_000
+"""Largest number of random cells that are tried."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell and its size."""
+    """Cell with its numbers of parameters and FLOPs."""
 
     architecture: Architecture
     parameters: float
@@ -43,7 +46,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Job:
-    """One cell's meta-training in one series, with one seed."""
+    """Meta-training of one cell in one series, with one seed.
+
+    Attributes:
+        series: Name of the series.
+        cell: Architecture to train.
+        seed: Seed of the weights and of the training tasks.
+        config: Config of the series.
+        rungs: Outer steps after which the cell is scored, ascending.
+        own: Whether each rung has a training of its own, annealed to it.
+    """
 
     series: str
     cell: Architecture
@@ -54,25 +66,26 @@ class Job:
 
     @property
     def key(self) -> str:
-        """A digest of all that the result depends on."""
+        """Digest of everything that the result depends on."""
         table = self.config.model_dump(mode="json")
         table["tasks"].pop("path", None)
-        value = [table, self.cell.to_json(), self.seed, self.rungs, self.own]
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+        parts = [table, self.cell.to_json(), self.seed, self.rungs, self.own]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def steps(self) -> int:
-        """The outer steps it takes."""
+        """Number of outer steps of all its trainings."""
         return sum(self.rungs) if self.own else self.rungs[-1]
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A cell's score at a rung.
+    """Score of a cell at one rung.
 
-    value     mean accuracy over the bank; None where meta-training diverged
-    per_task  each task's accuracy
-    seconds   of one core, for the outer steps up to here and one scoring
+    Attributes:
+        value: Mean accuracy over the bank, in [0, 1]; None if meta-training diverged.
+        per_task: Accuracy on each task of the bank; empty if meta-training diverged.
+        seconds: Processor time of the outer steps up to this rung and of one scoring.
     """
 
     value: float | None
@@ -80,13 +93,31 @@ class Rung:
     seconds: float
 
 
+Rungs = dict[str, Rung]
+"""Scores of a job by the number of outer steps, as text."""
+
+
+class Line(TypedDict):
+    """JSON line of a finished job: its key, what it trained, and its rungs as JSON objects."""
+
+    key: str
+    series: str
+    cell: dict[str, Any]
+    seed: int
+    rungs: dict[str, dict[str, Any]]
+
+
 def draw_cells(config: Config, table: CellsTable, count: int) -> list[Cell]:
-    """The first `count` different cells within the limits. Raises ConfigError where hardly any is."""
+    """The first `count` different random cells within the limits.
+
+    Raises:
+        ConfigError: Too few random cells are within the limits.
+    """
     parts = configs.build(config)
-    rng, found, seen = random.Random(table.seed), list[Cell](), set[Architecture]()
+    rng, cells, seen = random.Random(table.seed), list[Cell](), set[Architecture]()
     for _ in range(MOST_DRAWS):
-        if len(found) == count:
-            return found
+        if len(cells) == count:
+            return cells
         architecture = sample(parts.space, rng)
         if architecture in seen:
             continue
@@ -94,38 +125,38 @@ def draw_cells(config: Config, table: CellsTable, count: int) -> list[Cell]:
         metrics = size(parts.measurer.network(architecture, seed=0), parts.measurer.tasks.shape)
         cell = Cell(architecture, metrics["parameters"], metrics["flops"])
         if _within(cell.parameters, table.parameters) and _within(cell.flops, table.flops):
-            found.append(cell)
+            cells.append(cell)
     raise ConfigError(
-        f"of {MOST_DRAWS} random cells only {len(found)} are different and have {table.parameters or 'any'} parameters "
+        f"of {MOST_DRAWS} random cells only {len(cells)} are different and have {table.parameters or 'any'} parameters "
         f"and {table.flops or 'any'} FLOPs; widen these limits, or ask for fewer cells"
     )
 
 
 def one_thread() -> None:
-    """For a worker process: as many processes as cores are faster than as many threads."""
+    """Limit torch to one thread: a process for each core is faster than a thread for each."""
     torch.set_num_threads(1)
 
 
-def train(job: Job) -> dict[str, Any]:
-    """The line of a job: its key, and for each rung what `Rung` says."""
+def train(job: Job) -> Line:
+    """Train and score a job's cell, in a worker process."""
     runs = [[rung] for rung in job.rungs] if job.own else [job.rungs]
-    rungs = {str(steps): asdict(rung) for run in runs for steps, rung in _through(job, run).items()}
+    rungs = {str(steps): asdict(rung) for run in runs for steps, rung in _train_through(job, run).items()}
     return {"key": job.key, "series": job.series, "cell": job.cell.to_json(), "seed": job.seed, "rungs": rungs}
 
 
-def finished(path: Path) -> dict[str, dict[str, Rung]]:
-    """The lines of a file by their jobs' keys. A line that is damaged, as the last by a kill, does not count."""
-    found = {}
+def finished(path: Path) -> dict[str, Rungs]:
+    """The finished jobs of a file, by key. Damaged lines are skipped: a kill may leave the last one unfinished."""
+    by_key = {}
     for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else ():
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             data = json.loads(line)
-            found[data["key"]] = {steps: _rung(rung) for steps, rung in data["rungs"].items()}
-    return found
+            by_key[data["key"]] = {steps: _rung(rung) for steps, rung in data["rungs"].items()}
+    return by_key
 
 
 def seconds_of(job: Job, *, steps: int, tasks: int) -> float:
-    """About how long a job takes, from `steps` outer steps and a scoring of `tasks` tasks."""
-    evaluator: Any = configs.build(job.config).evaluator
+    """An estimate of a job's processor time, from `steps` outer steps and a scoring of `tasks` tasks."""
+    evaluator = meta_evaluator(job.config)
     network = evaluator.network(job.cell, job.seed)
     attach(network, evaluator.learner.initial(network, evaluator.tasks))
     training = MetaTraining(network, evaluator.tasks, evaluator.learner, _loop(evaluator, steps + 1), job.seed)
@@ -136,15 +167,15 @@ def seconds_of(job: Job, *, steps: int, tasks: int) -> float:
     score(network, evaluator.tasks, evaluator.learner, Bank("validation", 0, tasks), chunk=tasks)
     scored = time.process_time()
     scorings = len(job.rungs) * evaluator.validation_tasks
-    estimate: float = (trained - began) / steps * job.steps + (scored - trained) / tasks * scorings
-    return estimate
+    return (trained - began) / steps * job.steps + (scored - trained) / tasks * scorings
 
 
-def _through(job: Job, rungs: Sequence[int]) -> Mapping[int, Rung]:
-    evaluator: Any = configs.build(job.config).evaluator
+def _train_through(job: Job, rungs: Sequence[int]) -> Mapping[int, Rung]:
+    """The scores of one meta-training at each of its rungs, by outer steps."""
+    evaluator = meta_evaluator(job.config)
     network = evaluator.network(job.cell, job.seed)
     bank = Bank("validation", 0, evaluator.validation_tasks)
-    found: dict[int, Rung] = {}
+    scores: dict[int, Rung] = {}
     with reproducible(network, device_of(evaluator.device)):
         attach(network, evaluator.learner.initial(network, evaluator.tasks))
         training = MetaTraining(network, evaluator.tasks, evaluator.learner, _loop(evaluator, rungs[-1]), job.seed)
@@ -155,17 +186,17 @@ def _through(job: Job, rungs: Sequence[int]) -> Mapping[int, Rung]:
                 training.advance(rung)
                 trained = time.process_time()
                 result = score(network, evaluator.tasks, evaluator.learner, bank, chunk=evaluator.chunk)
-            except (ConfigError, DataError):  # not the cell's doing, and not to be kept as its result
+            except (ConfigError, DataError):  # not caused by the cell, so not kept as its result
                 raise
             except NasError:
-                lost = Rung(None, (), spent + time.process_time() - began)
-                return {**found, **dict.fromkeys([step for step in rungs if step not in found], lost)}
-            found[rung] = Rung(result.value, result.per_task, spent + time.process_time() - began)
+                diverged = Rung(None, (), spent + time.process_time() - began)
+                return {**scores, **dict.fromkeys([step for step in rungs if step not in scores], diverged)}
+            scores[rung] = Rung(result.value, result.per_task, spent + time.process_time() - began)
             spent += trained - began
-    return found
+    return scores
 
 
-def _loop(evaluator: Any, budget: int) -> OuterLoop:
+def _loop(evaluator: MetaEvaluator, budget: int) -> OuterLoop:
     return OuterLoop(budget, evaluator.tasks_per_step, evaluator.train_queries, evaluator.anneal)
 
 

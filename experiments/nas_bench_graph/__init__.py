@@ -1,1 +1,1 @@
-"""NAS-Bench-Graph: its table read, and controllers compared on it."""
+"""Study of controllers on NAS-Bench-Graph, whose tables are read without unpickling them."""

@@ -1,8 +1,8 @@
-"""Reads the numbers out of a pickled dictionary without unpickling it: nothing is imported, called or executed.
+"""Reader of pickled dictionaries of numbers that imports, calls and executes nothing.
 
-A pickle is a program for a small machine. This one knows the instructions that put numbers, texts, tuples and
-dictionaries together, and one way of writing a number besides: numpy's float64 scalars, which are recognised by name
-and taken apart as bytes. Any other instruction or name is refused.
+A pickle is a program for a stack machine. This interpreter knows only the instructions that build numbers, texts,
+tuples and dictionaries, and those by which numpy writes a float64 scalar: it recognises their names and decodes the
+bytes itself. It refuses any other instruction or name.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ SIZES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def read_numbers(path: Path) -> dict[Any, Any]:
-    """The dictionary in a file. Raises DataError for a file that is missing, damaged, or holds anything else."""
+    """The dictionary in a file.
+
+    Raises:
+        DataError: The file is missing or damaged, or holds anything else.
+    """
     try:
-        found = _value(path.read_bytes())
+        numbers = _interpret(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, IndexError, KeyError, TypeError, struct.error) as error:
-        raise DataError(f"{path} holds something else than numbers by name: {error}") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path} holds no dictionary")
-    return found
+        raise DataError(f"{path} holds something other than numbers by name: {error}") from None
+    if not isinstance(numbers, dict):
+        raise DataError(f"{path} holds no dictionary; give a NAME.bench file")
+    return numbers
 
 
-def _value(data: bytes) -> Any:
+def _interpret(data: bytes) -> Any:
     stack: list[Any] = []
     memo: dict[Any, Any] = {}
     for opcode, argument, _ in pickletools.genops(data):
@@ -56,11 +60,11 @@ def _value(data: bytes) -> Any:
         elif name == "STOP":
             return stack.pop()
         elif name != "PROTO":
-            _built(name, argument, stack)
+            _combine(name, argument, stack)
     raise ValueError("it has no end")
 
 
-def _built(name: str, argument: Any, stack: list[Any]) -> None:
+def _combine(name: str, argument: Any, stack: list[Any]) -> None:
     """The instructions that take several values from the stack."""
     if name == "TUPLE":
         items = _since_mark(stack)
@@ -71,27 +75,27 @@ def _built(name: str, argument: Any, stack: list[Any]) -> None:
     elif name == "GLOBAL" and argument in (SCALAR, DTYPE):
         stack.append(argument)
     elif name == "REDUCE":
-        given, what = stack.pop(), stack.pop()
-        stack.append(_number(what, given))
+        arguments, function = stack.pop(), stack.pop()
+        stack.append(_number(function, arguments))
     elif name == "BUILD":
-        stack.pop()  # the byte order, which `_number` knows
+        stack.pop()  # the byte order: `_number` takes it to be little-endian
     else:
         raise ValueError(f"it asks for {name} {argument or ''}".rstrip())
 
 
-def _number(what: Any, given: tuple[Any, ...]) -> Any:
-    """numpy's float64 type, by its name, or a number of that type from its bytes."""
-    if what == DTYPE and given[0] == "f8":
+def _number(function: Any, arguments: tuple[Any, ...]) -> Any:
+    """The result of a call that numpy writes: its float64 type, by name, or a number of that type, from its bytes."""
+    if function == DTYPE and arguments[0] == "f8":
         return FLOAT64
-    if what == SCALAR and given[0] == FLOAT64:
-        return struct.unpack("<d", given[1])[0]
-    raise ValueError(f"it calls {what} with {given}")
+    if function == SCALAR and arguments[0] == FLOAT64:
+        return struct.unpack("<d", arguments[1])[0]
+    raise ValueError(f"it calls {function} with {arguments}")
 
 
 def _since_mark(stack: list[Any]) -> list[Any]:
-    for at in reversed(range(len(stack))):
-        if stack[at] is MARK:
-            items = stack[at + 1 :]
-            del stack[at:]
+    for index in reversed(range(len(stack))):
+        if stack[index] is MARK:
+            items = stack[index + 1 :]
+            del stack[index:]
             return items
     raise ValueError("it is no pickle")

@@ -1,1 +1,1 @@
-"""Published numbers, measured again: a script and a TOML each, which print the published number beside ours."""
+"""Reproductions of published numbers: a script and a TOML each, whose table shows them beside the measured ones."""

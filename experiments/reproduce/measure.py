@@ -1,6 +1,6 @@
-"""One row of a reproduction with one seed: meta-trained, then measured after each number of inner steps.
+"""Measurement of one row of a reproduction with one seed: meta-training, then adaptation step by step.
 
-A finished result is one JSON file in the work folder, and is not measured again while its settings are the same.
+A finished result is a JSON file in the work folder, and is not measured again while its settings are the same.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nas import config as configs
-from nas.architecture import Architecture
 from nas.evaluators.meta_training.devices import device_of, reproducible
 from nas.evaluators.meta_training.scoring import adaptations, check_no_leak, task_values
-from nas.protocols import Learner, Measurer, TaskFamily
+from nas.protocols import Learner, TaskFamily
 from nas.space import sample
 from nas.task import Bank
 
+from ..meta_evaluator import meta_evaluator
 from .settings import Row
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a row gave with one seed.
+    """Result of a row with one seed.
 
-    values         for each number of inner steps, as text, one value a test task (accuracy, or minus the squared error)
-    rate           the inner rate that was tuned; None for the learner's own
-    train_seconds  0 where the weights were there from another row
+    Attributes:
+        values: By number of inner steps, as text: one value a test task (accuracy, or minus the squared error).
+        rate: Tuned inner rate; None for the learner's own.
+        train_seconds: Seconds of meta-training; 0 if another row had left the same weights.
+        seconds: Seconds of the whole measurement.
     """
 
     values: dict[str, list[float]]
@@ -45,12 +46,26 @@ class Result:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """Trained network, and how it adapts to tasks.
+
+    Attributes:
+        network: Network with its trained weights.
+        family: Tasks to adapt to.
+        steps: Number of inner steps.
+        chunk: Number of tasks computed at once.
+    """
+
+    network: nn.Module
+    family: TaskFamily
+    steps: int
+    chunk: int
+
+
 def measured(row: Row, seed: int, work: Path) -> Result:
-    """The result in the work folder, where it has these settings; else measured and written there."""
-    parts = configs.build(row.config)
-    evaluator: Any = parts.evaluator
-    test = replace(evaluator.tasks, queries=row.test.queries)
-    architecture = sample(parts.space, random.Random(0))  # of a space of one network
+    """The result of a row: that of the work folder if its settings are the same, else measured and written there."""
+    evaluator = meta_evaluator(row.config)
     settings = {
         "seed": seed,
         "space": row.config.space.model_dump(mode="json"),
@@ -59,68 +74,68 @@ def measured(row: Row, seed: int, work: Path) -> Result:
     }
     settings = json.loads(json.dumps(settings))
     path = work / f"{row.name}-{seed}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError):  # lost or damaged: measured again
+    with suppress(OSError, ValueError, TypeError, KeyError):  # a missing or damaged file is measured again
         kept = json.loads(path.read_text("utf-8"))
         if kept["settings"] == settings:
             return Result(**kept["result"])
     weights = work / f"weights-{_digest([settings[key] for key in ('seed', 'space', 'training')])}.safetensors"
-    result = _measure(row, evaluator, test, architecture, seed, weights)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"settings": settings, "result": asdict(result)}), encoding="utf-8")
-    part.replace(path)
+    result = _measure(row, seed, weights)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps({"settings": settings, "result": asdict(result)}), encoding="utf-8")
+    unfinished.replace(path)
     return result
 
 
-def _measure(
-    row: Row, evaluator: Measurer, test: TaskFamily, architecture: Architecture, seed: int, weights: Path
-) -> Result:
+def _measure(row: Row, seed: int, weights: Path) -> Result:
     began = time.perf_counter()
-    budget, found = row.config.evaluator.budget, weights.exists()
-    # It is scored on two tasks only because `measure` is what leaves the trained weights in a file.
+    evaluator, budget, trained = meta_evaluator(row.config), row.config.evaluator.budget, weights.exists()
+    architecture = sample(configs.build(row.config).space, random.Random(0))  # the space has one network
+    # Scoring on two tasks is of no interest, but `measure` is the method that writes the trained weights to a file.
     evaluator.measure(architecture, budget, seed, bank=Bank("validation", 0, 2), weights=weights)
-    train_seconds = 0.0 if found else time.perf_counter() - began
+    train_seconds = 0.0 if trained else time.perf_counter() - began
     network = evaluator.trained(architecture, budget, seed, weights)
-    device = device_of(row.config.search.device)
-    chunk, most = int(getattr(evaluator, "chunk", 25)), max(row.table.steps)
+    test = replace(evaluator.tasks, queries=row.test.queries)  # type: ignore[type-var]  # families are dataclasses
+    adaptation = Adaptation(network, test, max(row.table.steps), evaluator.chunk)
     learner, rate = evaluator.learner, None
-    with reproducible(network, device):
+    with reproducible(network, device_of(row.config.search.device)):
         if row.table.rates:
-            bank = Bank("validation", 0, row.test.validation_tasks)
-            rate = tuned(network, test, learner, bank, row.table.rates, steps=most, chunk=chunk)
+            rate = tuned(adaptation, learner, Bank("validation", 0, row.test.validation_tasks), row.table.rates)
             learner = _with_rate(learner, rate)
-        values = curves(network, test, learner, Bank("test", 0, row.test.tasks), steps=most, chunk=chunk)
+        values = curves(adaptation, learner, Bank("test", 0, row.test.tasks))
     kept = {str(step): values[step].tolist() for step in row.table.steps}
     return Result(kept, rate, train_seconds, time.perf_counter() - began)
 
 
-def tuned(
-    network: nn.Module,
-    family: TaskFamily,
-    learner: Learner,
-    bank: Bank,
-    rates: Sequence[float],
-    *,
-    steps: int,
-    chunk: int,
-) -> float:
-    """The inner rate with the best mean over the bank after the last step; one that diverges is never it."""
+def tuned(adaptation: Adaptation, learner: Learner, bank: Bank, rates: Sequence[float]) -> float:
+    """The inner rate with the best mean value over the bank after the last step; never one that diverges."""
     means = []
     for rate in rates:
-        last = curves(network, family, _with_rate(learner, rate), bank, steps=steps, chunk=chunk)[-1]
-        mean = float(last.mean())
+        mean = float(curves(adaptation, _with_rate(learner, rate), bank)[-1].mean())
         means.append(mean if math.isfinite(mean) else -math.inf)
     return rates[means.index(max(means))]
 
 
-def curves(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, steps: int, chunk: int) -> Tensor:
-    """Each task's value after 0, 1, …, `steps` inner steps: (steps + 1, tasks) float64 on the CPU.
+def curves(adaptation: Adaptation, learner: Learner, bank: Bank) -> Tensor:
+    """The value of each task after each number of inner steps.
 
-    Raises NasError where labels leak.
+    Args:
+        adaptation: Network and tasks.
+        learner: Learner that adapts it.
+        bank: Tasks to measure on.
+
+    Returns:
+        Accuracies, or minus squared errors, (steps + 1, tasks), float64 on the CPU.
+
+    Raises:
+        NasError: Labels leak: the network is better than guessing before it has adapted.
     """
+    network, family = adaptation.network, adaptation.family
     kind = family.shape.kind
     parts = [
         task_values(predictions, batch.query_y, kind).double().cpu()
-        for predictions, batch in adaptations(network, family, learner, bank, steps=steps, chunk=chunk)
+        for predictions, batch in adaptations(
+            network, family, learner, bank, steps=adaptation.steps, chunk=adaptation.chunk
+        )
     ]
     values = torch.cat(parts, dim=1)
     if kind == "classification":

@@ -2,8 +2,8 @@
 
     python -m nas.experiments.reproduce.omniglot --path OMNIGLOT [--schedule full] [--out FILE] [--json]
 
-`--schedule cpu` (the default) is shortened: about an hour on one processor core. `--schedule full` is for a GPU.
-Finished rows are kept in the work folder, so it can be interrupted.
+`--schedule cpu`, the default, is shortened to about an hour on one processor core; `--schedule full` is for a GPU.
+The work folder keeps finished rows, so that an interrupted run can be continued.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a reproduction's TOML says: the tables of a search's config, and the rows that differ from them."""
+"""Settings of a reproduction, read from TOML: tables of a search's config, and the changes of each row to them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ Changes = Annotated[Options, Field(default_factory=dict)]
 
 
 class TestTable(Table):
-    """How every row is measured.
+    """Measurement of every row.
 
-    tasks             test tasks
-    queries           a class of each (a task of each, in regression)
-    validation_tasks  on which rates are tuned
+    Attributes:
+        tasks: Number of test tasks.
+        queries: Queries a class in each of them; a task, in regression.
+        validation_tasks: Number of tasks on which inner rates are tuned.
     """
 
     tasks: Annotated[int, Field(ge=2, le=10**6)] = 600
@@ -34,14 +35,17 @@ class TestTable(Table):
 
 
 class RowTable(Table):
-    """One row of the table: a method.
+    """One method of the table.
 
-    title      how it is called there
-    steps      after how many inner steps of adaptation it is measured
-    published  the published number after a number of steps
-    rates      inner rates of which the best on validation tasks is taken for adaptation; none: the learner's own
-    source     where the published numbers are from, and what differs from them
-    space, tasks, evaluator  what differs from the tables of the same names
+    Attributes:
+        title: Name in the table.
+        steps: Numbers of inner steps of adaptation after which it is measured.
+        published: Published number by number of inner steps.
+        rates: Inner rates, of which the best on validation tasks is taken for adaptation; if empty, the learner's own.
+        source: Source of the published numbers, and what differs from it.
+        space: Changes to the table `space`.
+        tasks: Changes to the table `tasks`.
+        evaluator: Changes to the table `evaluator`.
     """
 
     title: str
@@ -55,7 +59,13 @@ class RowTable(Table):
 
 
 class ScheduleTable(Table):
-    """Another schedule for all rows: `note` says what is shortened, `evaluator` what differs in all, `rows` in one."""
+    """Schedule of all rows, such as a shortened one.
+
+    Attributes:
+        note: Note on what is shortened.
+        evaluator: Changes to the table `evaluator` of all rows.
+        rows: Changes to the table `evaluator` of single rows, by name.
+    """
 
     note: str
     evaluator: Changes
@@ -63,7 +73,7 @@ class ScheduleTable(Table):
 
 
 class Settings(Table):
-    """The whole file. `seeds` are those of meta-training and of the initial weights."""
+    """All settings; `seeds` are those of meta-training and of the initial weights."""
 
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
     space: Options
@@ -76,7 +86,7 @@ class Settings(Table):
 
 @dataclass(frozen=True)
 class Row:
-    """A row with its whole config, as it is run."""
+    """Row with its complete config."""
 
     name: str
     table: RowTable
@@ -85,9 +95,14 @@ class Row:
 
 
 def load(name: str, path: Path | None) -> Settings:
-    """The settings that come with a reproduction, or those of the TOML file `path`.
+    """The settings that come with a reproduction, or those of another TOML file.
 
-    Raises ConfigError for a file that cannot be read or a key that is not known.
+    Args:
+        name: Name of the reproduction.
+        path: TOML file; None for the one that comes with the package.
+
+    Raises:
+        ConfigError: The file cannot be read, or its settings are not valid.
     """
     try:
         if path is None:
@@ -96,41 +111,49 @@ def load(name: str, path: Path | None) -> Settings:
             text = path.read_text("utf-8")
         return Settings.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        key = ".".join(map(str, found["loc"]))
-        raise ConfigError(f"{path or name}: key {key!r}: {found['msg']}; correct it") from None
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path or name}: key {key!r}: {first['msg']}; correct it") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"settings {path or name} cannot be read: {error}") from None
 
 
-def rows(settings: Settings, schedule: str, *, methods: Sequence[str], device: str, given: Options) -> list[Row]:
-    """The rows named by `methods` (none: all), in the file's order, with `given` beside the options of the tasks.
+def rows(settings: Settings, schedule: str, *, methods: Sequence[str], device: str, task_options: Options) -> list[Row]:
+    """The rows to measure, in the file's order.
 
-    Raises ConfigError for a schedule, method or option that is not known.
+    Args:
+        settings: All settings.
+        schedule: Name of the schedule.
+        methods: Names of the rows; if empty, all.
+        device: Device of the measurements.
+        task_options: Options of the tasks in addition to those of the settings.
+
+    Raises:
+        ConfigError: The schedule, a method or an option is not known.
     """
-    planned = list(settings.schedules[schedule].rows) if schedule in settings.schedules else []
-    asked = (("schedule", [schedule], settings.schedules), ("method", [*methods, *planned], settings.rows))
-    for what, names, known in asked:
-        for name in names:
-            if name not in known:
-                raise ConfigError(f"{what} {name!r} is not known: {nearest(name, list(known))}")
+    if schedule not in settings.schedules:
+        raise ConfigError(f"schedule {schedule!r} is not known: {nearest(schedule, settings.schedules)}")
     plan = settings.schedules[schedule]
+    for method in (*methods, *plan.rows):
+        if method not in settings.rows:
+            raise ConfigError(f"method {method!r} is not known: {nearest(method, settings.rows)}")
     return [
-        Row(name, table, settings.test, _config(settings, table, plan, name, device, given))
+        Row(name, table, settings.test, _config(settings, name, plan, device, task_options))
         for name, table in settings.rows.items()
         if not methods or name in methods
     ]
 
 
-def _config(settings: Settings, row: RowTable, plan: ScheduleTable, name: str, device: str, given: Options) -> Config:
+def _config(settings: Settings, name: str, plan: ScheduleTable, device: str, task_options: Options) -> Config:
+    row = settings.rows[name]
     space = {**settings.space, **row.space}
     config = configs.from_json(
         {
             "space": space,
-            "tasks": {**settings.tasks, **row.tasks, **given},
+            "tasks": {**settings.tasks, **row.tasks, **task_options},
             "evaluator": {**settings.evaluator, **plan.evaluator, **row.evaluator, **plan.rows.get(name, {})},
             "search": {"device": device},
-            "final": {"baseline": space},  # not used, but one of the searched space must have its options
+            "final": {"baseline": space},  # unused; a baseline of the searched space must have the same options
         }
     )
     configs.build(config)

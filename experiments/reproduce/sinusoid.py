@@ -2,7 +2,8 @@
 
     python -m nas.experiments.reproduce.sinusoid [--out FILE] [--json]
 
-About 15 minutes a seed on one processor core. Finished rows are kept in the work folder, so it can be interrupted.
+About 15 minutes a seed on one processor core. The work folder keeps finished rows, so that an interrupted
+run can be continued.
 """
 
 from __future__ import annotations

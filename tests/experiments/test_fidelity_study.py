@@ -1,4 +1,4 @@
-"""The fidelity experiment: to the end at toy size, broken off and taken up; what is wrong is explained."""
+"""Study of cheap scores: runs at toy size, resumption, and messages about mistakes."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def take(job):
 
 def test_broken_off_it_does_not_wait_for_what_is_being_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(fidelity, "train", take)
-    monkeypatch.setattr(fidelity, "_tell", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(fidelity, "show_progress", raising(KeyboardInterrupt()))
     mark, file = tmp_path / "mark", tmp_path / "lines"
     with pytest.raises(KeyboardInterrupt):
         fidelity.run([Long("first", None), Long("second", mark), Long("third", mark)], file, 1)
@@ -195,6 +195,9 @@ def _check(found):
     assert set(rows) == {*((name, rung) for name in ("anil", "anil-own", "ridge", "protonet") for rung in (1, 2))} | {
         ("maml", 1)
     }
+    agreement = ("tau", "low", "high", "partial", "over_size", "over_low", "over_high", "reached")
+    assert tuple(found["sizes"][0]) == ("title", *agreement)
+    assert tuple(found["rows"][0])[-len(agreement) :] == agreement
     full = rows["anil", 2]
     assert full["tau"] == pytest.approx(1)
     assert (full["cost"], full["steps_fraction"]) == (1, 1)

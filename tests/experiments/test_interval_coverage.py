@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nas.experiments import interval_coverage
-from nas.experiments.interval_coverage import Scenario, rows, simulate, study, text, truth
+from nas.experiments.interval_coverage import Row, Scenario, Table, rows, simulate, study, text, truth
 
 SMALL = Scenario("small", tasks=60, groups=12, classes=4, unit_sd=0.4, class_sd=0.2)
 TASKS = replace(SMALL, name="tasks", groups=0, classes=1, unit_sd=0.0, class_sd=0.0)
@@ -41,12 +41,12 @@ def test_intervals_of_small_finals_hold_the_truth_in_about_95_percent(scenario):
     studies = 200
     found = list(rows(scenario, [study(scenario, rng) for _ in range(studies)]))
     quantities = ("accuracy", "difference")[: len(scenario.logits)]
-    assert {(row["what"], row["seeds"]) for row in found} == {
+    assert {(row.what, row.seeds) for row in found} == {
         (w, seeds) for w in quantities for seeds in interval_coverage.SEEDS
     }
     for row in found:  # three standard errors of the count
-        assert row["coverage"] > 0.95 - 3 * (0.95 * 0.05 / studies) ** 0.5, row
-    assert 0.935 < np.mean([row["coverage"] for row in found]) < 0.975
+        assert row.coverage > 0.95 - 3 * (0.95 * 0.05 / studies) ** 0.5, row
+    assert 0.935 < np.mean([row.coverage for row in found]) < 0.975
 
 
 def test_the_script_writes_its_table_beside_an_earlier_one(tmp_path, capsys, monkeypatch):
@@ -63,7 +63,8 @@ def test_the_script_writes_its_table_beside_an_earlier_one(tmp_path, capsys, mon
     assert "Before: an earlier commit." in shown
     [line] = [line for line in shown.splitlines() if line.split()[:3] == ["small", "accuracy", "1"]]
     assert line.split()[3:5] == line.split()[5:7]
-    assert text({**document, "before": None}).count("before") == 0
+    table = Table(2, tuple(Row(**row) for row in document["rows"]), None, ("A note.",), {"cpu": "a"})
+    assert text(table).count("before") == 0
 
 
 def test_the_script_ends_in_time_with_whole_blocks_and_says_how_many_studies_it_made(capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""NAS-Bench-Graph: numbers out of pickles that are never unpickled, their meaning, ranks; and spaces of tables."""
+"""Study on NAS-Bench-Graph: reading pickles without unpickling them, tables, ranks; and spaces of tables."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_nothing_in_a_pickle_is_run(protocol: int, tmp_path: Path) -> None:
     path, written = tmp_path / "trap.bench", tmp_path / "written"
     for value in ({1: Trap(str(written))}, {1: {"perf": [Trap(str(written))]}}, Trap(str(written)), {1: {2, 3}}, len):
         path.write_bytes(pickle.dumps(value, protocol=protocol))
-        with pytest.raises(DataError, match="holds something else than numbers by name"):
+        with pytest.raises(DataError, match="holds something other than numbers by name"):
             read_numbers(path)
     assert not written.exists()
 
 
-def test_what_is_no_such_file_is_refused(bench: Path, tmp_path: Path) -> None:
+def test_any_other_file_is_refused(bench: Path, tmp_path: Path) -> None:
     data = bench.read_bytes()
     for broken in (b"", data[: len(data) // 2], b"\x80\x03K\x01.", b"text", data.replace(b"f8", b"f4")):
         bench.write_bytes(broken)
@@ -135,9 +135,9 @@ def test_ranks_are_means_over_seeds_and_equals_share() -> None:
     values = {"a": [3.0, 1.0, 2.0], "b": [2.0, 1.0, 3.0], "c": [1.0, 1.0, 1.0]}
     results = {label: [result(label, value) for value in mine] for label, mine in values.items()}
     assert nas_bench_graph.ranks(results) == {"a": 5 / 3, "b": 5 / 3, "c": 8 / 3}
-    told = nas_bench_graph.document({"one": results, "two": results})
-    assert told["mean_rank"]["c"] == pytest.approx(8 / 3)
-    assert nas_bench_graph.text(told).splitlines()[-1].split() == ["mean", "rank", "1.667", "1.667", "2.667"]
+    comparison = nas_bench_graph.comparison({"one": results, "two": results})
+    assert comparison.mean_rank["c"] == pytest.approx(8 / 3)
+    assert nas_bench_graph.text(comparison).splitlines()[-1].split() == ["mean", "rank", "1.667", "1.667", "2.667"]
 
 
 def test_the_study_goes_on_where_it_was(

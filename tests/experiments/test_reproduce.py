@@ -49,8 +49,8 @@ def raising(error):
     return call
 
 
-def parts_of(name, schedule, **given):
-    found = settings.rows(settings.load(name, None), schedule, methods=(), device="cpu", given=given)
+def parts_of(name, schedule, **task_options):
+    found = settings.rows(settings.load(name, None), schedule, methods=(), device="cpu", task_options=task_options)
     return {row.name: (row, configs.build(row.config)) for row in found}
 
 
@@ -111,7 +111,7 @@ def test_sinusoid_runs_to_the_end_and_keeps_what_is_finished(tmp_path, capsys, m
 
 def test_other_settings_are_measured_anew(tmp_path):
     loaded = settings.load("sinusoid", toy("sinusoid", tmp_path))
-    [row] = settings.rows(loaded, "full", methods=["maml"], device="cpu", given={})
+    [row] = settings.rows(loaded, "full", methods=["maml"], device="cpu", task_options={})
     one = measure.measured(row, 0, tmp_path)
     assert measure.measured(row, 0, tmp_path) == one
     longer = replace(row, table=row.table.model_copy(update={"steps": [0, 2]}))
@@ -204,15 +204,14 @@ class Wrong:
 
 def test_the_tuned_rate_is_the_best_on_the_bank_and_never_one_that_diverges():
     network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7, oracle=True), Bank("validation", 0, 9)
-    chosen = measure.tuned(
-        network, family, Wrong(), bank, (float("nan"), 0.1, 0.25, 0.9, float("inf")), steps=3, chunk=4
-    )
+    adaptation = measure.Adaptation(network, family, steps=3, chunk=4)
+    chosen = measure.tuned(adaptation, Wrong(), bank, (float("nan"), 0.1, 0.25, 0.9, float("inf")))
     assert chosen == 0.25
 
 
 def test_curves_are_each_tasks_value_after_each_step_whatever_the_chunk():
     network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7, oracle=True), Bank("test", 3, 9)
-    values = measure.curves(network, family, Wrong(), bank, steps=2, chunk=4)
+    values = measure.curves(measure.Adaptation(network, family, steps=2, chunk=4), Wrong(), bank)
     x = draw(family, "test", range(3, 12), torch.device("cpu")).query_x[..., :1]
     for step in range(3):
         expected = -((((0.1 - 0.3) * step + 0.01 * x[:, :1]) ** 2).mean(dim=(1, 2)))
@@ -221,7 +220,7 @@ def test_curves_are_each_tasks_value_after_each_step_whatever_the_chunk():
 
 def test_a_line_is_the_mean_with_its_interval_in_the_tables_unit(tmp_path):
     loaded = settings.load("sinusoid", None)
-    [row] = settings.rows(loaded, "full", methods=["maml"], device="cpu", given={})
+    [row] = settings.rows(loaded, "full", methods=["maml"], device="cpu", task_options={})
     values = {str(step): [-1.0, -2.0, -6.0] for step in row.table.steps}
     results = {0: measure.Result(values, None, 1.0, 2.0)}
     [first, *_] = table.lines(row, results, regression=True)

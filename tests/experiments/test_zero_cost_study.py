@@ -1,4 +1,4 @@
-"""The zero-cost experiment: to the end at toy size on both of its sources, and its table."""
+"""Study of zero-cost scores: runs at toy size on both of its sources, and its table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs omniglot_28.npz
 
 
 def row(synflow, naswot, parameters, accuracy):
-    return {"synflow": synflow, "naswot": naswot, "grad-norm": naswot % 2, "parameters": parameters}, accuracy, 0.5
+    scores = {"synflow": synflow, "naswot": naswot, "grad-norm": naswot % 2, "parameters": parameters}
+    return zero_cost.Network(scores, accuracy, 0.5)
 
 
-def test_what_nothing_flows_through_ranks_lowest():
+def test_a_network_that_no_signal_passes_ranks_lowest():
     rows = [row(float("-inf"), 5, 10, 0.1), row(2, 1, 20, 0.2), row(3, 2, 15, 0.3), row(9, 3, 40, 0.4)]
-    found = zero_cost.document(rows, "what is known", {"synflow": 0.74})
-    scores = found["scores"]
+    table = zero_cost.correlations(rows, "what is known", {"synflow": 0.74})
+    document = json.loads(json.dumps(table.to_json()))
+    assert list(document) == ["what", "networks", "seconds", "scores", "machine"]
+    scores = document["scores"]
     assert scores["synflow"]["tau"] == scores["synflow"]["spearman"] == pytest.approx(1)
     assert scores["naswot"]["tau"] == pytest.approx(kendalltau([5, 1, 2, 3], range(4)).statistic)
     assert scores["grad-norm"]["tau"] == pytest.approx(kendalltau([1, 1, 0, 1], range(4)).statistic)
     assert scores["parameters"]["over_size"] == 0
-    shown = zero_cost.text(found)
+    shown = zero_cost.text(table)
     assert "zero-cost scores with what is known, 4 networks" in shown
     [line] = [line for line in shown.splitlines() if line.startswith("synflow")]
     assert line.split()[-2:] == ["1.00", "0.74"]
@@ -52,7 +55,7 @@ def test_the_published_table(tmp_path, capsys):
     assert out.read_text("utf-8").startswith("$ python -m nas.experiments.zero_cost --table ")
 
 
-def test_a_file_that_is_none_is_said(tmp_path, capsys):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path, capsys):
     file = tmp_path / "no.jsonl"
     file.write_text("{")
     with pytest.raises(SystemExit) as caught:

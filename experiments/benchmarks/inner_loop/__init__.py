@@ -1,1 +1,1 @@
-"""Benchmark of inner loops beside those of other libraries."""
+"""Benchmark of inner loops, beside other libraries."""

@@ -1,19 +1,18 @@
-"""Meta-gradients a second: this project's learners beside a plain loop over tasks and the packages higher and torchopt.
+"""Benchmark of meta-gradients a second: our learners beside a plain loop over tasks, higher and torchopt.
 
     python -m nas.experiments.benchmarks.inner_loop [--rows 1,4] [--seconds 3] [--rounds 5] [--json] [--out FILE]
 
-On the CPU ours run as a search runs them, one process of one thread a core; a peer is one process with as many threads,
-and, under "×2", as many processes as ours. All gradients are compared before anything is timed. Then contenders take
-turns for some seconds each, round after round, one at a time; a contender's number is the median of its rounds. On a
-GPU each is one process. The last row is a candidate's whole score, in seconds. Run it on a machine that does nothing
-else: two threads that wait for each other lose most to others, and the ratio to the peers then flatters ours.
-`pip install adaptnas[bench]` brings the packages.
+On the CPU, our learners run as in a search, in one process of one thread for each core. A peer is one process with as
+many threads, and, under "×2", as many processes. On a GPU each contender is one process. All gradients are compared
+before anything is timed. Then the contenders run in turns for some seconds each, one at a time, in several rounds; the
+number of a contender is the median over rounds. The last row is the time of a whole candidate score. Run it on an idle
+machine: other load slows two threads that wait for each other most, which would flatter our ratio to the peers.
+`pip install adaptnas[bench]` installs the packages.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,14 +23,14 @@ import torch
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.meta_training.devices import device_of
 
-from ...command_line import explained, machine, output, whole
+from ...command_line import add_output_options, explained, machine, machine_line, print_benchmark, whole
 from .candidate_score import Score, measure_score
 from .contenders import PEERS
 from .measure import CORES, Effort, Row, matmul_gflops, measure
 from .problems import Work
 
 TASKS = 32
-"""Tasks of a batch of images: what MAML is published with."""
+"""Tasks in a batch of images, as in MAML's published settings."""
 IMAGES = "28×28, 5-way 1-shot, 5 steps, 15 queries"
 MAML = Maml(inner_lr=0.1, steps=5)
 WORKS = {
@@ -47,30 +46,31 @@ WORKS = {
     ),
 }
 SCORE_ROW = 5
+"""Number of the row of candidate scores."""
 BUSY = 0.5
-"""The load from which on two threads of a peer may not have a core each."""
+"""Load above which two threads of a peer may not have a core each."""
 
 
 def text(about: Mapping[str, object], rows: Sequence[Row]) -> str:
-    """The rows as tables, for people."""
-    lines = [" · ".join(f"{key} {value}" for key, value in about.items())]
+    """The tables for people; `about` describes the machine."""
+    lines = [machine_line(about)]
     for row in rows:
         lines += ["", row.work, f"  {'':<14}{row.unit:>10}{'peak MiB':>10}"]
         lines.append(f"  {'ours':<14}{row.ours:>10.1f}{row.peak_mib:>10.0f}")
         lines += [f"  {name:<14}{rate:>10.1f}{row.peers_peak_mib[name]:>10.0f}" for name, rate in row.peers.items()]
         lines += [f"  {name:<14}  not installed" for name in row.not_installed]
-        said = [f"{row.floor_ratio:.1f} times the time of the arithmetic alone"]
+        ratios = [] if row.ratio is None else [f"{row.ratio:.2f}× the best peer"]
         if row.ratio_processes is not None:
-            said.insert(0, f"{row.ratio_processes:.2f}× the best as {CORES} processes")
-        if row.ratio is not None:
-            said.insert(0, f"{row.ratio:.2f}× the best peer")
-        lines.append(f"  ours: {', '.join(said)}")
+            ratios.append(f"{row.ratio_processes:.2f}× the best as {CORES} processes")
+        ratios.append(f"{row.floor_ratio:.1f} times the time of the arithmetic alone")
+        lines.append(f"  ours: {', '.join(ratios)}")
     return "\n".join(lines)
 
 
 def main() -> None:
+    """Run the command line."""
     arguments = _parser().parse_args()
-    about: dict[str, object] = {**machine()}  # first: later the load is this benchmark's own
+    about: dict[str, object] = {**machine()}  # before the measurement, whose own load it would include
     if os.getloadavg()[0] > BUSY:
         print(f"the machine is busy (load {about['load']}): the ratios will flatter ours", file=sys.stderr)
     with explained("inner_loop", interrupted="interrupted; nothing was kept"):
@@ -86,12 +86,7 @@ def main() -> None:
         )
         rows = [_row(number, arguments, effort) for number in arguments.rows]
     about |= {"device": _device_name(device), "matmul_gflops": round(effort.gflops, 1)}
-    shown = text(about, rows)
-    if arguments.json:
-        shown = json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, ensure_ascii=False)
-    print(shown)
-    if arguments.out:
-        arguments.out.write_text(shown + "\n", encoding="utf-8")
+    print_benchmark(arguments, text(about, rows), {"machine": about, "rows": [asdict(row) for row in rows]})
 
 
 def _row(number: int, arguments: argparse.Namespace, effort: Effort) -> Row:
@@ -107,7 +102,7 @@ def _row(number: int, arguments: argparse.Namespace, effort: Effort) -> Row:
 
 
 def toy(work: Work) -> Work:
-    """The same with next to nothing to do."""
+    """The same work at toy size, for tests."""
     return replace(work, name=f"toy: {work.name}", widths=tuple(min(width, 4) for width in work.widths), tasks=2)
 
 
@@ -120,8 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=whole(1), help="tasks in a batch")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto is a GPU where there is one")
     parser.add_argument("--toy", action="store_true", help="a fraction of the work, to see that all runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--out", type=output, help="a file for what is printed")
+    add_output_options(parser)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What `inner_loop` measures last: the seconds of a full candidate score, as the quick start's search takes them."""
+"""Candidate-score row of the benchmark: seconds of a full score, with the settings of the quick start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .worker_processes import Worker, peak_mib
 
 @dataclass(frozen=True)
 class Score:
-    """A candidate's score: how many tasks it takes, and on what device."""
+    """Candidate score to measure: its device, and its numbers of meta-training and evaluation tasks."""
 
     device: str
     training_tasks: int = 2000
@@ -26,6 +26,7 @@ class Score:
 
     @property
     def work(self) -> str:
+        """Name in the table."""
         return (
             f"seconds of a candidate score: {self.training_tasks} meta-training tasks and {self.evaluation_tasks} "
             "evaluation tasks, space, learner and tasks of the quick start"
@@ -33,7 +34,7 @@ class Score:
 
 
 class Scorer:
-    """A worker of a search."""
+    """Scorer of random candidates, in a process of its own as a worker of a search."""
 
     def __init__(self, score: Score) -> None:
         torch.set_num_threads(1)
@@ -52,13 +53,13 @@ class Scorer:
         tasks, evaluator = config.tasks.options, config.evaluator.options
         self._training = tasks["ways"] * (tasks["shots"] + (evaluator["train_queries"] or tasks["queries"]))
         self._evaluation = tasks["ways"] * (tasks["shots"] + tasks["queries"])
-        self._parts.measurer.tasks.tasks("train", range(1), torch.device(score.device))  # loads the data
+        self._parts.measurer.tasks.tasks("train", range(1), torch.device(score.device))  # so that the data is loaded
 
     def run(self, seed: int) -> tuple[float, float]:
-        """A random candidate's seconds, and its arithmetic in GFLOP.
+        """The seconds of scoring a random candidate, and its arithmetic in GFLOP.
 
-        Each example takes the forward pass once, and in meta-training a backward pass of twice its arithmetic; the
-        head's inner steps are next to nothing.
+        Each example takes one forward pass, and in meta-training a backward pass of twice its arithmetic. The inner
+        steps of the head are negligible.
         """
         candidate = sample(self._parts.space, random.Random(seed))
         metrics = self._parts.evaluator.evaluate(candidate, self._budget, 0).metrics
@@ -67,19 +68,23 @@ class Scorer:
         return metrics["seconds"], metrics["flops"] * examples / 1e9
 
     def peak_mib(self) -> float:
+        """Peak memory of the process in MiB."""
         return peak_mib(torch.device(self._score.device))
 
 
 def measure_score(score: Score, effort: Effort) -> Row:
-    """Scores random candidates, one a process, as often as there are rounds: medians. All share the machine's rate."""
+    """The row of candidate scores: medians over rounds, in each of which every process scores one candidate.
+
+    The processes share the machine's arithmetic rate, to which `floor_ratio` refers.
+    """
     count = effort.processes
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(Scorer, score)) for _ in range(count)]
         runs: list[tuple[float, float]] = []
         for number in range(effort.rounds):
-            for place, worker in enumerate(workers):
-                worker.ask("run", number * count + place)
-            runs += [worker.answer() for worker in workers]
+            for index, worker in enumerate(workers):
+                worker.start("run", number * count + index)
+            runs += [worker.result() for worker in workers]
         peak = float(sum(worker.call("peak_mib") for worker in workers))
     return Row(
         work=score.work,

@@ -1,6 +1,6 @@
-"""Who computes meta-gradients in `inner_loop`: this project's learners, plain loops over tasks, and two packages.
+"""Contenders of the benchmark: our learners, plain loops over tasks, and the packages higher and torchopt.
 
-All are given the same network, tasks and rate, and compute the same numbers.
+All take the same network, tasks and inner rate, and compute the same meta-gradient.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from nas.task import TaskBatch
 from .problems import Problem
 
 Gradient = Callable[[], Sequence[Tensor]]
-"""The gradient of the tasks' mean query loss, by the network's parameters in their order."""
+"""Function that returns the gradient of the tasks' mean query loss by each of the network's parameters, in order."""
 
 
 def ours(problem: Problem) -> Gradient:
-    """The learner on the whole batch at once; on a GPU recorded as a CUDA graph, as a search has it."""
+    """Our learner on the whole batch at once, on a GPU recorded as a CUDA graph, as in a search."""
     network = set_normalisation(copy.deepcopy(problem.network), "batch")
     parameters = {name: p.detach() for name, p in network.named_parameters()}
-    found = {name: torch.empty_like(p) for name, p in parameters.items()}
+    gradients = {name: torch.empty_like(p) for name, p in parameters.items()}
 
     def step(batch: TaskBatch, learner: Learner) -> None:
         for name, gradient in learner.meta_gradient(network, parameters, batch, problem.kind)[1].items():
-            found[name].copy_(gradient)
+            gradients[name].copy_(gradient)
 
     recorded = Recorded(step, problem.batch.support_x.device)
 
     def gradient() -> list[Tensor]:
         recorded(problem.batch, problem.learner)
-        return list(found.values())
+        return list(gradients.values())
 
     return gradient
 
 
 def loop(problem: Problem) -> Gradient:
-    """MAML with nothing but `torch.autograd.grad`, one task after the other."""
+    """MAML as a plain loop over tasks with `torch.autograd.grad`."""
     network, tasks = problem.for_peers()
     weights: list[Tensor] = list(network.parameters())
-    # One backward pass for all tasks is a tenth faster where tasks are tiny; with images it only takes memory.
+    # One backward pass for all tasks is a tenth faster with tiny tasks; with images it only takes memory.
     groups = [tasks] if problem.kind == "regression" else [[task] for task in tasks]
 
     def query_loss(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def loop(problem: Problem) -> Gradient:
 
 
 def anil_loop(problem: Problem) -> Gradient:
-    """ANIL in the same way: the last two parameters are the head, and only they adapt."""
+    """ANIL as a plain loop over tasks: only the last two parameters, the head, adapt."""
     network, tasks = problem.for_peers()
     weights: list[Tensor] = list(network.parameters())
 
@@ -85,10 +85,11 @@ def higher(problem: Problem) -> Gradient:
     def gradient() -> list[Tensor]:
         network.zero_grad()
         for sx, sy, qx, qy in tasks:
-            with innerloop_ctx(network, optimizer, copy_initial_weights=False, track_higher_grads=True) as (now, inner):
+            context = innerloop_ctx(network, optimizer, copy_initial_weights=False, track_higher_grads=True)
+            with context as (adapted, inner):
                 for _ in range(problem.learner.steps):
-                    inner.step(problem.loss(now(sx), sy))
-                backward(problem.loss(now(qx), qy) / len(tasks))
+                    inner.step(problem.loss(adapted(sx), sy))
+                backward(problem.loss(adapted(qx), qy) / len(tasks))
         return [p.grad for p in network.parameters() if p.grad is not None]
 
     return gradient
@@ -101,7 +102,7 @@ def torchopt(problem: Problem) -> Gradient:
     network, tasks = problem.for_peers()
     weights = list(network.parameters())
     optimizer = MetaSGD(network, lr=problem.learner.inner_lr)
-    start, rest = (extract_state_dict(part, by="reference") for part in (network, optimizer))
+    initial, initial_optimizer = (extract_state_dict(part, by="reference") for part in (network, optimizer))
 
     def gradient() -> list[Tensor]:
         for w in weights:
@@ -110,8 +111,8 @@ def torchopt(problem: Problem) -> Gradient:
             for _ in range(problem.learner.steps):
                 optimizer.step(problem.loss(network(sx), sy))
             backward(problem.loss(network(qx), qy) / len(tasks))
-            recover_state_dict(network, start)
-            recover_state_dict(optimizer, rest)
+            recover_state_dict(network, initial)
+            recover_state_dict(optimizer, initial_optimizer)
         return [w.grad for w in weights if w.grad is not None]
 
     return gradient
@@ -122,8 +123,8 @@ CONTENDERS: Mapping[str, Callable[[Problem], Gradient]] = {"ours": ours, **PEERS
 
 
 def installed(peer: str) -> bool:
-    """Whether a peer can be run: the loop always, the others where their package and what it needs are there."""
-    try:  # imported to see whether they can be: `find_spec` knows nothing of what they need themselves
+    """Whether a peer can be run: the loop always, the others if their packages and their dependencies are installed."""
+    try:  # `find_spec` would not notice a missing dependency of the package
         if peer == "higher":
             import higher  # noqa: F401
         elif peer == "torchopt":
@@ -134,5 +135,5 @@ def installed(peer: str) -> bool:
 
 
 def _sum(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Of each parameter's parts, their sum."""
+    """The sum over tasks of each parameter's gradients."""
     return [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]

@@ -1,4 +1,4 @@
-"""What `inner_loop` measures: a network, tasks, and a learner, the same for all contenders."""
+"""Problems of the benchmark: a network, tasks and a learner, the same for all contenders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ WAYS, SHOTS, QUERIES, SIDE = 5, 1, 15, 28
 
 @dataclass(frozen=True)
 class Work:
-    """What a row measures: `tasks` in a batch; the width of conv4, or the hidden ones of an MLP for regression."""
+    """Work of a row.
+
+    Attributes:
+        name: Name in the table.
+        widths: Width of conv4, or in regression the widths of an MLP's hidden layers.
+        tasks: Tasks in a batch.
+        learner: Our learner.
+        kind: Kind of the tasks.
+    """
 
     name: str
     widths: tuple[int, ...]
@@ -29,7 +37,7 @@ class Work:
     kind: Kind = "classification"
 
     def problem(self, number: int, device: torch.device) -> Problem:
-        """The same for everyone who asks for this number, which says which batch of tasks it is."""
+        """The problem with batch `number` of tasks; equal numbers give equal problems."""
         first = number * self.tasks
         if self.kind == "regression":
             batch = Sinusoid(shots=5, queries=10).tasks("train", range(first, first + self.tasks), device)
@@ -47,10 +55,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is differentiated.
+    """Network and tasks to compute the meta-gradient of.
 
-    network  with batch normalisation by the statistics of the batch at hand, as PyTorch has it
-    body     the same without its head, written by hand: (its parameters in their order, inputs) -> features
+    Attributes:
+        network: Network, whose batch normalisation uses the statistics of its input batch.
+        body: The network without its head, as a function of its parameters in order and of its inputs.
+        batch: Batch of tasks.
+        kind: Kind of the tasks.
+        learner: Our learner; the peers take its inner rate and number of steps.
     """
 
     network: nn.Module
@@ -60,14 +72,14 @@ class Problem:
     learner: Maml | Anil
 
     def to(self, dtype: torch.dtype) -> Problem:
-        """The same in other numbers."""
+        """The same problem in another floating-point type."""
         arrays = {name: x.to(dtype) if x.is_floating_point() else x for name, x in _arrays(self.batch).items()}
         return replace(self, network=copy.deepcopy(self.network).to(dtype), batch=TaskBatch(**arrays))
 
     def for_peers(self) -> tuple[nn.Module, list[tuple[Tensor, ...]]]:
-        """A network of one's own, and the tasks one by one: (support x, support y, query x, query y).
+        """A copy of the network, and the tasks one by one as (support x, support y, query x, query y).
 
-        Images are channels last on the CPU, where that is faster.
+        On the CPU, images have the memory format channels last, which is faster for the peers.
         """
         network, tasks = copy.deepcopy(self.network), zip(*_arrays(self.batch).values(), strict=True)
         if self.kind == "regression" or self.batch.query_x.device.type != "cpu":
@@ -76,14 +88,16 @@ class Problem:
         return network, [tuple(map(_channels_last, task)) for task in tasks]
 
     def forward(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """The network's output with these parameters."""
         return F.linear(self.body(weights, x), weights[-2], weights[-1])
 
     def loss(self, predicted: Tensor, y: Tensor) -> Tensor:
+        """Mean loss of predictions."""
         return F.mse_loss(predicted, y) if self.kind == "regression" else F.cross_entropy(predicted, y)
 
 
 def conv4_body(weights: Sequence[Tensor], x: Tensor) -> Tensor:
-    """`conv4` without its head: a convolution's weight, a normalisation's scale and shift, four times."""
+    """`conv4` without its head; its parameters are four times a weight, a scale and a shift."""
     for i in range(0, 12, 3):
         x = F.conv2d(x, weights[i], stride=2, padding=1)
         x = F.relu(F.batch_norm(x, None, None, weights[i + 1], weights[i + 2], training=True))
@@ -91,14 +105,14 @@ def conv4_body(weights: Sequence[Tensor], x: Tensor) -> Tensor:
 
 
 def mlp_body(weights: Sequence[Tensor], x: Tensor) -> Tensor:
-    """`mlp` without its head, with ReLU: each layer's weight and bias."""
+    """`mlp` with ReLU, without its head; its parameters are each layer's weight and bias."""
     for i in range(0, len(weights) - 2, 2):
         x = F.linear(x, weights[i], weights[i + 1]).relu()
     return x
 
 
 def _images(tasks: int, seed: int, device: torch.device) -> TaskBatch:
-    """Noise in the place of images: no time depends on what they show."""
+    """A batch of noise images; no time depends on what images show."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(tasks, WAYS * (SHOTS + QUERIES), 1, SIDE, SIDE, generator=generator).to(device)
     labels = torch.arange(WAYS, device=device)

@@ -1,4 +1,4 @@
-"""The processes that `inner_loop` measures: each holds one contender, and works only when told to."""
+"""Worker processes of the benchmark: one contender each, called by method name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nas.errors import NasError
 
 
 class Worker:
-    """A process with one object in it, made there by `make(*arguments)`, whose methods are called by name."""
+    """Process that makes one object by `make(*arguments)` and runs its methods on request."""
 
     def __init__(self, make: Callable[..., object], *arguments: object) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -35,36 +35,40 @@ class Worker:
         self._process.terminate()
         self._process.join()
 
-    def ask(self, method: str, *arguments: object) -> None:
-        """Sets the worker to work, and does not wait."""
-        with suppress(BrokenPipeError):  # it ended early: `answer` says so
+    def start(self, method: str, *arguments: object) -> None:
+        """Start a method without waiting for its result."""
+        with suppress(BrokenPipeError):  # the process ended early, which `result` reports
             self._connection.send((method, arguments))
 
-    def answer(self) -> Any:
-        """What the method that was asked for returned. Raises NasError where the process ended instead."""
+    def result(self) -> Any:
+        """The result of the method that was started.
+
+        Raises:
+            NasError: The process ended instead.
+        """
         try:
             return self._connection.recv()
         except (EOFError, ConnectionResetError):
-            raise NasError("a process of the benchmark ended early; what it said stands above") from None
+            raise NasError("a process of the benchmark ended early; its error message stands above") from None
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Asks, and waits for the answer."""
-        self.ask(method, *arguments)
-        return self.answer()
+        """Start a method and wait for its result."""
+        self.start(method, *arguments)
+        return self.result()
 
 
 def _serve(connection: Connection, make: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    held = make(*arguments)
+    contender = make(*arguments)
     while True:
         try:
-            method, given = connection.recv()
-        except EOFError:  # the benchmark is over
+            method, method_arguments = connection.recv()
+        except EOFError:  # the benchmark has closed the connection
             return
-        connection.send(getattr(held, method)(*given))
+        connection.send(getattr(contender, method)(*method_arguments))
 
 
 def timed(work: Callable[[], object], seconds: float, device: torch.device) -> tuple[int, float]:
-    """Repeats `work` for at least so many seconds, at least once: how often, and the seconds it took."""
+    """Repeat a call for at least `seconds`, at least once; return the number of calls and their total seconds."""
     began, times = time.perf_counter(), 0
     with full_float32():
         while times == 0 or time.perf_counter() - began < seconds:
@@ -76,7 +80,7 @@ def timed(work: Callable[[], object], seconds: float, device: torch.device) -> t
 
 
 def full_float32() -> AbstractContextManager[None]:
-    """Without TensorFloat-32 in a GPU's convolutions, for everyone: as a search runs, so that it can be repeated."""
+    """Context without TensorFloat-32 in a GPU's convolutions, as in a search, whose scores must be reproducible."""
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=False, allow_tf32=False
     )
@@ -84,11 +88,11 @@ def full_float32() -> AbstractContextManager[None]:
 
 
 def peak_mib(device: torch.device) -> float:
-    """The most memory that this process has held: its resident set, or on a GPU what it had allocated there."""
+    """Peak memory of this process in MiB: its resident set, or on a GPU its allocations there."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
-        # Not `ru_maxrss`, which starts at what the parent held.
+        # `ru_maxrss` would start at the parent's peak.
         lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     except OSError:
         unit = 1 if sys.platform == "darwin" else 1024
