@@ -1,4 +1,4 @@
-"""The protocol of a score has all that changes scores, and a score says where it comes from."""
+"""Protocol of a score: everything that changes scores, and the score's provenance."""
 
 import json
 from dataclasses import fields, replace
@@ -79,9 +79,9 @@ def test_every_candidate_has_the_same_bank_in_whatever_order_and_batch():
 
 
 def test_a_score_says_where_it_comes_from():
-    told = evaluator().evaluate(NARROW, 1, 7).provenance
-    assert told["seed"] == 7
-    assert told["device"]["kind"] == "cpu"
-    assert told["device"]["name"].strip()
-    assert told["versions"] == versions()
-    assert json.loads(json.dumps(told)) == told
+    recorded_provenance = evaluator().evaluate(NARROW, 1, 7).provenance
+    assert recorded_provenance["seed"] == 7
+    assert recorded_provenance["device"]["kind"] == "cpu"
+    assert recorded_provenance["device"]["name"].strip()
+    assert recorded_provenance["versions"] == versions()
+    assert json.loads(json.dumps(recorded_provenance)) == recorded_provenance

@@ -1,4 +1,4 @@
-"""Learners of second order take networks with attention, and do with them what a slow loop does."""
+"""Attention under learners of second order, against a slow loop."""
 
 import pytest
 import torch

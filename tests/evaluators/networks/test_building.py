@@ -1,4 +1,4 @@
-"""A candidate as a network: built from a seed, measured, written to a file and read again."""
+"""Network of a candidate: built from a seed, measured, written to a file and read again."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from nas import registry
 from nas.errors import DataError, SpaceError
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.networks.building import build
-from nas.evaluators.networks.normalisation import NormalisedHead
+from nas.evaluators.networks.normalisation import Normalisation, NormalisedHead
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import read_weights, write_weights
 from nas.search_spaces import Conv4, Mlp40
@@ -23,7 +23,7 @@ LABEL = {"architecture": "abc", "seed": "1"}
 
 
 def built(space, shape=SHAPE, *, norm="group", head_norm=True, learner=None, seed=0):
-    return build(space, only(space), shape, norm=norm, head_norm=head_norm, learner=learner or Maml(), seed=seed)
+    return build(space, only(space), shape, Normalisation(norm, head_norm), learner=learner or Maml(), seed=seed)
 
 
 class Makes:
@@ -58,8 +58,8 @@ def test_building_leaves_the_global_generator_as_it_is():
 
 def test_options_reach_the_network():
     kinds = {norm: {type(m) for m in built(TinyConv(), norm=norm).modules()} for norm in ("group", "batch", "none")}
-    assert [norm for norm, found in kinds.items() if nn.GroupNorm in found] == ["group"]
-    assert [norm for norm, found in kinds.items() if nn.BatchNorm2d in found] == ["batch"]
+    assert [norm for norm, actual in kinds.items() if nn.GroupNorm in actual] == ["group"]
+    assert [norm for norm, actual in kinds.items() if nn.BatchNorm2d in actual] == ["batch"]
     with_head, without = (
         {type(m) for m in built(TinyConv(), head_norm=head_norm).modules()} for head_norm in (True, False)
     )
@@ -170,7 +170,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
     before = weights_of(network)
     with pytest.raises(DataError, match=r"holds weights of .*'seed': '1'.*not of .*'seed': '2'.*delete it"):
         read_weights(network, path, {**LABEL, "seed": "2"})
-    wide = build(TinyConv(), WIDE, SHAPE, norm="group", head_norm=True, learner=Maml(), seed=0)
+    wide = build(TinyConv(), WIDE, SHAPE, Normalisation(), learner=Maml(), seed=0)
     with pytest.raises(DataError, match="holds other weights than this network has"):
         read_weights(wide, path, LABEL)
     with pytest.raises(DataError, match="holds other weights than this network has"):

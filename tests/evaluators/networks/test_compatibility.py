@@ -1,4 +1,4 @@
-"""What is refused before training after one run of the network, with the layer by name."""
+"""Refusals before training after one run of the network, with the name of the layer."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from nas.errors import SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.compatibility import check_forward
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.task import TaskShape
 
 SHAPE = TaskShape((1, 4, 4), 3)
@@ -193,4 +194,4 @@ def test_what_is_refused_is_refused_when_a_candidate_is_built():
             return network(Remembers())
 
     with pytest.raises(SpaceError, match=r"changes its own '2\.mean'"):
-        build(Space(), only(Space()), SHAPE, norm="group", head_norm=True, learner=Anil(), seed=0)
+        build(Space(), only(Space()), SHAPE, Normalisation(), learner=Anil(), seed=0)

@@ -1,4 +1,4 @@
-"""Networks whose gradients cannot be had are refused, with the layer by name; and no more is refused than fails."""
+"""Refusals of networks without usable gradients, with the name of the layer; and no refusal of any other network."""
 
 import pytest
 import torch

@@ -143,9 +143,9 @@ def test_every_layer_of_torch_that_computes_products_is_tested_here():
 def test_flops_are_the_closed_form(network, expected, training):
     """Whatever the mode, in which torch takes other ways."""
     network = copy.deepcopy(network).train(training)
-    found = count(network, torch.rand(N, T, D))
-    assert found.counted == expected
-    assert found.uncounted == ()
+    actual = count(network, torch.rand(N, T, D))
+    assert actual.counted == expected
+    assert actual.uncounted == ()
     assert size(network, SHAPE)["flops"] == expected / N
     assert "flops_uncounted" not in size(network, SHAPE)
 
@@ -171,11 +171,11 @@ UNCOUNTED = {
 @pytest.mark.parametrize("name", UNCOUNTED)
 def test_what_cannot_be_counted_is_named_and_the_rest_is_at_least(name):
     network = Of(lambda x, one: UNCOUNTED[name](one(x)), nn.Linear(D, D))
-    found = count(network, torch.rand(N, T, D))
-    assert name in found.uncounted
-    assert found.counted == 2 * N * T * D * D
+    actual = count(network, torch.rand(N, T, D))
+    assert name in actual.uncounted
+    assert actual.counted == 2 * N * T * D * D
     metrics = size(network, SHAPE)
-    assert metrics["flops_uncounted"] == len(found.uncounted) > 0
+    assert metrics["flops_uncounted"] == len(actual.uncounted) > 0
     assert mflops(metrics) == "≥ 0.00"
     with pytest.raises(
         UncountedError, match=f"takes at least 2,880 FLOPs: those of .*{name}.* cannot be counted"

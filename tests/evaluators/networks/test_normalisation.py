@@ -1,4 +1,4 @@
-"""What normalisation layers may see, in each mode."""
+"""Normalisation layers: the statistics that they use in each mode."""
 
 import copy
 
@@ -12,7 +12,7 @@ from nas.evaluators.networks.normalisation import (
     BATCH_NORMS,
     SupportNorm,
     normalise_head_input,
-    queries_told,
+    query_markers,
     sees_batch,
     set_normalisation,
 )
@@ -90,7 +90,7 @@ def test_support_normalises_queries_as_the_support_set(dims):
     reference.running_var *= (values - 1) / values  # torch keeps the unbiased variance
     expected = torch.cat([support, reference.eval()(x[5:])])
     made = set_normalisation(nn.Sequential(layer), "support")
-    told = queries_told(made, 4)
+    told = query_markers(made, 4)
     assert {name: tensor.shape for name, tensor in told.items()} == {"0.norm.queries": (4,)}
     assert torch.allclose(torch.func.functional_call(made, told, (x,)), expected, atol=1e-6)
     assert torch.allclose(made(x[:5]), support, atol=1e-6)
@@ -98,13 +98,13 @@ def test_support_normalises_queries_as_the_support_set(dims):
 
 
 def test_only_what_normalises_by_the_support_set_is_told_of_queries():
-    assert {mode: list(queries_told(ready(mode), 3)) for mode in MODES} == {
+    assert {mode: list(query_markers(ready(mode), 3)) for mode in MODES} == {
         "group": [],
         "batch": [],
         "support": ["1.norm.queries"],
         "none": [],
     }
-    assert list(queries_told(SupportNorm(0.1), 3)) == ["queries"]
+    assert list(query_markers(SupportNorm(0.1), 3)) == ["queries"]
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_other_normalisations_compute_what_they_did(mode, layer):
 def test_every_batch_normalisation_is_found(mode):
     made = nn.Sequential(nn.BatchNorm1d(2), nn.ModuleList([nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm3d(2))]))
     set_normalisation(made, mode)
-    found = [module for module in made.modules() if isinstance(module, BATCH_NORMS)]
-    assert len(found) == (3 if mode == "batch" else 0)
+    actual = [module for module in made.modules() if isinstance(module, BATCH_NORMS)]
+    assert len(actual) == (3 if mode == "batch" else 0)
 
 
 # --- the head's input ------------------------------------------------------------------------------------------------

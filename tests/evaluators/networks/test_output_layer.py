@@ -1,4 +1,4 @@
-"""A network's head is the linear layer that gives its output, whatever the order in which layers are registered."""
+"""Head of a network: the linear layer that gives its output, in any order of registration."""
 
 import copy
 import random
@@ -16,6 +16,7 @@ from nas.evaluators.learners import Anil, Maml, ProtoNet
 from nas.evaluators.learners.body_and_head import split_head
 from nas.evaluators.learners.maml import adapted_names
 from nas.evaluators.networks.building import assemble, build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.output_layer import HEAD, head_name, mark_head
 from nas.evaluators.networks.weights import attach
 from nas.space import sample
@@ -65,7 +66,7 @@ def test_the_order_of_registration_does_not_matter(order, method):
     """Neither to what a learner predicts, nor to its meta-gradient."""
     family = Blobs(shots=2)
     batch = doubled(family.tasks("train", range(2), CPU))
-    found = []
+    actual = []
     for each in (tuple(LAYERS), order):
         network = built(lambda each=each: Ordered(each), method).double()
         generator = torch.Generator().manual_seed(0)
@@ -77,8 +78,8 @@ def test_the_order_of_registration_does_not_matter(order, method):
         attach(network, method.initial(network, family)).double()
         weights = weights_of(network)
         curve = method.adapt(network, weights, batch, "classification", 3)
-        found.append((curve, *method.meta_gradient(network, weights, batch, "classification")))
-    (curve, loss, gradients), (curve_too, loss_too, gradients_too) = found
+        actual.append((curve, *method.meta_gradient(network, weights, batch, "classification")))
+    (curve, loss, gradients), (curve_too, loss_too, gradients_too) = actual
     assert torch.equal(curve, curve_too)
     assert torch.equal(loss, loss_too)
     assert gradients.keys() == gradients_too.keys()
@@ -109,7 +110,7 @@ def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
     for shape in shapes:
         for seed in range(3):
             try:
-                network = assemble(space, sample(space, random.Random(seed)), shape, norm="group", head_norm=True)
+                network = assemble(space, sample(space, random.Random(seed)), shape, Normalisation())
             except SpaceError:  # not for such inputs
                 continue
             tried += 1

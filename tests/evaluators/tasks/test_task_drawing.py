@@ -1,4 +1,4 @@
-"""Tasks as networks see them: the order of the examples says nothing of their classes."""
+"""Drawn tasks: the order of the examples reveals nothing of their classes."""
 
 from dataclasses import replace
 
