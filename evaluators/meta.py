@@ -116,9 +116,9 @@ class MetaEvaluator:
         normalisation, shape = Normalisation(self.norm, self.head_norm), self.tasks.shape
         if cost == "parameters":
             with torch.device("meta"):  # No memory is needed for a network that is too large for this machine.
-                network, error = attempt(assemble, self.space, architecture, shape, normalisation)
-            if error is None:
-                return float(num_parameters(network))
+                on_meta = attempt(assemble, self.space, architecture, shape, normalisation)
+            if on_meta.error is None:
+                return float(num_parameters(on_meta.value))
         with torch.random.fork_rng(devices=[]):
             network = assemble(self.space, architecture, shape, normalisation)
             if cost == "latency_ms":

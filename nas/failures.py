@@ -1,46 +1,97 @@
-"""Calls of code that may raise anything: candidates, files of users, damaged inputs."""
+"""Calls of code that may raise anything: candidates' networks, files of users, damaged inputs."""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T_co = TypeVar("T_co", covariant=True)
 
-def attempt(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, BaseException | None]:
-    """What a call returns, or what it raises: (result, None) or (None, error). The traceback is logged at debug.
 
-    A Ctrl-C is let through.
+@dataclass(frozen=True)
+class Returned(Generic[T_co]):
+    """A call that returned.
+
+    Attributes:
+        value: What it returned.
+        error: None.
+    """
+
+    value: T_co
+    error: ClassVar[None] = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Unpacks as (value, None)."""
+        return iter((self.value, None))
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A call that raised.
+
+    Attributes:
+        error: What it raised.
+        value: None.
+    """
+
+    error: Exception | SystemExit
+    value: ClassVar[None] = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Unpacks as (None, error)."""
+        return iter((None, self.error))
+
+
+def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Returned[T_co] | Raised:
+    """Calls foreign code and returns its result or its error; `outcome.error is None` tells which, for mypy also.
+
+    KeyboardInterrupt passes through. The traceback of an error is logged at debug level.
     """
     try:
-        return fn(*args, **kwargs), None
+        return Returned(fn(*args, **kwargs))
     except (Exception, SystemExit) as error:
         log.debug("the call failed", exc_info=True)
-        return None, error
+        return Raised(error)
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line of at most 500 characters that any file and terminal can hold: 'TypeName: message'."""
-    message, failed = attempt(str, error)
-    text = f"{type(error).__name__}: {'(it has no message)' if failed else message}"
+    """An error as 'TypeName: message': one printable line of at most 500 characters, for any file and terminal."""
+    message = attempt(str, error)
+    text = f"{type(error).__name__}: {'(it has no message)' if message.error is not None else message.value}"
     line = " ".join(text.encode(errors="replace").decode().split()).removesuffix(":")
     printable = "".join(c if c.isprintable() else "?" for c in line)
     return printable if len(printable) <= 500 else printable[:499] + "…"
 
 
 def place(cls: type[Any], method: str, error: BaseException | None = None) -> str:
-    """'mine.py:12': the innermost line of the class's file that an error passed, else where the method begins."""
+    """The source line of a user's class that is at fault, such as 'mine.py:12'.
+
+    Args:
+        cls: The user's class.
+        method: The method that was called.
+        error: What it raised. The innermost line of the class's file in its traceback is taken.
+
+    Returns:
+        File name and line; the first line of `method` where no error passed the class's file; '`method` of `cls`' where
+        there is no source.
+    """
     lines = {}
     trace = error.__traceback__ if error is not None else None
     while trace is not None:
         lines[trace.tb_frame.f_code.co_filename] = trace.tb_lineno
         trace = trace.tb_next
-    file, failed = attempt(inspect.getsourcefile, cls)
-    if failed is None and file in lines:
-        return f"{Path(file).name}:{lines[file]}"
-    source, failed = attempt(lambda: inspect.getsourcelines(getattr(cls, method)))
-    return f"{method} of {cls.__name__}" if failed else f"{Path(file).name}:{source[1]}"
+    # A user's class may be made in ways that `inspect` does not expect, so it is foreign here too.
+    file = attempt(inspect.getsourcefile, cls)
+    if file.value is None:
+        return f"{method} of {cls.__name__}"
+    if file.value in lines:
+        return f"{Path(file.value).name}:{lines[file.value]}"
+    source = attempt(lambda: inspect.getsourcelines(getattr(cls, method)))
+    return f"{method} of {cls.__name__}" if source.error is not None else f"{Path(file.value).name}:{source.value[1]}"

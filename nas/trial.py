@@ -10,13 +10,13 @@ from typing import Any, Literal
 from .architecture import Architecture
 from .errors import NasError
 
-Repeats = Literal["known", "evaluated"]
+Duplicates = Literal["known", "evaluated"]
 """What becomes of a network that is proposed again: its result is known, or it is evaluated as if it were new."""
 
 
-def evaluated(trials: Iterable[Trial]) -> list[Trial]:
+def without_duplicates(trials: Iterable[Trial]) -> list[Trial]:
     """The trials that are not repeats of others."""
-    return [trial for trial in trials if trial.repeats is None]
+    return [trial for trial in trials if trial.duplicate_of is None]
 
 
 State = Literal["pending", "done", "failed"]
@@ -109,7 +109,7 @@ class Trial:
     score: Score | None = None
     error: str | None = None
     seconds: float | None = None
-    repeats: int | None = None
+    duplicate_of: int | None = None
 
     @property
     def value(self) -> float:
@@ -132,5 +132,5 @@ class Trial:
             "score": None if self.score is None else self.score.to_json(),
             "seconds": self.seconds,
             "error": self.error,
-            "repeats": self.repeats,
+            "repeats": self.duplicate_of,
         }

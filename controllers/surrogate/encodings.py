@@ -91,7 +91,7 @@ class Paths:
     measures = 1
 
     def __init__(self, space: SearchSpace) -> None:
-        hashable = attempt(hash, space)[1] is None
+        hashable = attempt(hash, space).error is None
         self._counts = partial(remembered_counts, space) if hashable else lru_cache(KEPT)(partial(walk_counts, space))
 
     def add(self, architecture: Architecture) -> None:

@@ -44,25 +44,26 @@ def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> No
     _check_sizes_known(network, what)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         inputs, before = x.clone(), _state(network)
-        output, error = attempt(network, inputs)
-        if isinstance(error, NasError):
-            raise error
-        if error is not None:
+        output = attempt(network, inputs)
+        if isinstance(output.error, NasError):
+            raise output.error
+        if output.error is not None:
             raise SpaceError(
-                f"{what} does not take this task's inputs {tuple(x.shape[1:])}: {_line(error)} "
+                f"{what} does not take this task's inputs {tuple(x.shape[1:])}: {_line(output.error)} "
                 f"(in {_named(first(network, x.clone(), lambda call: call.failed))})"
-            ) from error
+            ) from output.error
         _check_unchanged(network, before, what)
         if inputs._version:
             inputs = x.clone()
             layer = _named(first(network, inputs, lambda call: call.changed and inputs._version > 0))
             raise SpaceError(f"{what} changes its inputs in place, in {layer}; use inplace=False there, or a clone")
-        _check_output(network, x, output, outputs, what)
-    fault, error = attempt(find_fault, network, x, batch_layers=BATCH_LAYERS)
-    if error is not None:
-        raise SpaceError(f"{what} takes {len(x)} examples, but fails on {EXAMPLES}: {_line(error)}") from error
-    if fault is not None:
-        raise SpaceError(f"{what} {fault}")
+        _check_output(network, x, output.value, outputs, what)
+    fault = attempt(find_fault, network, x, batch_layers=BATCH_LAYERS)
+    if fault.error is not None:
+        text = _line(fault.error)
+        raise SpaceError(f"{what} takes {len(x)} examples, but fails on {EXAMPLES}: {text}") from fault.error
+    if fault.value is not None:
+        raise SpaceError(f"{what} {fault.value}")
 
 
 def check_gradient(network: nn.Module, x: Tensor, *, batched: bool, twice: bool) -> None:
@@ -80,7 +81,7 @@ def check_gradient(network: nn.Module, x: Tensor, *, batched: bool, twice: bool)
     batch = [_batched] if batched else []
     with warnings.catch_warnings(action="ignore"):  # torch warns of slow operations, and does so again in training.
         for need in (_differentiated_twice if twice else _differentiated, *batch):
-            _, error = attempt(need, Call("", network, (x,)))
+            error = attempt(need, Call("", network, (x,))).error
             if error is not None:
                 layer = _blame(network, x, [_differentiated, *batch, *([_differentiated_twice] if twice else [])])
                 raise SpaceError(layer or f"the network {REMEDIES[need]}: {_line(error)}") from error
@@ -203,7 +204,7 @@ def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
     calls = calls_of(network, x)
     for need in needs:
         for call in calls:
-            _, error = attempt(need, call)
+            error = attempt(need, call).error
             if error is not None and "inplace operation" in str(error):
                 return (
                     f"{_in_place(call, calls)} changes in place what the gradient of another needs; use inplace=False "
@@ -224,7 +225,7 @@ def _in_place(call: Call, calls: Sequence[Call]) -> Call:
             for other in inside:
                 if other.module is not suspect.module:
                     hooks.enter_context(other.module.register_forward_pre_hook(_cloned))
-            if attempt(_differentiated, call)[1] is not None:
+            if attempt(_differentiated, call).error is not None:
                 return suspect
     return call
 

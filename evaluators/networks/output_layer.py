@@ -28,8 +28,8 @@ def mark_head(network: nn.Module, x: Tensor) -> nn.Module:
     first input.
     """
     unknown = any(p.is_meta or isinstance(p, nn.UninitializedParameter) for p in network.parameters())
-    head, error = (None, None) if unknown else attempt(_head, network, x)
-    setattr(network, HEAD, head if head and error is None else "")
+    head = None if unknown else attempt(_head, network, x).value
+    setattr(network, HEAD, head or "")
     return network
 
 
@@ -64,8 +64,8 @@ def rename_head(network: nn.Module, name: str) -> None:
 
 def _head(network: nn.Module, x: Tensor) -> str | None:
     """The name of the head, from the autograd graph of the network's output on x."""
-    copied, error = attempt(copy.deepcopy, network)
-    tried = network if error is not None or not isinstance(copied, nn.Module) else copied
+    copied = attempt(copy.deepcopy, network).value  # A network's class may have a __deepcopy__ of its own.
+    tried = copied if isinstance(copied, nn.Module) else network
     names: dict[nn.Module, str] = {m: name for name, m in tried.named_modules() if isinstance(m, nn.Linear)}
     calls: Counter[str] = Counter()
     layer_of_node: dict[Any, str] = {}

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from ..errors import SearchError
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 
 
 def anytime(trials: Sequence[Trial]) -> list[list[float]]:
@@ -14,7 +14,7 @@ def anytime(trials: Sequence[Trial]) -> list[list[float]]:
 
     Scores of a higher budget are better than those of a lower one, as everywhere.
     """
-    ended = [trial for trial in evaluated(trials) if trial.state != "pending"]
+    ended = [trial for trial in without_duplicates(trials) if trial.state != "pending"]
     ranks = ((trial.budget, trial.value) if trial.score is not None else (0, 0.0) for trial in ended)
     points = [[float(count), best[1]] for count, best in enumerate(itertools.accumulate(ranks, max), 1) if best[0]]
     found = points[:1] + [point for before, point in itertools.pairwise(points) if point[1] != before[1]]
@@ -24,7 +24,7 @@ def anytime(trials: Sequence[Trial]) -> list[list[float]]:
 def comparable(trials: Sequence[Trial]) -> list[Trial]:
     """The trials of the lowest budget, which all candidates had, without repeats."""
     lowest = min((trial.budget for trial in trials), default=0)
-    return [trial for trial in evaluated(trials) if trial.budget == lowest]
+    return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
 
 
 def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
@@ -32,7 +32,9 @@ def best(trials: Sequence[Trial], count: int = 1) -> list[Trial]:
 
     Scores of different budgets are not compared: what was promoted to a higher one is better than what was not.
     """
-    ranked = sorted((t for t in evaluated(trials) if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number))
+    ranked = sorted(
+        (t for t in without_duplicates(trials) if t.state == "done"), key=lambda t: (-t.budget, -t.value, t.number)
+    )
     leaders: dict[str, Trial] = {}
     for trial in ranked:
         leaders.setdefault(trial.architecture.key, trial)
@@ -53,7 +55,7 @@ def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
 def median(trials: Sequence[Trial]) -> Trial:
     """The done trial with the median score of the lowest budget, which all candidates had, each network once; of an
     even number, the lower one in the middle."""
-    done = [trial for trial in evaluated(trials) if trial.state == "done"]
+    done = [trial for trial in without_duplicates(trials) if trial.state == "done"]
     lowest = min(trial.budget for trial in done)
     ranked = sorted((t for t in done if t.budget == lowest), key=lambda t: (t.value, t.number))
     return ranked[(len(ranked) - 1) // 2]
@@ -62,5 +64,5 @@ def median(trials: Sequence[Trial]) -> Trial:
 def steps_spent(trials: Iterable[Trial]) -> int:
     """Outer steps that the scored trials took: what a score says under 'outer_steps', else the whole budget. A repeat
     took none."""
-    scores = [(t.score, t.budget) for t in evaluated(trials) if t.score is not None]
+    scores = [(t.score, t.budget) for t in without_duplicates(trials) if t.score is not None]
     return int(sum(score.metrics.get("outer_steps", budget) for score, budget in scores))

@@ -15,7 +15,7 @@ from ..errors import ConfigError, SearchError
 from ..failures import attempt
 from ..protocols import SearchSpace
 from ..registry import builtin, components
-from ..search.checked_controller import Held
+from ..search.checked_controller import CheckedController
 from ..trial import Score, Trial
 from .time_limit import TimeUp, time_limit
 
@@ -29,7 +29,7 @@ ASK_S = 60.0
 def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given: Any) -> list[Architecture]:
     """The first proposals of a fresh controller. Raises NasError where there are none to be had."""
     controller = components.create("controller", name, options, space=space, **given)
-    held = Held(controller, space)
+    held = CheckedController(controller, space)
     try:
         with time_limit(ASK_S):
             found = held.ask(FIRST)
@@ -46,7 +46,7 @@ def rehearse(name: str, options: Mapping[str, Any], space: SearchSpace, **given:
         ) from None
 
 
-def _later(controller: Held, found: list[Architecture]) -> None:
+def _later(controller: CheckedController, found: list[Architecture]) -> None:
     """Adds to `found` what it proposes as it is told made-up scores of its proposals. Raises what it does."""
     rng, told = random.Random(0), list(found)
     for number in range(LATER):

@@ -12,7 +12,7 @@ from ..executors.process_executor import ProcessExecutor
 from ..failures import attempt, reason
 from ..protocols import Controller, SearchSpace
 from ..registry import components, user_files
-from ..search.checked_controller import Held
+from ..search.checked_controller import CheckedController
 from ..testing.controllers import check_controller
 from ..testing.toy_spaces import Ten, Vast
 from ..trial import Score, Trial
@@ -81,7 +81,7 @@ def examine(target: str) -> Verdict:
     """The verdict on a sound controller. Raises AssertionError or NasError for another."""
 
     def make(space: SearchSpace, *, seed: int) -> Controller:
-        return Held(components.create("controller", target, {}, space=space, seed=seed), space)
+        return CheckedController(components.create("controller", target, {}, space=space, seed=seed), space)
 
     check_controller(make, candidates=CANDIDATES)
     _, repeats = attempt(check_controller, make, candidates=CANDIDATES, repeats=False)

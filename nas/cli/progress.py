@@ -14,7 +14,7 @@ from ..protocols import FewShot
 from ..registry import components, user_files
 from ..report.terminal import repeats_text, score_text
 from ..runs.folder import Run
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 
 
 class Left(ProgressColumn):
@@ -56,7 +56,7 @@ class TerminalProgress:
                 f"search.trials is {self._of}: no more than {self._of} of the {workers} workers are busy at a time"
             )
         self._lowest = config.budgets[0]
-        new = evaluated(done)
+        new = without_duplicates(done)
         self._heard, self._repeats = len(new), len(done) - len(new)
         self._failed = sum(trial.state == "failed" for trial in new)
         candidates = sum(map(self._is_candidate, new))
@@ -66,7 +66,7 @@ class TerminalProgress:
 
     def trial(self, trial: Trial, best: Trial) -> None:
         assert self._task is not None
-        if trial.repeats is None:
+        if trial.duplicate_of is None:
             self._heard += 1
             self._failed += trial.state == "failed"
             self._bar.advance(self._task, self._is_candidate(trial))
@@ -79,7 +79,7 @@ class TerminalProgress:
         parts += [repeats_text(self._repeats)] if self._repeats else []
         text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
-        if trial.repeats is not None:
+        if trial.duplicate_of is not None:
             return
         if trial.score and "chunk" in trial.score.metrics:
             tasks = int(trial.score.metrics["chunk"])

@@ -24,7 +24,7 @@ from ..runs.preflight import check_table
 from ..runs.tabular_result import reported
 from ..search.loop import search
 from ..store.memory_store import MemoryStore
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 
 UNTOLD = ("workers", "deadline_s", "control")
 """Keys of [search] that change no result of a comparison."""
@@ -108,7 +108,7 @@ def look_up(config: Config, label: str, seed: int) -> Result:
         seed=config.search.seed,
         workers=1,
         fidelity=config.fidelity,
-        repeats=config.search.repeats,
+        duplicates=config.search.repeats,
         seconds=config.search.seconds or math.inf,
         on_trial=heard.append,
     )
@@ -118,7 +118,7 @@ def look_up(config: Config, label: str, seed: int) -> Result:
 
 def result_of(heard: list[Trial], label: str, seed: int, evaluator: Evaluator, final: float) -> Result:
     """The result of a search from its trials in the order of their ends, and the value reported of its winner."""
-    new = evaluated(heard)
+    new = without_duplicates(heard)
     total = math.fsum(trial.seconds or 0.0 for trial in new)
     return Result(label, seed, final, len(new), total, _curve(new, evaluator))
 

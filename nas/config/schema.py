@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..protocols import Cost
 from ..registry import user_files
 from ..search.fidelity import ONE_RUNG, Fidelity
-from ..trial import Repeats
+from ..trial import Duplicates
 
 
 class KeyFault(ConfigError):
@@ -111,7 +111,7 @@ class SearchTable(Table):
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    repeats: Repeats = "known"
+    repeats: Duplicates = "known"
     deadline_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
@@ -145,7 +145,7 @@ class ContenderTable(Component):
     name: str = ""
     budget: Annotated[int, Field(ge=1, le=10**9)] | None = None
     fidelity: FidelityTable | None = None
-    repeats: Repeats | None = None
+    repeats: Duplicates | None = None
 
 
 class Config(Table):

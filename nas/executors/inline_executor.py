@@ -26,11 +26,11 @@ class InlineExecutor(Executor):
             raise RuntimeError("cannot submit to an executor that was shut down")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
-        result, error = attempt(fn, *args, **kwargs)
-        if error is None:
-            future.set_result(result)
+        outcome = attempt(fn, *args, **kwargs)
+        if outcome.error is None:
+            future.set_result(outcome.value)
         else:
-            future.set_exception(error)
+            future.set_exception(outcome.error)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

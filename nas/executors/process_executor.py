@@ -102,20 +102,21 @@ class ProcessExecutor(Executor):
         self.shutdown(wait=False, cancel_futures=True)
 
     def _serve(self, worker: WorkerProcess, main: Mapping[str, Any]) -> None:
-        """One slot: takes jobs until there is a None."""
+        """Runs jobs in one worker until it gets None."""
         while (job := self._jobs.get()) is not None:
             if job.future.set_running_or_notify_cancel():
-                answer, failure = attempt(worker.call, job.fn, job.call, main, self._deadline_s)
-                result, error = (None, failure) if failure is not None else answer
-                if failure is not None and self._killed:
-                    error = CancelledError("the executor was killed")
-                if error is None:
-                    job.future.set_result(result)
-                else:
-                    job.future.set_exception(error)
-                del answer, result, error, failure
-            del job  # nor may an idle slot keep a result alive
+                self._run(job, worker, main)
+            del job  # An idle thread must not keep a result alive.
         worker.end()
+
+    def _run(self, job: _Job, worker: WorkerProcess, main: Mapping[str, Any]) -> None:
+        outcome = attempt(worker.call, job.fn, job.call, main, self._deadline_s)
+        if outcome.error is not None:
+            job.future.set_exception(CancelledError("the executor was killed") if self._killed else outcome.error)
+        elif outcome.value.error is not None:
+            job.future.set_exception(outcome.value.error)
+        else:
+            job.future.set_result(outcome.value.value)
 
     def _cancel_waiting(self) -> None:
         while True:
@@ -129,10 +130,10 @@ class ProcessExecutor(Executor):
 
 
 def _pickled(value: Any) -> bytes:
-    data, error = attempt(pickle.dumps, value)
-    if error is not None:
+    pickled = attempt(pickle.dumps, value)
+    if pickled.error is not None:
         raise ConfigError(
-            f"{value!r} cannot be sent to a worker process ({reason(error)}); define it at the top of a module, "
-            "or search with one inline worker"
-        ) from error
-    return bytes(data)
+            f"{value!r} cannot be sent to a worker process ({reason(pickled.error)}); define it at the top of a "
+            "module, or search with one inline worker"
+        ) from pickled.error
+    return pickled.value

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import WorkerError
-from ..failures import attempt, reason
+from ..failures import Raised, Returned, attempt, reason
 
 READY = b"ready"
 
@@ -37,13 +37,9 @@ def serve(descriptor: int) -> None:
             fn_pickle, call_pickle = connection.recv()
         except (EOFError, ConnectionResetError):
             return
-        error = None
-        if fn_pickle is not None:
-            fn, error = attempt(pickle.loads, fn_pickle)
-        result = None
-        if error is None:
-            result, error = attempt(_call, fn, call_pickle)
-        connection.send_bytes(_answer(result, error))
+        loaded = Returned(fn) if fn_pickle is None else attempt(pickle.loads, fn_pickle)
+        fn = loaded.value
+        connection.send_bytes(_answer(attempt(_call, fn, call_pickle) if loaded.error is None else loaded))
 
 
 def _end_with_master(descriptor: int) -> None:
@@ -73,16 +69,21 @@ def _call(fn: Any, call_pickle: bytes) -> Any:
     return fn(*args, **kwargs)
 
 
-def _answer(result: Any, error: BaseException | None) -> bytes:
-    """An error that cannot travel, or is meant to end a process, is replaced by a WorkerError with its reason."""
-    if error is None:
-        data, error = attempt(pickle.dumps, (result, None, ""))
-        if error is None:
-            return bytes(data)
-    text = "".join(traceback.format_exception(error))
-    data, stuck = attempt(pickle.dumps, (None, error, text))
-    if stuck is None:
-        _, stuck = attempt(pickle.loads, data)  # some errors are pickled well and cannot be read back
-    if stuck is None and isinstance(error, Exception):
-        return bytes(data)
-    return pickle.dumps((None, WorkerError(reason(error)), text))
+def _answer(outcome: Returned[Any] | Raised) -> bytes:
+    """The pickled (result, error, traceback text) of a call.
+
+    An error that cannot be pickled and read back, or that is meant to end a process, is replaced by a WorkerError with
+    its reason.
+    """
+    if outcome.error is None:
+        pickled = attempt(pickle.dumps, (outcome.value, None, ""))
+        if pickled.error is None:
+            return pickled.value
+        outcome = pickled
+    text = "".join(traceback.format_exception(outcome.error))
+    data = attempt(pickle.dumps, (None, outcome.error, text)).value
+    # Some errors can be pickled but not read back.
+    readable = data is not None and attempt(pickle.loads, data).error is None
+    if data is not None and readable and isinstance(outcome.error, Exception):
+        return data
+    return pickle.dumps((None, WorkerError(reason(outcome.error)), text))

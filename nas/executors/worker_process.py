@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, WorkerError
+from ..failures import Raised, Returned
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,17 @@ class WorkerProcess:
         self._tail = b""
         self._killed = False
 
-    def call(
-        self, fn: bytes, call: bytes, main: Mapping[str, Any], deadline_s: float | None
-    ) -> tuple[Any, BaseException | None]:
-        """(result, None) or (None, error) of a pickled function called with pickled (args, kwargs).
+    def call(self, fn: bytes, call: bytes, main: Mapping[str, Any], deadline_s: float | None) -> Returned[Any] | Raised:
+        """Calls a function in the process, which is started if there is none.
 
-        Raises WorkerError where the process could not start, died, or passed the deadline; the next call has a new one.
+        Args:
+            fn: The pickled function.
+            call: The pickled (args, kwargs).
+            main: How to import the master's main module, from `main_module`.
+            deadline_s: Seconds after which the process is ended; None for no limit.
+
+        Raises:
+            WorkerError: The process could not start, died, or passed the deadline. The next call starts a new one.
         """
         if self._process is not None and self._process.poll() is not None:
             self.end()  # it died between two calls, which is not this call's fault
@@ -63,7 +69,7 @@ class WorkerProcess:
         self._fn = fn if error is None else b""
         if text:
             log.debug("a call failed in its worker process:\n%s", text)
-        return result, error
+        return Returned(result) if error is None else Raised(error)
 
     def kill(self) -> None:
         """Ends the process and all it started, for good. For any thread, and for signal handlers."""

@@ -184,7 +184,7 @@ def _part(name: str, args: tuple[Any, ...]) -> Any:
 def _containers(node: fx.Node, network: nn.Module) -> dict[str, tuple[str, Any]]:
     """The modules with others inside them that a call was made in, as torch.fx tells them of a node."""
     stack = (node.meta.get("nn_module_stack") or {}).items()
-    found = {key: (path, kind, attempt(network.get_submodule, path)[0]) for key, (path, kind) in stack}
+    found = {key: (path, kind, attempt(network.get_submodule, path).value) for key, (path, kind) in stack}
     return {key: (path, kind) for key, (path, kind, at) in found.items() if at is not None and any(at.children())}
 
 

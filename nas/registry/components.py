@@ -58,7 +58,7 @@ def is_controller(name: str) -> bool:
     if user_files.is_own(name):
         cls = user_files.find(name)
         return any(hasattr(cls, method) for method in OWN["controller"][1])
-    return attempt(find, "controller", name)[1] is None
+    return attempt(find, "controller", name).error is None
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **given: Any) -> Any:
@@ -82,7 +82,7 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     made, error = attempt(cls, **given, **checked)
     if error is not None:
         raise error if isinstance(error, NasError) else ConfigError(_unmade(room, name, cls, given, error))
-    if room == "space" and not isinstance(attempt(getattr, made, "name")[0], str):
+    if room == "space" and not isinstance(attempt(getattr, made, "name").value, str):
         raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made
 

@@ -162,7 +162,7 @@ def _forget_changed(beside: Mapping[str, Path], files: Mapping[Path, str]) -> No
     for dotted, module in loaded.items():
         file = beside[dotted]
         other = Path(getattr(module, "__file__", None) or file)
-        if other != file and attempt(text_of, other)[0] != files[file]:
+        if other != file and attempt(text_of, other).value != files[file]:
             raise ConfigError(f"{file} cannot be imported: {other} has been imported as {dotted!r} before; rename one")
         digest = _digest(files[file])
         changed = changed or vars(module).get(SOURCE, digest) != digest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis import ranking
 from ..analysis.ranking import comparable, steps_spent
-from ..trial import Trial, evaluated
+from ..trial import Trial, without_duplicates
 from . import coverage, figures
 from .formatting import measured, number, probability, sizes, table, value_of
 
@@ -26,7 +26,7 @@ def header(name: str, trials: Sequence[Trial], best: Trial | None, final: Final,
     percent   the results are fractions
     searched  so are the scores of the search
     """
-    new = evaluated(trials)
+    new = without_duplicates(trials)
     count = {state: sum(trial.state == state for trial in new) for state in ("done", "failed", "pending")}
     candidates = sum(trial.state == "done" for trial in comparable(trials))
     cards = [("candidates", f"{candidates:,}"), ("failed", f"{count['failed']:,}")]
@@ -136,7 +136,7 @@ def trials(trials: Sequence[Trial], percent: bool) -> str:
         score, seconds = trial.score, "" if trial.seconds is None else f"{trial.seconds:,.1f}"
         shown = ["", ""] if score is None else [number(score.value, percent), number(score.stderr, percent, bare=True)]
         size = sizes({} if score is None else score.metrics)
-        state = trial.state if trial.repeats is None else f"{trial.state}, repeats #{trial.repeats}"
+        state = trial.state if trial.duplicate_of is None else f"{trial.state}, repeats #{trial.duplicate_of}"
         told = [f"#{trial.number}", trial.architecture.key, state]
         rows.append([*told, f"{trial.budget:,}", *shown, *size, seconds])
     heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]
@@ -146,7 +146,7 @@ def trials(trials: Sequence[Trial], percent: bool) -> str:
 
 def failures(trials: Sequence[Trial]) -> str:
     """Why candidates failed."""
-    failed = [trial for trial in evaluated(trials) if trial.state == "failed"]
+    failed = [trial for trial in without_duplicates(trials) if trial.state == "failed"]
     rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
     return f"<h2>Failed candidates</h2>{table(['trial', 'key', 'reason'], rows)}" if rows else ""
 

@@ -26,8 +26,8 @@ class TensorBoardLog:
 
     def __init__(self, folder: Path, told: Sequence[Trial] = ()) -> None:
         self._folder = Path(folder)
-        self._repeats = sum(trial.repeats is not None for trial in told)
-        self._failures = sum(trial.state == "failed" and trial.repeats is None for trial in told)
+        self._repeats = sum(trial.duplicate_of is not None for trial in told)
+        self._failures = sum(trial.state == "failed" and trial.duplicate_of is None for trial in told)
         self._best = max((_rank(trial) for trial in told), default=(0, -math.inf))
         self._writer: EventFileWriter | None = None
 
@@ -37,7 +37,7 @@ class TensorBoardLog:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        again = trial.repeats is not None
+        again = trial.duplicate_of is not None
         self._repeats += again
         self._failures += trial.state == "failed" and not again
         self._best = max(self._best, _rank(trial))

@@ -184,7 +184,7 @@ def _search(
             seed=config.search.seed,
             workers=executor.workers,
             fidelity=config.fidelity,
-            repeats=config.search.repeats,
+            duplicates=config.search.repeats,
             seconds=config.search.seconds or math.inf,
             on_trial=on_trial,
             stop=stopped,

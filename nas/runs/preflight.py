@@ -134,7 +134,7 @@ def _trouble(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, exec
         _, error = attempt(check_fingerprint, space, elsewhere)
     if error is None:
         architecture, error = attempt(sample, limited, random.Random(0))
-    error = error or attempt(network_key, space, architecture)[1]
+    error = error or attempt(network_key, space, architecture).error
     return error or executor.submit(_check, space, evaluator, architecture).exception()
 
 

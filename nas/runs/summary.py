@@ -8,7 +8,7 @@ from ..analysis.pareto_front import front_of, objectives_of
 from ..analysis.protocol_check import MEASURED, mixed
 from ..analysis.ranking import best, steps_spent
 from ..store.sqlite_store import Store
-from ..trial import evaluated
+from ..trial import without_duplicates
 from .folder import Run, config_of
 
 
@@ -24,7 +24,7 @@ def summary(run: Run) -> dict[str, Any]:
             "config": config.to_json(),
             "trials": [trial.to_json() for trial in trials],
             "best": leader[0].number if leader else None,
-            "repeats": len(trials) - len(evaluated(trials)),
+            "repeats": len(trials) - len(without_duplicates(trials)),
             "outer_steps": steps_spent(trials),
             "front": None if found is None else found.to_json(),
             "final": store.get("final"),

@@ -16,7 +16,7 @@ from ..trial import Trial
 STORED = "; all trials are stored: resume when the cause is gone, or start a new run"
 
 
-class Placed:
+class GuardedController:
     """A controller whose every error, but those that are raised on purpose (`NasError`), is a SearchError with the line
     of the controller's own file. `then` ends the message."""
 
@@ -45,7 +45,7 @@ class Placed:
         return SearchError(f"controller {self._name}: {text} ({place}){self._then}")
 
 
-class Held(Placed):
+class CheckedController(GuardedController):
     """A controller of which `ask` also raises for what is no list of at most `n` architectures, or what the space does
     not allow; SpaceError for an architecture of another."""
 

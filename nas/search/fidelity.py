@@ -10,7 +10,7 @@ from pathlib import Path
 from ..architecture import Architecture
 from ..errors import ConfigError
 from ..protocols import Resumable
-from ..trial import Score, Trial, evaluated
+from ..trial import Score, Trial, without_duplicates
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Fidelity:
         scored trials and whose architecture is not on the next rung: waiting there, scored or failed. A network
         proposed twice is on its rung once; the paper, with its continuous spaces, has no such case.
         """
-        known = evaluated(trials)
+        known = without_duplicates(trials)
         for lower, upper in reversed(list(pairwise(self.budgets(full)))):
             there = {trial.architecture for trial in known if trial.budget == upper}
             scored = (trial for trial in known if trial.budget == lower and trial.state == "done")

@@ -13,11 +13,11 @@ from typing import Any
 from ..errors import NasError, SearchError
 from ..failures import attempt, reason
 from ..protocols import Controller, Evaluator, SearchSpace, Trials
-from ..trial import Repeats, Score, Trial
-from .checked_controller import STORED, Held, Placed
+from ..trial import Duplicates, Score, Trial
+from .checked_controller import STORED, CheckedController, GuardedController
 from .fidelity import ONE_RUNG, Fidelity
 from .plan import End, Plan
-from .time_budget import Purse
+from .time_budget import TimeBudget
 
 POLL_S = 0.2
 """How long a search may take to see that it should stop."""
@@ -35,12 +35,12 @@ def search(
     seed: int,
     workers: int,
     fidelity: Fidelity = ONE_RUNG,
-    repeats: Repeats = "known",
+    duplicates: Duplicates = "known",
     seconds: float = math.inf,
     on_trial: Callable[[Trial], None] = lambda _trial: None,
     stop: Callable[[], bool] = lambda: False,
     max_failures_in_a_row: int = 20,
-    max_repeats_in_a_row: int = 200,
+    max_duplicates_in_a_row: int = 200,
     clock: Callable[[], float] = time.monotonic,
 ) -> End:
     """Fills a store with `trials` finished candidates; a store that has some is continued.
@@ -53,8 +53,8 @@ def search(
 
     A proposal that is the network of an earlier one (`network_key`) is a trial of its own, beyond `trials`: it
     takes no worker, and gets the result of the first, at once or when that one has ended. The controller and
-    `on_trial` hear of it as of any other. The search is exhausted after `max_repeats_in_a_row` of them. With
-    `repeats` = 'evaluated' there are none: what is proposed again is evaluated again.
+    `on_trial` hear of it as of any other. The search is exhausted after `max_duplicates_in_a_row` of them. With
+    `duplicates` = 'evaluated'' there are none: what is proposed again is evaluated again.
 
     With `fidelity` candidates begin at the lowest of its rungs below `budget`. A free worker first promotes: that is a
     trial of its own, beyond `trials`, of which the controller is not told, for it would not be comparable with what it
@@ -69,11 +69,11 @@ def search(
     does not allow; SpaceError for one that is not of the space; StoreError where the store cannot be continued or
     written.
     """
-    store.replay(Placed(controller, then=STORED))
-    purse = Purse(evaluator, seconds)
-    running = _Running(executor, evaluator, clock, purse)
-    held = Held(controller, space, then=STORED)
-    plan = Plan(space, held, store, fidelity, trials, budget, seed, max_repeats_in_a_row, repeats, purse)
+    store.replay(GuardedController(controller, then=STORED))
+    time_budget = TimeBudget(evaluator, seconds)
+    running = _Running(executor, evaluator, clock, time_budget)
+    held = CheckedController(controller, space, then=STORED)
+    plan = Plan(space, held, store, fidelity, trials, budget, seed, max_duplicates_in_a_row, duplicates, time_budget)
     failures: list[Trial] = []
     stopped = False
     while True:
@@ -90,7 +90,7 @@ def search(
                 plan.put_back(trial)
                 continue
             plan.finish(trial)
-            if trial.repeats is None:
+            if trial.duplicate_of is None:
                 failures = [*failures, trial] if trial.state == "failed" else []
             on_trial(trial)
     if len(failures) >= max_failures_in_a_row:
@@ -109,11 +109,13 @@ def _too_many(failures: Sequence[Trial]) -> SearchError:
 class _Running:
     """The trials that are being evaluated."""
 
-    def __init__(self, executor: Executor, evaluator: Evaluator, clock: Callable[[], float], purse: Purse) -> None:
+    def __init__(
+        self, executor: Executor, evaluator: Evaluator, clock: Callable[[], float], time_budget: TimeBudget
+    ) -> None:
         self._executor = executor
         self._evaluator = evaluator
         self._clock = clock
-        self._purse = purse
+        self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
     def __len__(self) -> int:
@@ -143,8 +145,8 @@ class _Running:
         if error is None:
             score, error = attempt(_storable, future.result())
             if error is None:
-                return replace(trial, state="done", score=score, seconds=self._purse.took(trial, score, seconds))
-        return replace(trial, state="failed", error=reason(error), seconds=self._purse.took(trial, None, seconds))
+                return replace(trial, state="done", score=score, seconds=self._time_budget.took(trial, score, seconds))
+        return replace(trial, state="failed", error=reason(error), seconds=self._time_budget.took(trial, None, seconds))
 
 
 def _storable(result: Any) -> Score:

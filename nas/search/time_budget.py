@@ -12,7 +12,7 @@ from ..trial import Score, Trial
 NS = 1_000_000_000
 
 
-class Purse:
+class TimeBudget:
     """`seconds` for evaluations, summed over them. In whole nanoseconds, so that no order of adding up changes the sum.
 
     Of a `Tabled` evaluator a trial is paid when it is begun, of any
@@ -36,7 +36,7 @@ class Purse:
 
     def note(self, trial: Trial) -> None:
         """Takes what a trial costs, once, when it is known."""
-        if self._limit == math.inf or trial.repeats is not None or trial.number in self._paid:
+        if self._limit == math.inf or trial.duplicate_of is not None or trial.number in self._paid:
             return
         if self._table is not None:
             self._pay(trial, self._price(self._table, trial.architecture, trial.budget))

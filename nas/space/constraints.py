@@ -74,10 +74,10 @@ class Constrained:
     def _cost(self, architecture: Architecture, cost: Cost) -> float | None:
         key = f"{architecture.key}/{cost}"
         if key not in self._costs:
-            value, error = attempt(self._evaluator.cost, architecture, cost)
-            if isinstance(error, UncountedError):
-                raise error
-            if error is not None:
+            measured = attempt(self._evaluator.cost, architecture, cost)
+            if isinstance(measured.error, UncountedError):
+                raise measured.error
+            if measured.value is None:
                 return None
-            self._costs[key] = float(value)
+            self._costs[key] = float(measured.value)
         return self._costs[key]

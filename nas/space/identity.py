@@ -36,14 +36,13 @@ def of_graph(space: SearchSpace, architecture: Architecture, look: Callable[[nx.
     if not isinstance(space, GraphSpace):
         return None
     spec = replay(space, architecture)
-    seen, error = attempt(lambda: look(space.graph(spec)))
-    if error is not None:
+    seen = attempt(lambda: look(space.graph(spec)))
+    if seen.error is not None:
         raise SpaceError(
             f"space {space.name!r} gives no usable graph of the architecture {dict(architecture.picks)}: "
-            f"{reason(error)}; correct its `graph`, or leave it out and have architectures compared by their picks"
-        ) from error
-    found: Seen = seen
-    return found
+            f"{reason(seen.error)}; correct its `graph`, or leave it out and have architectures compared by their picks"
+        ) from seen.error
+    return seen.value
 
 
 def _canonical(graph: nx.DiGraph) -> str:

@@ -29,10 +29,11 @@ def same_spec(one: Any, other: Any) -> bool:
         if dataclass is not None and dataclass.eq:
             compared = [field.name for field in fields(one) if field.compare]
             return all(same_spec(getattr(one, name), getattr(other, name)) for name in compared)
-    answer, error = attempt(lambda: plain(one == other))
-    if error is None and isinstance(answer, bool):
-        return answer or (_is_nan(one) and _is_nan(other))
-    says = f"raises {reason(error)}" if error is not None else f"gives {shown(answer)}, neither True nor False"
+    answer = attempt(lambda: plain(one == other))
+    if isinstance(answer.value, bool):
+        return answer.value or (_is_nan(one) and _is_nan(other))
+    raises = None if answer.error is None else f"raises {reason(answer.error)}"
+    says = raises or f"gives {shown(answer.value)}, neither True nor False"
     raise SpaceError(
         f"the spec holds {shown(one)}, of type {type(one).__name__}, whose == {says}; return numbers, texts, tuples, "
         "lists and dataclasses of them: an array's values are array.tolist()"
@@ -41,5 +42,4 @@ def same_spec(one: Any, other: Any) -> bool:
 
 def _is_nan(value: Any) -> bool:
     """Whether a value is unequal to itself, as nan is, of Python's numbers or numpy's."""
-    unequal, _ = attempt(lambda: plain(value != value))
-    return unequal is True
+    return attempt(lambda: plain(value != value)).value is True

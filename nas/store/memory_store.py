@@ -38,9 +38,9 @@ class MemoryStore:
         self._trials += new
         return new
 
-    def repeat(self, architecture: Architecture, first: Trial) -> Trial:
+    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
         """Keeps a pending trial of an architecture that is the network of the trial `first`, and returns it."""
-        trial = Trial(len(self._trials), architecture, first.budget, first.seed, repeats=first.number)
+        trial = Trial(len(self._trials), architecture, first.budget, first.seed, duplicate_of=first.number)
         self._trials.append(trial)
         return trial
 

@@ -114,14 +114,14 @@ class Store:
                 _write_trial(connection, _Row(trial, told_before, None))
         return trials
 
-    def repeat(self, architecture: Architecture, first: Trial) -> Trial:
+    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
         """Stores a pending trial of an architecture that is the network of the trial `first`, and returns it.
 
         It was asked for like any other, has the budget and seed of `first`, and waits for the result of that one.
         """
         with self._file.writing() as connection:
             number, told_before = _next(connection, "number"), _next(connection, "told")
-            trial = Trial(number, architecture, first.budget, first.seed, repeats=first.number)
+            trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
             _write_trial(connection, _Row(trial, told_before, None))
         return trial
 
@@ -244,8 +244,8 @@ class _Row:
 
     @staticmethod
     def read(columns: Sequence[Any]) -> _Row:
-        number, architecture, budget, seed, state, score, error, seconds, told_before, told, repeats = columns
-        trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed, repeats=repeats)
+        number, architecture, budget, seed, state, score, error, seconds, told_before, told, duplicate_of = columns
+        trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed, duplicate_of=duplicate_of)
         read = None if score is None else Score.from_json(json.loads(score))
         return _Row(replace(trial, state=state, score=read, error=error, seconds=seconds), told_before, told)
 
@@ -255,7 +255,7 @@ class _Row:
         score = None if trial.score is None else _to_json(trial.score.to_json(), f"the score of trial {trial.number}")
         seconds = None if trial.seconds is None else float(trial.seconds)
         asked = (trial.number, architecture, int(trial.budget), int(trial.seed))
-        return (*asked, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.repeats)
+        return (*asked, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.duplicate_of)
 
 
 def _in_told_order(rows: Sequence[_Row]) -> list[Trial]:

@@ -23,7 +23,7 @@ from nas.search import search
 from nas.space import mutate, sample
 from nas.store import Store
 from nas.testing import Ten, ToySpace, check_controller
-from nas.trial import Score, Trial, evaluated
+from nas.trial import Score, Trial, without_duplicates
 
 # Small populations, batches and networks, so that in few candidates they learn and age.
 OPTIONS = {
@@ -172,10 +172,10 @@ def test_a_search_ends_where_the_space_does(name, tmp_path):
             budget=1,
             seed=0,
             workers=2,
-            max_repeats_in_a_row=20,
+            max_duplicates_in_a_row=20,
         )
         assert end == "exhausted"
-        found = evaluated(store.trials())
+        found = without_duplicates(store.trials())
         assert len(found) == len({trial.architecture for trial in found})
         assert len(found) == 10 or name in REPEATING
 

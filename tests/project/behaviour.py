@@ -99,7 +99,7 @@ def toy_search(controller: str, variant: str, folder: Path) -> str:
             budget=8,
             seed=1,
             workers=1,
-            repeats=repeats,  # type: ignore[arg-type]
+            duplicates=repeats,  # type: ignore[arg-type]
         )
         trials = [trial.to_json() for trial in store.trials()]
         told = [trial.number for trial in store.told()]

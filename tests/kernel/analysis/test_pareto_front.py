@@ -18,11 +18,11 @@ from nas.space import sample
 from nas.trial import Score, Trial
 
 
-def trial(number, value, parameters=None, flops=None, budget=10, repeats=None):
+def trial(number, value, parameters=None, flops=None, budget=10, duplicate_of=None):
     costs = {"parameters": parameters, "flops": flops}
     metrics = {name: float(cost) for name, cost in costs.items() if cost is not None}
     score = Score(value, 0.01, metrics=metrics)
-    return Trial(number, Architecture("s", {"a": number}), budget, 0, "done", score, repeats=repeats)
+    return Trial(number, Architecture("s", {"a": number}), budget, 0, "done", score, duplicate_of=duplicate_of)
 
 
 TRIALS = [
@@ -32,7 +32,7 @@ TRIALS = [
     trial(3, 0.7, 4000, 1e6),  # more parameters than 2 and worse, but the fewest FLOPs
     trial(4, 0.4, 2000, 9e6),
     trial(5, 0.99, 100, 1e5, budget=90),  # another budget: not comparable
-    trial(6, 0.9, 5000, 8e6, repeats=1),
+    trial(6, 0.9, 5000, 8e6, duplicate_of=1),
     trial(7, 1.0),  # without costs
     trial(8, 0.95, math.nan, 1e6),
     Trial(9, Architecture("s", {"a": 9}), 10, 0, "failed", error="broke"),

@@ -244,7 +244,7 @@ def test_a_call_past_its_deadline_is_ended_with_all_it_started(tmp_path: Path) -
         with pytest.raises(WorkerError, match=r"no answer after 0\.5 s"):
             late.result()
         os.set_blocking(reader, False)
-        written = attempt(os.read, reader, 100)[0]  # on a busy machine it may have been ended before it wrote
+        written = attempt(os.read, reader, 100).value  # on a busy machine it may have been ended before it wrote
         os.close(reader)
         assert written is None or ended(int(written))
         assert executor.submit(abs, -1).result() == 1
@@ -257,7 +257,7 @@ def test_a_dead_worker_whose_child_lives_is_seen(one: ProcessExecutor, tmp_path:
     with pytest.raises(WorkerError, match="exit status 3"):
         one.submit(hang_with_child, str(pipe)).result()
     os.set_blocking(reader, False)
-    written = attempt(os.read, reader, 100)[0]  # the child may have been ended before it wrote
+    written = attempt(os.read, reader, 100).value  # the child may have been ended before it wrote
     os.close(reader)
     assert written is None or ended(int(written))
 

@@ -123,7 +123,7 @@ def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
 
 
 def test_repeats_are_counted_and_named_and_counted_as_nothing_else(tmp_path: Path) -> None:
-    again = [replace(trials()[5], number=7, repeats=5), replace(trials()[2], number=8, repeats=2)]
+    again = [replace(trials()[5], number=7, duplicate_of=5), replace(trials()[2], number=8, duplicate_of=2)]
     before = written(tmp_path, final=None)
     page = written(tmp_path, final=None, trials=[*trials(), *again])
     rows = {row[0]: row for row in page.rows if row and row[0].startswith("#")}

@@ -49,10 +49,10 @@ def test_every_scalar_reads_back(tmp_path: Path) -> None:
 
 
 def test_repeats_are_counted_and_nothing_else_is_logged_of_them(tmp_path: Path) -> None:
-    log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), repeats=0)])
+    log = TensorBoardLog(tmp_path, [trial(0, 0.5), replace(trial(1, 0.5), duplicate_of=0)])
     log.add(trial(2, None))
-    log.add(replace(trial(3, None), repeats=2))
-    log.add(replace(trial(4, 0.5), repeats=0))
+    log.add(replace(trial(3, None), duplicate_of=2))
+    log.add(replace(trial(4, 0.5), duplicate_of=0))
     log.close()
     assert logged(tmp_path) == {
         "score/best": [(2, 0.5), (3, 0.5), (4, 0.5)],

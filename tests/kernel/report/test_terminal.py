@@ -245,7 +245,7 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
 
 
 def test_repeats_are_counted_apart_and_no_rows_of_the_table():
-    again = [replace(trial(3, 0.9), repeats=1), replace(trial(4, None, "no"), repeats=2)]
+    again = [replace(trial(3, 0.9), duplicate_of=1), replace(trial(4, None, "no"), duplicate_of=2)]
     shown = [t.to_json() for t in (trial(0), trial(1), trial(2, None, "no"), *again)]
     summary = {"config": CONFIG.to_json(), "trials": shown, "outer_steps": 600}
     assert progress_text(summary) == "3 of 12 candidates, 2 repeats"
@@ -291,7 +291,7 @@ def test_the_bar_counts_candidates_and_promotions_apart(progress, capsys):
 
 def test_the_bar_counts_repeats_apart_and_says_when_there_is_nothing_new(progress, capsys):
     first, failed = trial(0), trial(1, None, "no")
-    again = [replace(first, number=2, repeats=0), replace(failed, number=3, repeats=1)]
+    again = [replace(first, number=2, duplicate_of=0), replace(failed, number=3, duplicate_of=1)]
     with progress.shown():
         progress.started(run_of("a"), CONFIG, [first, again[0]], workers=1)
         progress.trial(failed, first)

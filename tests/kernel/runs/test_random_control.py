@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.launch import Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
-from test_nas_compare import table, tabled  # noqa: F401  # a fixture
+from helpers.tabular import nas_bench_201_table, tabled  # noqa: F401  # a fixture
 from test_nas_report_tensorboard import logged
 
 from nas.analysis import ranking
@@ -245,7 +245,7 @@ def test_tensorboard_and_the_report_have_both_searches_and_the_winner_is_that_of
     assert winner_of(final) == trials[final["winner"]["number"]].architecture
 
 
-def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported(table, tmp_path):  # noqa: F811
+def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported(table, tmp_path):
     config = tabled(table, controller={"name": "regularized-evolution", "population": 4, "tournament": 2})
     controlled = from_json({**config.to_json(), "search": {**config.to_json()["search"], "control": "random"}})
     run, plain = runs.new_run("a", "toy"), runs.new_run("plain", "toy")
@@ -262,11 +262,18 @@ def test_of_a_table_the_control_has_the_same_simulated_time_and_what_is_reported
 
 
 def test_anytime_has_the_points_where_the_best_changes_and_the_end():
-    def trial(number: int, value: float | None, budget: int = 10, repeats: int | None = None) -> Trial:
+    def trial(number: int, value: float | None, budget: int = 10, duplicate_of: int | None = None) -> Trial:
         state, score = ("failed", None) if value is None else ("done", Score(value, 0.1))
-        return Trial(number, Architecture("s", {"a": number}), budget, 0, state, score, repeats=repeats)
+        return Trial(number, Architecture("s", {"a": number}), budget, 0, state, score, duplicate_of=duplicate_of)
 
-    found = [trial(0, None), trial(1, -3.0), trial(2, -5.0), trial(3, -1.0, repeats=1), trial(4, -2.0), trial(5, None)]
+    found = [
+        trial(0, None),
+        trial(1, -3.0),
+        trial(2, -5.0),
+        trial(3, -1.0, duplicate_of=1),
+        trial(4, -2.0),
+        trial(5, None),
+    ]
     pending = Trial(9, Architecture("s", {"a": 9}), 10, 0)
     assert ranking.anytime([*found, pending]) == [[2, -3.0], [4, -2.0], [5, -2.0]]
     above = [*found, trial(6, -4.0, budget=30), trial(7, -1.0)]

@@ -23,13 +23,13 @@ from nas.architecture import Architecture
 from nas.errors import SearchError, SpaceError
 from nas.executors import InlineExecutor, ProcessExecutor
 from nas.search.fidelity import Fidelity
-from nas.search.plan import MOST_WAITING
+from nas.search.plan import MAX_PENDING_DUPLICATES
 from nas.search_spaces import FewShotCell
 from nas.space import enumerate_all, replay, sample
 from nas.space.graph import canonical
 from nas.space.identity import network_key
 from nas.store import Store
-from nas.trial import Score, Trial, evaluated
+from nas.trial import Score, Trial, without_duplicates
 
 ALL = list(enumerate_all(Bits()))
 
@@ -81,11 +81,11 @@ def check_repeats(trials: Sequence[Trial], promoted: set[int] = frozenset()) -> 
     first: dict[tuple[int, ...], Trial] = {}
     for trial in trials:
         if trial.number in promoted:
-            assert trial.repeats is None
+            assert trial.duplicate_of is None
             continue
         known = first.setdefault(network(trial.architecture), trial)
-        assert trial.repeats == (None if known is trial else known.number)
-        if trial.repeats is not None:
+        assert trial.duplicate_of == (None if known is trial else known.number)
+        if trial.duplicate_of is not None:
             same = (known.state, known.score, known.error, known.budget, known.seed)
             assert (trial.state, trial.score, trial.error, trial.budget, trial.seed) == same
             assert trial.seconds == 0.0
@@ -192,7 +192,7 @@ def test_with_worker_processes_and_rungs_no_network_is_evaluated_twice_on_a_rung
         assert run_toy(store, **options) == "done"
     trials, promoted, lines = store.trials(), store.promoted(), file.read_text().splitlines()
     check_repeats(trials, promoted)
-    assert len(lines) == len(set(lines)) == len(evaluated(trials)) == 14 + len(promoted)
+    assert len(lines) == len(set(lines)) == len(without_duplicates(trials)) == 14 + len(promoted)
     assert promoted
     assert len(trials) > len(lines)
 
@@ -229,7 +229,7 @@ def test_a_running_network_is_waited_for_without_keeping_a_worker_from_others(st
     assert run_toy(store, **options, executor=executor, on_trial=on_trial) == "done"
     trials = store.trials()
     check_repeats(trials)
-    assert [trial.repeats for trial in trials] == [None, 0, None, 0, 2, None]
+    assert [trial.duplicate_of for trial in trials] == [None, 0, None, 0, 2, None]
     # 2 ended first, and its repeat was answered beside the running 0; those of 0 follow it.
     assert heard == [trial.number for trial in controller.heard] == [2, 4, 5, 0, 1, 3]
 
@@ -244,7 +244,7 @@ def test_a_controller_is_not_asked_for_ever_before_it_hears_of_a_repeat(store: S
 
     proposals = [bits(0)] * 100 + [bits(0, 1)]
     assert run_toy(store, **FEW, controller=Same(proposals), workers=2, trials=2) == "done"
-    assert MOST_WAITING <= asked_before.count(0) <= MOST_WAITING + 2
+    assert MAX_PENDING_DUPLICATES <= asked_before.count(0) <= MAX_PENDING_DUPLICATES + 2
     check_repeats(store.trials())
     assert len(store.trials()) == 101
 
@@ -252,24 +252,24 @@ def test_a_controller_is_not_asked_for_ever_before_it_hears_of_a_repeat(store: S
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_that_proposes_nothing_new_is_exhausted_and_stays_so_after_a_resume(workers: int, store: Store):
     proposals = [bits(0), bits(0, 1), *[bits(2), bits(3)] * 500]
-    options = {**FEW, "evaluator": Toy(harmless=True), "max_repeats_in_a_row": 30, "workers": workers}
+    options = {**FEW, "evaluator": Toy(harmless=True), "max_duplicates_in_a_row": 30, "workers": workers}
     assert run_toy(store, controller=Scripted(proposals), **options) == "exhausted"
     trials = store.trials()
-    assert [trial.repeats for trial in trials[:32]] == [None, None, *[0] * 30]
+    assert [trial.duplicate_of for trial in trials[:32]] == [None, None, *[0] * 30]
     assert len(trials) <= 32 + workers - 1
     controller = Scripted(proposals)
     assert run_toy(store, controller=controller, **options) == "exhausted"
     assert store.trials() == trials
     assert sorted(controller.heard, key=lambda trial: trial.number) == trials
     # A longer patience goes on where the shorter one ended.
-    assert run_toy(store, controller=Scripted(proposals), **{**options, "max_repeats_in_a_row": 40}) == "exhausted"
+    assert run_toy(store, controller=Scripted(proposals), **{**options, "max_duplicates_in_a_row": 40}) == "exhausted"
     assert store.trials()[: len(trials)] == trials
     assert 42 <= len(store.trials()) <= 42 + workers - 1
 
 
 def test_something_new_ends_a_row_of_repeats(store: Store):
     proposals = [bits(*range(i)) for i in range(6) for _ in range(5)]
-    assert run_toy(store, **FEW, controller=Scripted(proposals), max_repeats_in_a_row=5, trials=6) == "done"
+    assert run_toy(store, **FEW, controller=Scripted(proposals), max_duplicates_in_a_row=5, trials=6) == "done"
     assert len(store.trials()) == 26
 
 
@@ -296,7 +296,7 @@ def test_scores_of_another_budget_or_seed_are_not_this_searchs(store: Store):
     for number, other in enumerate(({"budget": 4}, {"seed": 8}), 2):
         proposals = [bits(0), bits(1), bits(2)][:number]
         run_toy(store, **options, **other, controller=Scripted(proposals), trials=number)
-    assert [trial.repeats for trial in store.trials()] == [None] * 3
+    assert [trial.duplicate_of for trial in store.trials()] == [None] * 3
 
 
 @pytest.mark.parametrize("make", [Chain, lambda: Chain(batch=3)])
@@ -306,7 +306,7 @@ def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: C
         assert run_toy(store, controller=make(), **options) == "done"
         expected, told, promoted = store.trials(), store.told(), store.promoted()
     check_repeats(expected, promoted)
-    assert len(evaluated(expected)) < len(expected)
+    assert len(without_duplicates(expected)) < len(expected)
     for count in range(len(expected)):
         seen: list[Trial] = []
         path = tmp_path / f"{count}.sqlite"
@@ -322,7 +322,7 @@ def test_a_run_with_repeats_stopped_anywhere_resumes_to_the_unbroken_one(make: C
 
 def test_a_repeat_whose_first_was_running_when_all_ended_is_told_after_it(store: Store):
     (first,) = store.propose([bits(0)], 3, 7)
-    store.repeat(bits(1), first)
+    store.propose_duplicate(bits(1), first)
     controller = Scripted([bits(0), bits(1), bits(0, 1)])
     assert run_toy(store, **FEW, evaluator=Toy(harmless=True), controller=controller, trials=2) == "done"
     check_repeats(store.trials())
@@ -332,15 +332,15 @@ def test_a_repeat_whose_first_was_running_when_all_ended_is_told_after_it(store:
 # --- what is counted -------------------------------------------------------------------------------------------------
 
 
-def trial(number: int, value: float, budget: int = 2, repeats: int | None = None) -> Trial:
+def trial(number: int, value: float, budget: int = 2, duplicate_of: int | None = None) -> Trial:
     score = Score(value, 0.0, metrics={"outer_steps": float(budget)})
-    return Trial(number, bits(*range(number)), budget, 0, "done", score, seconds=1.0, repeats=repeats)
+    return Trial(number, bits(*range(number)), budget, 0, "done", score, seconds=1.0, duplicate_of=duplicate_of)
 
 
 def test_a_repeat_is_no_finalist_no_vote_for_the_median_no_cost_and_no_place_on_a_rung():
     new = [trial(0, 0.1), trial(1, 0.5), trial(2, 0.9), trial(3, 0.7)]
-    again = [trial(number, 0.9, repeats=2) for number in range(4, 8)]
-    assert evaluated([*new, *again]) == new
+    again = [trial(number, 0.9, duplicate_of=2) for number in range(4, 8)]
+    assert without_duplicates([*new, *again]) == new
     assert ranking.best([*new, *again], 3) == ranking.best(new, 3) == [new[2], new[3], new[1]]
     assert ranking.median([*new, *again]) == ranking.median(new) == new[1]
     assert steps_spent([*new, *again]) == steps_spent(new) == 8
@@ -352,4 +352,4 @@ def test_a_repeat_is_no_finalist_no_vote_for_the_median_no_cost_and_no_place_on_
 
 
 def test_json_says_whose_result_a_repeat_has():
-    assert [t.to_json()["repeats"] for t in (trial(0, 0.1), trial(4, 0.1, repeats=0))] == [None, 0]
+    assert [t.to_json()["repeats"] for t in (trial(0, 0.1), trial(4, 0.1, duplicate_of=0))] == [None, 0]

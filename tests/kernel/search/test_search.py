@@ -19,7 +19,7 @@ from nas.errors import Rejected, SearchError, SpaceError, StoreError
 from nas.executors import InlineExecutor
 from nas.space import enumerate_all
 from nas.store import Store
-from nas.trial import Score, Trial, evaluated
+from nas.trial import Score, Trial, without_duplicates
 
 
 def test_toys_fail_now_and_then(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path, store: Store) 
     assert store.trials() == expected
 
 
-@pytest.mark.parametrize("where", ["propose", "repeat", "promote", "finish", "tell", "on_trial"])
+@pytest.mark.parametrize("where", ["propose", "propose_duplicate", "promote", "finish", "tell", "on_trial"])
 @pytest.mark.parametrize("count", range(4))
 def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tmp_path: Path, store: Store) -> None:
     """The step is done, then the process 'dies': a fresh controller and the store continue."""
@@ -108,7 +108,7 @@ def test_many_workers_replay_to_the_same_controller(store: Store) -> None:
     assert again.ask(5) == controller.ask(5)
     trials = store.trials()
     assert sorted(trial.number for trial in store.told()) == list(range(len(trials)))
-    assert len(evaluated(trials)) == 40
+    assert len(without_duplicates(trials)) == 40
 
 
 class Out(InlineExecutor):
@@ -166,11 +166,11 @@ def test_stops_after_failures_in_a_row(store: Store) -> None:
         SearchError, match=r"^20 candidates failed in a row.*#19\) with RuntimeError: no memory; all are"
     ):
         run_toy(store, evaluator=Bad(), trials=50)
-    assert [trial.error for trial in evaluated(store.told())] == ["RuntimeError: no memory"] * 20
+    assert [trial.error for trial in without_duplicates(store.told())] == ["RuntimeError: no memory"] * 20
     with pytest.raises(SearchError, match=r"^3 candidates"):
         run_toy(store, evaluator=Bad(), trials=50, max_failures_in_a_row=3)
     assert run_toy(store, evaluator=Toy(harmless=True), trials=50) == "done"
-    assert len(evaluated(store.told())) == 50
+    assert len(without_duplicates(store.told())) == 50
 
 
 def test_a_success_ends_a_row_of_failures(store: Store) -> None:

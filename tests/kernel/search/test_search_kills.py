@@ -18,7 +18,7 @@ from helpers.search import AT_ONCE, FEW, HALVES, TRIALS, Chain, List, Toy, read_
 from nas.architecture import Architecture
 from nas.executors import ProcessExecutor
 from nas.store import Store
-from nas.trial import Score, evaluated
+from nas.trial import Score, without_duplicates
 
 
 def child(path: Path, how: str, extra: str = "") -> subprocess.Popen[bytes]:
@@ -53,7 +53,7 @@ def test_kill_9_after_any_acknowledgement(how: str, count: int, tmp_path: Path) 
         if how == "inline":
             assert store.trials() == unbroken(tmp_path)
         assert sorted(trial.number for trial in store.told()) == list(range(len(store.trials())))
-        assert len(evaluated(store.trials())) == TRIALS
+        assert len(without_duplicates(store.trials())) == TRIALS
 
 
 def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
     assert acknowledged
     with Store.open(path) as store, Store.create(tmp_path / "unbroken.sqlite", {}) as whole:
         assert store.promoted()
-        assert len(evaluated(store.trials())) < len(store.trials())
+        assert len(without_duplicates(store.trials())) < len(store.trials())
         run_toy(store, **HALVES, **FEW, controller=Chain(AT_ONCE))
         run_toy(whole, **HALVES, **FEW, controller=Chain(AT_ONCE))
         assert store.trials() == whole.trials()

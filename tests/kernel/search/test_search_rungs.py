@@ -13,7 +13,7 @@ from helpers.search import HALVES, List, Toy, run_toy
 
 from nas.architecture import Architecture
 from nas.store import Store
-from nas.trial import Score, evaluated
+from nas.trial import Score, without_duplicates
 
 
 @pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
@@ -43,7 +43,7 @@ def test_promotions_are_trials_beyond_those_asked_for_and_the_controller_never_h
         options = {**HALVES, "trials": 40, "executor": executor, "workers": workers}
         assert run_toy(store, controller=controller, **options) == "done"
     trials, promoted = store.trials(), store.promoted()
-    assert len(evaluated(trials)) == 40 + len(promoted)
+    assert len(without_duplicates(trials)) == 40 + len(promoted)
     assert {t.number for t in trials if t.budget > 2} == promoted
     assert controller.told == store.told()
     assert sorted(t.number for t in controller.told) == [t.number for t in trials if t.budget == 2]

@@ -17,10 +17,10 @@ from nas.architecture import Architecture
 from nas.errors import DataError, StoreError
 from nas.protocols import Trials
 from nas.search.fidelity import Fidelity
-from nas.search.time_budget import Purse
+from nas.search.time_budget import TimeBudget
 from nas.space.identity import network_key
 from nas.store import MemoryStore, Store
-from nas.trial import Score, Trial, evaluated
+from nas.trial import Score, Trial, without_duplicates
 
 RUNGS: dict[str, Any] = {"fidelity": Fidelity(rungs=2, eta=3), "budget": 3}
 
@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trials]:
 
 
 def spent(trials: list[Trial]) -> float:
-    return math.fsum(trial.seconds or 0.0 for trial in evaluated(trials))
+    return math.fsum(trial.seconds or 0.0 for trial in without_duplicates(trials))
 
 
 def by_hand(controller: Any, seconds: float, budget: int = 3) -> list[Architecture]:
@@ -81,7 +81,12 @@ class Draws(Chain):
 
 @pytest.mark.parametrize("seconds", [0.05, 3.0, 31.4])
 def test_a_table_is_searched_to_the_last_candidate_that_fits(store: Trials, seconds: float) -> None:
-    options: dict[str, Any] = {"controller": Draws(3), "evaluator": Priced(), "repeats": "evaluated", "trials": 10**6}
+    options: dict[str, Any] = {
+        "controller": Draws(3),
+        "evaluator": Priced(),
+        "duplicates": "evaluated",
+        "trials": 10**6,
+    }
     assert run_toy(store, **options, seconds=seconds) == "done"
     assert [trial.architecture for trial in store.trials()] == by_hand(Draws(3), seconds)
     assert spent(store.trials()) <= seconds + 1e-9
@@ -108,7 +113,7 @@ def test_broken_off_anywhere_it_goes_on_to_the_same_end(options: dict[str, Any],
     assert searched(memory) == "done"
     assert len(memory.trials()) > 8
     assert (memory.promoted() != set()) == ("fidelity" in options)
-    assert (len(evaluated(memory.trials())) < len(memory.trials())) == ("space" in options)
+    assert (len(without_duplicates(memory.trials())) < len(memory.trials())) == ("space" in options)
     assert spent(memory.trials()) <= 20
     for count in range(len(memory.trials())):
         heard: list[Trial] = []
@@ -194,29 +199,29 @@ def test_real_seconds_are_those_of_the_evaluations() -> None:
     for seconds, count in ((0.001, 1), (5, 1), (5.001, 2), (14, 3), (15, 3)):
         store = MemoryStore()
         assert run_toy(store, **options, seconds=seconds) == "done"
-        assert len(evaluated(store.trials())) == count
+        assert len(without_duplicates(store.trials())) == count
         assert spent(store.trials()) == 5 * count
 
 
 def test_what_is_running_counts() -> None:
-    purse = Purse(Toy(), 10.0)
+    time_budget = TimeBudget(Toy(), 10.0)
     architecture = List(1).left[0]
-    assert purse.holds(architecture, 1, running_s=9.9)
-    assert not purse.holds(architecture, 1, running_s=10.0)
-    purse.note(Trial(0, architecture, 1, 0, state="done", seconds=4.0))
-    purse.note(Trial(1, architecture, 1, 0, state="done", seconds=0.0, repeats=0))
-    purse.note(Trial(2, architecture, 1, 0))
-    assert purse.holds(architecture, 1, running_s=5.9)
-    assert not purse.holds(architecture, 1, running_s=6.0)
+    assert time_budget.holds(architecture, 1, running_s=9.9)
+    assert not time_budget.holds(architecture, 1, running_s=10.0)
+    time_budget.note(Trial(0, architecture, 1, 0, state="done", seconds=4.0))
+    time_budget.note(Trial(1, architecture, 1, 0, state="done", seconds=0.0, duplicate_of=0))
+    time_budget.note(Trial(2, architecture, 1, 0))
+    assert time_budget.holds(architecture, 1, running_s=5.9)
+    assert not time_budget.holds(architecture, 1, running_s=6.0)
 
 
 def test_repeats_may_be_evaluated_again() -> None:
     known, again = MemoryStore(), MemoryStore()
     options: dict[str, Any] = {**FEW, "evaluator": Toy(harmless=True), "trials": 15}
     run_toy(known, **options)
-    run_toy(again, **options, repeats="evaluated")
-    assert len(evaluated(known.trials())) == 15 < len(known.trials())
-    assert len(evaluated(again.trials())) == 15 == len(again.trials())
+    run_toy(again, **options, duplicates="evaluated")
+    assert len(without_duplicates(known.trials())) == 15 < len(known.trials())
+    assert len(without_duplicates(again.trials())) == 15 == len(again.trials())
     keys = {network_key(FEW["space"], trial.architecture) for trial in again.trials()}
     assert len(keys) < 15
 

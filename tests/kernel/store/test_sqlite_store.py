@@ -19,7 +19,7 @@ from nas.errors import RunError, StoreError
 from nas.space import enumerate_all
 from nas.store import Store, sqlite_file
 from nas.store.sqlite_store import SCHEMA
-from nas.trial import Score, Trial, evaluated
+from nas.trial import Score, Trial, without_duplicates
 
 SCORE = Score(0.1 + 0.2, 1e-300, (0.0, 1 / 3), (0.5,), {"flops": 2.0}, {"ways": 5})
 ALL = list(enumerate_all(Bits()))
@@ -110,15 +110,15 @@ def test_a_repeat_is_asked_for_and_told_like_any_other_and_keeps_whose_result_it
     controller = Chain()
     with Store.create(path, {}) as store:
         (first,) = store.propose(controller.ask(1), 2, 7)
-        again = store.repeat(*controller.ask(1), first)
-        assert (again.number, again.budget, again.seed, again.state, again.repeats) == (1, 2, 7, "pending", 0)
+        again = store.propose_duplicate(*controller.ask(1), first)
+        assert (again.number, again.budget, again.seed, again.state, again.duplicate_of) == (1, 2, 7, "pending", 0)
         assert store.pending() == [first, again]
         for trial in (done(first), done(again)):
             assert store.finish(trial)
             controller.tell([trial])
     with Store.open(path) as store:
         assert store.trials() == store.told() == [done(first), done(again)]
-        assert [trial.repeats for trial in store.trials()] == [None, 0]
+        assert [trial.duplicate_of for trial in store.trials()] == [None, 0]
         fresh = Chain()
         store.replay(fresh)
         assert fresh.ask(3) == controller.ask(3)
@@ -284,7 +284,7 @@ from dataclasses import replace
 from pathlib import Path
 from helpers.search import *
 from nas.errors import StoreError
-from nas.trial import evaluated
+from nas.trial import without_duplicates
 store = Store.create(Path(sys.argv[1]), {})
 run_toy(store, trials=4)
 before = store.trials()
@@ -298,10 +298,10 @@ try:
 except StoreError as error:
     print(error)
 kept = store.trials()
-assert kept[:4] == before and 4 < len(evaluated(kept)) < 40, len(kept)
+assert kept[:4] == before and 4 < len(without_duplicates(kept)) < 40, len(kept)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 assert run_toy(store, evaluator=Long(), trials=40) == "done"
-print([t.state for t in evaluated(store.trials())[4:]] == ["done"] * 36)
+print([t.state for t in without_duplicates(store.trials())[4:]] == ["done"] * 36)
 """
 
 
@@ -310,7 +310,7 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.stdout.splitlines()[-1:] == ["True"], ran.stderr
     assert "free space" in ran.stdout
-    assert len(evaluated(content(path)[0])) == 40
+    assert len(without_duplicates(content(path)[0])) == 40
 
 
 def test_network_file_systems_are_known(tmp_path: Path) -> None:
