@@ -166,7 +166,7 @@ def test_regression_is_scored_by_minus_the_error():
 
 
 def test_parameters_that_are_not_learned_are_not_adapted_either():
-    """As in meta-training, where they stay what they are."""
+    """Adaptation leaves them as they are, as meta-training does."""
     network = nn.Sequential(nn.Linear(1, 1, bias=False))
     network[0].weight.requires_grad_(False)
     network.append(nn.Linear(1, 1))
@@ -184,8 +184,8 @@ def test_labels_that_leak_are_noticed_before_adaptation():
     generator = torch.Generator().manual_seed(0)
     guesses = (torch.rand(400, 75, generator=generator) < 0.2).double().mean(dim=1)
     check_no_leak(guesses, 5)
-    check_no_leak(torch.full((400,), 0.2), 5)  # one class for all queries
-    check_no_leak(torch.full((19,), 1.0), 5)  # too few tasks to say
+    check_no_leak(torch.full((400,), 0.2), 5)  # One class is predicted for all queries.
+    check_no_leak(torch.full((19,), 1.0), 5)  # Too few tasks for a test.
     for leaked in (guesses + 0.15, torch.full((20,), 1.0), torch.zeros(100)):
         with pytest.raises(NasError, match="labels leak"):
             check_no_leak(leaked, 5)

@@ -27,7 +27,7 @@ def built(space, shape=SHAPE, *, norm="group", head_norm=True, learner=None, see
 
 
 class Makes:
-    """A space of one network: what a function makes of the task."""
+    """Space of one network, which a function makes for the task."""
 
     name = "makes"
 
@@ -114,7 +114,7 @@ def test_what_the_learner_refuses_is_refused():
 @pytest.mark.parametrize("norm", ["group", "none", "batch"])
 @pytest.mark.parametrize("side", [28, 16, 5])
 def test_the_size_of_conv4_is_the_closed_form(norm, side):
-    """FLOPs of convolutions and matrix products: two a multiply-add."""
+    """FLOPs of convolutions and matrix products, two for a multiply-add."""
     shape = TaskShape((3, side, side), 5)
     flops, channels, extent = 0, 3, side
     for _ in range(4):
@@ -204,7 +204,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_file_names_what_it_holds(tmp_path):
-    """In the header of the format, a length and then JSON, as the safetensors page has it."""
+    """The header of the format is a length and then JSON, according to the documentation of safetensors."""
     path = tmp_path / "weights"
     write_weights(built(TinyConv()), path, LABEL)
     content = path.read_bytes()

@@ -27,7 +27,7 @@ ORDERS = list(permutations(LAYERS))
 
 
 class Ordered(nn.Module):
-    """Three linear layers, registered in an order and called in another; `end` may be done after the last."""
+    """Three linear layers, registered in one order and called in another; `end` may follow the last."""
 
     def __init__(self, order, end=nn.Identity):
         super().__init__()
@@ -40,7 +40,7 @@ class Ordered(nn.Module):
 
 
 class Space:
-    """A space of the one network that `make` makes."""
+    """Space of the one network that `make` makes."""
 
     name = "one-network"
 
@@ -63,7 +63,7 @@ def built(make, learner, **options):
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_the_order_of_registration_does_not_matter(order, method):
-    """Neither to what a learner predicts, nor to its meta-gradient."""
+    """It changes neither predictions nor meta-gradients."""
     family = Blobs(shots=2)
     batch = doubled(family.tasks("train", range(2), CPU))
     actual = []
@@ -103,7 +103,7 @@ def test_a_learner_by_itself_finds_the_head_when_it_checks_the_network():
 
 @pytest.mark.parametrize("name", registry.names("space"))
 def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
-    """So no score of theirs hangs on how the head is found."""
+    """Their scores therefore do not depend on how the head is found."""
     shapes = [TaskShape((1, 28, 28), 5), TaskShape((2, 24), 4)]
     space = registry.create("space", name, {})
     tried = 0
@@ -111,7 +111,7 @@ def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
         for seed in range(3):
             try:
                 network = assemble(space, sample(space, random.Random(seed)), shape, Normalisation())
-            except SpaceError:  # not for such inputs
+            except SpaceError:  # The space is not for such inputs.
                 continue
             tried += 1
             unmarked = copy.deepcopy(network)
@@ -124,7 +124,7 @@ def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
 
 
 class Made(nn.Module):
-    """Layers by name, and a function of them and the input."""
+    """Network of layers by name, and a function of them and the input."""
 
     def __init__(self, forward, **layers):
         super().__init__()
@@ -201,7 +201,7 @@ def test_a_head_that_is_registered_twice_is_one_layer_under_both_names():
 
 
 class Counting(nn.Module):
-    """A network that changes as it runs, and draws."""
+    """Network that changes its state and draws random numbers as it runs."""
 
     def __init__(self):
         super().__init__()
@@ -246,4 +246,4 @@ def test_the_last_linear_layer_is_the_head_of_a_network_that_was_never_run():
     deep = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.Tanh(), nn.Sequential(nn.Linear(1, 1))), nn.Tanh())
     assert head_name(deep) == "1.1.0"
     assert head_name(nn.Sequential(nn.Tanh())) is None
-    assert head_name(nn.Linear(1, 1)) is None  # nothing comes before it
+    assert head_name(nn.Linear(1, 1)) is None  # No layer comes before it.

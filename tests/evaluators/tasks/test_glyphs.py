@@ -20,7 +20,7 @@ CROSS = [np.array([[0.0, 5], [10, 5]]), np.array([[5.0, 0], [5, 10]])]
 
 
 def segments(strokes):
-    """The lines of a glyph, whatever their order and direction, in a box of unit size: what two copies would share."""
+    """The lines of a glyph in a box of unit size, without order and direction, which two copies would share."""
     points = np.concatenate([np.array(stroke, float) for stroke in strokes if len(stroke) > 1])
     low, extent = points.min(axis=0), np.ptp(points, axis=0).max()
     lines = set()

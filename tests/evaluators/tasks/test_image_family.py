@@ -113,7 +113,7 @@ def test_labels_tell_classes_apart_and_no_drawing_comes_twice(split):
 @pytest.mark.parametrize("turns", [1, 4])
 @pytest.mark.parametrize("split", BOUNDS)
 def test_classes_are_the_numbers_of_the_labels_classes_in_the_split(split, turns):
-    """Each image itself says which row it is of and how it is turned; the names of the split's classes say so too."""
+    """Each image shows its row and its rotation, which must be those in the names of the split's classes."""
     family = Numbered(ways=4, shots=2, turns=turns)
     batch, names = family.tasks(split, range(20), CPU), family.classes(split)
     assert batch.classes.shape == (20, 4)
@@ -261,7 +261,7 @@ def test_digest_changes_with_a_pixel_and_with_a_split():
 @pytest.mark.parametrize("names", [None, tuple(f"other{i}" for i in range(7))])
 def test_a_class_in_two_splits_is_an_error(names):
     overlapping = pools({**BOUNDS, "test": (22, 29)})
-    if names is not None:  # another name for the same images is found, too
+    if names is not None:  # The same images under another name are noticed too.
         overlapping["test"] = replace(overlapping["test"], names=names)
     with pytest.raises(DataError, match="in both validation and test"):
         ClassData(numbered_images(), overlapping)

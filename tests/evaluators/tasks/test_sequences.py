@@ -27,7 +27,7 @@ needs_pyts = pytest.mark.skipif(
 
 
 def series_of(channels=1):
-    """Series whose values say which they are: no two are alike, even after they are standardised."""
+    """Series that are all different, even after standardisation."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(CLASSES * EXAMPLES, channels, LENGTH)).round(6)
     return values, np.arange(CLASSES * EXAMPLES) % CLASSES
@@ -65,7 +65,7 @@ def small(path, **options):
 
 
 def known(path, **options):
-    """Each standardised series as the network sees it, and its class."""
+    """The class of each series by its standardised values."""
     series = read_series(path)
     length = options.get("length", 8)
     actual = [standardised(resampled(x, length)) for x in series.values]
@@ -364,7 +364,7 @@ def test_pigcvp_has_52_pigs_with_6_series_of_2000_values_each():
 
 @needs_pyts
 def test_the_pigs_can_be_told_apart_but_not_value_by_value():
-    """By the nearest spectrum, which does not know when a heart beat begins; the series themselves are out of step."""
+    """Nearest spectra classify them, as they do not depend on when a heart beat begins; the series are out of phase."""
     batch = Sequences().tasks("test", range(300), CPU)
     accuracy = []
     for view in (lambda x: x.flatten(2), lambda x: torch.fft.rfft(x).abs().flatten(2)):
