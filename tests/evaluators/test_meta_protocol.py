@@ -34,12 +34,19 @@ def test_each_option_that_changes_scores_is_in_the_protocol(option):
 def test_each_option_of_a_learner_is_in_the_protocol(name):
     learner = registry.create("learner", name, {})
     assert evaluator(learner=learner).protocol(3, BANK)["learner"]["name"] == name
-    if getattr(learner, "optimizer_state", "") == "kept":  # then it must be Adam's; this one can change
+    if getattr(learner, "optimizer_state", "") == "kept":  # A kept state allows no other optimizer than Adam.
         fresh = replace(learner, optimizer_state="fresh")
         assert evaluator(learner=fresh).protocol(3, BANK) != evaluator(learner=learner).protocol(3, BANK)
         learner = fresh
     protocol = evaluator(learner=learner).protocol(3, BANK)
-    others = {"order": 1, "learn_lr": True, "adapted": "head", "reduction": "sum", "optimizer_state": "kept"}
+    others = {
+        "order": 1,
+        "learn_lr": True,
+        "adapted": "head",
+        "reduction": "sum",
+        "optimizer_state": "kept",
+        "name": "another",
+    }
     others["inner_optimizer"] = "sgd" if getattr(learner, "inner_optimizer", "") == "adam" else "adam"
     for option in fields(learner):
         value = others[option.name] if option.name in others else getattr(learner, option.name) + 1

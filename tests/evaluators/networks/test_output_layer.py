@@ -54,11 +54,9 @@ class Space:
         return self.make()
 
 
-def built(make, learner, **options):
+def built(make, learner, head_norm=True):
     space = Space(make)
-    return build(
-        space, only(space), Blobs().shape, norm="group", learner=learner, seed=1, **{"head_norm": True, **options}
-    )
+    return build(space, only(space), Blobs().shape, Normalisation(head_norm=head_norm), learner=learner, seed=1)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
