@@ -1,4 +1,4 @@
-"""Who judges: the meta-evaluator and what it is made of. `nas.registry` finds the parts by name."""
+"""Evaluators of candidates: meta-training, table look-ups, zero-cost scores. `nas.registry` finds them by name."""
 
 from .meta import MetaEvaluator
 from .tabular import Tabular

@@ -8,7 +8,16 @@ from nas.task import Kind
 
 
 def task_losses(kind: Kind, predictions: Tensor, targets: Tensor) -> Tensor:
-    """Each task's mean cross-entropy, or mean squared error: (tasks, examples, outputs) -> (tasks,)."""
+    """Mean loss of each task over its examples: cross-entropy in classification, squared error in regression.
+
+    Args:
+        kind: Kind of the tasks.
+        predictions: (tasks, examples, outputs).
+        targets: Labels (tasks, examples), or targets (tasks, examples, outputs).
+
+    Returns:
+        Losses (tasks,).
+    """
     if kind == "regression":
         return nn.functional.mse_loss(predictions, targets, reduction="none").mean(dim=(1, 2))
     each = nn.functional.cross_entropy(predictions.flatten(0, 1), targets.flatten(), reduction="none")

@@ -1,4 +1,4 @@
-"""The evaluator `meta`: a candidate is meta-trained, then scored by how it adapts to a fixed bank of unseen tasks."""
+"""Evaluator `meta`: meta-training of a candidate, and its score on a frozen bank of unseen tasks."""
 
 from __future__ import annotations
 
@@ -25,26 +25,32 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_TASKS = 1_000_000
-"""Of any one kind; validation tasks from this number on are the finals' fresh ones."""
+"""Maximum of each number of tasks. The finals' fresh validation tasks are numbered from here on."""
 
 
 @dataclass(frozen=True)
 class MetaEvaluator:
     """Scores a candidate of `space` by its few-shot adaptation to tasks of `tasks`, with `learner` as the inner loop.
 
-    The same seed gives every candidate the same meta-training tasks, and all are scored on the same bank: validation
-    tasks 0 to `validation_tasks` - 1. So scores can be compared task by task.
+    The same seed gives every candidate the same meta-training tasks, and all candidates are scored on the same bank,
+    validation tasks 0 to `validation_tasks` - 1. Scores can therefore be compared task by task.
 
-    norm              what normalisation layers see (`nas.evaluators.networks.normalisation`)
-    head_norm         layer normalisation before the linear layer that gives the output: one inner rate then suits all
-    tasks_per_step    tasks of one outer step
-    train_queries     queries a class (a task, in regression) in meta-training; 0 takes all
-    validation_tasks  tasks of the bank that scores are from
-    anneal            the outer learning rate falls linearly to zero over the budget; else it is constant
-    chunk             most tasks taken at once, in meta-training and in scoring; bounds memory. Changes rounding only
-    tf32              on a GPU, products of 10 bits of mantissa: an eighth faster, but it moves scores: on an H200 one
-                      by four of its standard errors, where rounding alone moves it by one
-    device            'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one
+    Attributes:
+        space: Space of the candidates.
+        tasks: Source of the tasks.
+        learner: Inner loop.
+        norm: Statistics of the normalisation layers (`nas.evaluators.networks.normalisation`).
+        head_norm: Whether a layer normalisation stands before the linear layer that gives the output, so that one inner
+            rate suits all candidates.
+        tasks_per_step: Tasks of an outer step, at least 1.
+        train_queries: Queries of each class (of each task in regression) in meta-training; 0 takes all.
+        validation_tasks: Tasks of the bank, at least 2.
+        anneal: Whether the outer learning rate falls linearly to zero over the budget; else it is constant.
+        chunk: Maximum number of tasks taken at once in meta-training and in scoring, which bounds memory. It changes
+            rounding only.
+        tf32: Whether a GPU multiplies with 10 bits of mantissa. This is an eighth faster, but changes scores: on an
+            H200 one score moved by four of its standard errors, where rounding alone moves it by one.
+        device: 'cpu', 'cuda', 'cuda:1', …, or 'auto': a GPU where there is one.
     """
 
     space: SearchSpace
@@ -76,40 +82,45 @@ class MetaEvaluator:
         self.learner.initial(self.network(architecture, seed=0), self.tasks)
 
     def network(self, architecture: Architecture, seed: int) -> nn.Module:
-        """The network with initial weights from `seed`. Raises SpaceError where it does not fit the task."""
+        """The network with initial weights from `seed`.
+
+        Raises:
+            SpaceError: It does not fit the tasks or the learner.
+        """
         from .networks.building import build
+        from .networks.normalisation import Normalisation
 
         return build(
             self.space,
             architecture,
             self.tasks.shape,
-            norm=self.norm,
-            head_norm=self.head_norm,
+            Normalisation(self.norm, self.head_norm),
             learner=self.learner,
             seed=seed,
         )
 
     def cost(self, architecture: Architecture, cost: Cost) -> float:
-        """What the network costs, as `nas.protocols.Cost` says; parameters and FLOPs are those of a score's metrics.
+        """The cost of the network (`nas.protocols.Cost`); parameters and FLOPs are those of a score's metrics.
 
-        Raises UncountedError where not all FLOPs can be counted, SpaceError, or what the space's `build` raises, where
-        there is no such network.
+        Raises:
+            UncountedError: Not all FLOPs can be counted.
+            SpaceError: The space has no such network. An error of the space's `build` is raised as it is.
         """
         import torch
 
         from .meta_training.devices import device_of
         from .networks.building import assemble, flops_of
+        from .networks.normalisation import Normalisation
         from .networks.profile import latency_ms, num_parameters
 
-        how: dict[str, Any] = {"norm": self.norm, "head_norm": self.head_norm}
-        shape = self.tasks.shape
+        normalisation, shape = Normalisation(self.norm, self.head_norm), self.tasks.shape
         if cost == "parameters":
-            with torch.device("meta"):  # a network too large for this machine is to be refused, not to end it
-                network, error = attempt(assemble, self.space, architecture, shape, **how)
-            if error is None:
-                return float(num_parameters(network))
+            with torch.device("meta"):  # No memory is needed for a network that is too large for this machine.
+                on_meta = attempt(assemble, self.space, architecture, shape, normalisation)
+            if on_meta.error is None:
+                return float(num_parameters(on_meta.value))
         with torch.random.fork_rng(devices=[]):
-            network = assemble(self.space, architecture, shape, **how)
+            network = assemble(self.space, architecture, shape, normalisation)
             if cost == "latency_ms":
                 return latency_ms(network, shape, device_of(self.device))
             return flops_of(network, shape) if cost == "flops" else float(num_parameters(network))
@@ -117,23 +128,27 @@ class MetaEvaluator:
     def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> dict[str, float]:
         """Zero-cost scores (`zero_cost_proxies.py`) of the network with the initial weights of seed 0.
 
-        On the CPU and of six figures, so that what a controller proposes by them does not hang on device or threads.
-        Raises what the space's `build` raises, or the network, where it does not fit the task.
+        They are computed on the CPU and rounded to six figures, so that a controller's proposals do not depend on the
+        device or the number of threads. Errors of the space's `build`, and of a network that does not fit the tasks,
+        are raised as they are.
         """
         import torch
 
         from .networks.building import assemble
+        from .networks.normalisation import Normalisation
         from .networks.zero_cost_proxies import scores
 
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            network = assemble(self.space, architecture, self.tasks.shape, norm=self.norm, head_norm=self.head_norm)
+            network = assemble(self.space, architecture, self.tasks.shape, Normalisation(self.norm, self.head_norm))
         return {name: float(f"{fmean(values):.6g}") for name, values in scores(network, self.tasks, names).items()}
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
-        """The network with the weights that `measure` left in a file, and what the learner meta-learned besides.
+        """The network with the weights that `measure` left in a file, and the learner's own meta-learned parameters.
 
-        Raises DataError for other weights, and ConfigError where the network computes nothing without a support set.
+        Raises:
+            DataError: The file holds other weights.
+            ConfigError: The network computes nothing without a support set.
         """
         if self.norm == "support":
             raise ConfigError(
@@ -147,23 +162,32 @@ class MetaEvaluator:
         return network
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """The score on the validation bank after `budget` outer steps. Raises NasError where meta-training diverges."""
+        """The score on the validation bank after `budget` outer steps.
+
+        Raises:
+            NasError: Meta-training or adaptation diverges, or labels leak.
+        """
         score = self._score(architecture, budget, seed, self._bank)
         return replace(score, per_class=(), per_unit=())
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
-        """As `evaluate`, after the first `budget` steps of a schedule of `schedule`: the outer rate is that of a full
-        training then. Goes on from the stage in the file `checkpoint`, and leaves the new one there."""
+        """The score after the first `budget` outer steps of a schedule of `schedule` steps.
+
+        The outer learning rate is that of the whole schedule. The training continues from the stage in the file
+        `checkpoint`, and writes the new stage there.
+        """
         score = self._score(architecture, budget, seed, self._bank, stages=(schedule, checkpoint))
         return replace(score, per_class=(), per_unit=())
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
-        """The score on another bank, from the weights in the file `weights` or, where there is none, newly trained."""
+        """The score on another bank, with the weights in the file `weights`, newly trained where there is no file."""
         return self._score(architecture, budget, seed, bank, weights=weights)
 
     def protocol(self, budget: int, bank: Bank, schedule: int | None = None) -> dict[str, Any]:
-        """What makes a score what it is, as JSON values; the seed is not part of it. A training that ends before its
-        schedule does has its own protocol."""
+        """Everything that determines a score except the seed, as JSON values.
+
+        A training that stops before the end of its schedule has a protocol of its own.
+        """
         from .meta_training.bank_digest import digest
 
         training = {**self._training(budget), "schedule": schedule or budget}
@@ -171,7 +195,7 @@ class MetaEvaluator:
         return {**training, "bank": frozen, "tasks": self.tasks.describe()}
 
     def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
-        """The protocol of what `evaluate` gives, or `advance` for the first `budget` steps of a schedule."""
+        """The protocol of the scores of `evaluate`, or of `advance` for the first `budget` steps of a schedule."""
         return self.protocol(budget, self._bank, schedule)
 
     @property
@@ -191,7 +215,7 @@ class MetaEvaluator:
         }
 
     def _label(self, architecture: Architecture, budget: int, seed: int) -> dict[str, str]:
-        """What a weights file says of itself. The tasks' data is left out: a winner can be exported without it."""
+        """Metadata of a weights file. It leaves out the tasks' data, so that a winner can be exported without them."""
         training = {"tasks": self.tasks.name, **self._training(budget)}
         return {"architecture": architecture.key, "seed": str(seed), "training": json.dumps(training)}
 
@@ -255,7 +279,7 @@ class MetaEvaluator:
         seed: int,
         stages: tuple[int, Path] | None,
     ) -> int:
-        """Meta-trains the network up to outer step `budget`; returns how many steps were left to take."""
+        """Meta-trains the network up to outer step `budget`, and returns the number of steps taken."""
         from .meta_training.outer_loop import MetaTraining, OuterLoop, advance_from
         from .networks.weights import attach
 

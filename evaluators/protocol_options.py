@@ -1,4 +1,4 @@
-"""A component's options as a protocol keeps them."""
+"""Options of a component as they stand in a protocol."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 BEFORE = "before"
-"""In the metadata of an option that was added to a dataclass later: the value that does what was done before."""
+"""Metadata key of a dataclass field that was added later: the value with which the class behaves as before."""
 
 
 def options_of(component: Any) -> dict[str, Any]:
-    """The options of a component by name; of a dataclass without those added later that do what was done before.
+    """Options of a component by name.
 
-    So what was stored before there was such an option is still of the same protocol.
+    A field of a dataclass that was added later is left out where its value keeps the earlier behaviour. Scores stored
+    before the field existed then still have the same protocol.
     """
     known = fields(component) if is_dataclass(component) else ()
     before = {option.name: option.metadata[BEFORE] for option in known if BEFORE in option.metadata}

@@ -1,4 +1,4 @@
-"""The evaluator `tabular`: looks a candidate up in a table of what others trained, at several fidelities."""
+"""Evaluator `tabular`: look-ups in a table of measured results, at one or several fidelities."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from nas.trial import Score
 class Tabular:
     """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.space.tables`).
 
-    path     the file
-    dataset  what the names of the columns begin with: 'cifar10' finds 'cifar10_val_12' by 'val_12'
-    score    the column of the scores. Where there is one of this name, '_' and the budget, it is that: with a budget
-             of 12 'val' is 'val_12'
-    report   the column of the value to report of a chosen architecture, found in the same way; '' is the score's
-    cost     the column of an evaluation's seconds; '' where none are known. Where the score's column ends in a number
-             of epochs it is the one that ends so too or, without one, that of the most epochs, in proportion: 'seconds'
-             of 'val_12' are 12 / 200 of 'seconds_200'
-    errors   the column of the score's standard errors, found in the same way; '' where none are known
-    metrics  columns that a score carries along by their names: parameters, FLOPs, latency
+    Attributes:
+        space: Space of the architectures.
+        path: The file.
+        dataset: Prefix of the columns' names: with 'cifar10', 'val_12' is the column 'cifar10_val_12'.
+        score: Column of the scores. A column of this name, '_' and the budget comes first: with a budget of 12, 'val'
+            is 'val_12'.
+        report: Column of the value to report of a chosen architecture, found in the same way; '' takes the score's.
+        cost: Column of the seconds of an evaluation; '' where they are unknown. Where the score's column ends in a
+            number of epochs, it is the column that ends in the same number. Without one it is the column of the most
+            epochs, in proportion: the 'seconds' of 'val_12' are 12 / 200 of 'seconds_200'.
+        errors: Column of the score's standard errors, found in the same way; '' where they are unknown.
+        metrics: Columns that become metrics of a score under their own names, such as parameters, FLOPs, latency.
     """
 
     space: SearchSpace
@@ -41,13 +43,15 @@ class Tabular:
     name: ClassVar[str] = "tabular"
 
     def check(self, architecture: Architecture) -> None:
-        """Raises ConfigError without a path, DataError where the file is missing, damaged, or lacks what is asked."""
+        """Raises ConfigError without a path, DataError where the file is missing, damaged, or lacks a column or row."""
         self._table().row(self.space, architecture)
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """The score of `budget` epochs, as far as the table tells them apart; it knows of no `seed`.
+        """The score after `budget` epochs, where the table distinguishes epochs. `seed` has no effect.
 
-        Raises DataError where the table has no such entry."""
+        Raises:
+            DataError: The table has no such entry.
+        """
         table = self._table()
         row, column = table.row(self.space, architecture), self._column(table, self.score, budget)
         value = table.value(column, row)
@@ -63,20 +67,29 @@ class Tabular:
         )
 
     def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
-        """The protocol of what `evaluate` gives: the table's content, and its column for the budget."""
+        """The protocol of the scores of `evaluate`: a digest of the table, and its column for the budget."""
         table = self._table()
         return {"table": table.digest, "column": self._column(table, self.score, budget)}
 
     def seconds(self, architecture: Architecture, budget: int) -> float:
-        """What the evaluation cost. Raises ConfigError without `cost`, DataError where the table has no such entry."""
+        """Seconds that the evaluation took.
+
+        Raises:
+            ConfigError: The option `cost` is not set.
+            DataError: The table has no such entry.
+        """
         if not self.cost:
             raise ConfigError("evaluator cost is not set; name the table's column of seconds, or leave out the limit")
         table = self._table()
-        column, share = self._price(table, budget)
+        column, share = self._cost_column(table, budget)
         return share * table.value(column, table.row(self.space, architecture), least=0)
 
     def reported(self, architecture: Architecture, budget: int) -> float:
-        """The value to report, which no search has seen. Raises DataError where the table has no such entry."""
+        """The value to report, which no search has seen.
+
+        Raises:
+            DataError: The table has no such entry.
+        """
         table = self._table()
         column = self._column(table, self.report or self.score, budget)
         return table.value(column, table.row(self.space, architecture))
@@ -95,14 +108,14 @@ class Tabular:
             f"{nearest(self._full(name), table.columns)}"
         )
 
-    def _price(self, table: Table, budget: int) -> tuple[str, float]:
-        """The column of seconds, and which part of them the evaluation took."""
+    def _cost_column(self, table: Table, budget: int) -> tuple[str, float]:
+        """The column of seconds, and the fraction of them that the evaluation took."""
         epochs = re.search(r"_(\d+)$", self._column(table, self.score, budget))
         cost = self._full(self.cost)
         if epochs is None or f"{cost}_{epochs[1]}" in table.columns:
             return self._column(table, self.cost, int(epochs[1]) if epochs else budget), 1.0
         of_epochs = [re.fullmatch(rf"{re.escape(cost)}_(\d+)", column) for column in table.columns]
-        known = [int(found[1]) for found in of_epochs if found is not None and int(found[1]) > 0]
+        known = [int(match[1]) for match in of_epochs if match is not None and int(match[1]) > 0]
         if not known:
             return self._column(table, self.cost, budget), 1.0
         return f"{cost}_{max(known)}", int(epochs[1]) / max(known)

@@ -1,4 +1,4 @@
-"""The evaluator `zero-cost`: candidates are ranked untrained, and only the finalists are meta-trained."""
+"""Evaluator `zero-cost`: scores of untrained candidates; only the finalists are meta-trained."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from .meta import MetaEvaluator
 class ZeroCostEvaluator(MetaEvaluator):
     """Scores a candidate by one of the zero-cost scores (`networks/zero_cost_proxies.py`) of its untrained network.
 
-    The finals are those of `meta`, whose options it has: they meta-train the finalists, for the budget, of which a
-    candidate uses nothing. All four scores are among a candidate's metrics, those that are finite.
+    The finals and the options are those of `meta`: the finalists are meta-trained for the budget, which has no effect
+    on a candidate's score. All finite zero-cost scores are among a candidate's metrics.
 
-    score  what candidates are ranked by
+    Attributes:
+        score: The score by which candidates are ranked.
     """
 
     score: ZeroCost = "synflow"
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """The score of the network with initial weights from `seed`; its standard error is over the tasks seen."""
+        """The score of the network with initial weights from `seed`; its standard error is over the tasks used."""
         from .meta_training.devices import device_of, provenance, reproducible
         from .networks.profile import size
         from .networks.zero_cost_proxies import scores
@@ -54,11 +55,11 @@ class ZeroCostEvaluator(MetaEvaluator):
         )
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
-        """As `evaluate`: there is nothing to go on with."""
+        """The same as `evaluate`, because there is no training to continue."""
         return self.evaluate(architecture, budget, seed)
 
     def search_protocol(self, budget: int, schedule: int) -> dict[str, Any]:
-        """The protocol of what `evaluate` gives; no budget changes it."""
+        """The protocol of the scores of `evaluate`, the same for every budget."""
         from .meta_training.bank_digest import digest
         from .networks.zero_cost_proxies import TASKS
 

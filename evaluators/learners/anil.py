@@ -1,4 +1,4 @@
-"""ANIL: MAML whose inner loop adapts only the head, so that the body runs once for all tasks."""
+"""ANIL: MAML with an inner loop that adapts the head alone, so that the body runs once for all tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from .body_and_head import check_head, features_of, head_of, split_head
-from .inner_loop import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, extra
+from .inner_loop import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, learner_parameters
 from .maml import LOG_RATE
 
 
@@ -22,11 +22,16 @@ from .maml import LOG_RATE
 class Anil:
     """Almost no inner loop (Raghu et al., arXiv 1909.09157): the body is meta-learned, the head adapts.
 
-    The head is the linear layer that gives the network's output (see `heads`). The body's features are taken once per
-    example; the inner steps, differentiated to second order, act on features and head alone.
+    The head is the linear layer that gives the network's output (`body_and_head`). The body's features are computed
+    once per example; the inner steps, differentiated to second order, act on features and head alone.
 
-    learn_lr                    the step size is meta-learned too, from `inner_lr` on
-    inner_optimizer, reduction  as MAML's
+    Attributes:
+        inner_lr: Step size of the inner steps, above 0.
+        steps: Inner steps, at least 1.
+        outer_lr: Learning rate of the outer loop, above 0.
+        learn_lr: Whether the step size is meta-learned too, from the initial value `inner_lr`.
+        inner_optimizer: Optimizer of the inner steps, as in `Maml`.
+        reduction: Loss of the inner steps, as in `Maml`.
     """
 
     inner_lr: float = 0.4
@@ -59,9 +64,9 @@ class Anil:
         head = head_of(split, leaves)
         descent = Descent(split.head, kind, self.steps, False, self.inner_optimizer, self.reduction)
         adapted = descent.adapted(head, self._rates(head, leaves), features)
-        value = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
-        gradients = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
-        return value.detach(), dict(zip(leaves, gradients, strict=True))
+        loss = task_losses(kind, call_queries(split.head, adapted, features), batch.query_y).mean()
+        gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+        return loss.detach(), dict(zip(leaves, gradients, strict=True))
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
@@ -74,5 +79,5 @@ class Anil:
         return descent.predictions(head, self._rates(head, parameters), features)
 
     def _rates(self, head: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Rates:
-        rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        rate: Tensor | float = learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
         return dict.fromkeys(head, rate)

@@ -1,4 +1,4 @@
-"""The body's features of a batch of tasks, for learners that leave the body as it is: computed once for all tasks."""
+"""Body and head of a network, and the body's features of a batch of tasks, computed once for all tasks."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from nas.task import TaskBatch
 
 from ..networks.compatibility import check_gradient
 from ..networks.layer_calls import calls_of
-from ..networks.normalisation import queries_told, sees_batch
+from ..networks.normalisation import query_markers, sees_batch
 from ..networks.output_layer import head_name, marked, names_of
-from .inner_loop import networks_own
+from .inner_loop import network_parameters
 from .vectorised.channels_last import call_examples
 from .vectorised.per_task_weights import call
 
 
 def head_of(split: Split, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The head's own parameters, without those that are not learned."""
+    """The head's parameters by their names in the head, without those that are not learned."""
     return {name.removeprefix(split.prefix): p for name, p in parameters.items() if name.startswith(split.prefix)}
 
 
 def features_of(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch) -> TaskBatch:
     """The batch with the body's features in place of its inputs.
 
-    A body that treats each example by itself runs once over all tasks. One that uses batch statistics takes them inside
-    one task's support or queries.
+    A body that treats each example by itself runs once over all tasks. A body that uses batch statistics computes them
+    over one task's support set, or over one task's queries.
     """
-    body = {name: p for name, p in networks_own(parameters).items() if not name.startswith(split.prefix)}
+    body = {name: p for name, p in network_parameters(parameters).items() if not name.startswith(split.prefix)}
     tasks, support = batch.support_x.shape[:2]
-    told = queries_told(split.body, batch.query_x.shape[1])
-    if sees_batch(split.body) and not told:
+    markers = query_markers(split.body, batch.query_x.shape[1])
+    if sees_batch(split.body) and not markers:
         support_x, query_x = (_task_by_task(split.body, body, x) for x in (batch.support_x, batch.query_x))
         return replace(batch, support_x=support_x, query_x=query_x)
     x = torch.cat([batch.support_x, batch.query_x], dim=1)
-    if told:
-        features = vmap(lambda x: call(split.body, {**body, **told}, x))(x)
+    if markers:
+        features = vmap(lambda x: call(split.body, {**body, **markers}, x))(x)
         return replace(batch, support_x=features[:, :support], query_x=features[:, support:])
     features = call_examples(split.body, body, x.flatten(0, 1))
     features = features.reshape(tasks, -1, *features.shape[1:])
@@ -49,9 +49,9 @@ def features_of(split: Split, parameters: Mapping[str, Tensor], batch: TaskBatch
 
 
 def _task_by_task(body: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The body's features of x (tasks, examples, *input_shape), with each task's examples by themselves.
+    """The body's features of x (tasks, examples, *input_shape), with batch statistics of one task at a time.
 
-    On a GPU all at once under vmap; on a CPU one task after the other, whose images then stay in the cache.
+    A GPU takes all tasks at once under vmap; a CPU one task after the other, whose images then stay in the cache.
     """
     if x.device.type == "cpu":
         return torch.stack([call_examples(body, parameters, examples) for examples in x])
@@ -67,9 +67,12 @@ NO_HEAD = (
 
 @dataclass(frozen=True)
 class Split:
-    """A network as body and head: `network(x)` equals `head(body(x))`.
+    """Network split into body and head: `network(x)` equals `head(body(x))`.
 
-    `prefix` is what the head's parameter names begin with in the whole network; the body's names are unchanged.
+    Attributes:
+        body: Network with the identity in place of its head; its parameters have the names that they have in the whole.
+        head: Linear layer that gives the output.
+        prefix: Prefix of the names of the head's parameters in the whole network.
     """
 
     body: nn.Module
@@ -78,9 +81,12 @@ class Split:
 
 
 def split_head(network: nn.Module) -> Split:
-    """Takes the layer that gives the output as the head (`output_layer.head_name`).
+    """Splits a network before the layer that gives its output (`output_layer.head_name`).
 
-    The body shares the network's parameters. Raises SpaceError when the network has no such layer.
+    The body shares the network's parameters.
+
+    Raises:
+        SpaceError: The network has no such layer.
     """
     name = head_name(network)
     if name is None:
@@ -94,7 +100,7 @@ def split_head(network: nn.Module) -> Split:
 
 
 def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:
-    """The module with an identity in place of the layer at `path`. Copies only what lies on the path: it is quick."""
+    """The module with an identity in place of the layer at `path`. Only the modules on the path are copied."""
     clone = copy.copy(module)
     clone._modules = dict(module._modules)
     inner = clone.get_submodule(path[0])
@@ -103,8 +109,15 @@ def _without(module: nn.Module, path: Sequence[str]) -> nn.Module:
 
 
 def check_head(network: nn.Module, x: torch.Tensor) -> None:
-    """Raises SpaceError where body and head do not make up the network on `x` (examples, *input_shape), or have no
-    gradient."""
+    """Checks that the network is its body followed by its head, and differentiable.
+
+    Args:
+        network: The network.
+        x: Inputs (examples, *input_shape) to try it on.
+
+    Raises:
+        SpaceError: Body and head give other outputs than the network, or have no gradient.
+    """
     if head_name(marked(network, x)) is None:
         layers = [call for call in calls_of(network, x) if not any(call.module.children())]
         last = f"; the last of its layers to run is {layers[-1]!s}" if layers else ""

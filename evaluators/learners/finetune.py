@@ -16,7 +16,7 @@ from nas.task import Kind, TaskBatch
 from ..losses import task_losses
 from ..networks.normalisation import sees_batch
 from .body_and_head import check_head, features_of, head_of, split_head
-from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, extra, networks_own
+from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, learner_parameters, network_parameters
 from .vectorised.per_task_weights import call, call_tasks
 
 CLASSIFIER = "classifier"
@@ -81,7 +81,7 @@ class FineTune:
         else:
             x = torch.cat([batch.support_x, batch.query_x], dim=1)
             y = torch.cat([batch.support_y, batch.query_y], dim=1)
-            loss = task_losses(kind, _outputs_of_all_points(network, networks_own(leaves), x), y).mean()
+            loss = task_losses(kind, _outputs_of_all_points(network, network_parameters(leaves), x), y).mean()
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
         return loss.detach(), dict(zip(leaves, gradients, strict=True))
 
@@ -89,9 +89,9 @@ class FineTune:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         if kind == "regression":
-            own = networks_own(parameters)
+            weights = network_parameters(parameters)
             descent = Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
-            return descent.predictions(own, dict.fromkeys(own, self.inner_lr), batch)
+            return descent.predictions(weights, dict.fromkeys(weights, self.inner_lr), batch)
         split = split_head(network)
         with torch.no_grad():
             features = features_of(split, parameters, batch)
@@ -107,16 +107,16 @@ def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: Ta
     features = features_of(split_head(network), leaves, batch)
     x = torch.cat([features.support_x, features.query_x], dim=1)
     y = torch.cat([batch.support_y, batch.query_y], dim=1)
-    weight = extra(leaves)[CLASSIFIER]
+    weight = learner_parameters(leaves)[CLASSIFIER]
     logits = x @ weight[:, :-1].mT + weight[:, -1]
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.classes.gather(1, y).flatten())
 
 
-def _outputs_of_all_points(network: nn.Module, own: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def _outputs_of_all_points(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """Outputs (tasks, points, outputs) for x (tasks, points, *input_shape).
 
     A network that uses batch statistics takes them from the points of one task.
     """
     if sees_batch(network):
-        return call_tasks(network, {name: p.expand(len(x), *p.shape) for name, p in own.items()}, x, {})
-    return call(network, own, x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return call_tasks(network, {name: p.expand(len(x), *p.shape) for name, p in weights.items()}, x, {})
+    return call(network, weights, x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -1,4 +1,4 @@
-"""What gradient-based learners share: the inner steps of many tasks at once, and what they make of the queries."""
+"""Inner steps of gradient-based learners on many tasks at once, and the outer gradient through them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.protocols import LEARNER
 from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
-from ..networks.normalisation import queries_told
+from ..networks.normalisation import query_markers
 from .vectorised.channels_last import call_examples
 from .vectorised.per_task_weights import Parameters, call_tasks
 
@@ -22,17 +22,18 @@ Rates = Mapping[str, Tensor | float]
 InnerOptimizer = Literal["sgd", "adam"]
 Reduction = Literal["mean", "sum"]
 MOST_STEPS = 10_000
-"""The most inner steps: a hundred times those of any published learner. Training by them keeps all in memory."""
+"""Maximum number of inner steps: a hundred times that of any published learner. Training keeps all steps in memory."""
 BETA2, EPSILON, SMALLEST_SQUARE = 0.999, 1e-8, 1e-30
 ONE_BY_ONE = 2**16
-"""From this many queries of a task times parameters on, a CPU is faster with one task's images after the other's."""
+"""Queries of a task times parameters from which a CPU is faster when it takes the images of one task at a time."""
 
 
 class AdamState(NamedTuple):
-    """What Adam without momentum keeps from step to step.
+    """State of Adam without momentum.
 
-    squares  running means of the squared gradients, by name; a name that is missing has had no step
-    taken    the steps taken: a whole number, or a tensor () of one
+    Attributes:
+        squares: Running means of the squared gradients by parameter name; a missing name has had no step.
+        taken: Number of steps taken, as a number or a scalar tensor.
     """
 
     squares: Parameters
@@ -43,10 +44,11 @@ NO_STEPS = AdamState({}, 0)
 
 
 class Adapted(NamedTuple):
-    """Where each task is after some inner steps.
+    """Parameters of each task after some inner steps.
 
-    parameters  by name (tasks, *shape)
-    adam        the state of each task's optimizer, (tasks, *shape); in SGD it stays empty
+    Attributes:
+        parameters: Values by name, (tasks, *shape).
+        adam: State of each task's optimizer, (tasks, *shape); empty for SGD.
     """
 
     parameters: Parameters
@@ -55,16 +57,20 @@ class Adapted(NamedTuple):
 
 @dataclass(frozen=True)
 class Descent:
-    """Gradient descent on each task: how the inner loop of MAML and its kin goes.
+    """Gradient descent on each task: the inner loop of MAML and the learners like it.
 
-    Parameters are by name (tasks, *shape). The rates are those of what moves: numbers, or tensors (*shape) or scalars.
+    The methods take inner rates by parameter name: numbers, or tensors (*shape) or (). A parameter without a rate stays
+    as it is.
 
-    steps        how many
-    first_order  the gradient is detached: the outer gradient then takes each step as a constant shift (Finn et al.,
-                 arXiv 1703.03400, section 5.2)
-    optimizer    sgd: plain gradient descent; adam: Adam (Kingma & Ba, arXiv 1412.6980) without momentum (β1 = 0), as in
-                 Reptile's experiments
-    reduction    the loss is the mean over a task's support set, or its sum
+    Attributes:
+        network: Network whose parameters are adapted.
+        kind: Kind of the tasks.
+        steps: Number of inner steps.
+        first_order: Whether gradients are detached, so that the outer gradient treats each step as a constant shift
+            (Finn et al., arXiv 1703.03400, section 5.2).
+        optimizer: 'sgd' is plain gradient descent; 'adam' is Adam (Kingma & Ba, arXiv 1412.6980) without momentum
+            (β1 = 0), as in Reptile's experiments.
+        reduction: Whether the loss is the mean over a task's support set or its sum.
     """
 
     network: nn.Module
@@ -75,63 +81,81 @@ class Descent:
     reduction: Reduction = "mean"
 
     def start(self, parameters: Parameters, batch: TaskBatch, adam: AdamState = NO_STEPS) -> Adapted:
-        """All tasks at the same parameters and the same state of the optimizer, both (*shape)."""
+        """The same parameters and the same state of the optimizer, both (*shape), for every task."""
         return Adapted(for_each_task(parameters, batch), AdamState(for_each_task(adam.squares, batch), adam.taken))
 
-    def step(self, at: Adapted, rates: Rates, x: Tensor, y: Tensor) -> tuple[Adapted, Tensor]:
-        """After one step on the examples, and each task's mean loss before it (tasks,).
+    def step(self, state: Adapted, rates: Rates, x: Tensor, y: Tensor) -> tuple[Adapted, Tensor]:
+        """One step on the examples.
 
-        Parameters that have no rate stay as they are.
+        Args:
+            state: Parameters of each task before the step.
+            rates: Inner rates.
+            x: Inputs (tasks, examples, *input_shape).
+            y: Labels (tasks, examples), or targets (tasks, examples, outputs).
+
+        Returns:
+            The parameters after the step, and each task's mean loss before it, (tasks,).
         """
         with torch.enable_grad():
-            moving = {name: at.parameters[name] for name in rates}
+            moving = {name: state.parameters[name] for name in rates}
             if self.first_order:
                 moving = {name: p.detach().requires_grad_() for name, p in moving.items()}
-            predictions = call_tasks(self.network, {**at.parameters, **moving}, x, {})
+            predictions = call_tasks(self.network, {**state.parameters, **moving}, x, {})
             losses = task_losses(self.kind, predictions, y)
             loss = losses.sum() * (y[0].numel() if self.reduction == "sum" else 1)
             gradients = torch.autograd.grad(
                 loss, list(moving.values()), create_graph=not self.first_order, materialize_grads=True
             )
-        by_name = dict(zip(moving, gradients, strict=True))
-        adam = at.adam
+        directions = dict(zip(moving, gradients, strict=True))
+        adam = state.adam
         if self.optimizer == "adam":
-            squares = {name: _running(adam.squares.get(name), gradient) for name, gradient in by_name.items()}
+            squares = {name: _running_mean(adam.squares.get(name), grad) for name, grad in directions.items()}
             adam = AdamState(squares, adam.taken + 1)
-            by_name = {name: _scaled(gradient, squares[name], adam.taken) for name, gradient in by_name.items()}
-        moved = {name: _moved(at.parameters[name], rates[name], gradient) for name, gradient in by_name.items()}
-        return Adapted({**at.parameters, **moved}, adam), losses.detach()
+            directions = {name: _scaled(grad, squares[name], adam.taken) for name, grad in directions.items()}
+        moved = {name: _moved(state.parameters[name], rates[name], step) for name, step in directions.items()}
+        return Adapted({**state.parameters, **moved}, adam), losses.detach()
 
     def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Parameters:
-        """From parameters (*shape) each task's (tasks, *shape) after all steps on its support set."""
-        at = self.start(parameters, batch)
+        """Parameters of each task, (tasks, *shape), after all steps on its support set from `parameters`, (*shape)."""
+        state = self.start(parameters, batch)
         for _ in range(self.steps):
-            at, _ = self.step(at, rates, batch.support_x, batch.support_y)
-        return at.parameters
+            state, _ = self.step(state, rates, batch.support_x, batch.support_y)
+        return state.parameters
 
     def predictions(self, parameters: Parameters, rates: Rates, batch: TaskBatch, adam: AdamState = NO_STEPS) -> Tensor:
-        """From parameters of shape (*shape) predictions for the queries after 0, 1, …, `steps` steps:
-        (steps + 1, tasks, queries, outputs). Each task starts from the same state of the optimizer."""
+        """Predictions for the queries after 0, 1, …, `steps` steps from the same parameters, (*shape), for all tasks.
+
+        Args:
+            parameters: The initial parameters.
+            rates: Inner rates.
+            batch: The tasks.
+            adam: The state of the optimizer from which every task starts.
+
+        Returns:
+            Predictions (steps + 1, tasks, queries, outputs).
+        """
         with torch.no_grad():
-            at = self.start(parameters, batch, adam)
-            curve = [call_queries(self.network, at.parameters, batch)]
+            state = self.start(parameters, batch, adam)
+            curve = [call_queries(self.network, state.parameters, batch)]
             for _ in range(self.steps):
-                at, _ = self.step(at, rates, batch.support_x, batch.support_y)
-                curve.append(call_queries(self.network, at.parameters, batch))
+                state, _ = self.step(state, rates, batch.support_x, batch.support_y)
+                curve.append(call_queries(self.network, state.parameters, batch))
             return torch.stack(curve)
 
 
-def _running(squares: Tensor | None, gradient: Tensor) -> Tensor:
+def _running_mean(squares: Tensor | None, gradient: Tensor) -> Tensor:
     new = (1 - BETA2) * gradient * gradient
     return new if squares is None else BETA2 * squares + new
 
 
 def _scaled(gradient: Tensor, squares: Tensor, taken: int | Tensor) -> Tensor:
-    begun: float | Tensor = 1 - BETA2**taken
-    if isinstance(begun, Tensor):
-        begun = begun.to(squares.dtype)
-    # The bound changes no value, but the root of zero has no derivative, and zero times that is not a number.
-    root = (squares / begun).clamp(min=SMALLEST_SQUARE).sqrt()
+    """The gradient divided by the root of the squares' mean, whose start from zero is corrected."""
+    correction: float | Tensor = 1 - BETA2**taken
+    if isinstance(correction, Tensor):
+        correction = correction.to(squares.dtype)
+    # The lower bound changes no value. Without it a square of zero makes the second derivative NaN, because the root
+    # of zero has no derivative and zero times infinity is not a number.
+    root = (squares / correction).clamp(min=SMALLEST_SQUARE).sqrt()
     return gradient / (root + EPSILON)
 
 
@@ -148,50 +172,60 @@ def for_each_task(parameters: Parameters, batch: TaskBatch) -> dict[str, Tensor]
 
 
 def call_queries(network: nn.Module, parameters: Parameters, batch: TaskBatch) -> Tensor:
-    """The outputs for the tasks' queries (tasks, queries, outputs), with parameters (tasks, *shape).
+    """Outputs for the queries of the tasks, (tasks, queries, outputs), with parameters (tasks, *shape).
 
-    A network that normalises queries by the support set is given that too.
+    A network that normalises queries by the statistics of the support set is given the support set too.
     """
     if _one_by_one(network, parameters, batch):
         tasks = [call_examples(network, _of_task(parameters, task), x) for task, x in enumerate(batch.query_x)]
         return torch.stack(tasks)
-    told = queries_told(network, batch.query_x.shape[1])
-    if not told:
+    markers = query_markers(network, batch.query_x.shape[1])
+    if not markers:
         return call_tasks(network, parameters, batch.query_x, {})
     both = torch.cat([batch.support_x, batch.query_x], dim=1)
-    return call_tasks(network, parameters, both, told)[:, batch.support_x.shape[1] :]
+    return call_tasks(network, parameters, both, markers)[:, batch.support_x.shape[1] :]
 
 
 def outer_gradient(
     descent: Descent, parameters: Parameters, rates: Callable[[Parameters], Rates], batch: TaskBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of the tasks' losses on their queries after the inner steps: its value and gradient.
+    """The outer loss, which is the mean of the tasks' losses on their queries after the inner steps, and its gradient.
 
-    Where queries are taken task by task, so are their gradients: no more than one task's activations are kept.
+    Where queries are taken one task at a time, so are their gradients, and only one task's activations are in memory.
 
-    parameters  all that is meta-learned, (*shape); `rates` makes the inner rates of it
+    Args:
+        descent: The inner loop.
+        parameters: All meta-learned parameters by name, (*shape).
+        rates: Computes the inner rates from them.
+        batch: The tasks.
+
+    Returns:
+        The loss, a scalar, and its gradient by name, (*shape).
     """
     network, kind = descent.network, descent.kind
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-    adapted = descent.adapted(networks_own(leaves), rates(leaves), batch)
+    adapted = descent.adapted(network_parameters(leaves), rates(leaves), batch)
     if _one_by_one(network, adapted, batch):
-        value, by_adapted = _query_gradient(network, kind, adapted, batch)
-        ends, given = list(adapted.values()), list(by_adapted.values())
+        loss, grad_adapted = _query_gradient(network, kind, adapted, batch)
+        outputs, grad_outputs = list(adapted.values()), list(grad_adapted.values())
     else:
-        value = task_losses(kind, call_queries(network, adapted, batch), batch.query_y).mean()
-        ends, given = [value], None
-    gradients = torch.autograd.grad(ends, list(leaves.values()), given, materialize_grads=True)
-    return value.detach(), dict(zip(leaves, gradients, strict=True))
+        loss = task_losses(kind, call_queries(network, adapted, batch), batch.query_y).mean()
+        outputs, grad_outputs = [loss], None
+    gradients = torch.autograd.grad(outputs, list(leaves.values()), grad_outputs, materialize_grads=True)
+    return loss.detach(), dict(zip(leaves, gradients, strict=True))
 
 
 def _one_by_one(network: nn.Module, parameters: Parameters, batch: TaskBatch) -> bool:
-    """Whether to take the queries task by task: images on a CPU, when a task has enough of them to keep it busy. They
-    then stay in the cache, and convolutions are ordinary ones."""
+    """Whether to take the queries one task at a time.
+
+    This is faster for images on a CPU when a task has enough of them to keep the CPU busy: the images then stay in the
+    cache, and convolutions are ordinary ones instead of grouped ones.
+    """
     x = batch.query_x
     if x.device.type != "cpu" or x.dim() != 5:
         return False
     size = x.shape[1] * sum(p[0].numel() for p in parameters.values())
-    return size >= ONE_BY_ONE and not queries_told(network, x.shape[1])
+    return size >= ONE_BY_ONE and not query_markers(network, x.shape[1])
 
 
 def _of_task(parameters: Parameters, task: int) -> dict[str, Tensor]:
@@ -201,33 +235,33 @@ def _of_task(parameters: Parameters, task: int) -> dict[str, Tensor]:
 def _query_gradient(
     network: nn.Module, kind: Kind, adapted: Parameters, batch: TaskBatch
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of the tasks' losses on their queries, and its gradient by the adapted parameters (tasks, *shape)."""
+    """The mean of the tasks' losses on their queries, and its gradient by adapted parameter, (tasks, *shape)."""
     tasks = len(batch.query_x)
     gradients = {name: torch.empty_like(p, memory_format=torch.contiguous_format) for name, p in adapted.items()}
-    values = []
+    losses = []
     for task in range(tasks):
         leaves = {name: p.detach().requires_grad_() for name, p in _of_task(adapted, task).items()}
         predictions = call_examples(network, leaves, batch.query_x[task])
-        value = task_losses(kind, predictions[None], batch.query_y[task][None]).mean()
-        values.append(value.detach())
-        parts = torch.autograd.grad(value / tasks, list(leaves.values()), materialize_grads=True)
+        loss = task_losses(kind, predictions[None], batch.query_y[task][None]).mean()
+        losses.append(loss.detach())
+        parts = torch.autograd.grad(loss / tasks, list(leaves.values()), materialize_grads=True)
         for gradient, part in zip(gradients.values(), parts, strict=True):
             gradient[task] = part
-    return torch.stack(values).mean(), gradients
+    return torch.stack(losses).mean(), gradients
 
 
-def networks_own(parameters: Parameters) -> dict[str, Tensor]:
-    """The meta-learned parameters that are the network's."""
+def network_parameters(parameters: Parameters) -> dict[str, Tensor]:
+    """The network's own among the meta-learned parameters."""
     return {name: p for name, p in parameters.items() if not name.startswith(LEARNER)}
 
 
-def extra(parameters: Parameters) -> dict[str, Tensor]:
-    """The other meta-learned parameters, by the names that the learner's `initial` gave them."""
+def learner_parameters(parameters: Parameters) -> dict[str, Tensor]:
+    """The learner's own among the meta-learned parameters, by the names that its `initial` gave them."""
     return {name.removeprefix(LEARNER): p for name, p in parameters.items() if name.startswith(LEARNER)}
 
 
 def check_options(learner: str, *, steps: int, **rates: float) -> None:
-    """Raises ConfigError where the number of inner steps or a rate cannot be used."""
+    """Raises ConfigError where the number of inner steps, or a rate by its option's name, is out of range."""
     check_number(learner, "steps", steps, 1, MOST_STEPS)
     for option, value in rates.items():
         check_number(learner, option, value, 0.0, LARGEST_RATE, above=True)

@@ -1,4 +1,4 @@
-"""MAML: learn the initial weights from which a few gradient steps on a task's support set do best on its queries."""
+"""Model-agnostic meta-learning: initial weights that adapt well in a few gradient steps."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .inner_loop import (
     Rates,
     Reduction,
     check_options,
-    extra,
-    networks_own,
+    learner_parameters,
+    network_parameters,
     outer_gradient,
 )
 
@@ -36,16 +36,21 @@ LOG_RATE = "log_rate"
 class Maml:
     """Model-agnostic meta-learning (Finn et al., arXiv 1703.03400, algorithms 1 and 2).
 
-    order        2 differentiates through the inner steps; 1 takes them as constant shifts (first-order MAML)
-    inner_lr     step size on the loss of the support set
-    reduction    that loss: the mean over the support set's examples, or their sum (over all numbers in regression)
-    inner_optimizer  sgd, or adam: Adam without momentum, started afresh for each task
-    steps        inner steps of adaptation
-    train_steps  inner steps of meta-training; 0 for as many as in adaptation
-    first_order  of order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order gradients,
-                 which are cheaper (derivative-order annealing of MAML++, Antoniou et al., arXiv 1810.09502, section 4)
-    learn_lr     the step size is meta-learned too, one for all layers, from `inner_lr` on
-    adapted      what inner steps change: all layers, the head (`output_layer`), or the normalisation layers
+    Attributes:
+        order: 2 differentiates through the inner steps; 1 treats them as constant shifts (first-order MAML).
+        inner_lr: Step size on the loss of the support set, above 0.
+        steps: Inner steps of adaptation, at least 1.
+        outer_lr: Learning rate of the outer loop, above 0.
+        learn_lr: Whether the step size is meta-learned too, one for all layers, from the initial value `inner_lr`.
+        adapted: Layers that the inner steps change: all, the head (`output_layer`), or the normalisation layers.
+        train_steps: Inner steps of meta-training; 0 takes `steps`.
+        first_order: With order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order
+            gradients, which are cheaper (derivative-order annealing of MAML++, Antoniou et al., arXiv 1810.09502,
+            section 4).
+        inner_optimizer: 'sgd', or 'adam': Adam without momentum, with a fresh state for each task.
+        reduction: Loss of an inner step: the mean over the support set's examples, or their sum (the sum over all
+            numbers in regression).
+        name: Name of the learner in protocols and messages.
     """
 
     order: Literal[1, 2] = 2
@@ -70,11 +75,11 @@ class Maml:
 
     @property
     def second_order(self) -> bool:
-        """Whether it differentiates gradients of the body."""
+        """Whether gradients of the body are differentiated."""
         return self.order == 2 and self.adapted != "head"
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any differentiable network will do that has the layers to adapt. Raises SpaceError where it has none."""
+        """Accepts any differentiable network that has layers of the kind to adapt. Raises SpaceError for others."""
         marked(network, x)
         adapted_names(network, self.adapted)
         check_gradient(network, x, batched=True, twice=self.second_order)
@@ -95,19 +100,19 @@ class Maml:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         descent = self._descent(network, kind, steps, first_order=True)
-        return descent.predictions(networks_own(parameters), self._rates(network, parameters), batch)
+        return descent.predictions(network_parameters(parameters), self._rates(network, parameters), batch)
 
     def _descent(self, network: nn.Module, kind: Kind, steps: int, *, first_order: bool) -> Descent:
         return Descent(network, kind, steps, first_order, self.inner_optimizer, self.reduction)
 
     def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> Rates:
-        rate: Tensor | float = extra(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        rate: Tensor | float = learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
         names = adapted_names(network, self.adapted)
-        return {name: rate for name in networks_own(parameters) if name in names}
+        return {name: rate for name in network_parameters(parameters) if name in names}
 
 
 def adapted_names(network: nn.Module, adapted: str) -> set[str]:
-    """The names of the parameters that inner steps change. Raises SpaceError where there are none."""
+    """Names of the parameters that inner steps change. Raises SpaceError where there are none."""
     names = {name for name, p in network.named_parameters() if p.requires_grad}
     if adapted == "head":
         head = head_name(network)

@@ -1,4 +1,4 @@
-"""Meta-SGD: MAML that also learns how far, and in which direction, each parameter moves."""
+"""Meta-SGD: MAML that also learns an inner rate for each parameter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
-from .inner_loop import Descent, Rates, Reduction, check_options, extra, networks_own, outer_gradient
+from .inner_loop import Descent, Rates, Reduction, check_options, learner_parameters, network_parameters, outer_gradient
 
 
 @dataclass(frozen=True)
 class MetaSgd:
     """Meta-SGD (Li et al., arXiv 1707.09835): one meta-learned rate for each single parameter, of either sign.
 
-    inner_lr   what all rates start from
-    reduction  as MAML's
+    Attributes:
+        inner_lr: Initial value of all rates, above 0.
+        steps: Inner steps, at least 1.
+        outer_lr: Learning rate of the outer loop, above 0.
+        reduction: Loss of the inner steps, as in `Maml`.
     """
 
     inner_lr: float = 0.4
@@ -36,7 +39,7 @@ class MetaSgd:
         check_options(self.name, steps=self.steps, inner_lr=self.inner_lr, outer_lr=self.outer_lr)
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any twice differentiable network will do."""
+        """Accepts any twice differentiable network."""
         check_gradient(network, x, batched=True, twice=True)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
@@ -59,8 +62,8 @@ class MetaSgd:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         descent = Descent(network, kind, steps, first_order=True, reduction=self.reduction)
-        return descent.predictions(networks_own(parameters), _rates(parameters), batch)
+        return descent.predictions(network_parameters(parameters), _rates(parameters), batch)
 
 
 def _rates(parameters: Mapping[str, Tensor]) -> Rates:
-    return {name.replace("/", "."): rate for name, rate in extra(parameters).items()}
+    return {name.replace("/", "."): rate for name, rate in learner_parameters(parameters).items()}

@@ -20,10 +20,14 @@ from .inner_loop import check_options
 
 @dataclass(frozen=True)
 class ProtoNet:
-    """Prototypical networks (Snell et al., arXiv 1703.05175): a query's score for a class is minus the squared distance
-    of its features from the mean of the class's support features. The network's own head is not used.
+    """Prototypical networks (Snell et al., arXiv 1703.05175, section 2): the nearest class mean in feature space.
 
-    temperature  what distances are divided by, as features of many dimensions lie far apart; 0 is their dimension
+    The logit of a query for a class is minus the squared distance of its features from the mean of the class's support
+    features. The network's own head is not used.
+
+    Attributes:
+        temperature: Divisor of the distances, which grow with the number of features; 0 takes that number.
+        outer_lr: Learning rate of the outer loop, above 0.
     """
 
     temperature: float = 1.0

@@ -1,4 +1,4 @@
-"""Reptile: move the initial weights towards the weights that each task's own training ends at."""
+"""Reptile: initial weights moved towards the final weights of each task's own training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .inner_loop import (
     InnerOptimizer,
     Reduction,
     check_options,
-    networks_own,
+    network_parameters,
 )
 
 SQUARES, TAKEN = CARRIED + "squares:", CARRIED + "taken"
@@ -36,18 +36,24 @@ SQUARES, TAKEN = CARRIED + "squares:", CARRIED + "taken"
 class Reptile:
     """Reptile (Nichol et al., arXiv 1803.02999, algorithm 2): the outer gradient is initial minus adapted weights.
 
-    In meta-training a task's support and query examples are one training set, taken in batches that go through the
-    classes in turn; there is no split between them in Reptile.
+    In meta-training the support and query examples of a task are one training set, because Reptile does not split them.
+    It is taken in batches that go through the classes in turn.
 
-    train_steps, batch          inner steps of meta-training, and the examples of each
-    steps                       inner steps of adaptation, each on the whole support set (the paper: 50)
-    inner_optimizer, reduction  as MAML's; the paper's Omniglot experiments have Adam without momentum
-    optimizer_state             fresh: Adam starts anew for each task; kept: as the authors ran it (their code,
-                                github.com/openai/supervised-reptile), where one Adam serves all tasks. A task starts
-                                from the initial weights, but from the mean squared gradients that the task before it
-                                left, so the tasks of an outer step are trained one after the other, which takes longer.
-                                Adaptation starts from what meta-training left. Unlike theirs, Adam adds its ε after
-                                the correction for the first steps, which makes no difference later
+    Attributes:
+        inner_lr: Step size of the inner steps, above 0.
+        train_steps: Inner steps of meta-training, at least 1.
+        batch: Examples of each of these steps, at least 1.
+        steps: Inner steps of adaptation, each on the whole support set (50 in the paper).
+        outer_lr: Fraction of the way to the tasks' final weights that an outer step takes, above 0.
+        inner_optimizer: Optimizer of the inner steps, as in `Maml`; the paper's Omniglot experiments have 'adam'.
+        reduction: Loss of the inner steps, as in `Maml`.
+        optimizer_state: 'fresh' starts Adam anew for each task. 'kept' is what the authors ran
+            (github.com/openai/supervised-reptile): one Adam serves all tasks. A task starts from the initial weights,
+            but from the mean squared gradients that the task before it left, so the tasks of an outer step are trained
+            one after the other, which takes longer. Adaptation starts from the state that meta-training left. Unlike
+            in the authors' code, Adam adds its ε after the correction for the first steps; this makes no difference
+            later.
+        name: Name of the learner in protocols and messages.
     """
 
     inner_lr: float = 1e-3
@@ -72,11 +78,11 @@ class Reptile:
             )
 
     def check(self, network: nn.Module, x: Tensor) -> None:
-        """Any differentiable network will do."""
+        """Accepts any differentiable network."""
         check_gradient(network, x, batched=True, twice=False)
 
     def initial(self, network: nn.Module, family: TaskFamily) -> dict[str, Tensor]:
-        """Where Adam's state is kept, that of an Adam that has taken no step."""
+        """The state of an Adam that has taken no step, where the state is kept."""
         if self.optimizer_state == "fresh":
             return {}
         learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -90,69 +96,70 @@ class Reptile:
     def meta_gradient(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        own, adam = networks_own(parameters), _adam_state(parameters)
-        alone = self.optimizer_state == "kept"  # then each task takes up the state that the one before it left
-        parts = [part_of(batch, task, task + 1) for task in range(len(batch.support_x))] if alone else [batch]
+        weights, adam = network_parameters(parameters), _adam_state(parameters)
+        kept = self.optimizer_state == "kept"  # Each task then starts from the state that the task before it left.
+        parts = [part_of(batch, task, task + 1) for task in range(len(batch.support_x))] if kept else [batch]
         ends, losses = [], []
         for part in parts:
-            end, loss = self._trained(network, own, adam, part, kind)
+            end, loss = self._trained(network, weights, adam, part, kind)
             ends.append(end.parameters)
             losses.append(loss)
             adam = AdamState({name: squares[-1] for name, squares in end.adam.squares.items()}, end.adam.taken)
-        gradients = {name: (p - torch.cat([end[name] for end in ends]).mean(dim=0)).detach() for name, p in own.items()}
-        return torch.stack(losses).mean(), gradients | (_named(adam) if alone else {})
+        means = {name: torch.cat([end[name] for end in ends]).mean(dim=0) for name in weights}
+        gradients = {name: (p - means[name]).detach() for name, p in weights.items()}
+        return torch.stack(losses).mean(), gradients | (_named(adam) if kept else {})
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        own, adam = networks_own(parameters), _adam_state(parameters)
-        rates = dict.fromkeys(own, self.inner_lr)
-        return self._descent(network, kind, steps).predictions(own, rates, batch, adam)
+        weights, adam = network_parameters(parameters), _adam_state(parameters)
+        rates = dict.fromkeys(weights, self.inner_lr)
+        return self._descent(network, kind, steps).predictions(weights, rates, batch, adam)
 
     def _trained(
-        self, network: nn.Module, own: Mapping[str, Tensor], adam: AdamState, batch: TaskBatch, kind: Kind
+        self, network: nn.Module, weights: Mapping[str, Tensor], adam: AdamState, batch: TaskBatch, kind: Kind
     ) -> tuple[Adapted, Tensor]:
-        """Where each task's training ends, and the mean loss before its steps."""
+        """The state of each task after its training, and the mean loss before each step, a scalar."""
         x = torch.cat([batch.support_x, batch.query_x], dim=1)
         y = torch.cat([batch.support_y, batch.query_y], dim=1)
         order = _in_turn(y, kind)
         descent = self._descent(network, kind, self.train_steps)
-        rates = dict.fromkeys(own, self.inner_lr)
-        at = descent.start(own, batch, adam)
+        rates = dict.fromkeys(weights, self.inner_lr)
+        state = descent.start(weights, batch, adam)
         tasks = torch.arange(len(x), device=x.device)[:, None]
         losses = []
         for step in range(self.train_steps):
             chosen = self._rows(step, order)
-            at, loss = descent.step(at, rates, x[tasks, chosen], y[tasks, chosen])
+            state, loss = descent.step(state, rates, x[tasks, chosen], y[tasks, chosen])
             losses.append(loss)
-        return at, torch.stack(losses).mean()
+        return state, torch.stack(losses).mean()
 
     def _descent(self, network: nn.Module, kind: Kind, steps: int) -> Descent:
         return Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
 
     def _rows(self, step: int, order: Tensor) -> Tensor:
-        """The examples of one inner step: (tasks, batch) positions, going round and round through `order`."""
+        """Positions (tasks, batch) of the examples of one inner step, in cycles through `order` (tasks, examples)."""
         examples = order.shape[1]
         places = torch.arange(step * self.batch, (step + 1) * self.batch, device=order.device) % examples
         return order[:, places]
 
 
 def _named(adam: AdamState) -> dict[str, Tensor]:
-    """The state by the names of its parts among the meta-learned parameters, which have no dots."""
+    """The state as meta-learned parameters, whose names have no dots."""
     squares = {SQUARES + name.replace(".", "/"): value.detach() for name, value in adam.squares.items()}
     return {**squares, TAKEN: torch.as_tensor(adam.taken)}
 
 
 def _adam_state(parameters: Mapping[str, Tensor]) -> AdamState:
-    """The state among the meta-learned parameters; of an Adam that has taken no step where they hold none."""
+    """The state in the meta-learned parameters; the state before the first step where they hold none."""
     if TAKEN not in parameters:
         return NO_STEPS
     names = {name: name.removeprefix(SQUARES).replace("/", ".") for name in parameters if name.startswith(SQUARES)}
-    return AdamState({own: parameters[name] for name, own in names.items()}, parameters[TAKEN])
+    return AdamState({weight: parameters[name] for name, weight in names.items()}, parameters[TAKEN])
 
 
 def _in_turn(y: Tensor, kind: Kind) -> Tensor:
-    """For each task an order of its examples in which the classes take turns: (tasks, examples) positions."""
+    """Positions (tasks, examples) of each task's examples in an order in which the classes take turns."""
     tasks, examples = y.shape[:2]
     if kind == "regression":
         return torch.arange(examples, device=y.device).expand(tasks, examples)

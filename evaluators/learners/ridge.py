@@ -21,11 +21,15 @@ LOG_LAMBDA, SCALE, SHIFT = "log_lambda", "scale", "shift"
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression on the features, R2-D2 (Bertinetto et al., arXiv 1805.08136, section 3): the head solves the
-    support set in closed form, through a system of the size of the support set. For classification the targets are one
-    for the class and zero for the others, and a meta-learned scale and shift turn the predictions into logits.
+    """Ridge regression on the features, in closed form: R2-D2 (Bertinetto et al., arXiv 1805.08136, section 3).
 
-    penalty  what the meta-learned weight of the squared norm starts from
+    The head is the solution for the support set, found through a linear system of the size of the support set. In
+    classification the targets are one for the class and zero for the others, and a meta-learned scale and shift turn
+    the predictions into logits.
+
+    Attributes:
+        penalty: Initial value of the meta-learned weight λ of the squared norm, above 0.
+        outer_lr: Learning rate of the outer loop, above 0.
     """
 
     penalty: float = 1.0
@@ -58,7 +62,10 @@ class Ridge:
 
 
 def _ridge(features: TaskBatch, learned: Mapping[str, Tensor], outputs: int) -> Tensor:
-    """Xq Xᵀ (X Xᵀ + λ I)⁻¹ Y, with a constant one as the last feature; scaled and shifted for classification."""
+    """Predictions Xq Xᵀ (X Xᵀ + λ I)⁻¹ Y, (tasks, queries, outputs), scaled and shifted in classification.
+
+    X (tasks, support, features) and Xq (tasks, queries, features) have a constant one as their last feature.
+    """
     targets = features.support_y
     classes = targets.dim() == 2
     if classes:
@@ -68,7 +75,7 @@ def _ridge(features: TaskBatch, learned: Mapping[str, Tensor], outputs: int) -> 
     )
     gram = support @ support.mT
     system = gram + learned[LOG_LAMBDA].exp() * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    # Not `solve`, which asks the device whether the system was singular; this one is not, by its diagonal.
+    # `solve` would wait for the device to report a singular system; this one is regular because of its diagonal.
     solution, _ = torch.linalg.solve_ex(system, targets.to(gram.dtype))
     predicted: Tensor = query @ support.mT @ solution
     return learned[SCALE] * predicted + learned[SHIFT] if classes else predicted

@@ -13,7 +13,7 @@ from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
-from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, networks_own
+from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, network_parameters
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ class Scratch:
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
-        own = networks_own(parameters)
+        weights = network_parameters(parameters)
         descent = Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
-        return descent.predictions(own, dict.fromkeys(own, self.inner_lr), batch)
+        return descent.predictions(weights, dict.fromkeys(weights, self.inner_lr), batch)

@@ -1,4 +1,4 @@
-"""What a frozen bank of tasks holds, as one short digest: where two scores have the same, the tasks were the same."""
+"""Digest of a frozen bank of tasks: scores with equal digests come from equal tasks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from nas.task import Bank
 
 from ..tasks.drawing import draw
 
-DRAWN_AT_ONCE: Final = 25  # bounds memory; the digest does not depend on it
+DRAWN_AT_ONCE: Final = 25  # This bounds memory; the digest does not depend on it.
 
 
 def digest(family: TaskFamily, bank: Bank) -> str:
-    """16 hexadecimal digits of a bank's tasks in their order: examples in the order of `draw`, labels, and classes.
+    """Digest of the tasks of a bank, in their order: examples in the order of `draw`, labels, and classes.
 
-    The tasks are drawn on the CPU, whatever the device that scores them, and once a process for equal families.
-    Raises ConfigError for a family that is not a frozen value.
+    The tasks are drawn on the CPU, whatever device scores them, and once in a process for equal families.
+
+    Args:
+        family: Source of the tasks.
+        bank: The bank.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        ConfigError: The family is not a frozen value.
     """
     try:
         hash(family)

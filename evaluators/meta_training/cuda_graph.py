@@ -1,5 +1,8 @@
-"""On a GPU an outer step is hundreds of small kernels, and launching them takes longer than they do: they are recorded
-once as a CUDA graph and then launched together."""
+"""Recording of outer steps as CUDA graphs.
+
+On a GPU an outer step is hundreds of small kernels, whose launches take longer than their work. They are recorded once
+as a CUDA graph and then launched together.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,24 @@ from nas.task import TaskBatch
 
 log = logging.getLogger(__name__)
 WARM_STEPS = 3
-"""Outer steps of a learner before recording: libraries choose algorithms and the optimizer makes its state in the
-first. A learner that follows another has operations of its own, of which a first call may not be recorded."""
+"""Outer steps of a learner before recording.
+
+In the first steps libraries choose algorithms and the optimizer makes its state. A learner that follows another one has
+operations of its own, whose first call must not be recorded.
+"""
 
 Step = Callable[[TaskBatch, Learner], None]
 
 
 class Recorded:
-    """A step that does what `step` does, recorded for each learner after its first `WARM_STEPS` calls on CUDA.
+    """Outer step that is recorded for each learner after its first `WARM_STEPS` calls on CUDA.
 
-    `step` reads and writes tensors that stay where they are, and asks the device for no number. Batches must have equal
-    shapes. A step that cannot be recorded is run as it is.
+    The recorded function must read and write tensors that stay at their place in memory, and must not copy a number
+    from the device. All batches must have equal shapes. A step that cannot be recorded is run as it is.
+
+    Args:
+        step: The outer step.
+        device: Device on which it runs; on a CPU nothing is recorded.
     """
 
     def __init__(self, step: Step, device: torch.device) -> None:
@@ -39,7 +49,7 @@ class Recorded:
         if self._stream is None:
             self._step(batch, learner)
             return
-        outside = torch.cuda.current_stream(self._device)  # not of the current device, which may be another
+        outside = torch.cuda.current_stream(self._device)  # The current device may be another one.
         self._stream.wait_stream(outside)
         with torch.cuda.stream(self._stream):
             self._run(batch, learner)
@@ -61,14 +71,14 @@ class Recorded:
         graph.replay()
 
     def _record(self, batch: TaskBatch, learner: Learner) -> tuple[torch.cuda.CUDAGraph, TaskBatch] | None:
-        """Nothing is computed while recording, so a step that fails to be recorded has done nothing."""
+        """The graph and its inputs. Recording computes nothing, so a step that cannot be recorded has no effect."""
         tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
         inputs = replace(batch, **{name: x.clone() for name, x in tensors.items() if x is not None})
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, stream=self._stream):
                 self._step(inputs, learner)
-        except RuntimeError as error:  # an operation that waits for the device, say
+        except RuntimeError as error:  # For example, an operation waits for the device.
             torch.cuda.synchronize()
             log.warning("%s: outer steps cannot be recorded, and so take longer: %s", learner.name, error)
             return None

@@ -1,4 +1,4 @@
-"""Where candidates are computed, and what makes them come out the same twice there."""
+"""Devices, and the settings that make results reproducible on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from nas.provenance import processor, versions
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a name; 'auto' is a GPU where there is one. Raises ConfigError for one that is not there."""
+    """The device of a name: 'auto' (a GPU where there is one), 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        ConfigError: The name is unknown, or there is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,16 +31,19 @@ def device_of(name: str) -> torch.device:
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """The device, by kind and name, and the versions that numbers come from, as JSON values."""
+    """The device by kind and name, and the versions of the packages that compute results, as JSON values."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {"device": {"kind": device.type, "name": name}, "versions": versions()}
 
 
 @contextmanager
 def reproducible(network: nn.Module, device: torch.device, *, tf32: bool = False) -> Iterator[None]:
-    """Moves the network to the device, with settings there that give the same numbers for the same seed.
+    """Moves the network to the device, within a context that gives the same numbers for the same seed.
 
-    tf32  products on a GPU take 10 bits of mantissa, and sums all of float32's; a CPU knows no such thing
+    Args:
+        network: The network.
+        device: The device.
+        tf32: Whether a GPU multiplies with 10 bits of mantissa (sums keep those of float32). A CPU ignores it.
     """
     network.to(device)
     before = torch.get_float32_matmul_precision()

@@ -1,4 +1,4 @@
-"""Tasks taken some at a time, so that memory is bounded; and fewer at a time where it runs out all the same."""
+"""Microbatches of tasks, which bound memory and get smaller when memory runs out."""
 
 from __future__ import annotations
 
@@ -21,34 +21,40 @@ OUT_OF_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""What torch's errors say where memory ran out, beside those of a class of their own."""
+"""Texts in torch's errors that say that memory ran out, beside errors of a class of their own."""
 
 
-@dataclass(eq=False)  # by identity: a learner that holds it can be a key
+@dataclass(eq=False)  # Compared by identity, so that a learner that holds it can be a dictionary key.
 class Chunk:
-    """The most tasks that are taken at once for one candidate: `size`, and half as many once memory has run out."""
+    """Limit on the number of tasks that are taken at once for one candidate.
+
+    Attributes:
+        size: The limit; it is halved once when memory runs out.
+        halved: Whether it was halved.
+    """
 
     size: int
     halved: bool = False
 
     def of(self, batch: TaskBatch, run: Callable[[TaskBatch], T]) -> list[tuple[float, T]]:
-        """What `run` gives for each chunk of a batch, beside the fraction of the batch's tasks that the chunk has.
+        """Results of `run` for each chunk of a batch, each with the chunk's fraction of the batch's tasks.
 
-        Raises NasError where memory runs out a second time.
+        Raises:
+            NasError: Memory runs out a second time.
         """
         results: list[tuple[float, T]] = []
         start, tasks = 0, len(batch.support_x)
         while start < tasks:
-            stop, full = min(start + self.size, tasks), ""
+            stop, shortage = min(start + self.size, tasks), ""
             try:
                 results.append(((stop - start) / tasks, run(part_of(batch, start, stop))))
                 start = stop
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or _recording():
                     raise
-                full = str(error).partition("\n")[0] or type(error).__name__
-            if full:  # not in the `except`: the error's traceback holds on to the memory that is wanted
-                self._halve(stop - start, full)
+                shortage = str(error).partition("\n")[0] or type(error).__name__
+            if shortage:  # Outside of the `except` block, where the error's traceback would keep the memory in use.
+                self._halve(stop - start, shortage)
         return results
 
     def _halve(self, tasks: int, why: str) -> None:
@@ -66,10 +72,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Chunked:
-    """A learner that takes a batch in chunks, and gives what it gives for the whole batch up to rounding.
+    """Learner that takes a batch in chunks, with the results of the whole batch up to rounding.
 
-    Losses and meta-gradients are means over tasks: here of the chunks' means, weighted by their tasks. What a learner
-    carries on by itself goes from chunk to chunk.
+    Losses and meta-gradients are means over tasks, computed as means of the chunks, weighted by their numbers of
+    tasks. Parameters under the prefix `CARRIED` are handed on from chunk to chunk.
+
+    Attributes:
+        learner: The learner of each chunk.
+        chunk: Limit on the number of tasks.
     """
 
     learner: Learner
@@ -106,16 +116,18 @@ class Chunked:
         carried: dict[str, Tensor] = {}
 
         def run(part: TaskBatch) -> tuple[Tensor, dict[str, Tensor]]:
-            value, found = self.learner.meta_gradient(network, {**parameters, **carried}, part, kind)
-            carried.update({name: tensor for name, tensor in found.items() if name.startswith(CARRIED)})
-            return value, found
+            loss, gradients = self.learner.meta_gradient(network, {**parameters, **carried}, part, kind)
+            carried.update({name: tensor for name, tensor in gradients.items() if name.startswith(CARRIED)})
+            return loss, gradients
 
         parts = self.chunk.of(batch, run)
         if len(parts) == 1:
             return parts[0][1]
-        loss = torch.stack([share * value for share, (value, _) in parts]).sum()
-        gradients = {n: torch.stack([share * found[n] for share, (_, found) in parts]).sum(dim=0) for n in parameters}
-        return loss, gradients | carried
+        mean_loss = torch.stack([share * loss for share, (loss, _) in parts]).sum()
+        means = {
+            name: torch.stack([share * part[name] for share, (_, part) in parts]).sum(dim=0) for name in parameters
+        }
+        return mean_loss, means | carried
 
     def adapt(
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
@@ -125,16 +137,16 @@ class Chunked:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
+    """Whether an error says that memory ran out, on any device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def _recording() -> bool:
-    """Whether a CUDA graph is being recorded. That takes memory of its own; without it there may be enough."""
+    """Whether a CUDA graph is being recorded. This takes memory of its own, without which there may be enough."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def part_of(batch: TaskBatch, start: int, stop: int) -> TaskBatch:
-    """The tasks from `start` to before `stop`."""
+    """Tasks `start` to `stop - 1` of a batch."""
     parts: dict[str, Any] = {name: None if x is None else x[start:stop] for name, x in vars(batch).items()}
     return TaskBatch(**parts)

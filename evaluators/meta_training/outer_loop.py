@@ -1,4 +1,4 @@
-"""The outer loop: meta-training a network's initial weights with a learner, deterministically."""
+"""Outer loop: deterministic meta-training of a network's initial weights with a learner."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from .microbatches import part_of
 
 log = logging.getLogger(__name__)
 SEEDS_APART = 2**32
-"""Training tasks of seed s are numbered from s * SEEDS_APART, so that seeds never share one."""
+"""Distance of the training tasks of two seeds: those of seed s are numbered from s * SEEDS_APART."""
 STEPS_PER_CHECK = 10
 DRAWN_AT_ONCE = {"cpu": 1, "cuda": 256}
-"""Tasks that are drawn at once on a device, for the outer steps to come. On a GPU a draw is many small kernels, and
-takes as long for one step's tasks; a CPU is faster with what fits its cache."""
+"""Number of tasks that are drawn at once for the next outer steps, by kind of device. On a GPU a draw is many small
+kernels and takes as long for the tasks of one step; a CPU is faster with what fits into its cache."""
 STEP, WEIGHT = "outer_step", "weight"
 
 
 @dataclass(frozen=True)
 class OuterLoop:
-    """How weights are meta-trained: `budget` steps of `tasks_per_step` training tasks each.
+    """Options of the meta-training.
 
-    budget         the steps of the whole schedule; a training may stop before, and go on later
-    train_queries  queries a class (a task, in regression); 0 takes all
-    anneal         the learning rate falls linearly to zero over the budget
+    Attributes:
+        budget: Outer steps of the whole schedule; a training may stop before the end and go on later.
+        tasks_per_step: Training tasks of each step.
+        train_queries: Queries of each class (of each task in regression); 0 takes all.
+        anneal: Whether the learning rate falls linearly to zero over the budget.
     """
 
     budget: int
@@ -48,11 +50,23 @@ class OuterLoop:
 
 
 def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mapping[str, str]) -> int:
-    """Trains a new training on to step `to`, from the stage that a file holds, and returns how many steps that took.
+    """Continues a training from the stage in a file up to step `to`.
 
-    The new stage is left in the file, unless that holds a later one or the schedule is at its end. A file that is lost,
-    damaged or of another label is no error: the training starts from its beginning. Nor is one that cannot be written.
-    Raises NasError as `advance`.
+    The new stage is written to the file, unless the file holds a later one or the schedule is at its end. A file that
+    is missing, damaged or of another label is no error: the training then starts from its beginning. A file that cannot
+    be written is no error either.
+
+    Args:
+        checkpoint: The file.
+        training: A new training.
+        to: Outer step to stop at, at most the loop's budget.
+        label: Identity of the training in the file's metadata.
+
+    Returns:
+        The number of outer steps taken.
+
+    Raises:
+        NasError: The training diverges.
     """
     later = False
     with suppress(DataError):
@@ -65,15 +79,26 @@ def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mappi
     if begun < to < training.loop.budget and not later:
         try:
             write_tensors(training.state(), checkpoint, label)
-        except (OSError, SafetensorError) as error:  # as of a full disk: no fault of the candidate's
+        except (OSError, SafetensorError) as error:  # A full disk, for example, is no fault of the candidate.
             log.warning("the stage after outer step %d cannot be kept, and will be computed again: %s", to, error)
     return to - begun
 
 
 class MetaTraining:
-    """The meta-training of a network's parameters, in place, on the device where they are.
+    """Meta-training of a network's parameters, in place, on the device where they are.
 
-    Taken up from its `state`, it goes on bit for bit as if it had never stopped. `step` counts the outer steps taken.
+    After `restore` of its `state` it continues bit for bit as if it had not been interrupted.
+
+    Args:
+        network: The network.
+        family: Source of the training tasks.
+        learner: The inner loop.
+        loop: Options of the outer loop.
+        seed: Chooses the training tasks, which no other seed shares.
+
+    Attributes:
+        step: Number of outer steps taken.
+        loop: Options of the outer loop.
     """
 
     def __init__(self, network: nn.Module, family: TaskFamily, learner: Learner, loop: OuterLoop, seed: int) -> None:
@@ -85,15 +110,17 @@ class MetaTraining:
         self._moved = {name: p for name, p in self._parameters.items() if not name.startswith(CARRIED)}
         self._optimizer = _optimizer(learner, list(self._moved.values()))
         self._rate = self._optimizer.param_groups[0]["lr"]
-        # Looking at a number waits for the device, so these stay there: whether all were finite, and for which steps.
-        self._sound = torch.ones((), dtype=torch.bool, device=self._device)
-        self._sound_steps = torch.zeros((), dtype=torch.int64, device=self._device)
+        # Whether all numbers so far were finite, and for how many steps. Both stay on the device, because reading a
+        # number from there waits for it.
+        self._finite = torch.ones((), dtype=torch.bool, device=self._device)
+        self._finite_steps = torch.zeros((), dtype=torch.int64, device=self._device)
         self._drawn: tuple[range, TaskBatch] | None = None
 
     def advance(self, to: int) -> None:
-        """Trains on until `to` outer steps are taken, of the loop's `budget`.
+        """Continues until `to` outer steps of the loop's budget are taken.
 
-        Raises NasError, with the first such step, when the outer loss or a parameter stops being finite.
+        Raises:
+            NasError: The outer loss or a parameter is not finite; the message names the first such step.
         """
         apply = Recorded(self._apply, self._device)
         for step in range(self.step, to):
@@ -106,31 +133,35 @@ class MetaTraining:
         self._optimizer.zero_grad()
 
     def state(self) -> dict[str, Tensor]:
-        """What `restore` takes: the step, the weights and what the outer optimizer keeps of each, by name."""
+        """The step, the weights and the outer optimizer's state of each weight, as tensors by name."""
         state = {STEP: torch.tensor(self.step)}
         for name, p in self._parameters.items():
-            kept = {WEIGHT: p, **self._optimizer.state.get(p, {})}
-            state |= {f"{slot}:{name}": value.detach().clone() for slot, value in kept.items()}
+            slots = {WEIGHT: p, **self._optimizer.state.get(p, {})}
+            state |= {f"{slot}:{name}": value.detach().clone() for slot, value in slots.items()}
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes up the training that a state is of. Raises DataError, and changes nothing, where it is another's."""
+        """Continues from a state.
+
+        Raises:
+            DataError: It is the state of another network's training; nothing is changed.
+        """
         slots: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
             slot, _, name = key.partition(":")
             slots.setdefault(slot, {})[name] = value
         step, weights = slots.pop(STEP, {}).get(""), slots.pop(WEIGHT, {})
         same = _shapes(weights) == _shapes(self._parameters)
-        same = same and all(s.keys() == self._moved.keys() for s in slots.values())
+        same = same and all(values.keys() == self._moved.keys() for values in slots.values())
         if step is None or not same:
             raise DataError("this is the state of another network's meta-training; train this one from the start")
         with torch.no_grad():
             for name, p in self._parameters.items():
                 p.copy_(weights[name])
             for name, p in self._moved.items():
-                self._optimizer.state[p] = {slot: _kept_for(p, values[name]) for slot, values in slots.items()}
+                self._optimizer.state[p] = {slot: _optimizer_value(p, values[name]) for slot, values in slots.items()}
         self.step = int(step)
-        self._sound_steps.fill_(self.step)
+        self._finite_steps.fill_(self.step)
 
     def _draw(self, step: int) -> TaskBatch:
         """The tasks of an outer step."""
@@ -148,28 +179,27 @@ class MetaTraining:
         return draw(self._family, "train", tasks, self._device, queries=self.loop.train_queries)
 
     def _apply(self, batch: TaskBatch, learner: Learner) -> None:
-        """One outer step on a batch. It asks the device for no number, so that nothing waits."""
+        """One outer step on a batch. It reads no number from the device, which would wait for it."""
         weights = {name: p.detach() for name, p in self._parameters.items()}
         loss, gradients = learner.meta_gradient(self._network, weights, batch, self._family.shape.kind)
         for name, p in self._moved.items():
-            # Fused Adam takes a gradient to be laid out in memory as its parameter is, and does not look.
+            # Fused Adam assumes, without a check, that a gradient has the memory layout of its parameter.
             p.grad = torch.empty_like(p).copy_(gradients[name])
         for name in weights.keys() - self._moved.keys():
             weights[name].copy_(gradients[name])
         self._optimizer.step()
         numbers = [loss, *(w for w in weights.values() if w.numel() > 0)]
-        self._sound &= nn.utils.get_total_norm(numbers, math.inf).isfinite()
-        self._sound_steps += self._sound
+        self._finite &= nn.utils.get_total_norm(numbers, math.inf).isfinite()
+        self._finite_steps += self._finite
 
     def _check_finite(self) -> None:
-        if not bool(self._sound):
-            raise NasError(
-                f"meta-training diverged: the loss or a weight is not finite at outer step {int(self._sound_steps) + 1}"
-            )
+        if not bool(self._finite):
+            step = int(self._finite_steps) + 1
+            raise NasError(f"meta-training diverged: the loss or a weight is not finite at outer step {step}")
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """With a rate that can be changed in place, and a state that stays on the device, so that steps can be recorded."""
+    """The outer optimizer, with its rate and its state as tensors on the device, so that steps can be recorded."""
     device = parameters[0].device
     # On a GPU torch's fused optimizers read the rate as a float32.
     precision = torch.float32 if device.type == "cuda" else torch.float64
@@ -183,7 +213,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
 
-def _kept_for(parameter: nn.Parameter, value: Tensor) -> Tensor:
-    """What an optimizer kept of a parameter, on its device and, where there is a number a weight, laid out like it."""
+def _optimizer_value(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """A value of the optimizer's state on the parameter's device and, where shapes agree, in its memory layout."""
     like = parameter if value.shape == parameter.shape else value
     return torch.empty_like(like, dtype=value.dtype, device=parameter.device).copy_(value)

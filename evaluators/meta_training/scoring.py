@@ -1,4 +1,4 @@
-"""How well meta-trained weights adapt: predictions after each inner step on every task of a bank, and their mean."""
+"""Score of meta-trained weights: predictions after each inner step on every task of a bank, and their mean."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ from nas.task import Bank, Kind, TaskBatch
 from ..tasks.drawing import draw
 
 LEAK_TASKS = 20
+"""Number of tasks from which on accuracies before adaptation are tested against chance."""
 SAME = 1e-2
-"""Largest difference of two predictions that counts as rounding, relative to the largest: TF32 has 10 bits."""
+"""Largest difference of two predictions that counts as rounding, relative to the largest value: TF32 has 10 bits."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Mean over tasks after the last inner step, its standard error, the curve over steps, and each task's value.
+    """Result of scoring a network on a bank.
 
-    per_class  (class, queries right, queries asked) for each class that is in a task; empty where there are none
-    per_unit   (task, unit, queries right, queries asked) for each unit of classes in each task
-    units      what these units are
+    Attributes:
+        value: Mean over tasks after the last inner step: accuracy in [0, 1], or minus the mean squared error.
+        stderr: Standard error of that mean.
+        curve: Means after 0, 1, … inner steps.
+        per_task: Value of each task after the last step.
+        per_class: (class, correct queries, queries) for each class that occurs; empty in regression.
+        per_unit: (task, unit, correct queries, queries) for each unit of classes in each task.
+        units: Name of the units in the plural.
     """
 
     value: float
@@ -40,9 +46,17 @@ class Result:
 
 
 def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, chunk: int) -> Result:
-    """Adapts to every task of the bank, at most `chunk` at once, with the learner's own number of steps.
+    """Adapts the network to every task of a bank, with the learner's own number of steps.
 
-    Raises NasError where labels leak (`check_no_leak`) or adaptation diverges (`check_finite`).
+    Args:
+        network: The network with meta-trained weights.
+        family: Source of the tasks.
+        learner: The inner loop.
+        bank: The bank.
+        chunk: Maximum number of tasks at once.
+
+    Raises:
+        NasError: Labels leak (`check_no_leak`), or adaptation diverges (`check_finite`).
     """
     kind = family.shape.kind
     parts, queries = list[Tensor](), list[Tensor]()
@@ -71,14 +85,14 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
 def adaptations(
     network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, *, steps: int, chunk: int
 ) -> Iterator[tuple[Tensor, TaskBatch]]:
-    """Predictions (steps + 1, tasks, queries, outputs) after each inner step, and the batch, of at most `chunk` tasks
-    of the bank at once."""
+    """Predictions (steps + 1, tasks, queries, outputs) after each inner step, for up to `chunk` tasks at once."""
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
     for start in range(0, bank.count, chunk):
         batch = draw(family, bank.split, bank.indices[start : start + chunk], device)
         # Neither learner nor network can use the queries' labels: no tensor holds them until the predictions are made.
-        labels = batch.query_y.cpu().numpy().copy()  # without a copy the array keeps the tensor alive
+        # Without the copy the array would keep the tensor alive.
+        labels = batch.query_y.cpu().numpy().copy()
         batch = replace(batch, query_y=torch.zeros_like(batch.query_y))
         predictions = learner.adapt(network, parameters, batch, family.shape.kind, steps)
         yield predictions, replace(batch, query_y=torch.from_numpy(labels).to(device))
@@ -88,8 +102,8 @@ def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner
     """Check that the prediction for a query does not depend on the other queries, nor on its place among them.
 
     The first task of the bank is predicted again with its queries in reverse order and, unless the network normalises
-    over the batch at hand, with its first query alone. Before training networks are tested on small batches
-    (`nas.networks.batch_order`); this test is on a batch that scores are from, with the weights that they are of.
+    over the current batch, with its first query alone. Before training, networks are tested on small batches
+    (`nas.networks.batch_order`); this test uses a batch of the scores, with the weights of the scores.
 
     Args:
         network: The network with its meta-trained weights.
@@ -108,13 +122,13 @@ def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner
 
     def predictions(order: Sequence[int]) -> Tensor:
         x, y = batch.query_x[:, list(order)], torch.zeros_like(batch.query_y[:, list(order)])
-        asked = replace(batch, query_x=x, query_y=y)
-        return learner.adapt(network, parameters, asked, family.shape.kind, learner.steps)
+        reordered = replace(batch, query_x=x, query_y=y)
+        return learner.adapt(network, parameters, reordered, family.shape.kind, learner.steps)
 
     expected = predictions(range(queries))
     for order in (list(reversed(range(queries))), *alone):
-        found, wanted = predictions(order), expected[:, :, order]
-        if not torch.allclose(found, wanted, rtol=0, atol=SAME * float(wanted.abs().max())):
+        actual, wanted = predictions(order), expected[:, :, order]
+        if not torch.allclose(actual, wanted, rtol=0, atol=SAME * float(wanted.abs().max())):
             raise NasError(
                 f"the prediction for a query of task {bank.first} changes when its other queries are in another order "
                 "or left out; the network lets the examples of a batch see each other. Compute each output from its "
@@ -123,9 +137,14 @@ def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner
 
 
 def check_finite(predictions: Tensor, first: int) -> None:
-    """Raises NasError where predictions (steps, tasks, queries, outputs) are not finite, with the first such step.
+    """Checks that predictions are finite; in classification they would otherwise count as a guess.
 
-    In classification they would count as a guess. `first` is the place in the bank of the first of the tasks.
+    Args:
+        predictions: (steps, tasks, queries, outputs).
+        first: Position in the bank of the first of these tasks.
+
+    Raises:
+        NasError: A prediction is not finite; the message names the first such step.
     """
     diverged = ~predictions.isfinite().flatten(2).all(dim=2)
     if bool(diverged.any()):
@@ -137,16 +156,23 @@ def check_finite(predictions: Tensor, first: int) -> None:
 
 
 def check_no_leak(before: Tensor, ways: int) -> None:
-    """Raises NasError where the accuracies before adaptation, (tasks,), are not those of guessing among `ways` classes.
+    """Checks that the accuracies before adaptation are those of guessing.
 
-    A network that has seen no label of a task can only guess, if every task numbers its classes anew. From
-    `LEAK_TASKS` tasks on a mean further from 1 / ways than five standard errors says that labels leak.
+    A network that has seen no label of a task can only guess, if every task numbers its classes anew. For `LEAK_TASKS`
+    tasks or more, a mean further than five standard errors from 1 / ways shows that labels leak.
+
+    Args:
+        before: Accuracies before adaptation, (tasks,).
+        ways: Classes of a task.
+
+    Raises:
+        NasError: Labels leak.
     """
     tasks, chance = len(before), 1 / ways
     if tasks < LEAK_TASKS:
         return
     mean = float(before.mean())
-    # The spread of the tasks at hand, but no less than that of one guess a class.
+    # The spread of these tasks, but at least that of one guess for each class.
     stderr = max(float(before.std()), math.sqrt(chance * (1 - chance) / ways)) / math.sqrt(tasks)
     if abs(mean - chance) > 5 * stderr:
         raise NasError(
@@ -156,9 +182,15 @@ def check_no_leak(before: Tensor, ways: int) -> None:
 
 
 def task_values(predictions: Tensor, targets: Tensor, kind: Kind) -> Tensor:
-    """Each task's accuracy in [0, 1], or minus its mean squared error.
+    """Accuracy of each task in [0, 1], or minus its mean squared error.
 
-    predictions (steps, tasks, queries, outputs) and targets (tasks, queries[, outputs]) -> (steps, tasks)
+    Args:
+        predictions: (steps, tasks, queries, outputs).
+        targets: Labels (tasks, queries), or targets (tasks, queries, outputs).
+        kind: Kind of the tasks.
+
+    Returns:
+        Values (steps, tasks).
     """
     if kind == "classification":
         return (predictions.argmax(dim=-1) == targets).float().mean(dim=-1)
@@ -166,9 +198,11 @@ def task_values(predictions: Tensor, targets: Tensor, kind: Kind) -> Tensor:
 
 
 def query_classes(predictions: Tensor, batch: TaskBatch) -> Tensor:
-    """(tasks * queries, 2) int64: each query's class, and 1 where predictions (tasks, queries, ways) are right.
+    """The class of each query, and 1 where its prediction is correct: (tasks * queries, 2) int64.
 
-    No rows in regression, and where the batch names no classes.
+    Args:
+        predictions: (tasks, queries, ways).
+        batch: The tasks. Without classes, and in regression, the result has no rows.
     """
     if batch.classes is None or batch.query_y.is_floating_point():
         return torch.empty(0, 2, dtype=torch.int64)
@@ -177,27 +211,28 @@ def query_classes(predictions: Tensor, batch: TaskBatch) -> Tensor:
 
 
 def _by_class(queries: Tensor) -> tuple[tuple[int, int, int], ...]:
-    """(class, right, asked) of the rows of `query_classes`, by class."""
-    classes, right = queries.unbind(dim=1)
-    asked = torch.bincount(classes)
-    rights = torch.bincount(classes[right == 1], minlength=len(asked))
-    return tuple((c, int(rights[c]), int(asked[c])) for c in asked.nonzero().flatten().tolist())
+    """(class, correct queries, queries) by class, from the rows of `query_classes`."""
+    classes, correct = queries.unbind(dim=1)
+    counts = torch.bincount(classes)
+    correct_counts = torch.bincount(classes[correct == 1], minlength=len(counts))
+    return tuple((c, int(correct_counts[c]), int(counts[c])) for c in counts.nonzero().flatten().tolist())
 
 
 def _by_unit(queries: Tensor, tasks: int, unit_of: tuple[int, ...] | None) -> tuple[tuple[int, int, int, int], ...]:
-    """(task, unit, right, asked) of the rows of `query_classes`, which are of `tasks` tasks with equally many queries.
+    """(task, unit, correct queries, queries) by task and unit, from the rows of `query_classes`.
 
-    `unit_of` has the unit of each class; None where each class is a unit.
+    The rows belong to `tasks` tasks with equal numbers of queries. `unit_of` has the unit of each class; it is None
+    where each class is a unit.
     """
     if not len(queries):
         return ()
-    classes, right = queries.unbind(dim=1)
+    classes, correct = queries.unbind(dim=1)
     units = classes if unit_of is None else torch.tensor(unit_of)[classes]
     task = torch.arange(tasks).repeat_interleave(len(queries) // tasks)
     span = int(units.max()) + 1
     keys = task * span + units
-    asked = torch.bincount(keys, minlength=tasks * span)
-    rights = torch.bincount(keys[right == 1], minlength=tasks * span)
-    found = asked.nonzero().flatten()
-    rows = zip(found.tolist(), rights[found].tolist(), asked[found].tolist(), strict=True)
-    return tuple((key // span, key % span, r, a) for key, r, a in rows)
+    counts = torch.bincount(keys, minlength=tasks * span)
+    correct_counts = torch.bincount(keys[correct == 1], minlength=tasks * span)
+    present = counts.nonzero().flatten()
+    rows = zip(present.tolist(), correct_counts[present].tolist(), counts[present].tolist(), strict=True)
+    return tuple((key // span, key % span, right, count) for key, right, count in rows)

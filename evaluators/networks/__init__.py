@@ -1,1 +1,1 @@
-"""Networks of candidates: building, checks, normalisation, size and speed, weights."""
+"""Networks of candidates: construction, checks, normalisation, size and speed, weights."""

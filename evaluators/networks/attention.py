@@ -1,4 +1,4 @@
-"""Attention that can be differentiated twice."""
+"""Twice differentiable attention."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def twice_differentiable() -> AbstractContextManager[None]:
-    """Within it, scaled dot-product attention is computed step by step (torch's kernel `math`).
+    """Context in which scaled dot-product attention is computed step by step (torch's kernel `math`).
 
-    torch's faster kernels, which it takes by itself, have gradients that cannot be differentiated, and on a CPU no
-    batching rule under torch.func.vmap, so that it takes one task after the other. It is entered where each task has
-    weights of its own, and nowhere else: this kernel keeps all attention weights in memory.
+    The faster kernels that torch chooses by default have gradients that cannot be differentiated, and on a CPU they
+    have no batching rule under torch.func.vmap, which then takes one task after the other. The context is entered only
+    where each task has weights of its own, because this kernel keeps all attention weights in memory.
     """
     context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
     return context

@@ -1,4 +1,4 @@
-"""A candidate as a network: built for a task with seeded initial weights, its size, and its weights in a file."""
+"""Network of a candidate, built for a task with seeded initial weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nas.task import TaskShape
 
 from .compatibility import check_forward
 from .flops import count
-from .normalisation import Norm, normalise_head_input, set_normalisation
+from .normalisation import Normalisation, normalise_head_input, set_normalisation
 from .output_layer import mark_head
 
 
@@ -25,19 +25,27 @@ def build(
     space: SearchSpace,
     architecture: Architecture,
     shape: TaskShape,
+    normalisation: Normalisation,
     *,
-    norm: Norm,
-    head_norm: bool,
     learner: Learner,
     seed: int,
 ) -> nn.Module:
-    """The network of an architecture, on the CPU, with initial weights from `seed`.
+    """The network of an architecture, on the CPU.
 
-    Raises SpaceError where it does not turn (examples, *input_shape) into (examples, num_outputs), the learner cannot
-    treat it, or it is too large for the memory of this machine.
+    Args:
+        space: Space of the architecture.
+        architecture: Architecture to build.
+        shape: Shape of the tasks.
+        normalisation: Normalisation of the network.
+        learner: Learner that must be able to adapt the network.
+        seed: Seed of the initial weights.
+
+    Raises:
+        SpaceError: The network does not map (examples, *input_shape) to (examples, num_outputs), the learner cannot
+            adapt it, or it is too large for the memory of this machine.
     """
-    make = partial(assemble, space, architecture, shape, norm=norm, head_norm=head_norm)
-    # torch's layers draw their weights from the global generator
+    make = partial(assemble, space, architecture, shape, normalisation)
+    # torch's layers draw their weights from the global generator.
     with torch.random.fork_rng(devices=[]), named_if_too_large(space, architecture):
         check_size(space, architecture, make)
         torch.default_generator.manual_seed(seed)
@@ -51,23 +59,25 @@ def build(
 
 
 def assemble(
-    space: SearchSpace, architecture: Architecture, shape: TaskShape, *, norm: Norm, head_norm: bool
+    space: SearchSpace, architecture: Architecture, shape: TaskShape, normalisation: Normalisation
 ) -> nn.Module:
-    """What `build` checks, unchecked: on torch's default device, with weights from the global generator."""
+    """The network of an architecture, unchecked, on torch's default device, with weights from the global generator."""
     network = space.build(replay(space, architecture), shape)
     if not isinstance(network, nn.Module):
         raise SpaceError(
             f"build of space {space.name!r} gave a {type(network).__name__}; it must give a torch.nn.Module"
         )
-    inputs = torch.linspace(0, 1, 2 * math.prod(shape.input_shape)).reshape(2, *shape.input_shape)  # nothing is drawn
-    network = mark_head(set_normalisation(network, norm), inputs)
-    return normalise_head_input(network) if head_norm else network
+    # These inputs take no random numbers from the global generator, which the weights depend on.
+    inputs = torch.linspace(0, 1, 2 * math.prod(shape.input_shape)).reshape(2, *shape.input_shape)
+    network = mark_head(set_normalisation(network, normalisation.norm), inputs)
+    return normalise_head_input(network) if normalisation.head_norm else network
 
 
 def flops_of(network: nn.Module, shape: TaskShape) -> float:
-    """The FLOPs of one input's forward pass, as `size` gives them.
+    """FLOPs of the forward pass of one input, as `size` gives them.
 
-    Raises UncountedError where some operations cannot be counted.
+    Raises:
+        UncountedError: Some operations cannot be counted.
     """
     flops = count(network, torch.zeros(2, *shape.input_shape))
     if flops.uncounted:

@@ -1,7 +1,7 @@
-"""Networks that cannot be treated, refused before they are trained, with the layer at fault by name.
+"""Checks before training that a network suits the tasks and the learner, with the name of the layer at fault.
 
-A sound network runs a few times on two examples. Only one that fails is taken apart: its layers are tried one at a
-time, innermost first, on what they were given.
+A sound network only runs a few times on two examples. The layers of a network that fails are tried one at a time,
+innermost first, on the inputs that they were called with.
 """
 
 from __future__ import annotations
@@ -24,47 +24,64 @@ from .layer_calls import Call, calls_of, first, floats, graph
 from .normalisation import BATCH_LAYERS
 
 UNDIFFERENTIABLE = {"torch::autograd::NotImplemented", "torch::autograd::Error"}
-"""What torch puts into the graph of a gradient where a further derivative would fail."""
+"""Nodes that torch puts into the graph of a gradient where a further derivative would fail."""
 
 
 def check_forward(network: nn.Module, x: Tensor, outputs: int, space: str) -> None:
-    """Raises SpaceError where the network does not turn x (2, *input_shape) into (2, outputs) finite numbers, changes x
-    or its own state, or does not treat each example by itself, whatever its place (`nas.networks.batch_order`)."""
+    """Checks the outputs of a network.
+
+    Args:
+        network: The network.
+        x: Inputs (2, *input_shape).
+        outputs: Number of outputs of the tasks.
+        space: Name of the network's space, for the messages.
+
+    Raises:
+        SpaceError: The outputs are not (2, outputs) finite numbers, the network changes x or its own state, or the
+            output for an example depends on other examples or on its place (`nas.networks.batch_order`).
+    """
     what = f"a network of space {space!r}"
     _check_sizes_known(network, what)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        given, before = x.clone(), _state(network)
-        output, error = attempt(network, given)
-        if isinstance(error, NasError):
-            raise error
-        if error is not None:
+        inputs, before = x.clone(), _state(network)
+        output = attempt(network, inputs)
+        if isinstance(output.error, NasError):
+            raise output.error
+        if output.error is not None:
             raise SpaceError(
-                f"{what} does not take this task's inputs {tuple(x.shape[1:])}: {_line(error)} "
+                f"{what} does not take this task's inputs {tuple(x.shape[1:])}: {_line(output.error)} "
                 f"(in {_named(first(network, x.clone(), lambda call: call.failed))})"
-            ) from error
+            ) from output.error
         _check_unchanged(network, before, what)
-        if given._version:
-            given = x.clone()
-            layer = _named(first(network, given, lambda call: call.changed and given._version > 0))
+        if inputs._version:
+            inputs = x.clone()
+            layer = _named(first(network, inputs, lambda call: call.changed and inputs._version > 0))
             raise SpaceError(f"{what} changes its inputs in place, in {layer}; use inplace=False there, or a clone")
-        _check_output(network, x, output, outputs, what)
-    fault, error = attempt(find_fault, network, x, batch_layers=BATCH_LAYERS)
-    if error is not None:
-        raise SpaceError(f"{what} takes {len(x)} examples, but fails on {EXAMPLES}: {_line(error)}") from error
-    if fault is not None:
-        raise SpaceError(f"{what} {fault}")
+        _check_output(network, x, output.value, outputs, what)
+    fault = attempt(find_fault, network, x, batch_layers=BATCH_LAYERS)
+    if fault.error is not None:
+        text = _line(fault.error)
+        raise SpaceError(f"{what} takes {len(x)} examples, but fails on {EXAMPLES}: {text}") from fault.error
+    if fault.value is not None:
+        raise SpaceError(f"{what} {fault.value}")
 
 
 def check_gradient(network: nn.Module, x: Tensor, *, batched: bool, twice: bool) -> None:
-    """Raises SpaceError where a learner cannot take the network's gradient on x (examples, *input_shape).
+    """Checks that a learner can differentiate a network.
 
-    batched  it runs many tasks at once, each with weights of its own, under torch.func.vmap
-    twice    it differentiates gradients, to second order
+    Args:
+        network: The network.
+        x: Inputs (examples, *input_shape).
+        batched: Whether the learner runs many tasks at once, each with weights of its own, under torch.func.vmap.
+        twice: Whether the learner differentiates gradients.
+
+    Raises:
+        SpaceError: One of these fails; the message names the first layer at fault.
     """
     batch = [_batched] if batched else []
-    with warnings.catch_warnings(action="ignore"):  # of what is slow; training warns as well
+    with warnings.catch_warnings(action="ignore"):  # torch warns of slow operations, and does so again in training.
         for need in (_differentiated_twice if twice else _differentiated, *batch):
-            _, error = attempt(need, Call("", network, (x,)))
+            error = attempt(need, Call("", network, (x,))).error
             if error is not None:
                 layer = _blame(network, x, [_differentiated, *batch, *([_differentiated_twice] if twice else [])])
                 raise SpaceError(layer or f"the network {REMEDIES[need]}: {_line(error)}") from error
@@ -80,7 +97,7 @@ def _check_sizes_known(network: nn.Module, what: str) -> None:
 
 
 def _state(network: nn.Module) -> dict[str, tuple[Tensor, int]]:
-    """Copies of parameters and buffers, with how often each has been changed in place."""
+    """Copies of parameters and buffers by name, each with the number of its changes in place."""
     tensors = (*network.named_parameters(), *network.named_buffers())
     return {name: (tensor.clone(), tensor._version) for name, tensor in tensors}
 
@@ -89,8 +106,8 @@ def _check_unchanged(network: nn.Module, before: dict[str, tuple[Tensor, int]], 
     for name, (tensor, version) in _state(network).items():
         if name not in before or before[name][1] != version or not _equal(tensor, before[name][0]):
             raise SpaceError(
-                f"{what} changes its own {name!r} when it runs, in {_owner(network, name)}; it may not remember what "
-                f"it has seen, which belongs to no one task"
+                f"{what} changes its own {name!r} when it runs, in {_owner(network, name)}; a network must not keep "
+                f"statistics of its inputs, which would mix the tasks"
             )
 
 
@@ -143,14 +160,15 @@ def _differentiated(call: Call) -> None:
 
 def _batched(call: Call) -> None:
     point = {name: torch.stack([value, value]) for name, value in call.point.items()}
-    vjp(vmap(call), point)  # vjp also refuses what is recomputed in the backward pass, which takes place outside vmap
+    # vjp also refuses operations that are recomputed in the backward pass, which takes place outside vmap.
+    vjp(vmap(call), point)
 
 
 def _differentiated_twice(call: Call) -> None:
-    """Raises RuntimeError where a gradient does not know what it was computed from.
+    """Raises RuntimeError where a gradient has no graph of its own.
 
-    torch says nothing of it where the backward of a torch.autograd.Function is declared differentiable once, or
-    computed without a graph: terms are then missing from second derivatives.
+    torch raises no error where the backward of a torch.autograd.Function is declared differentiable once, or computed
+    without a graph; second derivatives then silently lack terms.
     """
     ends: list[str] = []
 
@@ -182,11 +200,11 @@ RECURRENT = (
 
 
 def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
-    """What is wrong with the first layer to fail the first need that any fails; None where each by itself is well."""
+    """The fault of the first layer that fails the first need which any layer fails; None where no layer fails alone."""
     calls = calls_of(network, x)
     for need in needs:
         for call in calls:
-            _, error = attempt(need, call)
+            error = attempt(need, call).error
             if error is not None and "inplace operation" in str(error):
                 return (
                     f"{_in_place(call, calls)} changes in place what the gradient of another needs; use inplace=False "
@@ -199,7 +217,7 @@ def _blame(network: nn.Module, x: Tensor, needs: Sequence[Need]) -> str | None:
 
 
 def _in_place(call: Call, calls: Sequence[Call]) -> Call:
-    """Of the layers inside `call` that change what they are given, the first that spoils its gradient alone."""
+    """The first layer inside `call` whose change of its input in place is alone enough to make the gradient fail."""
     inside = [other for other in calls if other.changed and other.module in set(call.module.modules())]
     inside = [a for a in inside if not any(b.module in set(a.module.children()) for b in inside)]
     for suspect in inside:
@@ -212,5 +230,5 @@ def _in_place(call: Call, calls: Sequence[Call]) -> Call:
     return call
 
 
-def _cloned(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.clone() if isinstance(value, Tensor) else value for value in given)
+def _cloned(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in inputs)

@@ -1,4 +1,4 @@
-"""FLOPs of a forward pass: convolutions and matrix products, also those that torch does inside one operation."""
+"""FLOPs of a forward pass: convolutions and matrix products, including those inside composite operations of torch."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ PRODUCTS = re.compile(
     r"(?:^|_)(?:(?:add)?mm|bmm|mv|dot|vdot|matmul|einsum|conv\w*|attention|rnn|lstm|gru|linear|trilinear|linalg|fft|cholesky|qr|"
     r"svd|lu|inverse|solve|matrix|kron|pdist|cdist|encoder)(?:_|$)"
 )
-"""What names of torch's operations have in them that may compute products."""
+"""Parts of the names of torch's operations that may compute products."""
 NO_PRODUCTS = {"linalg_vector_norm", "linalg_cross", "linalg_diagonal", "_linalg_check_errors"}
+"""Operations with such a name that compute none."""
 
 
 @dataclass(frozen=True)
 class Flops:
-    """What a forward pass takes.
+    """FLOPs of a forward pass.
 
-    counted    FLOPs, 2 a multiply-add, of convolutions and matrix products (a bilinear form is two, and a distance is
-               one of its pair); element-wise work, lookups and interpolation are left out
-    uncounted  the names of operations that may compute products and have no formula here, so that it takes more
+    Attributes:
+        counted: FLOPs, 2 for a multiply-add, of convolutions and matrix products. A bilinear form counts as two
+            products, and distances count as one product of their pairs. Element-wise operations, lookups and
+            interpolation are left out.
+        uncounted: Names of operations that may compute products and have no formula here; with them the pass takes
+            more than `counted`.
     """
 
     counted: int
@@ -39,7 +43,7 @@ class Flops:
 
 
 def count(network: nn.Module, x: Tensor) -> Flops:
-    """The FLOPs of `network(x)` on the CPU, of all examples of x together."""
+    """FLOPs of `network(x)` on the CPU, for all examples of x (examples, *input_shape) together."""
     with _attention_in_parts(), torch.no_grad():
         counter = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
         with counter, _Unknown(counter.flop_registry) as unknown:
@@ -48,7 +52,7 @@ def count(network: nn.Module, x: Tensor) -> Flops:
 
 
 class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's __init_subclass__
-    """Notes the operations that may compute products and that a counter has no formula for."""
+    """Record of the operations that may compute products and for which a counter has no formula."""
 
     def __init__(self, known: Mapping[Any, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
@@ -60,21 +64,21 @@ class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch'
         name, options = str(func), dict(kwargs or {})
         packet = getattr(func, "_overloadpacket", func)
         if packet not in self.known:
-            if hasattr(func, "decompose"):  # into operations that are seen one by one
+            if hasattr(func, "decompose"):  # The parts then pass through this mode one by one.
                 with self:
                     parts = func.decompose(*args, **options)
                 if parts is not NotImplemented:
                     return parts
             namespace, operation = (*name.split("."), "")[:2]
-            own = namespace in ("aten", "prim", "prims", "profiler")
-            if not own or (PRODUCTS.search(operation) and operation not in NO_PRODUCTS):
+            known_namespace = namespace in ("aten", "prim", "prims", "profiler")
+            if not known_namespace or (PRODUCTS.search(operation) and operation not in NO_PRODUCTS):
                 self.names.add(name.removesuffix(".default"))
         return func(*args, **options)
 
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Has torch's attention layers and encoders run as the operations that they are made of."""
+    """Context in which torch's attention layers and encoders run as the operations that they are made of."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -83,7 +87,7 @@ def _attention_in_parts() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-# --- formulas: of the shapes of what an operation is given, and of what it gives --------------------------------------
+# --- formulas of the shapes of an operation's arguments ---------------------------------------------------------------
 
 
 def _lstm_layer(x: Shape, inner: Shape, recurrent: Shape, *_: Any, **__: Any) -> int:
@@ -97,7 +101,7 @@ def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> in
 
 
 def _bilinear(left: Shape, weight: Shape, right: Shape, *_: Any, **__: Any) -> int:
-    """(examples, n), (outputs, n, m), (examples, m): each output's matrix times the left, and that times the right."""
+    """(examples, n), (outputs, n, m), (examples, m): each output's matrix times the left side, then times the right."""
     outputs, n, m = weight
     return 2 * left[0] * outputs * m * (n + 1)
 
@@ -120,7 +124,7 @@ def _outer(_: Shape, one: Shape, other: Shape, *__: Any, **___: Any) -> int:
 
 
 def _distances(one: Shape, other: Shape, *_: Any, **__: Any) -> int:
-    """Of each pair a difference and a sum in each of the last dimension's numbers."""
+    """A difference and a sum for each pair in each of the last dimension's numbers."""
     return 2 * math.prod(one) * other[-2]
 
 

@@ -1,4 +1,4 @@
-"""A network's layers at work: what each was given and gave, and each as a function of its own, to try by itself."""
+"""Calls of a network's layers: inputs and outputs of each, and each as a function that can be tried by itself."""
 
 from __future__ import annotations
 
@@ -14,20 +14,29 @@ from torch.func import functional_call
 from nas.failures import attempt
 
 INPUT = "input:"
-"""What the names in a point begin with of numbers that a layer was given; the others are its parameters'."""
+"""Name prefix of a layer's inputs in a point; the other names are those of its parameters."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One call of a layer: copies of what it was given and gave, and whether it raised or changed what it was given.
+    """Call of a layer.
 
-    As a function it maps a point, values for the layer's parameters and for the numbers that it was given, to the
-    numbers that it gives.
+    As a function it maps a point, which is a value for each of the layer's parameters and floating-point inputs, to the
+    floating-point outputs.
+
+    Attributes:
+        name: Name of the layer in the network; '' for the network itself.
+        module: The layer.
+        inputs: Copies of the positional arguments.
+        keywords: Copies of the keyword arguments.
+        output: Copy of the output.
+        failed: Whether the call raised an error.
+        changed: Whether the call changed its inputs in place.
     """
 
     name: str
     module: nn.Module
-    given: tuple[Any, ...] = ()
+    inputs: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] = field(default_factory=dict)
     output: Any = None
     failed: bool = False
@@ -40,24 +49,26 @@ class Call:
     @property
     def point(self) -> dict[str, Tensor]:
         """The point of this call."""
-        own = {name: p.detach() for name, p in self.module.named_parameters()}
-        return own | {f"{INPUT}{i}": x.detach() for i, x in enumerate(self.given) if _is_float(x)}
+        parameters = {name: p.detach() for name, p in self.module.named_parameters()}
+        return parameters | {f"{INPUT}{i}": x.detach() for i, x in enumerate(self.inputs) if _is_float(x)}
 
     def __call__(self, point: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        # Cloned, for a layer may change what it is given in place, if that is no leaf of the graph.
-        given = [point[f"{INPUT}{i}"].clone() if _is_float(x) else x for i, x in enumerate(self.given)]
-        own = {name: value for name, value in point.items() if not name.startswith(INPUT)}
-        return tuple(floats(functional_call(self.module, own, tuple(given), dict(self.keywords))))
+        # The clones are no leaves of the graph, so a layer may change its inputs in place.
+        inputs = [point[f"{INPUT}{i}"].clone() if _is_float(x) else x for i, x in enumerate(self.inputs)]
+        parameters = {name: value for name, value in point.items() if not name.startswith(INPUT)}
+        return tuple(floats(functional_call(self.module, parameters, tuple(inputs), dict(self.keywords))))
 
     def gradient(
         self, *, create_graph: bool = False, seen: Callable[[Any, Sequence[Tensor | None]], None] | None = None
     ) -> list[Tensor]:
-        """Of the sum of what it gives, for what is learned in the point or was computed from that.
+        """Gradients of the sum of the outputs, for the learned values of the point and those computed from them.
 
-        `seen` is shown each node of the graph that is a Python function, with the gradients that it passed on.
+        Args:
+            create_graph: Whether the gradients can be differentiated.
+            seen: Is called with each node of the graph that is a Python function, and the gradients that it passed on.
         """
         wanted = {name for name, p in self.module.named_parameters() if p.requires_grad}
-        wanted |= {f"{INPUT}{i}" for i, x in enumerate(self.given) if _is_float(x) and x.requires_grad}
+        wanted |= {f"{INPUT}{i}" for i, x in enumerate(self.inputs) if _is_float(x) and x.requires_grad}
         leaves = {name: value.clone().requires_grad_(name in wanted) for name, value in self.point.items()}
         ends = [output for output in self(leaves) if output.requires_grad]
         starts = [leaf for leaf in leaves.values() if leaf.requires_grad]
@@ -73,57 +84,64 @@ class Call:
 
 
 def calls_of(network: nn.Module, x: Tensor, *, seen: Callable[[Call], None] = lambda call: None) -> list[Call]:
-    """The calls of all layers while the network runs on x, each after those inside it, the network's own last.
+    """Calls of all layers while the network runs on x (examples, *input_shape).
 
-    `seen` is shown each as it ends. Where the network raises, the call that raised is the first that failed.
+    Args:
+        network: The network.
+        x: Its inputs.
+        seen: Is called with each call as it ends.
+
+    Returns:
+        The calls, each after those inside it, the network's own last. Where the network raises an error, the call that
+        raised it is the first one that failed.
     """
     names = {module: name for name, module in network.named_modules()}
     running: list[tuple[Call, list[int]]] = []
     ended: list[Call] = []
 
-    def begins(module: nn.Module, given: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        running.append((Call(names[module], module, _copied(given), _copied(keywords)), _versions(given)))
+    def begin(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        running.append((Call(names[module], module, _copied(inputs), _copied(keywords)), _versions(inputs)))
 
-    def ends(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def end(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         call, versions = running.pop()
-        call.output, call.failed, call.changed = _copied(output), output is None, versions != _versions(given)
+        call.output, call.failed, call.changed = _copied(output), output is None, versions != _versions(inputs)
         ended.append(call)
         seen(call)
 
     with ExitStack() as hooks:
         for module in names:
-            hooks.enter_context(module.register_forward_pre_hook(begins, with_kwargs=True))
-            hooks.enter_context(module.register_forward_hook(ends, always_call=True))
+            hooks.enter_context(module.register_forward_pre_hook(begin, with_kwargs=True))
+            hooks.enter_context(module.register_forward_hook(end, always_call=True))
         attempt(network, x)
     return ended
 
 
 def first(network: nn.Module, x: Tensor, sign: Callable[[Call], bool]) -> Call | None:
-    """The first call to end with a sign, looked for as each ends."""
-    found: list[Call] = []
+    """The first call to end for which `sign` is true at that moment."""
+    matches: list[Call] = []
 
     def seen(call: Call) -> None:
-        if not found and sign(call):
-            found.append(call)
+        if not matches and sign(call):
+            matches.append(call)
 
     calls_of(network, x, seen=seen)
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def graph(tensors: Sequence[Tensor]) -> Iterator[Any]:
-    """All nodes of the graph that tensors were computed by."""
-    met: set[Any] = set()
+    """All nodes of the autograd graph of some tensors."""
+    visited: set[Any] = set()
     waiting: list[Any] = [tensor.grad_fn for tensor in tensors]
     while waiting:
         node = waiting.pop()
-        if node is not None and node not in met:
-            met.add(node)
+        if node is not None and node not in visited:
+            visited.add(node)
             waiting += [earlier for earlier, _ in node.next_functions]
             yield node
 
 
 def floats(value: Any) -> list[Tensor]:
-    """The tensors of floating-point numbers in a tensor, or in a list, tuple or mapping of such."""
+    """The floating-point tensors in a value: a tensor, or a list, tuple or mapping of such values."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -135,12 +153,13 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-def _versions(given: tuple[Any, ...]) -> list[int]:
-    return [tensor._version for tensor in floats(given)]
+def _versions(inputs: tuple[Any, ...]) -> list[int]:
+    """The number of changes in place of each tensor."""
+    return [tensor._version for tensor in floats(inputs)]
 
 
 def _copied(value: Any) -> Any:
-    """A copy without a graph, which wants a gradient where the original does."""
+    """A copy without a graph, which requires a gradient where the original does."""
     if isinstance(value, dict):
         return {key: _copied(part) for key, part in value.items()}
     if type(value) in (list, tuple):

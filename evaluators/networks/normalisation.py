@@ -1,8 +1,9 @@
-"""What normalisation layers may see: part of the protocol, so that scores with different modes never mix."""
+"""Normalisation of candidates' networks: a part of the protocol, so that scores with different modes never mix."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -18,8 +19,21 @@ INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
 
 
+@dataclass(frozen=True)
+class Normalisation:
+    """Normalisation of a network.
+
+    Attributes:
+        norm: Statistics that batch normalisation layers use (`set_normalisation`).
+        head_norm: Whether the input of the head is normalised (`normalise_head_input`).
+    """
+
+    norm: Norm = "group"
+    head_norm: bool = True
+
+
 class Affine(nn.Module):
-    """Scale and shift of each channel: what a normalisation layer does besides normalising."""
+    """Scale and shift of each channel, the learned part of a normalisation layer."""
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         super().__init__()
@@ -32,11 +46,11 @@ class Affine(nn.Module):
 
 
 class SupportNorm(nn.Module):
-    """Normalises each channel by mean and variance of the support set's examples, and the queries by the same.
+    """Normalisation of each channel by mean and variance over the support set, for support and query examples.
 
-    Nothing is remembered: support and queries are given together, queries last. How many they are is the length of
-    the buffer `queries`, whose content means nothing; `queries_told` gives it for one call. Without it all examples
-    are the support set's.
+    The layer keeps no statistics: a batch holds the support examples and then the queries. The number of queries is the
+    length of the buffer `queries`, whose content means nothing; `query_markers` makes that buffer for one call. Without
+    it all examples are support examples.
     """
 
     queries: Tensor
@@ -56,23 +70,25 @@ class SupportNorm(nn.Module):
 
 
 BATCH_LAYERS = (*BATCH_NORMS, SupportNorm)
-"""The layers by which the examples of a batch see each other, as the evaluator's `norm` says."""
+"""Layers in which the output for one example depends on the rest of the batch, as the evaluator's `norm` allows."""
 NORMALISATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, SupportNorm, Affine)
-"""The layers that normalise, or scale and shift what was normalised."""
+"""Layers that normalise, or scale and shift normalised values."""
 
 
 def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
     """Replaces every batch normalisation layer of `network`, in place, and returns the network.
 
-    group  group normalisation in groups of about 8 channels (Wu & He, arXiv 1803.08494): each example by itself
-    batch  statistics of the batch at hand. Transductive: the queries of a task see each other, as in MAML's published
-           numbers
-    support  statistics of the support set, reused for the queries, which do not see each other
-    none   no normalisation, only a scale and shift of each channel
+    Args:
+        network: The network.
+        mode: 'group': group normalisation in groups of about 8 channels (Wu & He, arXiv 1803.08494), for each example
+            by itself. 'batch': statistics of the current batch; this is transductive, because the queries of a task
+            influence each other, as in MAML's published numbers. 'support': statistics of the support set, reused for
+            the queries, which do not influence each other. 'none': only a scale and shift of each channel.
 
-    Raises SpaceError for another layer that keeps running statistics: they belong to no one task.
+    Raises:
+        SpaceError: Another layer keeps running statistics, which would mix the tasks.
     """
-    replaced: dict[nn.Module, nn.Module] = {}  # a layer that stands in several places stays one layer
+    replaced: dict[nn.Module, nn.Module] = {}  # A layer that is registered several times stays one layer.
     for name, module in list(network.named_modules(remove_duplicate=False)):
         replacement = replaced.get(module) or _replacement(module, mode)
         if replacement is not None:
@@ -87,7 +103,7 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
 
 
 class NormalisedHead(nn.Sequential):
-    """Layer normalisation, then a linear layer, whose attributes it has too, as a forward may read them."""
+    """Layer normalisation and a linear layer, with the linear layer's attributes, which a `forward` may read."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -99,9 +115,9 @@ class NormalisedHead(nn.Sequential):
 def normalise_head_input(network: nn.Module) -> nn.Module:
     """Puts a layer normalisation without weights before the network's head, in place, and returns the network.
 
-    The step that an inner learning rate makes grows with the square of the features' size, which differs between
-    architectures by orders of magnitude. Without this a search ranks candidates by how well their initial scale
-    happens to suit one learning rate. A network without a head (`output_layer.head_name`) is left as it is.
+    The effect of one inner step grows with the square of the features' norm, which differs between architectures by
+    orders of magnitude. Without this layer a search would rank candidates by how well their initial scale happens to
+    suit the inner learning rate. A network without a head (`output_layer.head_name`) is left as it is.
     """
     name = head_name(network)
     if name is not None:
@@ -116,27 +132,28 @@ def normalise_head_input(network: nn.Module) -> nn.Module:
 
 
 def norm_parameters(network: nn.Module) -> set[str]:
-    """The names of the parameters of normalisation layers: their scales and shifts."""
+    """Names of the parameters of normalisation layers: their scales and shifts."""
     modules = [(name, module) for name, module in network.named_modules() if isinstance(module, NORMALISATIONS)]
-    return {f"{name}.{own}" for name, module in modules for own, _ in module.named_parameters(recurse=False)}
+    return {f"{name}.{short}" for name, module in modules for short, _ in module.named_parameters(recurse=False)}
 
 
 def sees_batch(network: nn.Module) -> bool:
-    """Whether the network's outputs for one example depend on the others in the batch."""
+    """Whether the network's output for one example depends on the other examples of the batch."""
     return any(isinstance(module, BATCH_LAYERS) for module in network.modules())
 
 
-def queries_told(network: nn.Module, queries: int) -> dict[str, Tensor]:
-    """What tells a network, in place of its own buffers, that the last examples are queries (`SupportNorm`).
+def query_markers(network: nn.Module, queries: int) -> dict[str, Tensor]:
+    """Buffers, by name, that mark the last examples of a batch as queries (`SupportNorm`).
 
-    Empty where it need not know.
+    They take the place of the network's own buffers for one call. The result is empty for a network without such
+    layers.
     """
     layers = [name for name, module in network.named_modules() if isinstance(module, SupportNorm)]
     return {f"{name}.queries".removeprefix("."): torch.empty(queries) for name in layers}
 
 
 def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
-    """What stands in for a layer, with the same parameters; None where the layer can stay."""
+    """The replacement of a layer, with the same parameters; None where the layer can stay."""
     if not isinstance(layer, BATCH_NORMS):
         return None
     if mode == "group":

@@ -1,4 +1,7 @@
-"""Which layer gives a network's output: found by running the network, as the order of registration may be another."""
+"""Search for the layer that gives a network's output, by running the network.
+
+The order in which layers are registered may differ from the order in which they run.
+"""
 
 from __future__ import annotations
 
@@ -14,89 +17,90 @@ from torch import Tensor, nn
 from nas.failures import attempt
 
 HEAD = "_adaptnas_head"
-"""The attribute of a network that holds its head's name; an empty text where it has none."""
+"""Attribute of a network that holds the name of its head; an empty text where it has none."""
 
 
 def mark_head(network: nn.Module, x: Tensor) -> nn.Module:
-    """Notes in the network which layer is its head, found on inputs x (examples, *input_shape), and returns it.
+    """Stores in the network which layer is its head, and returns the network.
 
-    The network itself is not run, but a copy. One that does not run has no head; nor has one on the meta device, whose
-    weights hold no numbers, or one that takes sizes from its first input.
+    A copy of the network is run on inputs x (examples, *input_shape). A network that raises an error has no head, nor
+    has one on the meta device, whose weights hold no numbers, or one with lazy layers, which take sizes from their
+    first input.
     """
     unknown = any(p.is_meta or isinstance(p, nn.UninitializedParameter) for p in network.parameters())
-    head, error = (None, None) if unknown else attempt(_head, network, x)
-    setattr(network, HEAD, head if head and error is None else "")
+    head = None if unknown else attempt(_head, network, x).value
+    setattr(network, HEAD, head or "")
     return network
 
 
 def marked(network: nn.Module, x: Tensor) -> nn.Module:
-    """The network, marked by `mark_head` where it is not yet."""
+    """The network, after `mark_head` where that has not been called yet."""
     return network if hasattr(network, HEAD) else mark_head(network, x)
 
 
 def head_name(network: nn.Module) -> str | None:
-    """The name of the network's head, as `mark_head` found it; None where it has none.
+    """Name of the network's head, as `mark_head` found it; None where it has none.
 
-    The head is the nn.Linear that gives the output: it is called once, all that is computed from the input goes through
-    it, and nothing is learned after it (a softmax or a change of shape may follow). Of a network that is not marked it
-    is taken to be the last linear layer in the order of registration.
+    The head is the nn.Linear that gives the output: it is called once, everything computed from the input passes
+    through it, and no learned layer follows it (a softmax or a change of shape may). In a network without a mark it is
+    taken to be the last linear layer in the order of registration.
     """
-    marked: str | None = getattr(network, HEAD, None)
-    if marked is None:
+    head: str | None = getattr(network, HEAD, None)
+    if head is None:
         names = [name for name, module in network.named_modules() if name and isinstance(module, nn.Linear)]
         return names[-1] if names else None
-    return marked or None
+    return head or None
 
 
 def names_of(network: nn.Module, layer: nn.Module) -> list[str]:
-    """All names under which a layer is registered; its parameters' names begin with the first."""
+    """All names under which a layer is registered; the first is the prefix of its parameters' names."""
     return [name for name, module in network.named_modules(remove_duplicate=False) if module is layer]
 
 
 def rename_head(network: nn.Module, name: str) -> None:
-    """Notes that the head now stands under another name."""
+    """Stores a new name of the head."""
     setattr(network, HEAD, name)
 
 
 def _head(network: nn.Module, x: Tensor) -> str | None:
-    """The head's name, from the graph of the network's output on x."""
-    copied, error = attempt(copy.deepcopy, network)
-    tried = network if error is not None or not isinstance(copied, nn.Module) else copied
+    """The name of the head, from the autograd graph of the network's output on x."""
+    copied = attempt(copy.deepcopy, network).value  # A network's class may have a __deepcopy__ of its own.
+    tried = copied if isinstance(copied, nn.Module) else network
     names: dict[nn.Module, str] = {m: name for name, m in tried.named_modules() if isinstance(m, nn.Linear)}
     calls: Counter[str] = Counter()
-    given: dict[Any, str] = {}
+    layer_of_node: dict[Any, str] = {}
 
     def called(layer: nn.Module, _: Any, output: Any) -> None:
         calls[names[layer]] += 1
-        given[output.grad_fn] = names[layer]
+        layer_of_node[output.grad_fn] = names[layer]
 
-    learned = [p for p in tried.parameters() if not p.requires_grad and p.is_floating_point()]
+    frozen = [p for p in tried.parameters() if not p.requires_grad and p.is_floating_point()]
     with ExitStack() as undo, torch.enable_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for p in learned:  # what is not learned counts as a layer all the same
+        for p in frozen:  # A layer after the head counts as such even where its parameters are frozen.
             undo.callback(p.requires_grad_, False)
             p.requires_grad_()
         for layer in names:
             undo.enter_context(layer.register_forward_hook(called))
-        output = tried(x.clone().requires_grad_().clone())  # not a leaf, which could not be changed in place
-    ends = _ends(output.grad_fn, given)
+        # The second clone makes the input no leaf of the graph: a leaf could not be changed in place.
+        output = tried(x.clone().requires_grad_().clone())
+    ends = _ends(output.grad_fn, layer_of_node)
     name = next(iter(ends), None)
     return name if len(ends) == 1 and name and calls[name] == 1 else None
 
 
-def _ends(node: Any, given: dict[Any, str]) -> set[str]:
-    """Where the ways back from a node of the graph first come to: the linear layer that gave a node, or an empty text
-    for a parameter or the input."""
+def _ends(node: Any, layer_of_node: dict[Any, str]) -> set[str]:
+    """First ends of all paths back from a node: linear layers by name, and '' for a parameter or the input."""
     ends: set[str] = set()
-    met: set[Any] = set()
+    visited: set[Any] = set()
     waiting = [node]
     while waiting:
         node = waiting.pop()
-        if node is None or node in met:
+        if node is None or node in visited:
             continue
-        met.add(node)
-        if node in given:
-            ends.add(given[node])
+        visited.add(node)
+        if node in layer_of_node:
+            ends.add(layer_of_node[node])
         elif not node.next_functions:
             ends.add("")
         else:

@@ -1,4 +1,4 @@
-"""Size and speed of a candidate's network: learned numbers, FLOPs, latency."""
+"""Size and speed of a candidate's network: learned parameters, FLOPs, latency."""
 
 from __future__ import annotations
 
@@ -14,29 +14,34 @@ from .flops import count
 from .normalisation import sees_batch
 
 WARM_UP, PASSES = 3, 30
-"""Forward passes before those that are timed, and those that are."""
+"""Numbers of forward passes before the timed ones, and of timed ones."""
 
 
 def size(network: nn.Module, shape: TaskShape) -> dict[str, float]:
-    """`parameters`, and `flops` of one input's forward pass (2 a multiply-add; convolutions and matrix products).
+    """Size of a network by metric.
 
-    Where operations may compute products that cannot be counted, `flops_uncounted` is their number: the network then
-    takes at least `flops`.
+    Returns:
+        `parameters`, and `flops` of the forward pass of one input (2 for a multiply-add; convolutions and matrix
+        products). Where operations may compute products that cannot be counted, `flops_uncounted` is the number of
+        their kinds; the network then takes at least `flops`.
     """
-    inputs = 2  # statistics of a batch of one are refused
+    inputs = 2  # Batch normalisation refuses the statistics of a single example.
     flops = count(network, torch.zeros(inputs, *shape.input_shape))
-    found = {"parameters": float(num_parameters(network)), "flops": flops.counted / inputs}
-    return found | ({"flops_uncounted": float(len(flops.uncounted))} if flops.uncounted else {})
+    metrics = {"parameters": float(num_parameters(network)), "flops": flops.counted / inputs}
+    return metrics | ({"flops_uncounted": float(len(flops.uncounted))} if flops.uncounted else {})
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Learned numbers of the network itself, not of its learner."""
+    """Number of learned parameters of the network, without those of its learner."""
     return sum(p.numel() for name, p in network.named_parameters() if _counts(name, p))
 
 
 def latency_ms(network: nn.Module, shape: TaskShape, device: torch.device) -> float:
-    """Milliseconds of one input's forward pass on a device (two inputs', where a network needs a batch), on one thread
-    where that is the CPU: the least of many passes, which is what others on the machine disturb least."""
+    """Milliseconds of the forward pass of one input on a device; on one thread where the device is the CPU.
+
+    A network with statistics of the batch is given two inputs. The result is the minimum of many passes, which other
+    programs on the machine disturb least.
+    """
     network = network.to(device)
     inputs = 2 if sees_batch(network) else 1
     x = torch.rand(inputs, *shape.input_shape, device=device, generator=torch.Generator(device).manual_seed(0))

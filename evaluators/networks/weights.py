@@ -1,4 +1,4 @@
-"""Weights of a network in safetensors files."""
+"""Safetensors files with the weights of a network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from nas.protocols import LEARNER
 
 
 def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
-    """The network with what its learner meta-learns besides as parameters of its own that `forward` does not use.
+    """Registers the learner's own meta-learned parameters in the network, in place, and returns the network.
 
-    So the outer loop, the weights file and the device treat both alike.
+    `forward` does not use them. The outer loop, the weights file and moves to a device then treat all meta-learned
+    parameters alike.
     """
     device = next(network.parameters()).device
     for name, value in extra.items():
@@ -32,7 +33,7 @@ def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> N
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
-    """Writes tensors by name as safetensors, whole or not at all, with `label` as its metadata."""
+    """Writes tensors by name as a safetensors file, atomically, with `label` as its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -43,29 +44,34 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str,
 
 
 def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU. Raises DataError for a damaged or missing file or one with another label."""
+    """The tensors of a file by name, on the CPU.
+
+    Raises:
+        DataError: The file is damaged or missing, or has another label.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            found = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is not a weights file that can be read ({error}); delete it to train again") from error
-    if found != dict(label):
-        raise DataError(f"{path} holds weights of {found}, not of {dict(label)}; delete it to train again")
+    if metadata != dict(label):
+        raise DataError(f"{path} holds weights of {metadata}, not of {dict(label)}; delete it to train again")
     return tensors
 
 
 def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
-    """Puts the weights of a file into the network, and attaches what the learner meta-learned besides.
+    """Copies the weights of a file into the network, and attaches the learner's own meta-learned parameters.
 
-    Raises DataError for a damaged file or one with another label.
+    Raises:
+        DataError: The file is damaged, has another label, or holds weights of other shapes.
     """
     weights = read_tensors(path, label)
     extra = {n.removeprefix(LEARNER): weights.pop(n) for n in list(weights) if n.startswith(LEARNER)}
-    own = {n: p for n, p in network.named_parameters() if not n.startswith(LEARNER)}
-    if {n: p.shape for n, p in own.items()} != {n: w.shape for n, w in weights.items()}:
+    parameters = {n: p for n, p in network.named_parameters() if not n.startswith(LEARNER)}
+    if {n: p.shape for n, p in parameters.items()} != {n: w.shape for n, w in weights.items()}:
         raise DataError(f"{path} holds other weights than this network has; delete it to train again")
     with torch.no_grad():
-        for name, parameter in own.items():
+        for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     attach(network, extra)

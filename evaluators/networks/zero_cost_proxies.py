@@ -1,4 +1,4 @@
-"""Zero-cost scores: what an untrained network says of how well it will train, in one pass or two of a few examples."""
+"""Zero-cost scores: predictions, from an untrained network and a few examples, of how well it will train."""
 
 from __future__ import annotations
 
@@ -21,37 +21,45 @@ from .normalisation import NORMALISATIONS
 from .profile import num_parameters
 
 TASKS: Final = 4
-"""Training tasks whose support sets the scores see."""
+"""Number of training tasks whose support sets the scores use."""
 ACTIVATIONS = {
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
     *("tanh", "hardtanh", "sigmoid", "hardsigmoid", "log_sigmoid", "hardswish", "softsign", "threshold"),
 }
-"""What torch calls activation functions, also as methods; those that work in place end in '_' besides."""
+"""Names of activation functions in torch, also of its methods; the variants in place have a '_' at the end."""
 
 
 def scores(network: nn.Module, family: TaskFamily, names: Sequence[ZeroCost]) -> dict[ZeroCost, tuple[float, ...]]:
-    """The scores of those names: one value for each of a few tasks, or one alone where no examples are seen.
+    """Zero-cost scores by name; higher is better.
 
-    The tasks are the first of the training split, so nothing of what is scored or tested enters. More is better.
+    The examples are those of the first training tasks, so that no validation or test task has an influence.
+
+    Args:
+        network: The network, untrained.
+        family: Source of the tasks.
+        names: Names of the scores.
+
+    Returns:
+        For each name one value for each task, or a single value where the score uses no examples.
     """
     tasks = _support(family, next(network.parameters()).device)
     shape = family.shape
-    ways: Mapping[ZeroCost, Callable[[], tuple[float, ...]]] = {
+    functions: Mapping[ZeroCost, Callable[[], tuple[float, ...]]] = {
         "synflow": lambda: (synflow(network, shape.input_shape),),
         "naswot": lambda: tuple(naswot(network, x) for x, _ in tasks),
         "grad-norm": lambda: tuple(grad_norm(network, x, y, shape.kind) for x, y in tasks),
         "parameters": lambda: (float(num_parameters(network)),),
     }
-    return {name: ways[name]() for name in names}
+    return {name: functions[name]() for name in names}
 
 
 def synflow(network: nn.Module, input_shape: Sequence[int]) -> float:
-    """The logarithm of the synaptic flow: Σ |θ · ∂R/∂θ| over all learned numbers, R the sum of the outputs for an input
-    of ones with every weight made positive (Tanaka et al., arXiv 2006.05467, equation 2). In float64, for it spans
-    hundreds of orders of magnitude.
+    """Logarithm of the synaptic flow Σ |θ · ∂R/∂θ| over all learned parameters θ; minus infinity where it is zero.
 
-    Normalisation layers are left out, as in Abdelfattah et al., arXiv 2101.08134: they would bring every layer back to
-    one size, and R would say nothing of the weights. Minus infinity where nothing flows.
+    R is the sum of the outputs for an input of ones, with the absolute values of the weights (Tanaka et al., arXiv
+    2006.05467, equation 2). It is computed in float64, because it spans hundreds of orders of magnitude. Normalisation
+    layers are left out, as in Abdelfattah et al., arXiv 2101.08134: they would bring the outputs of every layer back to
+    one scale, and R would not depend on the weights.
     """
     positive = _without_normalisation(copy.deepcopy(network)).double()
     with torch.no_grad():
@@ -65,22 +73,31 @@ def synflow(network: nn.Module, input_shape: Sequence[int]) -> float:
 
 
 def naswot(network: nn.Module, x: Tensor) -> float:
-    """log |K + I| for examples x (examples, *input_shape): K_ij is the number of activation units that agree on
-    examples i and j, whether what they are given is above 0 (Mellor et al., arXiv 2006.04647).
+    """Logarithm of the determinant |K + I| for examples x (examples, *input_shape).
 
-    Theirs are ReLUs; here all activation functions are units, of modules and called as functions alike. The identity is
-    ours: without it two examples that no unit tells apart would make it minus infinity, and it hardly matters else.
+    K_ij is the number of activation units whose inputs for the examples i and j have the same sign (Mellor et al.,
+    arXiv 2006.04647, section 3). In the paper the units are ReLUs; here they are all activation functions, called as
+    modules or as functions. The identity I is an addition: without it two examples that no unit distinguishes would
+    give minus infinity, and in other cases it hardly matters.
     """
-    with torch.no_grad(), _Codes(x) as seen:
+    with torch.no_grad(), _Codes(x) as recorded:
         network(x)
-    codes = torch.cat(seen.codes, dim=1).double()
+    codes = torch.cat(recorded.codes, dim=1).double()
     agreeing = codes @ codes.T + (1 - codes) @ (1 - codes).T
     return float(torch.linalg.slogdet(agreeing + torch.eye(len(x), dtype=codes.dtype, device=x.device)).logabsdet)
 
 
 def grad_norm(network: nn.Module, x: Tensor, y: Tensor, kind: Kind) -> float:
-    """The sum over parameters of the Euclidean norm of the loss's gradient, for examples x (examples, *input_shape) and
-    y, their classes or targets (Abdelfattah et al., arXiv 2101.08134, section 3)."""
+    """Sum over parameter tensors of the Euclidean norm of the loss's gradient.
+
+    Source: Abdelfattah et al., arXiv 2101.08134, section 3.
+
+    Args:
+        network: The network.
+        x: Examples (examples, *input_shape).
+        y: Labels (examples,), or targets (examples, outputs).
+        kind: Kind of the task.
+    """
     weights = [p for p in network.parameters() if p.requires_grad]
     loss = task_losses(kind, network(x)[None], y[None]).sum()
     gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
@@ -88,7 +105,7 @@ def grad_norm(network: nn.Module, x: Tensor, y: Tensor, kind: Kind) -> float:
 
 
 class _Codes(TorchFunctionMode):
-    """Keeps which activation units are given numbers above 0 while a network runs on x: (examples, units) bool."""
+    """Record of which activation units have an input above 0 while a network runs on x: (examples, units) bool."""
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
@@ -99,9 +116,10 @@ class _Codes(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "").removesuffix("_") in ACTIVATIONS:
-            given = args[0] if args else kwargs["input"]
-            if given.dim() > 1 and len(given) == len(self.codes[0]):  # else they are not those of the examples
-                self.codes.append((given > 0).flatten(1))
+            inputs = args[0] if args else kwargs["input"]
+            # A tensor of another length does not hold one row for each example.
+            if inputs.dim() > 1 and len(inputs) == len(self.codes[0]):
+                self.codes.append((inputs > 0).flatten(1))
         return func(*args, **kwargs)
 
 
@@ -114,6 +132,6 @@ def _without_normalisation(network: nn.Module) -> nn.Module:
 
 @lru_cache(maxsize=8)
 def _support(family: TaskFamily, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Examples and labels of the support sets, drawn once a process for equal families."""
+    """Examples and labels of the support sets, drawn once in a process for equal families."""
     batch = draw(family, "train", range(TASKS), device)
     return list(zip(batch.support_x, batch.support_y, strict=True))

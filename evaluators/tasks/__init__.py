@@ -1,4 +1,4 @@
-"""Where tasks come from. One module a family; `nas.registry` finds them by name."""
+"""Task families, one in a module. `nas.registry` finds them by name."""
 
 from .glyphs import Glyphs
 from .omniglot import Omniglot

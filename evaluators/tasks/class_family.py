@@ -1,4 +1,4 @@
-"""Few-shot classification tasks from examples that lie on the device as one tensor: what all such families share."""
+"""Few-shot classification from examples that are kept on the device as one tensor: the base of all such families."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from .counter_hash import SPLITS, choose, fold, task_keys
 
 log = logging.getLogger(__name__)
 MOST_EXAMPLES = 10_000
-"""The most classes of a task, and the most examples of a class in either of its sets."""
-_CLASSES, _GROUPS, _EXAMPLES, _VARIANTS = 0, 1, 2, -1  # numbers of the streams that a task's key is folded into
+"""Maximum of the classes of a task, and of the examples of a class in the support set or the query set."""
+_CLASSES, _GROUPS, _EXAMPLES, _VARIANTS = 0, 1, 2, -1  # Numbers of the streams that a task's key is folded into.
 
 
 @dataclass(frozen=True, eq=False)
 class ClassPool:
-    """The classes of one split.
+    """Classes of one split.
 
-    names   what each is called in reports
-    rows    (classes,) int64: the row of the tensor of examples that holds its own
-    turns   (classes,) int64: quarter turns, counter-clockwise, by which its images are rotated; None for no rotation
-    groups  (classes,) int64 from 0 without gaps: all classes of a task are of one group; None for any classes
-    variants  (characters, variants) int64: classes of which a task has one at most, such as the rotations of one
-              character; each class stands once. None for any classes. Not beside `groups`
+    Attributes:
+        names: Name of each class in reports.
+        rows: (classes,) int64: the row of each class in the tensor of examples.
+        turns: (classes,) int64: quarter turns, counter-clockwise, by which the images of a class are rotated; None for
+            no rotation.
+        groups: (classes,) int64 from 0 without gaps: the group of each class; all classes of a task are of one group.
+            None where a task may have any classes.
+        variants: (characters, variants) int64: the classes that are variants of one character, such as its rotations;
+            a task has at most one of them. Each class stands once. None where a task may have any classes; always None
+            where there are `groups`.
     """
 
     names: tuple[str, ...]
@@ -49,16 +53,21 @@ class ClassPool:
         return len(self.names if self.variants is None else self.variants)
 
     def to(self, device: torch.device) -> ClassPool:
-        own = (None if x is None else x.to(device) for x in (self.turns, self.groups, self.variants))
-        return ClassPool(self.names, self.rows.to(device), *own)
+        optional = (None if x is None else x.to(device) for x in (self.turns, self.groups, self.variants))
+        return ClassPool(self.names, self.rows.to(device), *optional)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassData:
-    """A data set: `examples` (rows, most, *shape of one), and the classes of each split.
+    """Data set, with splits that are checked to be disjoint in classes.
 
-    `counts` (rows,) int64 says how many examples of each row are real, the first ones; None where all of them are.
-    Raises DataError where two splits share a class: the one place that keeps them disjoint.
+    Attributes:
+        examples: (rows, most examples of a row, *shape of an example).
+        pools: Classes of each split.
+        counts: (rows,) int64: the number of real examples of each row, which come first; None where all are real.
+
+    Raises:
+        DataError: Two splits share a class.
     """
 
     examples: Tensor
@@ -75,7 +84,7 @@ class ClassData:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits that change with any example, any class and any split."""
+        """Digest of all examples, classes and splits, 16 hexadecimal digits."""
         sha = hashlib.sha256(self.examples.cpu().numpy().tobytes())
         for split in SPLITS:
             pool = self.pools[split]
@@ -86,19 +95,19 @@ class ClassData:
 
     @cached_property
     def copies(self) -> Tensor:
-        """(rows, most) bool: examples that are identical to an earlier one of their row."""
+        """Examples that are identical to an earlier one of their row: (rows, most examples of a row) bool."""
         flat = self.examples.cpu().numpy().reshape(*self.examples.shape[:2], -1)
-        found = torch.zeros(self.examples.shape[:2], dtype=torch.bool)
+        copies = torch.zeros(self.examples.shape[:2], dtype=torch.bool)
         for row, examples in enumerate(flat):
             seen: set[bytes] = set()
             for place, example in enumerate(examples[: self._counts[row]]):
                 data = example.tobytes()
-                found[row, place] = data in seen
+                copies[row, place] = data in seen
                 seen.add(data)
-        return found
+        return copies
 
     def usable(self, needed: int) -> Tensor:
-        """(rows, most) bool: examples that tasks may have; of identical ones the first, where `needed` remain."""
+        """Examples for tasks, (rows, most examples of a row) bool: without copies where `needed` others remain."""
         real = torch.arange(self.examples.shape[1]) < torch.tensor(self._counts)[:, None]
         distinct = real & ~self.copies
         return torch.where(distinct.sum(dim=1, keepdim=True) >= needed, distinct, real)
@@ -121,10 +130,11 @@ class ClassData:
 class ClassFamily:
     """N-way K-shot tasks: `ways` classes of a split, `shots` + `queries` different examples of each.
 
-    ways     classes a task, at least 2
-    shots    labelled examples a class in the support set, at least 1
-    queries  examples a class in the query set, at least 1
-    seed     of the tasks: other seeds give other tasks from the same examples
+    Attributes:
+        ways: Classes of a task, at least 2.
+        shots: Labelled examples of each class in the support set, at least 1.
+        queries: Examples of each class in the query set, at least 1.
+        seed: Seed of the tasks; other seeds give other tasks from the same examples.
     """
 
     name: ClassVar[str]
@@ -140,11 +150,11 @@ class ClassFamily:
         check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
 
     def load(self) -> ClassData:
-        """The examples and the classes of each split, cached by the subclass for the life of the process."""
+        """The data set, which the subclass caches for the life of the process."""
         raise NotImplementedError
 
     def inputs(self, examples: Tensor) -> Tensor:
-        """What the network sees of examples (tasks, ways, examples, *shape of one): their float32 form."""
+        """Inputs of the network, float32, for examples (tasks, ways, examples, *shape of an example)."""
         return examples
 
     @property
@@ -152,9 +162,10 @@ class ClassFamily:
         raise NotImplementedError
 
     def check(self) -> None:
-        """Loads the data. Raises DataError where it is missing, damaged or too small for these tasks.
+        """Loads the data, and logs a warning where classes have identical examples.
 
-        Logs a warning that names classes with identical examples.
+        Raises:
+            DataError: The data is missing, damaged or too small for these tasks.
         """
         data = self._checked()
         twice = set(data.copies.any(dim=1).nonzero().flatten().tolist())
@@ -168,23 +179,34 @@ class ClassFamily:
             )
 
     def classes(self, split: Split) -> list[str]:
-        """Names of the classes that tasks of `split` are made of."""
+        """Names of the classes of a split."""
         return list(_pool(self._checked(), split).names)
 
     def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
-        """Each class's unit (`nas.protocols.Grouped`): the row of examples that its rotations share."""
+        """Unit of each class (`nas.protocols.Grouped`): its row of examples, which its rotations share."""
         return "classes", tuple(_pool(self._checked(), split).rows.tolist())
 
     def describe(self) -> dict[str, Any]:
-        """What identifies the tasks: the options, and a digest of the examples and of the classes of each split."""
+        """Identity of the tasks: the options, and a digest of the examples and of the classes of each split."""
         options = {key: value for key, value in asdict(self).items() if key not in {"path", "download"}}
         return {"name": self.name, **options, "digest": self._checked().digest}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
-        """The tasks of these numbers (any whole numbers from 0), the same on every device and in any batch.
+        """Tasks by number, the same on every device and in any batch.
 
-        support_x is (tasks, ways * shots, *input_shape), sorted by class; a class's label is its place in the task's
-        own random order of classes. Raises ConfigError for an unknown split, and what `check` raises.
+        Args:
+            split: Split of the tasks.
+            indices: Numbers of the tasks, any whole numbers from 0.
+            device: Device of the tensors.
+
+        Returns:
+            The tasks, with support_x (tasks, ways * shots, *input_shape) and query_x (tasks, ways * queries,
+            *input_shape), both sorted by label. The label of a class is its position in a random order of the task's
+            classes.
+
+        Raises:
+            ConfigError: The split is unknown.
+            DataError: As `check`.
         """
         checked = self._checked()
         data, usable = _on_device(checked, device), _usable(checked, self.shots + self.queries, device)
@@ -216,10 +238,10 @@ class ClassFamily:
                 f"examples a class; {smallest!r} has {count}: lower shots or queries"
             )
         for split in SPLITS:
-            found = data.pools[split].most_ways
-            if self.ways > found:
+            most = data.pools[split].most_ways
+            if self.ways > most:
                 raise DataError(
-                    f"{self.name}: ways = {self.ways} classes a task, but the {split} split has {found}: lower ways"
+                    f"{self.name}: ways = {self.ways} classes a task, but the {split} split has {most}: lower ways"
                 )
         return data
 
@@ -232,7 +254,7 @@ def _pool(data: ClassData, split: Split) -> ClassPool:
 
 @lru_cache(maxsize=4)
 def _on_device(data: ClassData, device: torch.device) -> ClassData:
-    """The same data on `device`: one copy a process, as long as the data set itself is kept."""
+    """The same data on `device`: one copy in a process for as long as the data set is kept."""
     counts = None if data.counts is None else data.counts.to(device)
     return ClassData(data.examples.to(device), {split: pool.to(device) for split, pool in data.pools.items()}, counts)
 
@@ -243,8 +265,10 @@ def _usable(data: ClassData, needed: int, device: torch.device) -> Tensor:
 
 
 def _choose_classes(keys: Tensor, pool: ClassPool, ways: int) -> Tensor:
-    """Places in the pool, (tasks, ways): distinct and in random order, all of one group where there are groups, no two
-    of them variants of one character."""
+    """Positions in the pool, (tasks, ways), distinct and in random order.
+
+    All are of one group where there are groups, and no two are variants of one character.
+    """
     if pool.variants is not None:
         characters, number = pool.variants.shape
         chosen = choose(fold(keys, _CLASSES), population=characters, count=ways)
@@ -258,7 +282,7 @@ def _choose_classes(keys: Tensor, pool: ClassPool, ways: int) -> Tensor:
 
 
 def _taken(examples: Tensor, pool: ClassPool, classes: Tensor, numbers: Tensor) -> Tensor:
-    """(tasks, ways, examples, *shape) of `classes` (tasks, ways) and `numbers` (tasks, ways, examples)."""
+    """Examples (tasks, ways, examples, *shape) by `classes` (tasks, ways) and `numbers` (tasks, ways, examples)."""
     taken = examples[pool.rows[classes][..., None], numbers]
     if pool.turns is None:
         return taken

@@ -1,7 +1,7 @@
-"""Drawing tasks by number: counter-based hashing on integer tensors, the same on every device.
+"""Counter-based random numbers on integer tensors, the same on every device.
 
-A task is determined by (seed, split, index) alone. All its choices come from hashes of these and of the position that
-is chosen, so no generator is kept, any task can be drawn at any time, and a batch is drawn without a loop over tasks.
+A task is determined by (seed, split, index) alone. All of its random choices are hashes of these and of the number of
+the choice. No generator is kept, so any task can be drawn at any time, and a batch is drawn without a loop over tasks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _INT64_MAX: Final = 2**63 - 1
 
 
 def task_keys(*, seed: int, split: Split, indices: Sequence[int], device: torch.device) -> Tensor:
-    """One 64-bit key a task: (tasks,) int64 on `device`. Equal (seed, split, index) give equal keys, on every device.
+    """A 64-bit key for each task: (tasks,) int64 on `device`, a function of seed, split and index alone.
 
-    Raises ConfigError for an unknown split or a negative index.
+    Raises:
+        ConfigError: The split is unknown, or the seed or an index is negative.
     """
     if split not in SPLITS:
         raise ConfigError(f"there is no split {split!r} of the tasks; {nearest(str(split), SPLITS)}")
@@ -37,18 +38,25 @@ def task_keys(*, seed: int, split: Split, indices: Sequence[int], device: torch.
 
 
 def fold(keys: Tensor, numbers: Tensor | int) -> Tensor:
-    """A new key for each key and number, broadcast together: int64 in, int64 out, uniform over all 64-bit values."""
+    """A new key for each key and number, broadcast together: int64 to int64, uniform over all 64-bit values."""
     return _mix(_mix(keys) + (torch.as_tensor(numbers, device=keys.device) + 1) * _GAMMA)
 
 
 def choose(keys: Tensor, *, population: int, count: int, allowed: Tensor | None = None) -> Tensor:
-    """`count` distinct numbers of `[0, population)` in random order for each key: (*keys.shape, count) int64.
+    """Distinct random numbers of [0, population) for each key, in random order.
 
-    `allowed`, (*keys.shape, population) bool, leaves numbers out; the caller sees to it that `count` remain.
+    Args:
+        keys: Keys of any shape, int64.
+        population: Exclusive upper bound.
+        count: How many numbers to choose.
+        allowed: (*keys.shape, population) bool, the numbers that may be chosen, at least `count` of them; None for all.
+
+    Returns:
+        Numbers (*keys.shape, count) int64.
     """
     positions = torch.arange(population, device=keys.device)
     low_bits = (1 << population.bit_length()) - 1
-    # The low bits of each hash hold its position: no two are equal, so no device has a tie to break its own way.
+    # The low bits of each hash hold its position, so no two are equal and no device can break a tie in its own way.
     ranks = fold(keys[..., None], positions) & ~low_bits
     ranks = ranks | positions
     if allowed is not None:
@@ -57,7 +65,7 @@ def choose(keys: Tensor, *, population: int, count: int, allowed: Tensor | None 
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:
-    """`count` numbers in [0, 1) for each key: (*keys.shape, count) float64, multiples of 2**-53."""
+    """`count` uniform numbers in [0, 1) for each key: (*keys.shape, count) float64, multiples of 2**-53."""
     bits = fold(keys[..., None], torch.arange(count, device=keys.device))
     return _shifted(bits, 11).to(torch.float64) * 2.0**-53
 

@@ -1,4 +1,4 @@
-"""Tasks as networks see them: drawn from a family, with the examples of each task in an order that says nothing."""
+"""Tasks drawn from a family, with the examples of each task in a random order that does not reveal their classes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from nas.task import Split, TaskBatch
 
 from .counter_hash import choose, fold, task_keys
 
-_SUPPORT, _QUERY = 0, 1  # numbers of the streams that a task's key is folded into
-_SEED: Final = 5  # the order of a task is a function of its split and number, whatever the family
+_SUPPORT, _QUERY = 0, 1  # Numbers of the streams that a task's key is folded into.
+_SEED: Final = 5  # One for all families: the order of a task is a function of its split and number alone.
 
 
 def draw(
     family: TaskFamily, split: Split, indices: Sequence[int], device: torch.device, *, queries: int = 0
 ) -> TaskBatch:
-    """Draw tasks of a family, with the support set and the queries of each task in random order.
+    """Draws tasks of a family, with the support set and the queries of each task in random order.
 
-    Families give examples sorted by class. In that order the place of an example in its batch would tell its class.
+    Families give examples sorted by class. In that order the position of an example in a batch would reveal its class.
 
     Args:
-        family: Where the tasks come from.
-        split: Their split.
-        indices: Their numbers.
-        device: Where the tensors are to be.
-        queries: Queries of each class to keep (of each task, in regression); 0 keeps all.
+        family: Source of the tasks.
+        split: Split of the tasks.
+        indices: Numbers of the tasks.
+        device: Device of the tensors.
+        queries: Queries of each class to keep (of each task in regression); 0 keeps all.
 
     Returns:
         The tasks. The order is a function of the split and the task's number, the same on every device.
@@ -50,7 +50,7 @@ def draw(
 
 
 def fewer_queries(batch: TaskBatch, groups: int, queries: int) -> TaskBatch:
-    """The batch with only the first `queries` queries of each of `groups` equal parts of each task; 0 keeps all."""
+    """The batch with the first `queries` queries of each of `groups` equal parts of each task; 0 keeps all."""
     if queries == 0:
         return batch
 
@@ -61,10 +61,10 @@ def fewer_queries(batch: TaskBatch, groups: int, queries: int) -> TaskBatch:
 
 
 def _order(keys: Tensor, examples: int) -> Tensor:
-    """(tasks, examples): for each key the numbers below `examples` in random order."""
+    """The numbers below `examples` in random order for each key: (tasks, examples)."""
     return choose(keys, population=examples, count=examples)
 
 
 def _taken(x: Tensor, order: Tensor) -> Tensor:
-    """Examples (tasks, examples, …) in the order (tasks, examples), as a tensor of its own memory."""
+    """A copy of the examples (tasks, examples, …) in the order (tasks, examples)."""
     return x[torch.arange(len(x), device=x.device)[:, None], order]

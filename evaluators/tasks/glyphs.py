@@ -1,4 +1,4 @@
-"""The built-in tasks: Hershey's stroke glyphs, which need no download, in synthetic handwriting."""
+"""Glyphs: Hershey's stroke glyphs in synthetic handwriting, built-in tasks that need no download."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .class_family import ClassData, ClassPool
 from .handwriting import Points, draw, fitted, plain
 from .image_family import ImageFamily
 
-# Faces that are near copies of each other, or the same letters in another weight, stay in one split: a Roman A is much
-# the same in most of them. The black-letter faces and the Japanese one have least in common with the rest.
+# Faces that are near copies of each other, or the same letters in another weight, stay in one split, because a Roman A
+# is much the same in most of them. The black-letter faces and the Japanese one have least in common with the rest.
 FACES: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
     {
         "test": ("japanese",),
@@ -32,7 +32,7 @@ FACES: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
         ),
     }
 )
-# The cosine between two plain glyphs from which on they count as one: stricter across splits, where it would be a leak.
+# Cosine between two plain glyphs from which they count as one. It is lower across splits, where a pair would be a leak.
 _ALIKE_WITHIN: Final = 0.975
 _ALIKE_ACROSS: Final = 0.93
 
@@ -43,12 +43,13 @@ Glyph = tuple[Points, ...]
 class Glyphs(ImageFamily):
     """Stroke glyphs of the `hershey-fonts` package. The glyphs are real; the handwriting is synthetic.
 
-    A class is one glyph of one face. Its drawings are made at run time by seeded synthetic drawers (`strokes.draw`):
-    they vary slant, slope, proportion, size, place and pen, bend the plane, and displace strokes and vertices. No
-    person drew them. Splits are disjoint in classes and in faces. Blank glyphs, single lines, and glyphs that look
-    like one met before, in any face, are left out: no two classes have the same strokes.
+    A class is one glyph of one face. Its drawings are made at run time by seeded drawers (`handwriting.draw`), which
+    vary slant, slope, proportion, size, place and pen, bend the plane, and displace strokes and vertices. No person
+    drew them. Splits are disjoint in classes and in faces. Blank glyphs, single lines, and glyphs that look like an
+    earlier one of any face are left out, so that no two classes have the same strokes.
 
-    drawers  drawings of each class, at least 2; the first 20 are the same however many there are
+    Attributes:
+        drawers: Drawings of each class, from 2 to 1000; the first 20 are the same for any number.
     """
 
     name: ClassVar[str] = "glyphs"
@@ -59,7 +60,7 @@ class Glyphs(ImageFamily):
         check_number(self.name, "drawers", self.drawers, 2, 1000)
 
     def load(self) -> ClassData:
-        """Draws all classes, once a process. Raises DataError where the package lacks a face."""
+        """Draws all classes, once in a process. Raises DataError where the package lacks a face."""
         return _drawn(self.drawers)
 
 
@@ -77,12 +78,12 @@ def _drawn(drawers: int) -> ClassData:
 
 
 def _distinct() -> dict[str, tuple[Split, Glyph]]:
-    """Class name -> its split and strokes, without look-alikes. Test faces come first, so they keep their glyphs."""
-    found: dict[bytes, tuple[str, Split, Glyph]] = {}
+    """Split and strokes by class name, without look-alikes. Test faces come first, so they keep their glyphs."""
+    by_shape: dict[bytes, tuple[str, Split, Glyph]] = {}
     for split, name, strokes in _all_glyphs():
         if sum(len(stroke) - 1 for stroke in strokes) > 1:
-            found.setdefault(_shape(strokes), (name, split, strokes))
-    glyphs = list(found.values())
+            by_shape.setdefault(_shape(strokes), (name, split, strokes))
+    glyphs = list(by_shape.values())
     cosines = _cosines([strokes for *_, strokes in glyphs])
     splits = np.array([split for _, split, _ in glyphs])
     limits = np.where(splits[:, None] == splits, _ALIKE_WITHIN, _ALIKE_ACROSS)
@@ -94,15 +95,15 @@ def _distinct() -> dict[str, tuple[Split, Glyph]]:
 
 
 def _shape(strokes: Glyph) -> bytes:
-    """Equal for glyphs that differ in place and size alone."""
+    """A text that is equal for glyphs that differ only in place and size."""
     lengths = [len(stroke) for stroke in strokes]
     return repr(lengths).encode() + np.round(fitted(np.concatenate(strokes)) * 1000).astype(np.int16).tobytes()
 
 
 def _cosines(glyphs: Sequence[Glyph]) -> Points:
-    """(glyphs, glyphs): how much two plain glyphs overlap, drawn with a thick pen and blurred to 14 by 14."""
+    """Cosines between all pairs of plain glyphs, (glyphs, glyphs), drawn with a thick pen and blurred to 14 × 14."""
     images = np.stack([plain(strokes) for strokes in glyphs]).astype(float)
-    # All sums below are of whole numbers under 2**53, so they are exact whatever order a machine adds them in.
+    # All sums below are of whole numbers under 2**53, so they are exact in any order in which a machine adds them.
     coarse = images.reshape(len(images), 14, 2, 14, 2).sum(axis=(2, 4)).reshape(len(images), -1)
     products = coarse @ coarse.T
     lengths = np.sqrt(np.diag(products))
@@ -111,8 +112,8 @@ def _cosines(glyphs: Sequence[Glyph]) -> Points:
 
 
 def _all_glyphs() -> Iterator[tuple[Split, str, Glyph]]:
-    """Every glyph that is not blank: its split, its name ('futural/A') and its strokes."""
-    from HersheyFonts import HersheyFonts  # not needed where another family is used
+    """Split, name ('futural/A') and strokes of every glyph that is not blank."""
+    from HersheyFonts import HersheyFonts  # Other families do not need it.
 
     fonts = HersheyFonts()
     known = set(fonts.default_font_names)

@@ -1,7 +1,7 @@
-"""Handwriting, imitated: stroke glyphs drawn into small images by drawers who differ in slant, slope, size and pen.
+"""Synthetic handwriting: stroke glyphs drawn as small images by drawers who differ in slant, slope, size and pen.
 
-Only sums, products and quotients of uniform numbers are used, element by element (no sine, no logarithm, no matrix
-product), so that machines agree on every pixel.
+The computation uses only sums, products and quotients of uniform numbers, element by element (no sine, logarithm or
+matrix product), so that all machines agree on every pixel.
 """
 
 from __future__ import annotations
@@ -16,41 +16,46 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 SIDE: Final = 28
-_FINE: Final = 3  # fine pixels a pixel, along each axis
+_FINE: Final = 3  # Fine pixels in a pixel, along each axis.
 _GRID: Final = SIDE * _FINE
-_PENS: Final = (3, 4, 5)  # widths of the pens in fine pixels
-_SHADES: Final = (np.arange(_FINE**2 + 1) * 255 // _FINE**2).astype(np.uint8)  # of a pixel by its inked fine pixels
-_STEP: Final = 1.5  # fine pixels between the dots of a stroke; even stretched, they leave no gap between pen widths
+_PENS: Final = (3, 4, 5)  # Widths of the pens in fine pixels.
+_SHADES: Final = (np.arange(_FINE**2 + 1) * 255 // _FINE**2).astype(np.uint8)  # By the number of inked fine pixels.
+_STEP: Final = 1.5  # Fine pixels between the dots of a stroke; even where stretched, no pen leaves a gap between them.
 
-# Half ranges of slant, slope, stretch and size: what is a drawer's own, and what differs from drawing to drawing.
-_OWN: Final = (0.20, 0.10, 0.08, 0.05)
-_ONCE: Final = (0.10, 0.12, 0.10, 0.06)
-_SIZE: Final = 0.70  # the longer side of a drawing, as a part of the image's, before the drawer's size
-# Half ranges of the rest, in glyph sizes: of the plane bending, of each stroke's place, of each vertex's place.
+# Half ranges of slant, slope, stretch and size: those that belong to a drawer, and those that vary between drawings.
+_BY_DRAWER: Final = (0.20, 0.10, 0.08, 0.05)
+_BY_DRAWING: Final = (0.10, 0.12, 0.10, 0.06)
+_SIZE: Final = 0.70  # The longer side of a drawing as a fraction of the image's, before the drawer's size.
+# Half ranges in glyph sizes: of the bending of the plane, of each stroke's place, of each vertex's place.
 _BEND, _STROKE, _VERTEX = 0.20, 0.04, 0.018
-_ROAM: Final = 0.6  # how much of the room around a drawing its place varies over
+_ROAM: Final = 0.6  # Fraction of the room around a drawing over which its place varies.
 
 
 def draw(strokes: Sequence[Points], *, drawers: int, key: str) -> NDArray[np.uint8]:
-    """One glyph by each of `drawers` drawers: (drawers, 28, 28) uint8, ink = 255. Drawer i is the same in every call.
+    """Drawings of one glyph, one by each drawer; drawer i is the same in every call.
 
-    strokes  (points, 2) each, x to the right and y down, in any unit
-    key      names the glyph; the chance in its drawings is derived from it
+    Args:
+        strokes: Polylines (points, 2), x to the right and y down, in any unit.
+        drawers: Number of drawers.
+        key: Name of the glyph, from which the random numbers of its drawings are derived.
+
+    Returns:
+        Images (drawers, 28, 28) uint8, ink = 255.
     """
     lengths = [len(stroke) for stroke in strokes]
-    hand = _signed_uniform(0, (drawers, 5))
-    chance = _signed_uniform(zlib.crc32(key.encode()), (drawers, 12 + 2 * len(strokes) + 2 * sum(lengths)))
-    lean, place, bend, rest = np.split(chance, [4, 6, 12], axis=1)
-    slant, slope, stretch, size = (np.array(_OWN) * hand[:, :4] + np.array(_ONCE) * lean).T[..., None]
-    still = fitted(np.concatenate(strokes))
-    x, y = _bent(still + _tremble(rest, lengths), bend)
+    traits = _signed_uniform(0, (drawers, 5))
+    noise = _signed_uniform(zlib.crc32(key.encode()), (drawers, 12 + 2 * len(strokes) + 2 * sum(lengths)))
+    lean, place, bend, rest = np.split(noise, [4, 6, 12], axis=1)
+    slant, slope, stretch, size = (np.array(_BY_DRAWER) * traits[:, :4] + np.array(_BY_DRAWING) * lean).T[..., None]
+    undisturbed = fitted(np.concatenate(strokes))
+    x, y = _bent(undisturbed + _displacements(rest, lengths), bend)
     points = np.stack([x * (1 + stretch) - slant * y, y + slope * x], axis=-1)
-    pens = np.array(_PENS)[((hand[:, 4] + 1) / 2 * len(_PENS)).astype(int)]
-    return _ink(_placed(points, _SIZE + size[..., None], _ROAM * place), *_dots(still, lengths), pens)
+    pens = np.array(_PENS)[((traits[:, 4] + 1) / 2 * len(_PENS)).astype(int)]
+    return _ink(_placed(points, _SIZE + size[..., None], _ROAM * place), *_dots(undisturbed, lengths), pens)
 
 
 def plain(strokes: Sequence[Points]) -> NDArray[np.uint8]:
-    """The glyph as it is in its face, centred, with the broadest pen: (28, 28) uint8, ink = 255."""
+    """The glyph as in its face, centred, drawn with the broadest pen: (28, 28) uint8, ink = 255."""
     points = fitted(np.concatenate(strokes))
     places = _placed(points[None], np.full((1, 1, 1), _SIZE), np.zeros((1, 2)))
     dots = _dots(points, [len(stroke) for stroke in strokes])
@@ -59,34 +64,34 @@ def plain(strokes: Sequence[Points]) -> NDArray[np.uint8]:
 
 
 def fitted(points: Points) -> Points:
-    """(..., points, 2) moved and scaled, in proportion, so that their box is centred on 0, its longer side 1."""
+    """Points (..., points, 2), moved and scaled to a bounding box that is centred on 0 and whose longer side is 1."""
     low, high = points.min(axis=-2, keepdims=True), points.max(axis=-2, keepdims=True)
     inside: Points = (points - (low + high) / 2) / (high - low).max(axis=-1, keepdims=True)
     return inside
 
 
 def _signed_uniform(seed: int, shape: tuple[int, int]) -> Points:
-    """Numbers in [-1, 1); a row stays what it is when there are more rows."""
+    """Uniform numbers in [-1, 1); a row does not depend on the number of rows."""
     return 2 * np.random.default_rng(seed).random(shape) - 1
 
 
-def _tremble(chance: Points, lengths: Sequence[int]) -> Points:
-    """How far each vertex is off, (drawers, vertices, 2): its stroke's displacement and its own."""
-    displaced = chance.reshape(len(chance), -1, 2)
-    of_stroke = np.repeat(displaced[:, : len(lengths)], lengths, axis=1)
-    off: Points = _STROKE * of_stroke + _VERTEX * displaced[:, len(lengths) :]
-    return off
+def _displacements(noise: Points, lengths: Sequence[int]) -> Points:
+    """Displacement of each vertex, (drawers, vertices, 2): that of its stroke plus its own."""
+    uniform = noise.reshape(len(noise), -1, 2)
+    of_stroke = np.repeat(uniform[:, : len(lengths)], lengths, axis=1)
+    total: Points = _STROKE * of_stroke + _VERTEX * uniform[:, len(lengths) :]
+    return total
 
 
-def _bent(points: Points, chance: Points) -> tuple[Points, Points]:
-    """x and y, (drawers, points), after a quadratic warp of the plane; its coefficients are `chance`."""
+def _bent(points: Points, coefficients: Points) -> tuple[Points, Points]:
+    """x and y, (drawers, points), after a quadratic warp of the plane with `coefficients` (drawers, 6) in [-1, 1)."""
     x, y = points[..., 0], points[..., 1]
-    a, b, c, d, e, f = _BEND * chance.T[..., None]
+    a, b, c, d, e, f = _BEND * coefficients.T[..., None]
     return x + a * x * x + b * x * y + c * y * y, y + d * x * x + e * x * y + f * y * y
 
 
 def _placed(points: Points, size: Points, shift: Points) -> Points:
-    """Points in fine pixels: `size` parts of the image, `shift` (drawings, 2) in [-1, 1] of the room around them."""
+    """Points in fine pixels; `size` is a fraction of the image, `shift` in [-1, 1] a fraction of the room left."""
     inside = fitted(points) * size * _GRID
     room = (_GRID - max(_PENS) - 1) / 2 - np.abs(inside).max(axis=1)
     placed: Points = inside + (_GRID / 2 + room * shift)[:, None]
@@ -94,9 +99,11 @@ def _placed(points: Points, size: Points, shift: Points) -> Points:
 
 
 def _dots(points: Points, lengths: Sequence[int]) -> tuple[NDArray[np.intp], Points]:
-    """Where the pen touches down along polylines of `lengths` points each, of a fitted glyph's `points` (points, 2).
+    """Dots along polylines of `lengths` points each, of a fitted glyph's `points` (points, 2).
 
-    For each dot the number of the point before it, and the part of the way from there to the next point, (dots, 1).
+    Returns:
+        For each dot the number of the point before it, (dots,), and the fraction of the way from there to the next
+        point, (dots, 1).
     """
     starts = np.setdiff1d(np.arange(len(points)), np.cumsum(lengths) - 1)
     reach = np.abs(points[starts + 1] - points[starts]).max(axis=1) * _SIZE * _GRID
@@ -106,10 +113,16 @@ def _dots(points: Points, lengths: Sequence[int]) -> tuple[NDArray[np.intp], Poi
 
 
 def _ink(places: Points, start: NDArray[np.intp], part: Points, pens: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    """Drawings (drawings, 28, 28) uint8 of glyphs whose points lie at `places` (drawings, points, 2), in fine pixels.
+    """Drawings of a glyph.
 
-    start, part  the dots, as `_dots` returns them
-    pens         (drawings,) widths in fine pixels; a pen is square
+    Args:
+        places: Positions of its points in fine pixels, (drawings, points, 2).
+        start: Number of the point before each dot, as `_dots` returns it.
+        part: Fraction of the way to the next point, as `_dots` returns it.
+        pens: Widths of the square pens in fine pixels, (drawings,).
+
+    Returns:
+        Images (drawings, 28, 28) uint8.
     """
     column, row = np.moveaxis(places[:, start] * (1 - part) + places[:, start + 1] * part, -1, 0).astype(int)
     fine = np.zeros((len(places), _GRID, _GRID), dtype=np.uint8)
@@ -122,7 +135,7 @@ def _ink(places: Points, start: NDArray[np.intp], part: Points, pens: NDArray[np
 
 
 def _broadened(fine: NDArray[np.uint8], pen: int) -> NDArray[np.uint8]:
-    """Each dot of (drawings, rows, columns) grown to a square of `pen` dots; strokes stay clear of the edge."""
+    """Drawings (drawings, rows, columns) with each dot grown to a square of `pen` dots; none reaches the edge."""
     before = pen // 2
     for axis in (1, 2):
         moved = np.moveaxis(fine, axis, 0)

@@ -1,4 +1,4 @@
-"""Few-shot classification of images of 28 × 28 pixels: what glyphs and Omniglot share."""
+"""Few-shot classification of images of 28 × 28 pixels, the base of Glyphs and Omniglot."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ SIDE = 28
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFamily(ClassFamily):
-    """`load` gives images (rows, drawers, 28, 28) uint8 with ink = 255; the network sees (1, 28, 28) in [0, 1]."""
+    """Class family whose `load` gives images (rows, drawers, 28, 28) uint8 with ink = 255.
+
+    The inputs of the network are (1, 28, 28) float32 in [0, 1].
+    """
 
     @property
     def shape(self) -> TaskShape:
         return TaskShape((1, SIDE, SIDE), self.ways, "classification")
 
     def inputs(self, examples: Tensor) -> Tensor:
-        # By a tensor: a GPU multiplies by the reciprocal of a number, which differs from a CPU's in the last bit.
+        # The divisor is a tensor, because a GPU multiplies by the reciprocal of a Python number, and the result then
+        # differs from a CPU's in the last bit.
         white = torch.full((), 255.0, device=examples.device)
         return examples.unsqueeze(3).to(torch.float32) / white

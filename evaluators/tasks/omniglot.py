@@ -18,10 +18,10 @@ from .class_family import ClassData, ClassPool
 from .image_family import ImageFamily
 from .omniglot_files import HINT, Characters, fetch_archives, read_characters
 
-# Whole alphabets of the background set, none of them a close relative of one that trains: 181 characters of 964.
+# Whole alphabets of the background set, no close relatives of the training alphabets: 181 of 964 characters.
 VALIDATION_ALPHABETS: Final = ("Armenian", "Balinese", "Grantha", "Korean", "N_Ko")
 MIXED_PARTS: Final = (1100, 100, 423)
-"""Characters of train, validation and test where all alphabets are mixed: all 1,623 of them, as in MAML."""
+"""Numbers of train, validation and test characters where alphabets are mixed: all 1,623, as in MAML."""
 _QUARTERS: Final = 4
 Rotations = Literal["distinct", "as classes", "none"]
 ROTATIONS: Final[tuple[Rotations, ...]] = get_args(Rotations)
@@ -31,19 +31,20 @@ ROTATIONS: Final[tuple[Rotations, ...]] = get_args(Rotations)
 class Omniglot(ImageFamily):
     """Lake et al., "Human-level concept learning through probabilistic program induction" (2015), at 28 × 28.
 
-    Test is the evaluation set (20 alphabets); validation is five whole alphabets of the background set (Armenian,
-    Balinese, Grantha, Korean, N_Ko) and train its other 25.
+    The test split is the evaluation set (20 alphabets). The validation split is five whole alphabets of the background
+    set (Armenian, Balinese, Grantha, Korean, N_Ko), and the training split its other 25.
 
-    path             a packed .npz (`omniglot_files`), or the folder with images_background and images_evaluation, each
-                     as the official .zip or extracted
-    download         fetches the official archives into the folder `path` where they are not there yet
-    rotations        each character turned by 90, 180 and 270° is a further class, in every split. 'distinct': the
-                     classes of a task are different characters, each in one of its rotations, as in MAML's code; 'as
-                     classes': a task may have one character in several rotations; 'none': no character is turned
-    within_alphabet  all classes of a task are of one alphabet, in one rotation, drawn uniformly over alphabets; those
-                     with fewer than `ways` characters are left out
-    mixed            characters are split at random instead, whatever their alphabet: 1,100 train, 100 validation and
-                     423 test characters, as in MAML. Easier: test characters have relatives among those that train
+    Attributes:
+        path: A packed .npz (`omniglot_files`), or the folder with images_background and images_evaluation, each as the
+            official .zip or extracted.
+        download: Whether missing official archives are downloaded into the folder `path`.
+        rotations: Whether each character turned by 90, 180 and 270° is a further class, in every split. 'distinct': the
+            classes of a task are different characters, each in one of its rotations, as in MAML's code. 'as classes': a
+            task may have one character in several rotations. 'none': no character is turned.
+        within_alphabet: Whether all classes of a task are of one alphabet, in one rotation, drawn uniformly over
+            alphabets. Alphabets with fewer than `ways` characters are left out.
+        mixed: Whether characters are split at random without regard to alphabets: 1,100 train, 100 validation and 423
+            test characters, as in MAML. This is easier, because test characters have relatives in the training split.
     """
 
     name: ClassVar[str] = "omniglot"
@@ -61,7 +62,7 @@ class Omniglot(ImageFamily):
             raise ConfigError(f"omniglot: path is {self.path}; with download = true it must be a folder")
 
     def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
-        """Each class's alphabet, as the splits are of whole alphabets; where they are mixed, its character."""
+        """Alphabet of each class, as the splits are of whole alphabets; its character where alphabets are mixed."""
         if self.mixed:
             return "characters", super().units(split)[1]
         alphabets = [_alphabet(name) for name in self.classes(split)]
@@ -69,7 +70,12 @@ class Omniglot(ImageFamily):
         return "alphabets", tuple(numbers[name] for name in alphabets)
 
     def load(self) -> ClassData:
-        """Reads the files, once a process. Raises ConfigError without a path, DataError for missing or damaged ones."""
+        """Reads the files, once in a process.
+
+        Raises:
+            ConfigError: The option `path` is not set.
+            DataError: A file is missing or damaged.
+        """
         if self.path is None:
             raise ConfigError(f"omniglot: path is not set; {HINT}")
         path = Path(self.path).expanduser().resolve()
@@ -99,7 +105,7 @@ def _data(path: Path, *, rotations: Rotations, least: int | None, mixed: bool) -
 
 @lru_cache(maxsize=1)
 def _characters(path: Path) -> tuple[Characters, torch.Tensor]:
-    """One tensor for all families that read the same files, whatever their rotations."""
+    """One tensor for all families that read the same files, with any rotations."""
     characters = read_characters(path)
     return characters, torch.from_numpy(characters.images)
 
@@ -141,8 +147,8 @@ def _pool(names: tuple[str, ...], rows: NDArray[np.intp], *, rotations: Rotation
     variants = torch.arange(turns * len(rows)).reshape(turns, len(rows)).T.contiguous()
     groups = None
     if least is not None:
-        found, number = np.unique(alphabets, return_inverse=True)
-        groups = torch.from_numpy(np.tile(number, turns) + len(found) * turned)
+        distinct, number = np.unique(alphabets, return_inverse=True)
+        groups = torch.from_numpy(np.tile(number, turns) + len(distinct) * turned)
     return ClassPool(
         labels,
         rows=torch.from_numpy(np.tile(rows, turns)),

@@ -1,4 +1,4 @@
-"""Omniglot's files: reading the official archives or a packed .npz, and fetching the archives."""
+"""Files of Omniglot: the official archives, extracted or not, a packed .npz, and the download."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ HINT: Final = (
 )
 _ORIGINAL_SIDE: Final = 105
 _SIDE: Final = 28
-_MOST_BYTES: Final = 1 << 20  # of one drawing; the official ones have a few hundred
+_MOST_BYTES: Final = 1 << 20  # Maximum size of a drawing; the official ones have a few hundred bytes.
 _TIMEOUT_S: Final = 60.0
-_UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)  # what damaged archives raise
+_UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)  # Errors of damaged archives.
 
 
 @dataclass(frozen=True, eq=False)
 class Characters:
-    """All characters: `images` (characters, drawers, 28, 28) uint8 with ink = 255, `names` 'Alphabet/characterNN', and
-    `evaluation`, True for those of the evaluation set."""
+    """All characters.
+
+    Attributes:
+        images: (characters, drawers, 28, 28) uint8, ink = 255.
+        names: Names of the form 'Alphabet/characterNN'.
+        evaluation: Whether each character is of the evaluation set.
+    """
 
     images: NDArray[np.uint8]
     names: tuple[str, ...]
@@ -49,7 +54,8 @@ class Characters:
 def read_characters(path: Path) -> Characters:
     """The characters in a packed .npz, or in a folder (or the folder of a .zip) with the two official parts.
 
-    Raises DataError, naming the file, where one is missing or damaged.
+    Raises:
+        DataError: A file is missing or damaged; the message names it.
     """
     if path.suffix == ".npz":
         return _read_packed(path)
@@ -57,25 +63,30 @@ def read_characters(path: Path) -> Characters:
 
 
 def fetch_archives(folder: Path) -> None:
-    """Downloads what `folder` has of neither archive nor extracted part. Raises DataError where that fails."""
+    """Downloads each part of which `folder` has neither the archive nor the extracted files.
+
+    Raises:
+        DataError: A download fails.
+    """
     for part, md5 in ARCHIVES.items():
         if not (folder / f"{part}.zip").exists() and not (folder / part).is_dir():
             fetch(f"{SOURCE}{part}.zip", folder / f"{part}.zip", md5=md5)
 
 
 def fetch(url: str, target: Path, *, md5: str) -> None:
-    """Downloads `url` to `target`, which appears only once it is complete and its md5 sum is right.
+    """Downloads `url` to `target`, which appears only when it is complete and its md5 sum is right.
 
-    Raises DataError where the download fails or the sum differs; nothing is left behind.
+    Raises:
+        DataError: The download fails or the sum differs; no file is left behind.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with urlopen(url, timeout=_TIMEOUT_S) as source, part.open("wb") as copy:
-                found = _copy(source.read, copy.write)
-            if found != md5:
-                raise DataError(f"{url} arrived with md5 {found}, not {md5}; try again, or fetch it by hand")
+                actual = _copy(source.read, copy.write)
+            if actual != md5:
+                raise DataError(f"{url} arrived with md5 {actual}, not {md5}; try again, or fetch it by hand")
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -99,14 +110,14 @@ def _read_packed(path: Path) -> Characters:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; {HINT}") from error
     except (*_UNREADABLE, KeyError, TypeError) as error:
-        # What numpy says is left out: it recommends to load the file unsafely.
+        # The message of numpy is left out, because it recommends to load the file unsafely.
         raise DataError(f"{path} cannot be read as packed Omniglot; replace it, or {HINT}") from error
     fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[2:] == (_SIDE, _SIDE)
     fits = fits and names.dtype.kind == "U" and evaluation.dtype == np.bool_
     if not fits or not names.shape == evaluation.shape == images.shape[:1]:
-        found = ", ".join(f"{array.dtype} {array.shape}" for array in (images, names, evaluation))
+        forms = ", ".join(f"{array.dtype} {array.shape}" for array in (images, names, evaluation))
         raise DataError(
-            f"{path} has images, names, evaluation of {found}; packed Omniglot has "
+            f"{path} has images, names, evaluation of {forms}; packed Omniglot has "
             f"uint8 (characters, drawers, 28, 28), text (characters,), bool (characters,); replace it, or {HINT}"
         )
     return _distinct(Characters(images, tuple(names.tolist()), tuple(evaluation.tolist())), path)
@@ -123,7 +134,7 @@ def _read_folder(folder: Path) -> Characters:
                 alphabet, character = PurePosixPath(name).parts[-3:-1]
                 key = part == "images_evaluation", f"{alphabet}/{character}"
                 drawings.setdefault(key, []).append(_shrunk(data, name))
-        except (*_UNREADABLE, RuntimeError, Image.DecompressionBombError) as error:  # RuntimeError: needs a password
+        except (*_UNREADABLE, RuntimeError, Image.DecompressionBombError) as error:  # RuntimeError: a password.
             source = archive if archive.is_file() else extracted
             raise DataError(
                 f"{source} is damaged ({error}); fetch {SOURCE}{part}.zip again, its md5 is {md5}"
@@ -143,7 +154,7 @@ def _distinct(characters: Characters, path: Path) -> Characters:
 
 
 def _zipped(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each drawing, in order of names; read in memory, never extracted."""
+    """Name and content of each drawing in the order of names, read in memory without extraction."""
     with zipfile.ZipFile(archive) as members:
         for member in sorted(members.infolist(), key=lambda member: member.filename):
             if _is_drawing(member.filename):
@@ -158,13 +169,13 @@ def _extracted(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_drawing(name: str) -> bool:
-    """Whether a member is part/alphabet/character/drawing.png; archives made on a Mac hold other things, too."""
+    """Whether a member is part/alphabet/character/drawing.png; archives made on a Mac hold other files too."""
     parts = PurePosixPath(name).parts
     return len(parts) == 4 and parts[0] in ARCHIVES and name.endswith(".png")
 
 
 def _shrunk(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Black ink on white, 105 × 105, as ink = 255, 28 × 28."""
+    """A drawing of black ink on white, 105 × 105, as an image with ink = 255, 28 × 28."""
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
         if image.size != (_ORIGINAL_SIDE, _ORIGINAL_SIDE):
             raise ValueError(f"{name} has {image.size[0]} × {image.size[1]} pixels, not 105 × 105")

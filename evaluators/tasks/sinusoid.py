@@ -1,4 +1,4 @@
-"""Sinusoid regression: every task is one sine wave, to be learned from a few of its points."""
+"""Sinusoid regression: each task is one sine wave, to be learned from a few of its points."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ INPUTS: Final = (-5.0, 5.0)
 class Sinusoid:
     """y = A sin(x − φ), A in [0.1, 5), φ in [0, π), x in [−5, 5), all uniform, no noise (MAML, arXiv 1703.03400, 5.1).
 
-    shots    points in the support set, at least 1
-    queries  points in the query set, at least 1
-    seed     of the tasks; each split is a stream of its own
-    oracle   a point's inputs are x, A and φ: what is left to learn is the sine, as in the paper's oracle
+    Attributes:
+        shots: Points in the support set, at least 1.
+        queries: Points in the query set, at least 1.
+        seed: Seed of the tasks; each split is a stream of its own.
+        oracle: Whether the inputs of a point are x, A and φ, so that only the sine is left to learn, as for the paper's
+            oracle.
     """
 
     name: ClassVar[str] = "sinusoid"
@@ -46,18 +48,28 @@ class Sinusoid:
         return TaskShape((3 if self.oracle else 1,), 1, "regression")
 
     def check(self) -> None:
-        """Nothing to check: there is no data to load."""
+        """Accepts: there is no data to load."""
 
     def describe(self) -> dict[str, Any]:
-        """What identifies the tasks: the options and the ranges."""
+        """Identity of the tasks: the options and the ranges."""
         ranges = {"amplitudes": list(AMPLITUDES), "phases": list(PHASES), "inputs": list(INPUTS)}
         return {"name": self.name, **asdict(self), **ranges}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
-        """The tasks of these numbers (any whole numbers from 0); x is (tasks, points, 1 or 3) and y (tasks, points, 1).
+        """Tasks by number.
 
-        Inputs are the same on every device, targets but for the last bit of its sine. Raises ConfigError for an
-        unknown split.
+        Inputs are the same on every device; targets may differ in the last bit of the device's sine.
+
+        Args:
+            split: Split of the tasks.
+            indices: Numbers of the tasks, any whole numbers from 0.
+            device: Device of the tensors.
+
+        Returns:
+            The tasks, with x (tasks, points, 1), or (tasks, points, 3) for the oracle, and y (tasks, points, 1).
+
+        Raises:
+            ConfigError: The split is unknown.
         """
         keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
         amplitude, phase = uniform(fold(keys, 0), 2)[..., None].unbind(dim=1)

@@ -1,4 +1,4 @@
-"""Few-shot system identification: every task is one random stable system, to be learned from a few of its steps."""
+"""System identification: each task is one random stable system, to be learned from a few of its steps."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ from .class_family import MOST_EXAMPLES
 from .counter_hash import fold, task_keys, uniform
 
 RADII: Final = (0.3, 0.9)
-"""How far the poles are from 0: below 1, so that every system is stable."""
+"""Range of the poles' distances from 0: below 1, so that every system is stable."""
 GAINS: Final = (0.5, 2.0)
-_SETTLED: Final = 100  # steps after which an impulse has died away: 0.9 ** 100 is 3e-5
+_SETTLED: Final = 100  # Steps after which an impulse has died away: 0.9 ** 100 is 3e-5.
 
 
 @dataclass(frozen=True, kw_only=True)
 class SystemIdentification:
     """v(t) = Σ a_i v(t−i) + Σ b_i u(t−i), i from 1 to `order`; y(t) = tanh(g v(t)) / g + noise: a Wiener model.
 
-    The linear part is the general form of Ljung, "System Identification" (1999), section 4.2 (output error). Its poles
-    are of uniform radius in RADII: conjugate pairs of uniform angle, and a real one of either sign where the order is
-    odd. The b_i are uniform, scaled to a v of unit variance for the input u, white noise uniform in [−√3, √3). The gain
-    g is uniform in GAINS. An example is the window of u and y before a step, and its target is y there. Support and
-    query windows are the consecutive ones of two experiments on the system, each begun at rest.
+    The linear part is the output-error model of Ljung, "System Identification" (1999), section 4.2. Its poles have
+    uniform radius in RADII: conjugate pairs of uniform angle, and a real pole of either sign where the order is odd.
+    The b_i are uniform, scaled so that v has unit variance for the input u, which is white noise, uniform in [−√3, √3).
+    The gain g is uniform in GAINS. An example is the window of u and y before a step, and its target is y at that step.
+    Support and query windows are the consecutive windows of two experiments on the system, each of which starts at
+    rest.
 
-    shots         windows in the support set, at least 1
-    queries       windows in the query set, at least 1
-    seed          of the tasks; each split is a stream of its own
-    length        steps in a window; from `order` on, it determines the next output but for the noise
-    order         of the linear part, at least 1
-    nonlinearity  "tanh", or "none": y(t) = v(t) + noise
-    noise         the standard deviation of the normal noise in every y; an error below its square cannot be reached
+    Attributes:
+        shots: Windows in the support set, at least 1.
+        queries: Windows in the query set, at least 1.
+        seed: Seed of the tasks; each split is a stream of its own.
+        length: Steps in a window, from 1 to 10,000. A window of `order` steps or more determines the next output up to
+            the noise.
+        order: Order of the linear part, from 1 to 100.
+        nonlinearity: 'tanh', or 'none': y(t) = v(t) + noise.
+        noise: Standard deviation of the normal noise in every y, from 0 to 1000. No mean squared error below its square
+            can be reached.
     """
 
     name: ClassVar[str] = "system-identification"
@@ -66,17 +70,26 @@ class SystemIdentification:
         return TaskShape((2, self.length), 1, "regression")
 
     def check(self) -> None:
-        """Nothing to check: there is no data to load."""
+        """Accepts: there is no data to load."""
 
     def describe(self) -> dict[str, Any]:
-        """What identifies the tasks: the options and the ranges."""
+        """Identity of the tasks: the options and the ranges."""
         return {"name": self.name, **asdict(self), "radii": list(RADII), "gains": list(GAINS)}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
-        """The tasks of these numbers (any whole numbers from 0), the same on every device but for the last bits.
+        """Tasks by number, the same on every device up to the last bits.
 
-        x is (tasks, windows, 2, length): u, then y, in the order of time; y is (tasks, windows, 1). Raises ConfigError
-        for an unknown split.
+        Args:
+            split: Split of the tasks.
+            indices: Numbers of the tasks, any whole numbers from 0.
+            device: Device of the tensors.
+
+        Returns:
+            The tasks, with x (tasks, windows, 2, length), which is u and then y in the order of time, and y (tasks,
+            windows, 1).
+
+        Raises:
+            ConfigError: The split is unknown.
         """
         keys = task_keys(seed=self.seed, split=split, indices=indices, device=device)
         steps = self.length + max(self.shots, self.queries)
@@ -91,15 +104,15 @@ class SystemIdentification:
 
 
 def systems(keys: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """The coefficients a and b of the linear system of each key: each (tasks, order) float64."""
+    """Coefficients a and b of the linear system of each key, both (tasks, order) float64."""
     pairs = order // 2
     radius = _within(uniform(fold(keys, 0), pairs + 1), RADII)
     fraction = uniform(fold(keys, 1), pairs + 1)
-    # (z − p)(z − p*) of each pair and z − p of a real pole, by falling powers of z; the first coefficient is always 1.
-    twos = torch.stack([-2 * radius * torch.cos(math.pi * fraction), radius * radius], dim=-1)
+    # The factors (z − p)(z − p*) of each pair and z − p of a real pole, by falling powers of z without the leading 1.
+    quadratic = torch.stack([-2 * radius * torch.cos(math.pi * fraction), radius * radius], dim=-1)
     polynomial = torch.ones_like(radius[:, :1])
     for pair in range(pairs):
-        polynomial = _times(polynomial, twos[:, pair])
+        polynomial = _times(polynomial, quadratic[:, pair])
     if order % 2:
         polynomial = _times(polynomial, torch.where(fraction < 0.5, radius, -radius)[:, -1:])
     a, b = -polynomial[:, 1:], 2 * uniform(fold(keys, 2), order) - 1
@@ -109,7 +122,16 @@ def systems(keys: Tensor, order: int) -> tuple[Tensor, Tensor]:
 
 
 def simulate(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
-    """v of inputs u (tasks, experiments, steps) to systems a, b (tasks, order), from rest; in the shape of u."""
+    """Outputs v of linear systems that start at rest.
+
+    Args:
+        a: Coefficients of earlier outputs, (tasks, order).
+        b: Coefficients of earlier inputs, (tasks, order).
+        u: Inputs (tasks, experiments, steps).
+
+    Returns:
+        Outputs (tasks, experiments, steps).
+    """
     v: list[Tensor] = []
     for t in range(u.shape[-1]):
         now = torch.zeros_like(u[..., 0])
@@ -120,13 +142,13 @@ def simulate(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
 
 
 def _windows(u: Tensor, y: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """From u and y (tasks, steps): the windows (tasks, steps − length, 2, length) and the outputs that follow them."""
+    """Windows (tasks, steps − length, 2, length) of u and y, both (tasks, steps), and the outputs that follow them."""
     x = torch.stack([u, y], dim=1)[..., :-1].unfold(-1, length, 1).transpose(1, 2)
     return x.float().contiguous(), y[:, length:, None].float()
 
 
 def _times(polynomial: Tensor, factor: Tensor) -> Tensor:
-    """The product of polynomials by falling powers: (tasks, n + 1) and (tasks, k), whose leading 1 is left out."""
+    """Product of polynomials by falling powers: (tasks, n + 1), and (tasks, k) without its leading 1."""
     product = torch.nn.functional.pad(polynomial, (0, factor.shape[1]))
     for k in range(factor.shape[1]):
         product[:, k + 1 : k + 1 + polynomial.shape[1]] += factor[:, k, None] * polynomial

@@ -1,4 +1,4 @@
-"""The evaluator as a whole: repeatable, comparable, blind to labels it must not see, and able to learn."""
+"""Evaluator `meta`: repeatable and comparable scores, no access to hidden labels, and learning."""
 
 import math
 import pickle
@@ -24,7 +24,7 @@ from nas.testing import ToySpace, check_evaluator
 
 
 def chance(accuracies, ways):
-    """Whether their mean is within four standard errors of guessing; one that always says the same has none."""
+    """Whether the mean of accuracies is within four standard errors of guessing."""
     mean, stderr = accuracies.mean().item(), (accuracies.std() / len(accuracies) ** 0.5).item()
     return abs(mean - 1 / ways) < 4 * stderr + 1e-6
 
@@ -117,7 +117,7 @@ def test_meta_training_lowers_the_error_of_regression():
 
 
 def predictions(learner, batch, norm):
-    """Of a network that was trained for a while, so that it has something to give away."""
+    """Accuracies of a network that was trained for a while, so that a leak would show."""
     chosen = evaluator(learner=learner, norm=norm)
     network = chosen.network(NARROW, 0)
     attach(network, learner.initial(network, chosen.tasks))
@@ -136,7 +136,7 @@ def test_nothing_is_known_before_adaptation(learner, norm):
 @pytest.mark.parametrize("norm", ["group", "batch"])
 @pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
 def test_nothing_is_learned_from_another_tasks_examples(learner, norm):
-    """The support sets are dealt to the wrong tasks: were the answers to leak in any other way, it would show here."""
+    """With the support sets of other tasks, any leak of the answers would show as accuracy above chance."""
     batch = Blobs().tasks("validation", range(400), CPU)
     batch = replace(batch, support_x=batch.support_x.roll(1, dims=0))
     values = task_values(predictions(learner, batch, norm), batch.query_y, "classification")

@@ -1,4 +1,4 @@
-"""The protocol of a score has all that changes scores, and a score says where it comes from."""
+"""Protocol of a score: everything that changes scores, and the score's provenance."""
 
 import json
 from dataclasses import fields, replace
@@ -34,12 +34,19 @@ def test_each_option_that_changes_scores_is_in_the_protocol(option):
 def test_each_option_of_a_learner_is_in_the_protocol(name):
     learner = registry.create("learner", name, {})
     assert evaluator(learner=learner).protocol(3, BANK)["learner"]["name"] == name
-    if getattr(learner, "optimizer_state", "") == "kept":  # then it must be Adam's; this one can change
+    if getattr(learner, "optimizer_state", "") == "kept":  # A kept state allows no other optimizer than Adam.
         fresh = replace(learner, optimizer_state="fresh")
         assert evaluator(learner=fresh).protocol(3, BANK) != evaluator(learner=learner).protocol(3, BANK)
         learner = fresh
     protocol = evaluator(learner=learner).protocol(3, BANK)
-    others = {"order": 1, "learn_lr": True, "adapted": "head", "reduction": "sum", "optimizer_state": "kept"}
+    others = {
+        "order": 1,
+        "learn_lr": True,
+        "adapted": "head",
+        "reduction": "sum",
+        "optimizer_state": "kept",
+        "name": "another",
+    }
     others["inner_optimizer"] = "sgd" if getattr(learner, "inner_optimizer", "") == "adam" else "adam"
     for option in fields(learner):
         value = others[option.name] if option.name in others else getattr(learner, option.name) + 1
@@ -79,9 +86,9 @@ def test_every_candidate_has_the_same_bank_in_whatever_order_and_batch():
 
 
 def test_a_score_says_where_it_comes_from():
-    told = evaluator().evaluate(NARROW, 1, 7).provenance
-    assert told["seed"] == 7
-    assert told["device"]["kind"] == "cpu"
-    assert told["device"]["name"].strip()
-    assert told["versions"] == versions()
-    assert json.loads(json.dumps(told)) == told
+    recorded_provenance = evaluator().evaluate(NARROW, 1, 7).provenance
+    assert recorded_provenance["seed"] == 7
+    assert recorded_provenance["device"]["kind"] == "cpu"
+    assert recorded_provenance["device"]["name"].strip()
+    assert recorded_provenance["versions"] == versions()
+    assert json.loads(json.dumps(recorded_provenance)) == recorded_provenance

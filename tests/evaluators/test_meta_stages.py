@@ -1,4 +1,4 @@
-"""Training in stages, with a checkpoint between them, gives the score of one training."""
+"""Training in stages with a checkpoint between them, which gives the score of one training."""
 
 import pytest
 from helpers.evaluators import NARROW, WIDE, Blobs
@@ -58,9 +58,9 @@ def test_a_checkpoint_that_is_lost_or_of_something_else_costs_time_and_changes_n
     for path in (kept, spoiled):
         in_stages(chosen, path, 3)
     spoil(spoiled)
-    (expected,), (found,) = in_stages(chosen, kept, 6), in_stages(chosen, spoiled, 6)
-    assert [score.metrics["outer_steps"] for score in (expected, found)] == [3, 6]
-    assert numbers(found) == numbers(expected)
+    (expected,), (actual,) = in_stages(chosen, kept, 6), in_stages(chosen, spoiled, 6)
+    assert [score.metrics["outer_steps"] for score in (expected, actual)] == [3, 6]
+    assert numbers(actual) == numbers(expected)
     [again] = in_stages(chosen, spoiled, 9)
     assert again.metrics["outer_steps"] == 3, "the checkpoint was written anew"
 
@@ -76,9 +76,9 @@ def test_a_checkpoint_that_cannot_be_written_is_no_failure_of_the_candidate(tmp_
     nowhere = in_stages(chosen, tmp_path / "file" / "checkpoint", 3, 6)
     monkeypatch.setattr("nas.evaluators.networks.weights.save_file", full)
     lost = in_stages(chosen, tmp_path / "full", 3, 6)
-    for found in (nowhere, lost):
-        assert list(map(numbers, found)) == list(map(numbers, expected))
-        assert [score.metrics["outer_steps"] for score in found] == [3, 6]
+    for actual in (nowhere, lost):
+        assert list(map(numbers, actual)) == list(map(numbers, expected))
+        assert [score.metrics["outer_steps"] for score in actual] == [3, 6]
     assert "after outer step 3 cannot be kept, and will be computed again: No space left" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
 

@@ -1,4 +1,4 @@
-"""Measuring with the weights of a file: one training serves several banks, and no other weights are taken."""
+"""Measurements with the weights of a file: one training serves several banks, and other weights are refused."""
 
 from dataclasses import asdict, replace
 

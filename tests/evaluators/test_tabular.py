@@ -1,4 +1,4 @@
-"""The evaluator of tables: the right row and column of every kind of file, its price, and what is wrong with a file."""
+"""Evaluator `tabular`: the right row and column of each kind of file, its costs, and errors about bad files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zero-cost scores against closed forms and slow versions, and the search that goes by them."""
+"""Zero-cost scores against closed forms and slow versions, and a search by them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from nas.errors import NasError
 from nas.evaluators import MetaEvaluator, ZeroCostEvaluator
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.zero_cost_proxies import TASKS, grad_norm, naswot, scores, synflow
 from nas.evaluators.tasks import Glyphs, Sinusoid, SystemIdentification
 from nas.evaluators.tasks.drawing import draw
@@ -65,7 +66,7 @@ def test_a_bias_begins_a_path_of_its_own():
 @pytest.mark.parametrize("norm", ["group", "batch", "support", "none"])
 def test_the_flow_knows_of_no_normalisation(norm):
     """Neither of the layers, whatever the evaluator has put for them, nor of the one before the head."""
-    network = build(TinyConv(), WIDE, Blobs().shape, norm=norm, head_norm=True, learner=Anil(), seed=3)
+    network = build(TinyConv(), WIDE, Blobs().shape, Normalisation(norm, True), learner=Anil(), seed=3)
     kernel, head = network[0].weight.detach().double().abs(), network[-1].linear
     after = torch.tanh(kernel.sum(dim=(1, 2, 3))).requires_grad_()
     weight = head.weight.detach().double().abs()
@@ -86,7 +87,7 @@ def test_the_flow_of_a_very_deep_network_is_finite_and_of_a_cut_one_minus_infini
 
 
 def test_a_score_leaves_the_network_as_it_was():
-    network = build(TinyConv(), NARROW, Blobs().shape, norm="group", head_norm=True, learner=Anil(), seed=0)
+    network = build(TinyConv(), NARROW, Blobs().shape, Normalisation(), learner=Anil(), seed=0)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     scores(network, Blobs(), NAMES)
     after = network.state_dict()
@@ -182,15 +183,15 @@ def test_the_gradient_norm_is_that_of_finite_differences(kind):
 
 def test_each_task_is_seen_by_itself_and_parameters_are_counted():
     family = Blobs(shots=2)
-    network = build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=Anil(), seed=1)
-    found = scores(network, family, NAMES)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(), learner=Anil(), seed=1)
+    actual = scores(network, family, NAMES)
     batch = draw(family, "train", range(TASKS), CPU)
     support = list(zip(batch.support_x, batch.support_y, strict=True))
-    assert found["naswot"] == tuple(naswot(network, x) for x, _ in support)
-    assert found["grad-norm"] == tuple(grad_norm(network, x, y, "classification") for x, y in support)
-    assert len({*found["naswot"]}) == len({*found["grad-norm"]}) == TASKS
-    assert found["parameters"] == (sum(p.numel() for p in network.parameters()),)
-    assert found["synflow"] == (synflow(network, family.shape.input_shape),)
+    assert actual["naswot"] == tuple(naswot(network, x) for x, _ in support)
+    assert actual["grad-norm"] == tuple(grad_norm(network, x, y, "classification") for x, y in support)
+    assert len({*actual["naswot"]}) == len({*actual["grad-norm"]}) == TASKS
+    assert actual["parameters"] == (sum(p.numel() for p in network.parameters()),)
+    assert actual["synflow"] == (synflow(network, family.shape.input_shape),)
 
 
 def test_no_task_but_those_of_training_is_drawn():
@@ -211,10 +212,10 @@ def test_every_space_has_finite_scores(name):
     space, family = registry.create("space", name, {}), FITTING.get(name, Glyphs(ways=3))
     chosen = evaluator(MetaEvaluator, space=space, tasks=family)
     for seed in range(3):
-        found = chosen.features(sample(space, random.Random(seed)), NAMES)
-        assert found.keys() == {*NAMES}
-        assert all(map(math.isfinite, found.values())), found
-        assert min(found["parameters"], found["naswot"], found["grad-norm"]) > 0
+        actual = chosen.features(sample(space, random.Random(seed)), NAMES)
+        assert actual.keys() == {*NAMES}
+        assert all(map(math.isfinite, actual.values())), actual
+        assert min(actual["parameters"], actual["naswot"], actual["grad-norm"]) > 0
 
 
 def test_features_are_the_same_whatever_came_before_and_only_those_asked_for():
@@ -241,14 +242,14 @@ def test_it_keeps_the_laws_of_evaluators(name, norm):
 
 
 def test_its_score_is_the_one_asked_for_and_its_metrics_are_all():
-    found = {name: evaluator(score=name).evaluate(NARROW, 3, 0) for name in NAMES}
-    for name, score in found.items():
+    actual = {name: evaluator(score=name).evaluate(NARROW, 3, 0) for name in NAMES}
+    for name, score in actual.items():
         assert score.metrics[name] == score.value
         assert {*NAMES, "flops", "seconds"} == score.metrics.keys()
         assert (score.stderr > 0) == (name in ("naswot", "grad-norm"))
-    assert len({json.dumps(score.protocol) for score in found.values()}) == len(NAMES)
-    assert evaluator().evaluate(NARROW, 99, 0).value == found["synflow"].value
-    assert evaluator().evaluate(NARROW, 3, 1).value != found["synflow"].value
+    assert len({json.dumps(score.protocol) for score in actual.values()}) == len(NAMES)
+    assert evaluator().evaluate(NARROW, 99, 0).value == actual["synflow"].value
+    assert evaluator().evaluate(NARROW, 3, 1).value != actual["synflow"].value
 
 
 def test_there_is_nothing_to_go_on_with(tmp_path):

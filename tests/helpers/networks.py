@@ -10,6 +10,7 @@ from helpers.learners import same, slow_meta_gradient, slow_predictions
 
 from nas.evaluators.learners import Anil, Maml, Ridge
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach
 from nas.export import source
@@ -31,7 +32,7 @@ def check_treatable(space, shape, *, samples=2):
 
 def check_learner(learner, space, architecture, shape):
     """It does with the network what a slow loop does."""
-    network = build(space, architecture, shape, norm="group", head_norm=True, learner=learner, seed=0)
+    network = build(space, architecture, shape, Normalisation(), learner=learner, seed=0)
     attach(network, learner.initial(network, family=None)).double()
     weights = {name: w + 0.05 * torch.randn_like(w) for name, w in weights_of(network).items()}
     batch = random_tasks(shape)
@@ -54,7 +55,7 @@ def random_tasks(shape, tasks=2):
 def check_norms(space, architecture, shape):
     """It can be built for every mode of normalisation, and is of one size in all."""
     modes = ("group", "batch", "none")
-    networks = [build(space, architecture, shape, norm=n, head_norm=False, learner=Maml(), seed=0) for n in modes]
+    networks = [build(space, architecture, shape, Normalisation(n, False), learner=Maml(), seed=0) for n in modes]
     sizes = [size(network, shape) for network in networks]
     assert sizes[0] == sizes[1] == sizes[2]
     assert min(sizes[0].values()) > 0

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nas.evaluators.learners import Maml
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.export import source
 from nas.space import replay, sample
 from nas.task import TaskShape
@@ -49,7 +50,7 @@ def check_second_order(space, seed=0):
     family, learner = Blobs(shots=2), Maml(steps=1)
     shape = TaskShape((2, 8, 8), family.shape.num_outputs)
     architecture = sample(space, random.Random(seed))
-    network = shaken(build(space, architecture, shape, norm="group", head_norm=True, learner=learner, seed=3))
+    network = shaken(build(space, architecture, shape, Normalisation(), learner=learner, seed=3))
     batch = doubled(family.tasks("train", range(2), CPU))
     images = [torch.rand(*y.shape, *shape.input_shape, dtype=torch.float64) for y in (batch.support_y, batch.query_y)]
     batch = type(batch)(images[0], batch.support_y, images[1], batch.query_y, batch.classes)

@@ -6,6 +6,7 @@ from helpers.evaluators import CPU, NARROW, Blobs, TinyConv, doubled, only
 
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import CARRIED
@@ -72,11 +73,11 @@ def prepared(learner, network, family):
 def classification(learner, norm="group", head_norm=True):
     """A network for the learner, tasks, and their kind."""
     family = Blobs(shots=2)
-    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=head_norm, learner=learner, seed=3)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(norm, head_norm), learner=learner, seed=3)
     return prepared(learner, network, family), doubled(family.tasks("train", range(3), CPU)), "classification"
 
 
 def regression(learner):
     family = Sinusoid()
-    network = build(ToySpace(), only(ToySpace()), family.shape, norm="group", head_norm=True, learner=learner, seed=3)
+    network = build(ToySpace(), only(ToySpace()), family.shape, Normalisation(), learner=learner, seed=3)
     return prepared(learner, network, family), doubled(family.tasks("train", range(3), CPU)), "regression"

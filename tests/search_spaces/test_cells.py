@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.tasks import Glyphs
 from nas.search_spaces import Darts, NasNet
 from nas.search_spaces.cell_pairs import darts, nasnet
@@ -237,7 +238,7 @@ def test_inner_steps_at_the_quick_starts_rate_do_not_overshoot(space_type):
     batch = family.tasks("train", range(4), torch.device("cpu"))
     for seed in range(2):
         architecture = sample(space, random.Random(seed))
-        network = build(space, architecture, family.shape, norm="group", head_norm=True, learner=learner, seed=seed)
+        network = build(space, architecture, family.shape, Normalisation(), learner=learner, seed=seed)
         loss, _ = learner.meta_gradient(network, weights_of(network), batch, "classification")
         assert loss < math.log(5) + 0.1
 

@@ -22,6 +22,7 @@ from nas.architecture import Architecture
 from nas.config import build, from_json
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators.networks import building
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
 from nas.runs import folder, launch
@@ -135,7 +136,7 @@ def test_every_learner_takes_them(spaces, name):
     space = spaces[name]
     learner = registry.create("learner", "maml", {})
     architecture = sample(space, random.Random(6))
-    network = building.build(space, architecture, IMAGES, norm="group", head_norm=True, learner=learner, seed=0)
+    network = building.build(space, architecture, IMAGES, Normalisation(), learner=learner, seed=0)
     registry.create("learner", "anil", {}).check(network, torch.rand(2, 1, 28, 28))
     assert "class Network" in exported(network, input_shape=IMAGES.input_shape).text
 

@@ -1,1 +1,1 @@
-"""Operations on many tasks at once, each with its own weights."""
+"""Vectorised operations on many tasks at once, each with weights of its own."""

@@ -1,4 +1,4 @@
-"""A network with one set of weights for all examples, laid out in memory as a CPU is fastest with."""
+"""Calls of a network with one set of weights for all examples, in the memory layout that is fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def call_examples(network: nn.Module, parameters: Parameters, x: Tensor) -> Tens
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Images (examples, channels, height, width) on the CPU laid out channels last; other tensors as they are.
+    """Images (examples, channels, height, width) on the CPU with channels last in memory; other tensors unchanged.
 
-    There convolutions and pools are several times faster so. With one channel both layouts have the same elements in
-    the same places, and only strides tell a convolution which one to carry on with.
+    Convolutions and pools on a CPU are several times faster with this layout. With one channel both layouts have the
+    same elements in the same places, and a convolution chooses the layout of its output by the strides alone, so the
+    strides are set explicitly.
     """
     if x.dim() != 4 or x.device.type != "cpu":
         return x
@@ -33,8 +34,11 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def _relaid(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    """The input of a group normalisation, not channels last where the gradient of the layer's weights is wanted but the
-    input's is not: there torch 2.13 crashes."""
+    """The input of a group normalisation, in a layout with which torch does not crash.
+
+    torch 2.13 crashes on an input with channels last when it needs the gradient of the layer's weights but not of the
+    input.
+    """
     (x,) = inputs
     if torch.is_grad_enabled() and not x.requires_grad:
         return (x.clone(memory_format=torch.contiguous_format),)

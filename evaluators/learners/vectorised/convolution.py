@@ -1,8 +1,8 @@
 """Convolution of many tasks at once, each with weights of its own, and its derivatives of any order.
 
-A convolution is linear in its images and in its weights; so are its two derivatives, which are each other's. The three
-are computed here in whichever way is the fastest for a device and a shape. torch's own second derivatives of grouped
-convolutions go through the groups one by one.
+A convolution is linear in its images and in its weights, and so are its two derivatives; the derivatives of each of the
+three are the other two. Each is computed in the way that is fastest for a device and a shape. torch's own second
+derivatives of grouped convolutions go through the groups one by one.
 """
 
 from __future__ import annotations
@@ -14,62 +14,71 @@ import torch
 from torch import Tensor
 
 FEW_ROWS = 32
-"""Up to this many output pixels of a task a matrix product of patches is faster on a CPU than a grouped convolution."""
+"""Output pixels of a task up to which a CPU is faster with a matrix product of patches than a grouped convolution."""
 
 
 class Geometry(NamedTuple):
-    """As in `torch.nn.functional.conv2d`."""
+    """Arguments of `torch.nn.functional.conv2d` beside the tensors, with its defaults."""
 
-    stride: Sequence[int]
-    padding: Sequence[int]
-    dilation: Sequence[int]
-    groups: int
+    stride: Sequence[int] = (1, 1)
+    padding: Sequence[int] = (0, 0)
+    dilation: Sequence[int] = (1, 1)
+    groups: int = 1
 
 
 def shared(weight: Tensor) -> bool:
-    """Whether all tasks have the same weights, as before the first inner step: one ordinary convolution serves all."""
+    """Whether all tasks have the same weights, as before the first inner step; then one convolution is enough."""
     return weight.shape[0] == 1 or weight.stride(0) == 0
 
 
-def by_patches(x: Tensor, weight_shape: Sequence[int], pixels: int, geometry: Geometry) -> bool:
-    """Whether to take patches of the images and multiply matrices; else the tasks become groups of one convolution."""
+def uses_patches(x: Tensor, weight_shape: Sequence[int], pixels: int, geometry: Geometry) -> bool:
+    """Whether to multiply matrices of image patches; else the tasks become the groups of one convolution."""
     if geometry.groups > 1:
         return False
     return x.device.type != "cpu" or x.shape[1] * pixels <= FEW_ROWS
 
 
 def convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """x (tasks, images, in, height, width), weight (tasks, out, in / groups, kh, kw) -> (tasks, images, out, …)."""
+    """Convolution of each task's images with its weights.
+
+    Args:
+        x: Images (tasks, images, in, height, width).
+        weight: Weights (tasks, out, in / groups, kernel height, kernel width).
+        geometry: Stride, padding, dilation and groups.
+
+    Returns:
+        Images (tasks, images, out, output height, output width).
+    """
     tasks, (stride, padding, dilation, groups) = x.shape[0], geometry
     if shared(weight):
         y = torch.conv2d(_merged(x), weight[0], None, stride, padding, dilation, groups)
         return y.unflatten(0, (-1, tasks)).transpose(0, 1)
     height, width = out_size(x.shape, weight.shape, geometry)
-    if by_patches(x, weight.shape, height * width, geometry):
+    if uses_patches(x, weight.shape, height * width, geometry):
         y = patches(x, weight.shape, geometry) @ weight_matrix(weight)
         return y.reshape(tasks, x.shape[1], height, width, -1).movedim(-1, 2)
     y = torch.conv2d(_grouped(x), weight.flatten(0, 1), None, stride, padding, dilation, groups * tasks)
-    return _apart(y, tasks)
+    return _ungrouped(y, tasks)
 
 
 def convolve_input(gradient: Tensor, weight: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
-    """The derivative by x, of `shape`, of the sum of `gradient` times the convolution."""
+    """Derivative with respect to x, of `shape`, of the sum of `gradient` times the convolution."""
     tasks = shape[0]
     if shared(weight):
         x = gradient.new_empty(()).expand(tasks * shape[1], *shape[2:])
         return _backward(_merged(gradient), x, weight[0], geometry, 0).unflatten(0, (-1, tasks)).transpose(0, 1)
-    if by_patches(gradient, weight.shape, gradient.shape[-2] * gradient.shape[-1], geometry):
+    if uses_patches(gradient, weight.shape, gradient.shape[-2] * gradient.shape[-1], geometry):
         rows = gradient.movedim(2, -1).reshape(tasks, -1, weight.shape[1])
         return unpatched(rows @ weight_matrix(weight).mT, shape, weight.shape, geometry)
     x = gradient.new_empty(()).expand(shape[1], tasks * shape[2], *shape[3:])
     geometry = geometry._replace(groups=geometry.groups * tasks)
-    return _apart(_backward(_grouped(gradient), x, weight.flatten(0, 1), geometry, 0), tasks)
+    return _ungrouped(_backward(_grouped(gradient), x, weight.flatten(0, 1), geometry, 0), tasks)
 
 
 def convolve_weight(gradient: Tensor, x: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
-    """The derivative by the weights, of `shape`, of the sum of `gradient` times the convolution."""
+    """Derivative with respect to the weights, of `shape`, of the sum of `gradient` times the convolution."""
     tasks, outputs = shape[:2]
-    if by_patches(x, shape, gradient.shape[-2] * gradient.shape[-1], geometry):
+    if uses_patches(x, shape, gradient.shape[-2] * gradient.shape[-1], geometry):
         rows = gradient.movedim(2, -1).reshape(tasks, -1, outputs)
         columns = rows.mT @ patches(x, shape, geometry)
         return columns.reshape(tasks, outputs, *shape[3:], shape[2]).movedim(-1, 2)
@@ -88,7 +97,7 @@ def out_size(x: Sequence[int], weight: Sequence[int], geometry: Geometry) -> tup
 
 
 def patches(x: Tensor, weight: Sequence[int], geometry: Geometry) -> Tensor:
-    """What the kernel sees at each output pixel: (tasks, images * height * width, kh * kw * in)."""
+    """Input pixels under the kernel at each output pixel: (tasks, images * height * width, kh * kw * in)."""
     (down, right), padding, (apart_y, apart_x), _ = geometry
     height, width = out_size(x.shape, weight, geometry)
     padded = torch.nn.functional.pad(x.movedim(2, -1), (0, 0, padding[1], padding[1], padding[0], padding[0]))
@@ -103,7 +112,7 @@ def patches(x: Tensor, weight: Sequence[int], geometry: Geometry) -> Tensor:
 
 
 def unpatched(columns: Tensor, shape: torch.Size, weight: Sequence[int], geometry: Geometry) -> Tensor:
-    """Images of `shape`, each pixel the sum of what stands for it in columns laid out as `patches`; its transpose."""
+    """The transpose of `patches`: images of `shape`, each pixel the sum of its occurrences in the patches."""
     tasks, images, channels, *size = shape
     height, width = out_size(shape, weight, geometry)
     (down, right), padding, (apart_y, apart_x), _ = geometry
@@ -118,26 +127,27 @@ def unpatched(columns: Tensor, shape: torch.Size, weight: Sequence[int], geometr
 
 
 def weight_matrix(weight: Tensor) -> Tensor:
-    """(tasks, kh * kw * in, out)"""
+    """Weights as matrices (tasks, kh * kw * in, out)."""
     return weight.movedim(2, -1).flatten(2).mT
 
 
 def _merged(x: Tensor) -> Tensor:
-    """(tasks, images, …) -> (images * tasks, …), likewise."""
+    """(tasks, images, …) -> (images * tasks, …), without a copy where the memory layout allows it."""
     return x.transpose(0, 1).flatten(0, 1)
 
 
 def _grouped(x: Tensor) -> Tensor:
-    """(tasks, images, channels, …) -> (images, tasks * channels, …), without a copy where memory is laid out so."""
+    """(tasks, images, channels, …) -> (images, tasks * channels, …), without a copy where the layout allows it."""
     return x.transpose(0, 1).flatten(1, 2)
 
 
-def _apart(y: Tensor, tasks: int) -> Tensor:
+def _ungrouped(y: Tensor, tasks: int) -> Tensor:
+    """The inverse of `_grouped`."""
     return y.unflatten(1, (tasks, -1)).transpose(0, 1)
 
 
 def _backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, by: int) -> Tensor:
-    """torch's derivative of a convolution by x (0) or weight (1), of which only the shape need be known."""
+    """torch's derivative of a convolution with respect to x (0) or weight (1), of which only the shape is used."""
     stride, padding, dilation, groups = geometry
     wanted = [by == 0, by == 1, False]
     derivatives: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
@@ -147,7 +157,7 @@ def _backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, b
 
 
 class Convolution(torch.autograd.Function):
-    """`convolve`."""
+    """Differentiable `convolve`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -159,14 +169,14 @@ class Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         return (
-            ByInput.apply(gradient, weight, x.shape, ctx.geometry) if ctx.needs_input_grad[0] else None,
-            ByWeight.apply(gradient, x, weight.shape, ctx.geometry) if ctx.needs_input_grad[1] else None,
+            ConvolutionInput.apply(gradient, weight, x.shape, ctx.geometry) if ctx.needs_input_grad[0] else None,
+            ConvolutionWeight.apply(gradient, x, weight.shape, ctx.geometry) if ctx.needs_input_grad[1] else None,
             None,
         )
 
 
-class ByInput(torch.autograd.Function):
-    """`convolve_input`."""
+class ConvolutionInput(torch.autograd.Function):
+    """Differentiable `convolve_input`."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, weight: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
@@ -175,18 +185,20 @@ class ByInput(torch.autograd.Function):
         return convolve_input(gradient, weight, shape, geometry)
 
     @staticmethod
-    def backward(ctx: Any, by: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         gradient, weight = ctx.saved_tensors
         return (
-            Convolution.apply(by, weight, ctx.geometry) if ctx.needs_input_grad[0] else None,
-            ByWeight.apply(gradient, by, weight.shape, ctx.geometry) if ctx.needs_input_grad[1] else None,
+            Convolution.apply(grad_output, weight, ctx.geometry) if ctx.needs_input_grad[0] else None,
+            ConvolutionWeight.apply(gradient, grad_output, weight.shape, ctx.geometry)
+            if ctx.needs_input_grad[1]
+            else None,
             None,
             None,
         )
 
 
-class ByWeight(torch.autograd.Function):
-    """`convolve_weight`."""
+class ConvolutionWeight(torch.autograd.Function):
+    """Differentiable `convolve_weight`."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, x: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
@@ -195,11 +207,11 @@ class ByWeight(torch.autograd.Function):
         return convolve_weight(gradient, x, shape, geometry)
 
     @staticmethod
-    def backward(ctx: Any, by: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         gradient, x = ctx.saved_tensors
         return (
-            Convolution.apply(x, by, ctx.geometry) if ctx.needs_input_grad[0] else None,
-            ByInput.apply(gradient, by, x.shape, ctx.geometry) if ctx.needs_input_grad[1] else None,
+            Convolution.apply(x, grad_output, ctx.geometry) if ctx.needs_input_grad[0] else None,
+            ConvolutionInput.apply(gradient, grad_output, x.shape, ctx.geometry) if ctx.needs_input_grad[1] else None,
             None,
             None,
         )

@@ -1,4 +1,4 @@
-"""A network with each task's own weights, for all tasks at once."""
+"""Calls of a network for all tasks at once, each task with weights of its own."""
 
 from __future__ import annotations
 
@@ -24,45 +24,43 @@ def call(network: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     return output
 
 
-def call_tasks(network: nn.Module, parameters: Parameters, x: Tensor, told: Parameters) -> Tensor:
-    """For each task t, `network(x[t])` with parameters[t].
+def call_tasks(network: nn.Module, parameters: Parameters, x: Tensor, shared: Parameters) -> Tensor:
+    """`network(x[t])` with `parameters[t]` for each task t.
 
-    x           (tasks, examples, *input_shape); the result is (tasks, examples, outputs)
-    parameters  by name (tasks, *shape); those that are expanded, and so the same for all tasks, are used together
-    told        what takes the place of other parameters and buffers, the same for all tasks
+    The result can be differentiated twice by `torch.autograd`.
 
-    It can be differentiated twice, by `torch.autograd` outside.
+    Args:
+        network: The network.
+        parameters: Values by name, (tasks, *shape). A tensor that is expanded, and so the same for all tasks, is used
+            once for all of them.
+        x: Inputs (tasks, examples, *input_shape).
+        shared: Values of other parameters and buffers, the same for all tasks.
+
+    Returns:
+        Outputs (tasks, examples, outputs).
     """
-    with _Faster(), twice_differentiable():
-        output: Tensor = vmap(lambda p, x: call(network, {**p, **told}, x))(dict(parameters), x)
+    with _FastReplacements(), twice_differentiable():
+        output: Tensor = vmap(lambda p, x: call(network, {**p, **shared}, x))(dict(parameters), x)
     return output
 
 
-class _Faster(TorchFunctionMode):
-    """Under `vmap`, has convolutions and normalisations done by our own functions."""
+class _FastReplacements(TorchFunctionMode):
+    """Mode in which the functions of `_REPLACEMENTS` stand in for torch's own, under `vmap`."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        ours = _OURS.get(func)
-        result = None if ours is None else ours(*args, **kwargs)
+        replacement = _REPLACEMENTS.get(func)
+        result = None if replacement is None else replacement(*args, **kwargs)
         return func(*args, **kwargs) if result is None else result
 
 
-def _conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = (1, 1),
-    padding: Any = (0, 0),
-    dilation: Any = (1, 1),
-    groups: int = 1,
-) -> Tensor | None:
-    sizes = (stride, padding, dilation)
-    if x.dim() != 4 or not all(isinstance(size, tuple) for size in sizes):
+def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *sizes: Any, **named_sizes: Any) -> Tensor | None:
+    geometry = Geometry(*sizes, **named_sizes)
+    if x.dim() != 4 or not all(isinstance(size, tuple) for size in geometry[:3]):
         return None
-    y: Tensor = _Convolution.apply(x, weight, Geometry(*sizes, groups))
+    y: Tensor = _Convolution.apply(x, weight, geometry)
     return y if bias is None else y + bias[:, None, None]
 
 
@@ -73,19 +71,12 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | N
     return y if bias is None else y + bias
 
 
-def _batch_norm(
-    x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor | None:
+def _batch_norm(x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, **options: Any) -> Tensor | None:
+    """torch's own `batch_norm` hands all further arguments to a mode by name; only these three matter here."""
     if running_mean is not None:
         return None
-    return _affine(_Standardise.apply(x, (0, *range(2, x.dim())), eps), weight, bias)
+    z = _Standardise.apply(x, (0, *range(2, x.dim())), options.get("eps", 1e-5))
+    return _affine(z, options.get("weight"), options.get("bias"))
 
 
 def _group_norm(
@@ -117,7 +108,7 @@ def _affine(z: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return z if bias is None else z + bias.reshape(shape)
 
 
-_OURS: Mapping[Callable[..., Any], Callable[..., Tensor | None]] = {
+_REPLACEMENTS: Mapping[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.conv2d: _conv2d,
     functional.linear: _linear,
     functional.batch_norm: _batch_norm,
@@ -125,11 +116,11 @@ _OURS: Mapping[Callable[..., Any], Callable[..., Tensor | None]] = {
     functional.layer_norm: _layer_norm,
     functional.adaptive_avg_pool2d: _adaptive_avg_pool2d,
 }
-"""What stands in for a function of torch that is slow under vmap; where it returns None, torch's own does the work."""
+"""Replacements of functions of torch that are slow under vmap. Where one returns None, torch's own is called."""
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution that sees one task, and turns into one of all tasks under vmap."""
+    """Convolution of one task, which vmap turns into the `Convolution` of all tasks."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -137,7 +128,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing: gradients are taken outside vmap, where `Convolution` is in this one's place."""
+        """Saves nothing: gradients are taken outside vmap, where `Convolution` stands in place of this function."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, int]:
@@ -146,7 +137,7 @@ class _Convolution(torch.autograd.Function):
 
 
 class _Standardise(torch.autograd.Function):
-    """Likewise."""
+    """Standardisation of one task, which vmap turns into the `Standardise` of all tasks."""
 
     @staticmethod
     def forward(x: Tensor, dims: Dims, eps: float) -> Tensor:
@@ -154,7 +145,7 @@ class _Standardise(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing, as above."""
+        """Saves nothing, as in `_Convolution`."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, dims: Dims, eps: float) -> tuple[Tensor, int]:
@@ -163,7 +154,10 @@ class _Standardise(torch.autograd.Function):
 
 
 class _Affine(torch.autograd.Function):
-    """Likewise: z (examples, channels, …) times weight plus bias (channels,), in one pass."""
+    """z (examples, channels, …) times weight plus bias, both (channels,), in one pass over memory.
+
+    It sees one task, and vmap turns it into the `Affine` of all tasks.
+    """
 
     @staticmethod
     def forward(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -172,7 +166,7 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing, as above."""
+        """Saves nothing, as in `_Convolution`."""
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, z: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, int]:

@@ -1,6 +1,6 @@
 """Standardisation, the part that batch, group and layer normalisation share, with derivatives in few passes.
 
-torch's own second derivatives of it take some twenty passes over the images, and under vmap some are wrong.
+torch's own second derivatives of it take about twenty passes over the images, and some are wrong under vmap.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ Dims = tuple[int, ...]
 
 
 class Standardise(torch.autograd.Function):
-    """z = (x - mean) / sqrt(variance + eps), mean and (biased) variance taken over `dims`."""
+    """z = (x - mean) / sqrt(variance + eps), with mean and (biased) variance over `dims`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dims: Dims, eps: float) -> Tensor:
         centred = x - x.mean(dims, keepdim=True)
         variance = _mean(centred, centred, dims)
-        scale = (variance + eps).rsqrt_() + variance * 0  # too large a variance is not to end as a scale of zero
+        # An infinite variance must give NaN and not a scale of zero, so that the divergence is noticed.
+        scale = (variance + eps).rsqrt_() + variance * 0
         z = centred.mul_(scale)
         ctx.save_for_backward(x, z, scale)
         ctx.dims = dims
@@ -34,7 +35,7 @@ class Standardise(torch.autograd.Function):
 
 
 class StandardiseBackward(torch.autograd.Function):
-    """The gradient by x: scale · P(g), with P(g) = g - mean(g) - z · mean(g z), which is linear and symmetric."""
+    """Gradient with respect to x: scale · P(g), with the linear, symmetric P(g) = g - mean(g) - z · mean(g z)."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, z: Tensor, scale: Tensor, dims: Dims) -> Tensor:
@@ -46,23 +47,26 @@ class StandardiseBackward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
-        """By g it is scale · P(v). By x, with d scale = -scale² mean(z dx) and dz = scale · P(dx), it is
-        -scale² (mean(v P(g)) z + mean(g z) P(v) + mean(v z) P(g))."""
+        """Gradients of the sum of v times scale · P(g).
+
+        With respect to g it is scale · P(v). With respect to x, d scale = -scale² mean(z dx) and dz = scale · P(dx)
+        give -scale² (mean(v P(g)) z + mean(g z) P(v) + mean(v z) P(g)).
+        """
         g, z, scale, g_mean, g_along = ctx.saved_tensors
         v_mean, v_along = v.mean(ctx.dims, keepdim=True), _mean(v, z, ctx.dims)
-        by_g = by_x = None
+        grad_g = grad_x = None
         if ctx.needs_input_grad[0]:
-            by_g = torch.addcmul(-v_mean * scale, v, scale).addcmul_(z, -v_along * scale)
+            grad_g = torch.addcmul(-v_mean * scale, v, scale).addcmul_(z, -v_along * scale)
         if ctx.needs_input_grad[1]:
             product = _mean(v, g, ctx.dims) - v_mean * g_mean - 3 * v_along * g_along
             factor = -scale * scale
-            by_x = torch.addcmul(-factor * (g_along * v_mean + v_along * g_mean), v, factor * g_along)
-            by_x.addcmul_(g, factor * v_along).addcmul_(z, factor * product)
-        return by_g, by_x, None, None, None
+            grad_x = torch.addcmul(-factor * (g_along * v_mean + v_along * g_mean), v, factor * g_along)
+            grad_x.addcmul_(g, factor * v_along).addcmul_(z, factor * product)
+        return grad_g, grad_x, None, None, None
 
 
 class Affine(torch.autograd.Function):
-    """z times weight plus bias, which have z's shape with ones; torch's own takes more passes in the derivatives."""
+    """z times weight plus bias, both of z's shape with ones. torch's own takes more passes in the derivatives."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Laws of all learners: what they see, what they leave alone, and that every device computes the same."""
+"""Laws of all learners: what they see, what they do not change, and equal results on every device."""
 
 import copy
 from dataclasses import replace
@@ -11,11 +11,12 @@ from helpers.variants import NORMS, classification, each_learner, prepared  # no
 from torch import nn
 
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_step_0_is_the_networks_own_output(learner, norm):
-    """But of fine-tuning, whose head starts from zero: then it says nothing."""
+    """The exception is fine-tuning, whose head starts from zero, so that its first output is zero."""
     network, batch, kind = classification(learner, norm)
     predictions = learner.adapt(network, weights_of(network), batch, kind, 1)
     for task, (support, x) in enumerate(zip(batch.support_x, batch.query_x, strict=True)):
@@ -34,7 +35,7 @@ def test_tasks_do_not_see_each_other(learner, norm):
     for task, part in enumerate(alone):
         assert same(together[:, task], learner.adapt(network, weights, part, kind, 3)[:, 0])
     if getattr(learner, "optimizer_state", "fresh") == "kept":
-        return  # in meta-training they do, through the optimizer
+        return  # In meta-training its tasks influence each other through the optimizer.
     parts = [learner.meta_gradient(network, weights, part, kind) for part in alone]
     assert same(loss, sum(value for value, _ in parts) / 3)
     for name in weights:
@@ -52,7 +53,7 @@ def test_queries_do_not_see_each_other_without_batch_statistics(learner, norm):
 
 @pytest.mark.parametrize("norm, seen", [("group", False), ("support", False), ("none", False), ("batch", True)])
 def test_changing_one_query_changes_no_other_prediction(learner, norm, seen):
-    """Nor do the support set's statistics depend on it; with the batch's own, they do."""
+    """The statistics of the support set do not depend on a query either; those of the batch do."""
     network, batch, kind = classification(learner, norm)
     weights = weights_of(network)
     changed = batch.query_x.clone()
@@ -67,12 +68,12 @@ def test_support_statistics_are_the_batchs_where_the_queries_are_the_support_set
     made = [classification(learner, norm) for norm in ("support", "batch")]
     [(network, batch, kind), (other, _, _)] = made
     batch = replace(batch, query_x=batch.support_x, query_y=batch.support_y)
-    found, expected = (learner.adapt(each, weights_of(each), batch, kind, 3) for each in (network, other))
-    assert same(found, expected)
-    found, expected = (learner.meta_gradient(each, weights_of(each), batch, kind) for each in (network, other))
-    assert same(found[0], expected[0])
-    assert len(found[1]) == len(expected[1])
-    assert all(same(g, e) for g, e in zip(found[1].values(), expected[1].values(), strict=True))
+    actual, expected = (learner.adapt(each, weights_of(each), batch, kind, 3) for each in (network, other))
+    assert same(actual, expected)
+    actual, expected = (learner.meta_gradient(each, weights_of(each), batch, kind) for each in (network, other))
+    assert same(actual[0], expected[0])
+    assert len(actual[1]) == len(expected[1])
+    assert all(same(g, e) for g, e in zip(actual[1].values(), expected[1].values(), strict=True))
 
 
 def test_query_labels_do_not_reach_adaptation(learner):
@@ -120,9 +121,9 @@ def test_results_are_of_the_weights_type(learner, dtype):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_parameters_that_are_not_learned_stay_as_they_are(learner, norm):
-    """The outer loop hands over the learned ones alone; the network keeps the rest."""
+    """The outer loop passes only the learned parameters; the network keeps the rest."""
     family = Blobs(shots=2)
-    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=3)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(norm, True), learner=learner, seed=3)
     frozen = ["0.weight", [name for name, _ in network.named_parameters()][-1]]
     for name in frozen:
         network.get_parameter(name).requires_grad_(False)

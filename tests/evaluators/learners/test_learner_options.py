@@ -1,4 +1,4 @@
-"""What learners are to each other at the edges of their options, and what they meta-learn besides the network."""
+"""Options of learners: equal learners at the edges of options, published settings, and parameters of the learner."""
 
 import pickle
 from dataclasses import fields, replace
@@ -16,6 +16,7 @@ from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, FineTune, Maml, MetaSgd, ProtoNet, Reptile, Ridge, Scratch
 from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import attach, read_weights, write_weights
 from nas.evaluators.tasks import Glyphs, Sinusoid
@@ -33,7 +34,7 @@ OWN = {
 
 def network_for(learner, norm="batch", family=None):
     family = family or Blobs(shots=2)
-    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=3)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(norm, True), learner=learner, seed=3)
     return attach(network, learner.initial(network, family))
 
 
@@ -92,7 +93,7 @@ def test_a_learned_rate_starts_as_the_one_that_is_given(method):
 
 @pytest.mark.parametrize("norm", ["group", "batch", "none"])
 def test_maml_of_the_norms_moves_their_scales_and_shifts_alone(norm):
-    """Checked from what it predicts: of all ways to take the step, only this one predicts the same."""
+    """The predictions show it: only a step of exactly these parameters predicts the same."""
     learner = Maml(inner_lr=0.3, adapted="norm")
     network, batch = network_for(learner, norm).double(), batch_of()
     weights = weights_of(network)
@@ -138,7 +139,7 @@ def test_maml_refuses_a_network_without_the_layers_to_adapt():
 
 
 def test_a_ridge_without_penalty_interpolates_the_support_set():
-    """As many features as examples: the least-squares solution of torch goes through all of them, and so does this."""
+    """With as many features as examples, torch's least-squares solution passes through all of them."""
     learner = Ridge(penalty=1e-9)
     network, batch = network_for(learner, "group").double(), batch_of()
     on_itself = replace(batch, query_x=batch.support_x, query_y=batch.support_y)
@@ -213,7 +214,7 @@ def test_the_rate_on_a_mean_takes_the_step_that_the_published_rate_takes_on_a_su
     assert same(curve[1, 0], torch.func.functional_call(network, moved, (batch.query_x[0],)).detach())
 
 
-# --- controls --------------------------------------------------------------------------------------------------------
+# --- learners without meta-learning -----------------------------------------------------------------------------------
 
 
 def test_scratch_moves_nothing_in_meta_training():
@@ -224,7 +225,7 @@ def test_scratch_moves_nothing_in_meta_training():
 
 
 def test_fine_tuning_learns_the_classes_that_it_is_told():
-    """Few glyphs, seen again and again: the classifier comes to name them among all training classes."""
+    """After many steps on a few glyphs the classifier recognises them among all training classes."""
     family, learner = Glyphs(ways=2, shots=2, queries=2), FineTune(outer_lr=0.02)
     network = network_for(learner, "group", family)
     task = family.tasks("train", [0], CPU)
@@ -248,17 +249,17 @@ def test_fine_tuning_in_regression_needs_nothing_of_its_own():
     assert FineTune().initial(nn.Linear(1, 1), Sinusoid()) == {}
 
 
-# --- what is meta-learned besides the network ------------------------------------------------------------------------
+# --- the learner's own parameters ------------------------------------------------------------------------
 
 
 @pytest.fixture(params=OWN)
 def own(request):
-    """A learner with parameters of its own, and what they are called."""
+    """A learner with parameters of its own, and their names."""
     learner, names = OWN[request.param]
     return learner, {LEARNER + name for name in names}
 
 
-def test_what_is_learned_besides_is_attached_and_trained(own):
+def test_parameters_of_the_learner_are_attached_and_trained(own):
     learner, names = own
     network = network_for(learner)
     before = weights_of(network)
@@ -268,29 +269,29 @@ def test_what_is_learned_besides_is_attached_and_trained(own):
     assert all(not torch.equal(after[name], before[name]) for name in names)
 
 
-def test_it_does_not_count_as_size_and_does_not_change_the_network(own):
+def test_parameters_of_the_learner_are_not_counted_and_do_not_change_the_network(own):
     learner, _ = own
     network = network_for(learner)
-    bare = build(TinyConv(), NARROW, Blobs().shape, norm="batch", head_norm=True, learner=learner, seed=3)
+    bare = build(TinyConv(), NARROW, Blobs().shape, Normalisation("batch", True), learner=learner, seed=3)
     assert size(network, Blobs().shape) == size(bare, Blobs().shape)
     x = torch.rand(4, 1, 4, 4)
     assert torch.equal(network(x), bare(x))
 
 
-def test_it_survives_a_file_a_pickle_and_a_move(own, tmp_path):
+def test_parameters_of_the_learner_survive_a_file_a_pickle_and_a_move(own, tmp_path):
     learner, names = own
     network = network_for(learner)
     for name in names:
         network.get_parameter(name).data += 0.5
     write_weights(network, tmp_path / "weights", {"a": "b"})
-    bare = build(TinyConv(), NARROW, Blobs().shape, norm="batch", head_norm=True, learner=learner, seed=4)
+    bare = build(TinyConv(), NARROW, Blobs().shape, Normalisation("batch", True), learner=learner, seed=4)
     read_weights(bare, tmp_path / "weights", {"a": "b"})
     copies = [bare, pickle.loads(pickle.dumps(network)), network_for(learner).to("meta").to_empty(device="cpu")]
     copies[2].load_state_dict(network.state_dict())
     for copy in copies:
-        found = weights_of(copy)
-        assert found.keys() == weights_of(network).keys()
-        assert all(torch.equal(found[name], w) for name, w in weights_of(network).items())
+        actual = weights_of(copy)
+        assert actual.keys() == weights_of(network).keys()
+        assert all(torch.equal(actual[name], w) for name, w in weights_of(network).items())
         assert all(p.requires_grad for p in copy.parameters())
     assert all(p.dtype == torch.float64 for p in network.double().parameters())
 
@@ -305,14 +306,14 @@ def test_a_file_with_another_networks_weights_is_refused_whatever_the_learner_ad
     assert not any(name.startswith(LEARNER) for name, _ in other.named_parameters())
 
 
-def test_the_evaluator_hands_it_over_with_the_trained_network(own, tmp_path):
+def test_the_trained_network_has_the_parameters_of_the_learner(own, tmp_path):
     learner, names = own
     chosen = MetaEvaluator(TinyConv(), Blobs(), learner, norm="batch", tasks_per_step=3, device="cpu")
     weights, bank = tmp_path / "weights", Bank("test", 0, 4)
     first = chosen.measure(NARROW, 3, 1, bank=bank, weights=weights)
 
     class Gone(Blobs):
-        """The data is needed to train, and not to take a trained network away."""
+        """The data is needed for training, not for the export of a trained network."""
 
         def classes(self, split):
             raise DataError("the disk is gone")

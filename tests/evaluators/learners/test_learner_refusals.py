@@ -1,4 +1,4 @@
-"""What learners refuse: networks that they cannot treat, and options out of range."""
+"""Refusals of learners: networks that they cannot adapt, and options out of range."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from nas import registry
 from nas.errors import ConfigError, SpaceError
 from nas.evaluators.learners import Anil, Reptile
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.search_spaces import Conv4, Mlp40
 
@@ -35,7 +36,7 @@ def test_anil_refuses_work_after_the_last_linear_layer(last):
 @pytest.mark.parametrize("space", [Conv4(4), Mlp40(), TinyConv()], ids=lambda space: space.name)
 def test_no_learner_refuses_an_ordinary_network(learner, space):
     family = Sinusoid() if space.name == "mlp40" else Blobs()
-    network = build(space, only(space), family.shape, norm="group", head_norm=True, learner=learner, seed=0)
+    network = build(space, only(space), family.shape, Normalisation(), learner=learner, seed=0)
     learner.check(network, torch.rand(2, *family.shape.input_shape))
 
 

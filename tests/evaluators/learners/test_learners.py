@@ -48,7 +48,7 @@ def test_predictions_are_those_of_the_slow_loop(pair):
     slow = slow_predictions(learner, network, weights, batch, 4)
     assert fast.shape == (5, 3, batch.query_x.shape[1], 3 if kind == "classification" else 1)
     assert same(fast, slow)
-    assert (slow[0] - slow[-1]).abs().max() > 1e-3  # or there would be nothing to compare
+    assert (slow[0] - slow[-1]).abs().max() > 1e-3  # Otherwise there would be nothing to compare.
 
 
 def test_the_meta_gradient_is_that_of_the_slow_loop(pair):
@@ -93,7 +93,7 @@ def test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, cell
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_queries_taken_task_by_task_give_the_same(method, norm, monkeypatch):
-    """As they are on a CPU when there are many of them for a large network."""
+    """A CPU takes them so when a large network has many of them."""
     monkeypatch.setattr("nas.evaluators.learners.inner_loop.ONE_BY_ONE", 1)
     test_real_networks_of_images_get_the_slow_loops_gradients(method, norm, CELLS[0])
 
@@ -146,7 +146,7 @@ def test_a_network_may_normalise_its_inputs_first(learner):
     ],
 )
 def test_second_order_meta_gradients_are_finite_differences(variant):
-    """Of the outer loss as `adapt` gives it, which takes no outer gradient at all."""
+    """The differences are of the outer loss by `adapt`, which takes no outer gradient."""
     learner = VARIANTS[variant]
     network, batch, kind = classification(learner)
     weights = weights_of(network)
@@ -211,7 +211,7 @@ def test_orders_agree_where_the_inner_loss_is_linear(monkeypatch):
 
 
 def test_reptile_takes_the_classes_in_turn_whatever_their_order():
-    """Were it to take examples as they come, the first batch would be of one class."""
+    """Examples in their original order would make a first batch of one class."""
     learner = Reptile(inner_lr=0.02, train_steps=2, batch=3)
     network, batch, kind = classification(learner)
     weights = weights_of(network)

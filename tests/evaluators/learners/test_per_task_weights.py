@@ -1,4 +1,4 @@
-"""Networks with each task's own weights: outputs and derivatives are those of one task at a time."""
+"""Networks with weights of each task: outputs and derivatives equal those of one task at a time."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def way(request, monkeypatch):
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-@pytest.mark.parametrize("same", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize("same", [False, True], ids=["of each task", "shared"])
 def test_a_convolution_and_its_derivatives_are_torchs_one_task_at_a_time(way, geometry, same):
     x = leaf(randn(TASKS, IMAGES, 4, 7, 6))
     weight = leaf(randn(1 if same else TASKS, 6 if geometry.groups < 4 else 4, 4 // geometry.groups, 3, 3, seed=1))
@@ -120,7 +120,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("same", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize("same", [False, True], ids=["of each task", "shared"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_give_what_they_give_one_task_at_a_time(layer, same):
     """Outputs, and first and second derivatives by all weights."""

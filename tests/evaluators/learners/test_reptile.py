@@ -1,4 +1,4 @@
-"""Reptile with one Adam for all tasks, against the authors' training loop written out plainly, in float64."""
+"""Reptile with one Adam for all tasks, against a plain version of the authors' training loop in float64."""
 
 import copy
 from dataclasses import replace
@@ -15,6 +15,7 @@ from nas.evaluators.learners import Reptile
 from nas.evaluators.meta_training.microbatches import Chunk, Chunked
 from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.profile import num_parameters
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.drawing import draw
@@ -33,7 +34,7 @@ class Doubled(Blobs):
 
 
 def network_for(learner, family):
-    network = build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=5)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(), learner=learner, seed=5)
     return attach(network, learner.initial(network, family)).double()
 
 
@@ -44,15 +45,15 @@ def trained(learner, family, seed=2):
 
 
 class Authors:
-    """Nichol et al.'s loop: weights are set back for each task, the optimizer never is, unless it is `fresh`."""
+    """Nichol et al.'s loop: weights are reset for each task; the optimizer is reset only if it is `fresh`."""
 
     def __init__(self, network, family, *, fresh):
         self.network, self.family, self.fresh = copy.deepcopy(network), family, fresh
-        self.own = {n: p for n, p in self.network.named_parameters() if not n.startswith(LEARNER)}
+        self.weights = {n: p for n, p in self.network.named_parameters() if not n.startswith(LEARNER)}
         self.optimizer = self.new()
 
     def new(self):
-        return torch.optim.Adam(self.own.values(), lr=KEPT.inner_lr, betas=(0.0, 0.999), eps=1e-8)
+        return torch.optim.Adam(self.weights.values(), lr=KEPT.inner_lr, betas=(0.0, 0.999), eps=1e-8)
 
     def minimise(self, x, y):
         self.optimizer.zero_grad()
@@ -61,11 +62,11 @@ class Authors:
 
     def set_back(self, weights):
         with torch.no_grad():
-            for name, p in self.own.items():
+            for name, p in self.weights.items():
                 p.copy_(weights[name])
 
     def get(self):
-        return {name: p.detach().clone() for name, p in self.own.items()}
+        return {name: p.detach().clone() for name, p in self.weights.items()}
 
     def train(self, seed=2):
         for step in range(LOOP.budget):
@@ -133,7 +134,7 @@ def test_all_steps_are_counted_and_the_state_is_not_the_networks():
     assert num_parameters(network) == num_parameters(network_for(Reptile(), Blobs()))
 
 
-def test_weights_without_a_state_adapt_as_they_did_before_there_was_one():
+def test_weights_without_a_state_adapt_from_a_fresh_state():
     family = Doubled(shots=2)
     fresh = replace(KEPT, optimizer_state="fresh")
     network, batch = trained(fresh, family), family.tasks("test", range(3), CPU)
@@ -147,7 +148,7 @@ def test_sgd_has_no_state_to_keep():
 
 
 def test_the_protocol_names_a_kept_state_and_is_unchanged_without():
-    """So weights from before the option was there are still found, and those of the presets are not mixed."""
+    """Weights from before the option existed are still found, and those of published settings are kept apart."""
 
     def named(learner):
         evaluator = MetaEvaluator(TinyConv(), Blobs(), learner, device="cpu")

@@ -1,4 +1,4 @@
-"""A bank's digest names its tasks: the same however they are drawn, and another for any change in any of them."""
+"""Digest of a bank: the same however its tasks are drawn, and another after any change of any task."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_any_part_of_any_task_is_in_it():
 
 def test_split_first_count_and_seed_make_another_bank():
     banks = [BANK, Bank("test", 3, COUNT), Bank("validation", 4, COUNT), Bank("validation", 3, COUNT + 1)]
-    found = [*(digest(Blobs(), bank) for bank in banks), digest(Blobs(seed=1), BANK)]
-    assert len(set(found)) == len(found)
-    assert all(len(text) == 16 and int(text, 16) >= 0 for text in found)
+    actual = [*(digest(Blobs(), bank) for bank in banks), digest(Blobs(seed=1), BANK)]
+    assert len(set(actual)) == len(actual)
+    assert all(len(text) == 16 and int(text, 16) >= 0 for text in actual)
 
 
 @dataclass(frozen=True)
 class Counting(Blobs):
-    """Writes down which tasks are drawn; two of them are equal whatever they wrote."""
+    """Task family that records which tasks are drawn; two of them are equal."""
 
     drawn: list[int] = field(default_factory=list, compare=False)
 
@@ -93,7 +93,7 @@ def test_global_generators_and_who_drew_before_do_not_matter():
 
 
 class Unfrozen(Blobs):
-    """As a dataclass is that can be changed after its bank was drawn."""
+    """A dataclass that can be changed after its bank was drawn."""
 
     __hash__ = None
 

@@ -1,4 +1,4 @@
-"""Outer steps that are recorded as CUDA graphs. Shown without a GPU: that a step never waits for a number."""
+"""Outer steps recorded as CUDA graphs; without a GPU, proof that a step never waits for a number."""
 
 from contextlib import nullcontext
 
@@ -60,7 +60,7 @@ def test_without_a_gpu_every_call_runs_the_step_itself():
 
 
 class Stream:
-    """Stands in for a CUDA stream: writes down for what it waits."""
+    """Fake CUDA stream that records what it waits for."""
 
     def __init__(self, device):
         self.device, self.waits = device, []

@@ -1,4 +1,4 @@
-"""Devices by name, and settings that are put back."""
+"""Devices by name, and settings that are restored."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_settings_are_put_back_whatever_happens():
 
 
 def test_the_cpu_leaves_weights_as_they_are():
-    """Layouts are the learners' affair."""
+    """Memory layouts are set by the learners."""
     network = nn.Conv2d(3, 4, 3)
     with reproducible(network, CPU):
         assert network.weight.is_contiguous()

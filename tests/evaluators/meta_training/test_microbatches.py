@@ -1,4 +1,4 @@
-"""Tasks taken some at a time: the same results, and fewer at a time where memory runs out."""
+"""Microbatches: the same results as for whole batches, and a smaller size after memory runs out."""
 
 import logging
 import weakref
@@ -16,7 +16,7 @@ from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.meta_training.microbatches import Chunk, Chunked, out_of_memory
 from nas.evaluators.networks.building import build
-from nas.evaluators.networks.normalisation import set_normalisation
+from nas.evaluators.networks.normalisation import Normalisation, set_normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.task import TaskBatch
@@ -43,8 +43,8 @@ def check_chunks(learner, network, family):
     curve = learner.adapt(network, weights, batch, kind, 2)
     for size in (1, 2, 4, 5, 9):
         chunked = Chunked(learner, Chunk(size))
-        found, parts = chunked.meta_gradient(network, weights, batch, kind)
-        assert same(found, loss)
+        actual, parts = chunked.meta_gradient(network, weights, batch, kind)
+        assert same(actual, loss)
         assert parts.keys() == gradients.keys()
         assert all(same(parts[name], gradients[name]) for name in gradients)
         assert same(chunked.adapt(network, weights, batch, kind, 2), curve)
@@ -55,7 +55,7 @@ def test_gradients_and_predictions_do_not_depend_on_the_chunk(learner, norm):
     family = Blobs(shots=2)
     check_chunks(
         learner,
-        build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=1),
+        build(TinyConv(), NARROW, family.shape, Normalisation(norm, True), learner=learner, seed=1),
         family,
     )
 
@@ -85,7 +85,9 @@ def test_the_learner_may_change_in_the_course_of_training_and_the_chunk_stays_th
         assert chunked.at(progress).learner.order == order
         assert chunked.at(progress).chunk is chunked.chunk
     assert chunked.at(0.1) == chunked.at(0.4)
-    assert len({chunked.at(progress) for progress in (0.0, 0.1, 0.4, 0.5, 0.9)}) == 2  # steps are recorded by learner
+    assert (
+        len({chunked.at(progress) for progress in (0.0, 0.1, 0.4, 0.5, 0.9)}) == 2
+    )  # Steps are recorded for each learner.
     names = ("name", "steps", "outer_lr", "outer_optimizer")
     assert [getattr(chunked, name) for name in names] == [getattr(Maml(), name) for name in names]
 
@@ -95,7 +97,7 @@ def test_the_learner_may_change_in_the_course_of_training_and_the_chunk_stays_th
 
 @dataclass
 class Roomy:
-    """What runs on at most `room` tasks, and otherwise has an error; it remembers how many it was given."""
+    """Function that raises an error for more than `room` tasks and records the numbers of tasks."""
 
     room: int
     error: Exception = field(default_factory=lambda: torch.OutOfMemoryError(FULL))
@@ -160,7 +162,7 @@ def test_other_errors_are_not_memorys():
 
 
 def test_what_records_a_step_hears_that_memory_ran_out(monkeypatch):
-    """It takes the step unrecorded instead, which needs less."""
+    """The step is then taken without recording, which needs less memory."""
     chunk = Chunk(8)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.is_current_stream_capturing", lambda: True)

@@ -1,4 +1,4 @@
-"""The outer loop against torch's own optimizers, and what it does when training goes wrong."""
+"""Outer loop against torch's own optimizers, its interruption and its divergence."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -16,6 +16,7 @@ from nas.errors import DataError, NasError
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.meta_training.outer_loop import MetaTraining, OuterLoop
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.drawing import draw
 from nas.evaluators.tasks.sinusoid import Sinusoid
@@ -26,7 +27,7 @@ LOOP = OuterLoop(budget=4, tasks_per_step=3, train_queries=0, anneal=True)
 
 @dataclass
 class Spy:
-    """Tasks that remember which of them were asked for."""
+    """Task family that records which tasks are drawn."""
 
     family: Any
     asked: list = field(default_factory=list)
@@ -59,7 +60,7 @@ class Given:
     def meta_gradient(self, network, parameters, batch, kind):
         self.batches.append(batch)
         factor = len(self.batches)
-        # Such a factor, for Adam does not care for the size of a gradient.
+        # The sign alternates, because Adam does not depend on the size of a gradient.
         given = {name: factor * (-1) ** factor * g for name, g in self.gradients.items()}
         given["loss"] = torch.tensor(1.0)
         call, name, value = self.spoiled
@@ -73,7 +74,7 @@ class Given:
 def test_training_is_torchs_optimizer_on_the_learners_gradients(name, anneal):
     learner, family = registry.create("learner", name, {}), Blobs()
     network, slow = (
-        build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=5) for _ in range(2)
+        build(TinyConv(), NARROW, family.shape, Normalisation(), learner=learner, seed=5) for _ in range(2)
     )
     for each in (network, slow):
         attach(each, learner.initial(each, family))
@@ -149,12 +150,12 @@ def test_parameters_that_are_not_learned_are_not_trained(name):
     meta_train(network, family, learner, LOOP, seed=0)
     changed = {key for key, w in weights_of(network).items() if not torch.equal(w, before[key])}
     own = {key for key in before if key.startswith(LEARNER)}
-    headless = {"protonet", "ridge", "finetune"}  # they put heads of their own in the place of the network's
+    headless = {"protonet", "ridge", "finetune"}  # These replace the network's head.
     assert changed == (set() if name == "scratch" else {"1.bias", *own} | (set() if name in headless else {"3.weight"}))
 
 
 class Recorded:
-    """A learner that writes down what it is asked for, and with what answer, for itself and those it becomes."""
+    """Learner that records its calls and results, also those of the learners that `at` returns."""
 
     def __init__(self, learner, calls):
         self.learner, self.calls = learner, calls
@@ -175,7 +176,7 @@ class Recorded:
 def test_first_order_gradients_come_first_and_second_order_ones_after(anneal):
     def calls_of(learner):
         calls = []
-        network = build(TinyConv(), NARROW, Blobs().shape, norm="group", head_norm=True, learner=learner, seed=5)
+        network = build(TinyConv(), NARROW, Blobs().shape, Normalisation(), learner=learner, seed=5)
         meta_train(network, Blobs(), Recorded(learner, calls), OuterLoop(6, 2, 0, anneal), seed=1)
         return network, calls
 
@@ -188,11 +189,11 @@ def test_first_order_gradients_come_first_and_second_order_ones_after(anneal):
 
     assert [equal(a[0], b[0]) for a, b in zip(switching, unswitched, strict=True)] == [True] * 4 + [False] * 2
     for step, (weights, batch, gradients) in enumerate(switching):
-        found = [
+        actual = [
             equal(gradients, each.meta_gradient(network, weights, batch, "classification")[1])
             for each in (first, second)
         ]
-        assert found == [step < 3, step >= 3]
+        assert actual == [step < 3, step >= 3]
 
 
 def test_no_gradients_are_left_behind():
@@ -207,7 +208,7 @@ def test_no_gradients_are_left_behind():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("first", [1, 7, 10, 11, 25])
 def test_numbers_that_are_not_finite_end_training_and_the_first_such_step_is_named(bad, first):
-    """They are looked at every ten steps and at the last, but remembered from each."""
+    """Numbers are checked every ten steps and at the last step, for all steps before."""
     network = nn.Linear(1, 1)
     learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=(first, "bias", bad))
     with pytest.raises(NasError, match=f"diverged: the loss or a weight is not finite at outer step {first}$"):
@@ -229,11 +230,11 @@ def test_large_numbers_and_empty_weights_are_no_divergence():
     meta_train(network, Sinusoid(), learner, LOOP, seed=0)
 
 
-# --- broken off and taken up -----------------------------------------------------------------------------------------
+# --- interruption and continuation ------------------------------------------------------------------------------------
 
 
 def training(learner, family, steps=6, seed=3, width=NARROW):
-    network = build(TinyConv(), width, family.shape, norm="group", head_norm=True, learner=learner, seed=5)
+    network = build(TinyConv(), width, family.shape, Normalisation(), learner=learner, seed=5)
     attach(network, learner.initial(network, family))
     return MetaTraining(network, family, learner, OuterLoop(steps, 3, 2, True), seed)
 
@@ -249,7 +250,7 @@ def same_states(one, other):
 
 @pytest.mark.parametrize("name", registry.names("learner"))
 def test_a_training_taken_up_from_a_file_is_the_unbroken_one(name, tmp_path):
-    """Bit for bit, with what the optimizer keeps, wherever it was broken off; and a state is as it was when taken."""
+    """Bit for bit with the optimizer's state, after any step; a state does not change after it was taken."""
     learner, family = registry.create("learner", name, {}), Blobs()
     whole = training(learner, family)
     states = []
@@ -271,7 +272,7 @@ def test_a_training_taken_up_from_a_file_is_the_unbroken_one(name, tmp_path):
 
 @pytest.mark.parametrize("at_once", [2, 6, 10, 100])
 def test_tasks_drawn_for_steps_to_come_are_those_of_each_step(at_once, monkeypatch):
-    """From whichever step on; and no task beyond the schedule is drawn."""
+    """This holds from any step on, and no task beyond the schedule is drawn."""
     monkeypatch.setattr("nas.evaluators.meta_training.outer_loop.DRAWN_AT_ONCE", {"cpu": at_once})
     for begun in range(LOOP.budget):
         learner, spy = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd"), Spy(Blobs())
@@ -289,7 +290,7 @@ def test_tasks_drawn_for_steps_to_come_are_those_of_each_step(at_once, monkeypat
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_layouts_in_memory_survive_a_restart(optimizer):
-    """What Adam keeps must lie in memory as its weight does, or it is read in another order."""
+    """Adam's state must have the memory layout of its weight, or it is read in another order."""
 
     def started():
         network = nn.Conv2d(3, 4, 3, bias=False).to(memory_format=torch.channels_last)

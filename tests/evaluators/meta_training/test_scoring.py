@@ -14,6 +14,7 @@ from nas.evaluators.learners import Maml
 from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.meta_training.scoring import check_no_leak, score, task_values
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.task import Bank, TaskBatch, TaskShape
@@ -41,7 +42,7 @@ class Written:
 
     def adapt(self, network, parameters, batch, kind, steps):
         self.chunks += (len(batch.query_x),)
-        assert not batch.query_y.any()  # not told
+        assert not batch.query_y.any()  # The labels are hidden.
         numbers, labels, places = batch.query_x.long().unbind(dim=-1)
         right = torch.arange(steps + 1)[:, None, None] + numbers
         guesses = torch.where(places < right, labels, 1 - labels)
@@ -63,7 +64,7 @@ class Numbered:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_predictions_that_are_not_finite_end_a_score_and_the_first_such_step_is_named(bad):
-    """A guess is what they would count as."""
+    """They would otherwise count as a guess."""
 
     class Diverges(Written):
         def adapt(self, network, parameters, batch, kind, steps):
@@ -141,12 +142,12 @@ def learner(request):
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_the_chunk_does_not_change_the_numbers(learner, norm):
     family = Blobs()
-    network = build(TinyConv(), NARROW, family.shape, norm=norm, head_norm=True, learner=learner, seed=0)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(norm, True), learner=learner, seed=0)
     network = attach(network, learner.initial(network, family))
     before = weights_of(network)
     results = [score(network, family, learner, Bank("test", 5, 7), chunk=chunk) for chunk in (1, 3, 7, 50)]
     for result in results[1:]:
-        # Which query is right hardly ever hangs on the last bits of its logits; a task has 12.
+        # The last bits of the logits hardly ever decide which query is correct; a task has 12.
         assert result.per_task == pytest.approx(results[0].per_task, abs=0.01)
         assert result.curve == pytest.approx(results[0].curve, abs=0.01)
     assert all(torch.equal(w, before[name]) for name, w in weights_of(network).items())
@@ -165,7 +166,7 @@ def test_regression_is_scored_by_minus_the_error():
 
 
 def test_parameters_that_are_not_learned_are_not_adapted_either():
-    """As in meta-training, where they stay what they are."""
+    """Adaptation leaves them as they are, as meta-training does."""
     network = nn.Sequential(nn.Linear(1, 1, bias=False))
     network[0].weight.requires_grad_(False)
     network.append(nn.Linear(1, 1))
@@ -183,8 +184,8 @@ def test_labels_that_leak_are_noticed_before_adaptation():
     generator = torch.Generator().manual_seed(0)
     guesses = (torch.rand(400, 75, generator=generator) < 0.2).double().mean(dim=1)
     check_no_leak(guesses, 5)
-    check_no_leak(torch.full((400,), 0.2), 5)  # one class for all queries
-    check_no_leak(torch.full((19,), 1.0), 5)  # too few tasks to say
+    check_no_leak(torch.full((400,), 0.2), 5)  # One class is predicted for all queries.
+    check_no_leak(torch.full((19,), 1.0), 5)  # Too few tasks for a test.
     for leaked in (guesses + 0.15, torch.full((20,), 1.0), torch.zeros(100)):
         with pytest.raises(NasError, match="labels leak"):
             check_no_leak(leaked, 5)
@@ -201,7 +202,7 @@ class Told(Blobs):
 def test_tasks_that_are_all_alike_cannot_be_scored():
     family = Told(shots=2)
     learner = Maml(inner_lr=0.1)
-    network = build(TinyConv(), NARROW, family.shape, norm="group", head_norm=True, learner=learner, seed=3)
+    network = build(TinyConv(), NARROW, family.shape, Normalisation(), learner=learner, seed=3)
     meta_train(network, family, learner, OuterLoop(60, 4, 0, True), seed=0)
     with pytest.raises(NasError, match="labels leak"):
         score(network, family, learner, Bank("test", 0, 40), chunk=20)

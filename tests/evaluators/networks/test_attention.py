@@ -1,4 +1,4 @@
-"""Learners of second order take networks with attention, and do with them what a slow loop does."""
+"""Attention under learners of second order, against a slow loop."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_second_order_learners_take_attention(name, learner, training):
     attach(network, learner.initial(network, None)).double().train(training)
     weights, batch = weights_of(network), random_tasks(TASK)
     loss, gradients = learner.meta_gradient(network, weights, batch, "classification")
-    with sdpa_kernel(SDPBackend.MATH):  # else the slow loop cannot be differentiated twice
+    with sdpa_kernel(SDPBackend.MATH):  # Otherwise the slow loop cannot be differentiated twice.
         slow_loss, slow = slow_meta_gradient(learner, network, weights, batch)
         slow_curve = slow_predictions(learner, network, weights, batch, 2)
     assert same(loss, slow_loss)

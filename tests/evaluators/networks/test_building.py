@@ -1,4 +1,4 @@
-"""A candidate as a network: built from a seed, measured, written to a file and read again."""
+"""Network of a candidate: built from a seed, measured, written to a file and read again."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from nas import registry
 from nas.errors import DataError, SpaceError
 from nas.evaluators.learners import Anil, Maml
 from nas.evaluators.networks.building import build
-from nas.evaluators.networks.normalisation import NormalisedHead
+from nas.evaluators.networks.normalisation import Normalisation, NormalisedHead
 from nas.evaluators.networks.profile import size
 from nas.evaluators.networks.weights import read_weights, write_weights
 from nas.search_spaces import Conv4, Mlp40
@@ -23,11 +23,11 @@ LABEL = {"architecture": "abc", "seed": "1"}
 
 
 def built(space, shape=SHAPE, *, norm="group", head_norm=True, learner=None, seed=0):
-    return build(space, only(space), shape, norm=norm, head_norm=head_norm, learner=learner or Maml(), seed=seed)
+    return build(space, only(space), shape, Normalisation(norm, head_norm), learner=learner or Maml(), seed=seed)
 
 
 class Makes:
-    """A space of one network: what a function makes of the task."""
+    """Space of one network, which a function makes for the task."""
 
     name = "makes"
 
@@ -58,8 +58,8 @@ def test_building_leaves_the_global_generator_as_it_is():
 
 def test_options_reach_the_network():
     kinds = {norm: {type(m) for m in built(TinyConv(), norm=norm).modules()} for norm in ("group", "batch", "none")}
-    assert [norm for norm, found in kinds.items() if nn.GroupNorm in found] == ["group"]
-    assert [norm for norm, found in kinds.items() if nn.BatchNorm2d in found] == ["batch"]
+    assert [norm for norm, actual in kinds.items() if nn.GroupNorm in actual] == ["group"]
+    assert [norm for norm, actual in kinds.items() if nn.BatchNorm2d in actual] == ["batch"]
     with_head, without = (
         {type(m) for m in built(TinyConv(), head_norm=head_norm).modules()} for head_norm in (True, False)
     )
@@ -114,7 +114,7 @@ def test_what_the_learner_refuses_is_refused():
 @pytest.mark.parametrize("norm", ["group", "none", "batch"])
 @pytest.mark.parametrize("side", [28, 16, 5])
 def test_the_size_of_conv4_is_the_closed_form(norm, side):
-    """FLOPs of convolutions and matrix products: two a multiply-add."""
+    """FLOPs of convolutions and matrix products, two for a multiply-add."""
     shape = TaskShape((3, side, side), 5)
     flops, channels, extent = 0, 3, side
     for _ in range(4):
@@ -170,7 +170,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
     before = weights_of(network)
     with pytest.raises(DataError, match=r"holds weights of .*'seed': '1'.*not of .*'seed': '2'.*delete it"):
         read_weights(network, path, {**LABEL, "seed": "2"})
-    wide = build(TinyConv(), WIDE, SHAPE, norm="group", head_norm=True, learner=Maml(), seed=0)
+    wide = build(TinyConv(), WIDE, SHAPE, Normalisation(), learner=Maml(), seed=0)
     with pytest.raises(DataError, match="holds other weights than this network has"):
         read_weights(wide, path, LABEL)
     with pytest.raises(DataError, match="holds other weights than this network has"):
@@ -204,7 +204,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_file_names_what_it_holds(tmp_path):
-    """In the header of the format, a length and then JSON, as the safetensors page has it."""
+    """The header of the format is a length and then JSON, according to the documentation of safetensors."""
     path = tmp_path / "weights"
     write_weights(built(TinyConv()), path, LABEL)
     content = path.read_bytes()

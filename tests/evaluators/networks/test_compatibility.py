@@ -1,4 +1,4 @@
-"""What is refused before training after one run of the network, with the layer by name."""
+"""Refusals before training after one run of the network, with the name of the layer."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from nas.errors import SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.compatibility import check_forward
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.task import TaskShape
 
 SHAPE = TaskShape((1, 4, 4), 3)
@@ -34,7 +35,7 @@ class Remembers(nn.Module):
 
 
 class Counts(nn.Module):
-    """Has a counter of its own, that is a buffer or not, and does or does not multiply by it."""
+    """Layer with a counter, which is a buffer or not, and by which it multiplies or not."""
 
     def __init__(self, *, buffer, tells):
         super().__init__()
@@ -50,7 +51,7 @@ class Counts(nn.Module):
 
 
 class Clamps(nn.Module):
-    """Keeps its weights small, in place: by `data`, which torch does not take notice of, or not."""
+    """Layer that clamps its weights in place, through `data`, whose changes torch does not count, or directly."""
 
     def __init__(self, *, data):
         super().__init__()
@@ -61,7 +62,7 @@ class Clamps(nn.Module):
             self.weight.data.clamp_(max=0.8)
         else:
             with torch.no_grad():
-                self.weight.clamp_(max=2.0)  # no number is changed, and it is no less a change
+                self.weight.clamp_(max=2.0)  # No number changes, but it is a change in place.
         return x * self.weight
 
 
@@ -156,7 +157,7 @@ def test_a_refusal_of_the_networks_own_stays_what_it_is():
 
 
 def draws(x):
-    return x + 0 * torch.rand(())  # it makes no difference, yet
+    return x + 0 * torch.rand(())  # This makes no difference to the output.
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.AlphaDropout(0.1), draws, Counts(buffer=False, tells=True)])
@@ -177,7 +178,7 @@ def test_a_layer_that_gives_two_outputs_for_one_input_is_named(layer):
     ],
 )
 def test_a_layer_that_lets_examples_see_each_other_is_named(sees):
-    """But of batch normalisation, whose mode is set: learners that run all tasks at once would mix these."""
+    """Learners that run all tasks at once would mix tasks; batch normalisation is allowed, as its mode is set."""
     assert "lets the examples of a batch see each other, in layer '3' (Does)" in refused(network(nn.Tanh(), sees))
     check_forward(network(nn.BatchNorm1d(6, track_running_stats=False)), X, 3, "makes")
 
@@ -193,4 +194,4 @@ def test_what_is_refused_is_refused_when_a_candidate_is_built():
             return network(Remembers())
 
     with pytest.raises(SpaceError, match=r"changes its own '2\.mean'"):
-        build(Space(), only(Space()), SHAPE, norm="group", head_norm=True, learner=Anil(), seed=0)
+        build(Space(), only(Space()), SHAPE, Normalisation(), learner=Anil(), seed=0)

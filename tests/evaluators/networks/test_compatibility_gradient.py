@@ -1,4 +1,4 @@
-"""Networks whose gradients cannot be had are refused, with the layer by name; and no more is refused than fails."""
+"""Refusals of networks without usable gradients, with the name of the layer; and no refusal of any other network."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from nas.evaluators.networks.weights import attach
 
 
 def sine(*, batched=True, graph=True, keep=None):
-    """The sine as a function of the person's own, whose backward may know nothing of vmap, or leave no graph."""
+    """The sine as a user's function, whose backward may have no rule for vmap, or leave no graph."""
 
     class Sine(torch.autograd.Function):
         generate_vmap_rule = batched
@@ -60,7 +60,7 @@ def written_into(make):
 
 
 class Scribbles(nn.Module):
-    """Computes in a tensor that it keeps, but not from what it finds there."""
+    """Layer that computes in a tensor of its own, but does not read the tensor's earlier content."""
 
     def __init__(self):
         super().__init__()
@@ -94,7 +94,7 @@ HERE = r"layer '2' \(Does\) "
 SMALL = nn.Sequential(nn.Tanh(), nn.ReLU())
 NOT_OWN = written_into(lambda x: torch.zeros(len(x), 6, dtype=x.dtype))
 CASES = {
-    # Layers, what computes the same and has no fault (none: these), who must refuse them, and in what words.
+    # Layers, layers without a fault that compute the same (None: these), the checks that must refuse them, the message.
     "in place": ([nn.ReLU(inplace=True)], [nn.ReLU()], set(), ""),
     "in place on another's output": (
         [
@@ -135,7 +135,7 @@ LEARNERS = {
 
 
 def works(learner, made, twin):
-    """Whether it computes with a network what the slow loop computes with one that has no fault."""
+    """Whether a learner computes with a network what the slow loop computes with a network without a fault."""
     weights = weights_of(attach(made, learner.initial(made, Blobs())))
     batch = doubled(Blobs(shots=2).tasks("train", range(2), CPU))
     try:
@@ -165,7 +165,7 @@ def test_what_is_refused_fails_and_what_is_not_works(name, case):
 
 
 def attention(x):
-    """By one of torch's kernels, which are taken by themselves but where second derivatives are needed."""
+    """Attention by one of the kernels that torch chooses, except where second derivatives are needed."""
     parts = x.unflatten(1, (1, 3, 2))
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(parts, parts, parts)[0].flatten(1)
 
@@ -173,7 +173,7 @@ def attention(x):
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("name", LEARNERS)
 def test_an_operation_of_torchs_that_has_one_derivative_is_enough_for_first_order(name):
-    """In float32, on the CPU."""
+    """This holds in float32 on the CPU."""
     learner, made = LEARNERS[name], network(nn.Tanh(), attention)
     batch = Blobs(shots=2).tasks("train", range(2), CPU)
     weights = weights_of(attach(made, learner.initial(made, Blobs())))

@@ -26,7 +26,7 @@ SHAPE = TaskShape((T, D), 3)
 
 
 class Of(nn.Module):
-    """A network of a function of its layers and input."""
+    """Network that is a function of its layers and its input."""
 
     def __init__(self, forward, *layers):
         super().__init__()
@@ -51,7 +51,7 @@ def recurrent(gates, inputs, hidden, *, layers=1, directions=1):
 
 
 def attention(width, queries=T, keys=T):
-    """Four projections, and of each head queries times keys and that times values."""
+    """Four projections, and for each head queries times keys, and the result times values."""
     projections = 2 * N * width * width * (2 * queries + 2 * keys)
     return projections + 2 * 2 * N * queries * keys * width
 
@@ -141,11 +141,11 @@ def test_every_layer_of_torch_that_computes_products_is_tested_here():
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("network, expected", LAYERS.values(), ids=LAYERS)
 def test_flops_are_the_closed_form(network, expected, training):
-    """Whatever the mode, in which torch takes other ways."""
+    """This holds in both modes, for which torch has different implementations."""
     network = copy.deepcopy(network).train(training)
-    found = count(network, torch.rand(N, T, D))
-    assert found.counted == expected
-    assert found.uncounted == ()
+    actual = count(network, torch.rand(N, T, D))
+    assert actual.counted == expected
+    assert actual.uncounted == ()
     assert size(network, SHAPE)["flops"] == expected / N
     assert "flops_uncounted" not in size(network, SHAPE)
 
@@ -171,22 +171,22 @@ UNCOUNTED = {
 @pytest.mark.parametrize("name", UNCOUNTED)
 def test_what_cannot_be_counted_is_named_and_the_rest_is_at_least(name):
     network = Of(lambda x, one: UNCOUNTED[name](one(x)), nn.Linear(D, D))
-    found = count(network, torch.rand(N, T, D))
-    assert name in found.uncounted
-    assert found.counted == 2 * N * T * D * D
+    actual = count(network, torch.rand(N, T, D))
+    assert name in actual.uncounted
+    assert actual.counted == 2 * N * T * D * D
     metrics = size(network, SHAPE)
-    assert metrics["flops_uncounted"] == len(found.uncounted) > 0
+    assert metrics["flops_uncounted"] == len(actual.uncounted) > 0
     assert mflops(metrics) == "≥ 0.00"
     with pytest.raises(
         UncountedError, match=f"takes at least 2,880 FLOPs: those of .*{name}.* cannot be counted"
     ) as error:
         flops_of(network, SHAPE)
-    again = pickle.loads(pickle.dumps(error.value))  # as from a worker process
+    again = pickle.loads(pickle.dumps(error.value))  # A worker process sends it so.
     assert (again.at_least, str(again)) == (2880, str(error.value))
 
 
 def test_limits_refuse_what_cannot_be_counted():
-    """Even where the least lies within them; it must not pass because the rest is not known."""
+    """This holds even where the known part lies within them, because the rest is unknown."""
 
     def cost(architecture, which):
         raise UncountedError("the network takes at least 7 FLOPs", 7)
@@ -203,7 +203,7 @@ def test_numbers_that_are_all_counted_are_told_plainly():
 
 
 class Fourier:
-    """A space of networks with a Fourier transform, of which the FLOPs cannot be counted."""
+    """Space of networks with a Fourier transform, whose FLOPs cannot be counted."""
 
     name = "fourier"
 

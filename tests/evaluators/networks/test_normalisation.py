@@ -1,4 +1,4 @@
-"""What normalisation layers may see, in each mode."""
+"""Normalisation layers: the statistics that they use in each mode."""
 
 import copy
 
@@ -12,7 +12,7 @@ from nas.evaluators.networks.normalisation import (
     BATCH_NORMS,
     SupportNorm,
     normalise_head_input,
-    queries_told,
+    query_markers,
     sees_batch,
     set_normalisation,
 )
@@ -28,7 +28,7 @@ def network(channels=16, **options):
 
 def ready(mode, **options):
     made = network(**options)
-    made(images())  # the lazy layer takes its shape
+    made(images())  # The lazy layer takes its shape.
     return set_normalisation(made, mode)
 
 
@@ -78,7 +78,7 @@ def test_batch_is_torchs_own_in_training(kind):
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 4])
 def test_support_normalises_queries_as_the_support_set(dims):
-    """Against a layer of torch's that learned its running statistics from the support set alone."""
+    """The reference is torch's layer with running statistics of the support set."""
     kind = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dims - 1]
     layer = kind(4, eps=0.01, momentum=1.0)
     nn.init.uniform_(layer.weight)
@@ -87,24 +87,24 @@ def test_support_normalises_queries_as_the_support_set(dims):
     reference = copy.deepcopy(layer)
     support = reference(x[:5])
     values = 5 * 3 ** (dims - 1)
-    reference.running_var *= (values - 1) / values  # torch keeps the unbiased variance
+    reference.running_var *= (values - 1) / values  # torch keeps the unbiased variance.
     expected = torch.cat([support, reference.eval()(x[5:])])
     made = set_normalisation(nn.Sequential(layer), "support")
-    told = queries_told(made, 4)
+    told = query_markers(made, 4)
     assert {name: tensor.shape for name, tensor in told.items()} == {"0.norm.queries": (4,)}
     assert torch.allclose(torch.func.functional_call(made, told, (x,)), expected, atol=1e-6)
     assert torch.allclose(made(x[:5]), support, atol=1e-6)
     assert all(buffer.numel() == 0 for buffer in made.buffers())
 
 
-def test_only_what_normalises_by_the_support_set_is_told_of_queries():
-    assert {mode: list(queries_told(ready(mode), 3)) for mode in MODES} == {
+def test_only_layers_that_normalise_by_the_support_set_have_query_markers():
+    assert {mode: list(query_markers(ready(mode), 3)) for mode in MODES} == {
         "group": [],
         "batch": [],
         "support": ["1.norm.queries"],
         "none": [],
     }
-    assert list(queries_told(SupportNorm(0.1), 3)) == ["queries"]
+    assert list(query_markers(SupportNorm(0.1), 3)) == ["queries"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_no_running_statistics_are_left(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_initial_scale_and_shift_are_kept(mode):
-    """A network may start a branch from zero, for one."""
+    """A network may start a branch from zero, for example."""
     made = network()
     weight, bias = made[1].weight, made[1].bias
     nn.init.zeros_(weight)
@@ -201,8 +201,8 @@ def test_other_normalisations_compute_what_they_did(mode, layer):
 def test_every_batch_normalisation_is_found(mode):
     made = nn.Sequential(nn.BatchNorm1d(2), nn.ModuleList([nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm3d(2))]))
     set_normalisation(made, mode)
-    found = [module for module in made.modules() if isinstance(module, BATCH_NORMS)]
-    assert len(found) == (3 if mode == "batch" else 0)
+    actual = [module for module in made.modules() if isinstance(module, BATCH_NORMS)]
+    assert len(actual) == (3 if mode == "batch" else 0)
 
 
 # --- the head's input ------------------------------------------------------------------------------------------------

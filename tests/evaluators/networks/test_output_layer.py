@@ -1,4 +1,4 @@
-"""A network's head is the linear layer that gives its output, whatever the order in which layers are registered."""
+"""Head of a network: the linear layer that gives its output, in any order of registration."""
 
 import copy
 import random
@@ -16,6 +16,7 @@ from nas.evaluators.learners import Anil, Maml, ProtoNet
 from nas.evaluators.learners.body_and_head import split_head
 from nas.evaluators.learners.maml import adapted_names
 from nas.evaluators.networks.building import assemble, build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.networks.output_layer import HEAD, head_name, mark_head
 from nas.evaluators.networks.weights import attach
 from nas.space import sample
@@ -26,7 +27,7 @@ ORDERS = list(permutations(LAYERS))
 
 
 class Ordered(nn.Module):
-    """Three linear layers, registered in an order and called in another; `end` may be done after the last."""
+    """Three linear layers, registered in one order and called in another; `end` may follow the last."""
 
     def __init__(self, order, end=nn.Identity):
         super().__init__()
@@ -39,7 +40,7 @@ class Ordered(nn.Module):
 
 
 class Space:
-    """A space of the one network that `make` makes."""
+    """Space of the one network that `make` makes."""
 
     name = "one-network"
 
@@ -53,19 +54,17 @@ class Space:
         return self.make()
 
 
-def built(make, learner, **options):
+def built(make, learner, head_norm=True):
     space = Space(make)
-    return build(
-        space, only(space), Blobs().shape, norm="group", learner=learner, seed=1, **{"head_norm": True, **options}
-    )
+    return build(space, only(space), Blobs().shape, Normalisation(head_norm=head_norm), learner=learner, seed=1)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_the_order_of_registration_does_not_matter(order, method):
-    """Neither to what a learner predicts, nor to its meta-gradient."""
+    """It changes neither predictions nor meta-gradients."""
     family = Blobs(shots=2)
     batch = doubled(family.tasks("train", range(2), CPU))
-    found = []
+    actual = []
     for each in (tuple(LAYERS), order):
         network = built(lambda each=each: Ordered(each), method).double()
         generator = torch.Generator().manual_seed(0)
@@ -77,8 +76,8 @@ def test_the_order_of_registration_does_not_matter(order, method):
         attach(network, method.initial(network, family)).double()
         weights = weights_of(network)
         curve = method.adapt(network, weights, batch, "classification", 3)
-        found.append((curve, *method.meta_gradient(network, weights, batch, "classification")))
-    (curve, loss, gradients), (curve_too, loss_too, gradients_too) = found
+        actual.append((curve, *method.meta_gradient(network, weights, batch, "classification")))
+    (curve, loss, gradients), (curve_too, loss_too, gradients_too) = actual
     assert torch.equal(curve, curve_too)
     assert torch.equal(loss, loss_too)
     assert gradients.keys() == gradients_too.keys()
@@ -102,15 +101,15 @@ def test_a_learner_by_itself_finds_the_head_when_it_checks_the_network():
 
 @pytest.mark.parametrize("name", registry.names("space"))
 def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
-    """So no score of theirs hangs on how the head is found."""
+    """Their scores therefore do not depend on how the head is found."""
     shapes = [TaskShape((1, 28, 28), 5), TaskShape((2, 24), 4)]
     space = registry.create("space", name, {})
     tried = 0
     for shape in shapes:
         for seed in range(3):
             try:
-                network = assemble(space, sample(space, random.Random(seed)), shape, norm="group", head_norm=True)
-            except SpaceError:  # not for such inputs
+                network = assemble(space, sample(space, random.Random(seed)), shape, Normalisation())
+            except SpaceError:  # The space is not for such inputs.
                 continue
             tried += 1
             unmarked = copy.deepcopy(network)
@@ -123,7 +122,7 @@ def test_the_heads_of_the_shipped_spaces_are_registered_last(name):
 
 
 class Made(nn.Module):
-    """Layers by name, and a function of them and the input."""
+    """Network of layers by name, and a function of them and the input."""
 
     def __init__(self, forward, **layers):
         super().__init__()
@@ -200,7 +199,7 @@ def test_a_head_that_is_registered_twice_is_one_layer_under_both_names():
 
 
 class Counting(nn.Module):
-    """A network that changes as it runs, and draws."""
+    """Network that changes its state and draws random numbers as it runs."""
 
     def __init__(self):
         super().__init__()
@@ -245,4 +244,4 @@ def test_the_last_linear_layer_is_the_head_of_a_network_that_was_never_run():
     deep = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.Tanh(), nn.Sequential(nn.Linear(1, 1))), nn.Tanh())
     assert head_name(deep) == "1.1.0"
     assert head_name(nn.Sequential(nn.Tanh())) is None
-    assert head_name(nn.Linear(1, 1)) is None  # nothing comes before it
+    assert head_name(nn.Linear(1, 1)) is None  # No layer comes before it.

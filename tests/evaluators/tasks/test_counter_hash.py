@@ -1,4 +1,4 @@
-"""Drawing by number: the hash is splitmix64's, the choices are fair, and a task depends on its number alone."""
+"""Counter-based random numbers: splitmix64's hash, fair choices, and tasks that depend on their number alone."""
 
 import numpy as np
 import pytest
@@ -50,30 +50,30 @@ def test_keys_equal_a_slow_version_in_python_integers():
 
 
 def test_choose_equals_a_slow_version_that_sorts():
-    found = choose(keys(), population=37, count=6)
-    for key, chosen in zip(keys().tolist(), found.tolist(), strict=True):
+    actual = choose(keys(), population=37, count=6)
+    for key, chosen in zip(keys().tolist(), actual.tolist(), strict=True):
         ranks = [(signed(slow_fold(key & WORD, i)) >> 6, i) for i in range(37)]
         assert chosen == [i for _, i in sorted(ranks)[:6]]
 
 
 def test_choose_takes_distinct_numbers_in_range_and_all_of_them_when_asked():
-    found = choose(fold(keys(indices=range(50))[:, None], torch.arange(3)), population=9, count=9)
-    assert found.shape == (50, 3, 9)
-    assert (found.sort(dim=-1).values == torch.arange(9)).all()
+    actual = choose(fold(keys(indices=range(50))[:, None], torch.arange(3)), population=9, count=9)
+    assert actual.shape == (50, 3, 9)
+    assert (actual.sort(dim=-1).values == torch.arange(9)).all()
 
 
 def test_every_number_is_chosen_equally_often_in_every_place():
-    found = choose(keys(indices=range(20_000)), population=10, count=3).numpy()
+    actual = choose(keys(indices=range(20_000)), population=10, count=3).numpy()
     for place in range(3):
-        counts = np.bincount(found[:, place], minlength=10)
+        counts = np.bincount(actual[:, place], minlength=10)
         chi_squared = ((counts - 2000) ** 2 / 2000).sum()
         assert chi_squared < 27.9  # the 99.9 % point with 9 degrees of freedom
 
 
 def test_choose_leaves_out_what_is_not_allowed():
     allowed = torch.arange(20) % 5 == torch.arange(4)[:, None]
-    found = choose(keys(), population=20, count=4, allowed=allowed)
-    assert (found.sort(dim=-1).values == torch.arange(0, 20, 5) + torch.arange(4)[:, None]).all()
+    actual = choose(keys(), population=20, count=4, allowed=allowed)
+    assert (actual.sort(dim=-1).values == torch.arange(0, 20, 5) + torch.arange(4)[:, None]).all()
 
 
 def test_keys_do_not_depend_on_the_rest_of_the_batch():
@@ -92,13 +92,13 @@ def test_numbers_of_any_size_and_kind_are_allowed():
 
 
 def test_uniform_numbers_fill_the_unit_interval():
-    found = uniform(keys(indices=range(20_000)), 2)
-    assert found.shape == (20_000, 2)
-    assert found.min() >= 0
-    assert found.max() < 1
-    counts = np.histogram(found.numpy(), bins=20, range=(0, 1))[0]
+    actual = uniform(keys(indices=range(20_000)), 2)
+    assert actual.shape == (20_000, 2)
+    assert actual.min() >= 0
+    assert actual.max() < 1
+    counts = np.histogram(actual.numpy(), bins=20, range=(0, 1))[0]
     assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # the 99.9 % point with 19 degrees of freedom
-    assert abs(np.corrcoef(found.T.numpy())[0, 1]) < 0.03
+    assert abs(np.corrcoef(actual.T.numpy())[0, 1]) < 0.03
 
 
 def test_an_unknown_split_is_an_error_that_names_the_nearest():

@@ -1,4 +1,4 @@
-"""Glyphs: enough classes, no leak between splits, and drawings that are neither trivial nor hopeless to tell apart."""
+"""Glyphs: enough classes, no leak between splits, and drawings that are neither trivial nor impossible to classify."""
 
 import itertools
 import subprocess
@@ -20,7 +20,7 @@ CROSS = [np.array([[0.0, 5], [10, 5]]), np.array([[5.0, 0], [5, 10]])]
 
 
 def segments(strokes):
-    """The lines of a glyph, whatever their order and direction, in a box of unit size: what two copies would share."""
+    """The lines of a glyph in a box of unit size, without order and direction, which two copies would share."""
     points = np.concatenate([np.array(stroke, float) for stroke in strokes if len(stroke) > 1])
     low, extent = points.min(axis=0), np.ptp(points, axis=0).max()
     lines = set()
@@ -72,8 +72,8 @@ def test_images_are_white_on_black_clear_of_the_edge_and_all_different():
 
 def test_another_process_draws_the_same_images():
     code = "from nas.evaluators.tasks.glyphs import Glyphs; print(Glyphs().describe()['digest'])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert found == Glyphs().describe()["digest"]
+    actual = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert actual == Glyphs().describe()["digest"]
 
 
 def test_a_drawer_stays_the_same_when_there_are_more():

@@ -1,4 +1,4 @@
-"""Tasks from images: laws that hold for every image family, on a data set whose pixels say which drawing they are."""
+"""Laws of every image family, on a data set whose pixels identify the drawing."""
 
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, replace
@@ -21,14 +21,14 @@ BOUNDS = {"train": (0, 16), "validation": (16, 23), "test": (23, 30)}
 
 
 def pools(bounds=BOUNDS, turns=1, groups=None):
-    found = {}
+    actual = {}
     for split, (first, end) in bounds.items():
         rows = torch.arange(first, end).repeat(turns)
         turned = torch.arange(turns).repeat_interleave(end - first)
         names = tuple(f"c{row}@{turn}" for row, turn in zip(rows.tolist(), turned.tolist(), strict=True))
         grouped = None if groups is None else torch.arange(len(rows)) % groups
-        found[split] = ClassPool(names, rows, turned if turns > 1 else None, grouped)
-    return found
+        actual[split] = ClassPool(names, rows, turned if turns > 1 else None, grouped)
+    return actual
 
 
 def numbered_images():
@@ -103,9 +103,9 @@ def test_labels_tell_classes_apart_and_no_drawing_comes_twice(split):
     for task in range(40):
         x = torch.cat([batch.support_x[task], batch.query_x[task]])
         y = torch.cat([batch.support_y[task], batch.query_y[task]]).tolist()
-        found = [drawing(image) for image in x]
-        assert len(set(found)) == len(found)
-        rows = [row for row, _, _ in found]
+        actual = [drawing(image) for image in x]
+        assert len(set(actual)) == len(actual)
+        rows = [row for row, _, _ in actual]
         assert len(set(rows)) == len(set(zip(rows, y, strict=True))) == 5
         assert all(BOUNDS[split][0] <= row < BOUNDS[split][1] for row in rows)
 
@@ -113,7 +113,7 @@ def test_labels_tell_classes_apart_and_no_drawing_comes_twice(split):
 @pytest.mark.parametrize("turns", [1, 4])
 @pytest.mark.parametrize("split", BOUNDS)
 def test_classes_are_the_numbers_of_the_labels_classes_in_the_split(split, turns):
-    """Each image itself says which row it is of and how it is turned; the names of the split's classes say so too."""
+    """Each image shows its row and its rotation, which must be those in the names of the split's classes."""
     family = Numbered(ways=4, shots=2, turns=turns)
     batch, names = family.tasks(split, range(20), CPU), family.classes(split)
     assert batch.classes.shape == (20, 4)
@@ -138,8 +138,8 @@ def test_every_class_gets_every_label_and_every_drawer():
 
 def test_all_drawings_can_be_used():
     batch = Numbered(ways=2, shots=DRAWERS - 1, queries=1).tasks("train", [0], CPU)
-    found = {drawing(image) for image in torch.cat([batch.support_x[0], batch.query_x[0]])}
-    assert len(found) == 2 * DRAWERS
+    actual = {drawing(image) for image in torch.cat([batch.support_x[0], batch.query_x[0]])}
+    assert len(actual) == 2 * DRAWERS
 
 
 def test_rotated_classes_are_turned_counter_clockwise_as_a_whole():
@@ -209,8 +209,8 @@ def test_two_identical_examples_are_not_in_one_task_where_there_are_enough_other
     ]
     batch = Twice(ways=5, shots=1, queries=DRAWERS - 3).tasks("train", range(40), CPU)
     for task in range(40):
-        found = [drawing(image) for image in torch.cat([batch.support_x[task], batch.query_x[task]])]
-        assert len(set(found)) == len(found)
+        actual = [drawing(image) for image in torch.cat([batch.support_x[task], batch.query_x[task]])]
+        assert len(set(actual)) == len(actual)
 
 
 def test_examples_that_are_padding_are_no_copies():
@@ -240,12 +240,12 @@ def test_a_family_is_a_small_value():
 
 def test_description_holds_the_options_and_a_digest_of_the_data():
     family = Numbered()
-    found = family.describe()
-    assert {key: found[key] for key in ("name", "ways", "shots", "queries", "seed")} == {
+    actual = family.describe()
+    assert {key: actual[key] for key in ("name", "ways", "shots", "queries", "seed")} == {
         **{"name": "numbered", "ways": 5, "shots": 1, "queries": 4, "seed": 0}
     }
-    assert len(found["digest"]) == 16
-    assert replace(family, ways=6, seed=3).describe()["digest"] == found["digest"]
+    assert len(actual["digest"]) == 16
+    assert replace(family, ways=6, seed=3).describe()["digest"] == actual["digest"]
 
 
 def test_digest_changes_with_a_pixel_and_with_a_split():
@@ -261,7 +261,7 @@ def test_digest_changes_with_a_pixel_and_with_a_split():
 @pytest.mark.parametrize("names", [None, tuple(f"other{i}" for i in range(7))])
 def test_a_class_in_two_splits_is_an_error(names):
     overlapping = pools({**BOUNDS, "test": (22, 29)})
-    if names is not None:  # another name for the same images is found, too
+    if names is not None:  # The same images under another name are noticed too.
         overlapping["test"] = replace(overlapping["test"], names=names)
     with pytest.raises(DataError, match="in both validation and test"):
         ClassData(numbered_images(), overlapping)

@@ -1,4 +1,4 @@
-"""Omniglot: the same tasks from every form of the files, and one clear line for files that are missing or damaged."""
+"""Omniglot: the same tasks from every form of the files, and one clear line about missing or damaged files."""
 
 import hashlib
 import io
@@ -109,13 +109,13 @@ def test_mixed_characters_are_split_at_random_whatever_their_order(packed, tmp_p
         classes = (family.classes(split) for split in ("train", "validation", "test"))
         return [{name for name in names if "@" not in name} for names in classes]
 
-    found, arrays = upright(packed, mixed=True), dict(np.load(packed))
-    assert [len(names) for names in found] == [9, 1, 4]  # of 14 characters, as 1,100, 100 and 423 are of 1,623
-    assert set.union(*found) == set(arrays["names"])
-    assert found != upright(packed)
-    assert any(name.startswith(("Tengwar", "Avesta")) for name in found[0])
+    actual, arrays = upright(packed, mixed=True), dict(np.load(packed))
+    assert [len(names) for names in actual] == [9, 1, 4]  # of 14 characters, as 1,100, 100 and 423 are of 1,623
+    assert set.union(*actual) == set(arrays["names"])
+    assert actual != upright(packed)
+    assert any(name.startswith(("Tengwar", "Avesta")) for name in actual[0])
     np.savez(tmp_path / "turned.npz", **{key: array[::-1] for key, array in arrays.items()})
-    assert upright(tmp_path / "turned.npz", mixed=True) == found
+    assert upright(tmp_path / "turned.npz", mixed=True) == actual
     mixed, apart = (small(packed, mixed=mixed, rotations="as classes") for mixed in (True, False))
     assert mixed.describe() != apart.describe()
 
@@ -134,9 +134,9 @@ def test_rotated_drawings_are_those_of_the_files_turned(packed):
     known = {np.rot90(image, turn).tobytes() for image in images.reshape(-1, 28, 28) for turn in range(4)}
     upright = {image.tobytes() for image in images.reshape(-1, 28, 28)}
     batch = small(packed).tasks("train", range(30), CPU)
-    found = {np.round(x.numpy() * 255).astype(np.uint8).tobytes() for x in batch.query_x.flatten(0, 2)}
-    assert found <= known
-    assert not found <= upright
+    actual = {np.round(x.numpy() * 255).astype(np.uint8).tobytes() for x in batch.query_x.flatten(0, 2)}
+    assert actual <= known
+    assert not actual <= upright
 
 
 @pytest.mark.parametrize("rotations", ["distinct", "as classes"])
@@ -168,12 +168,12 @@ def test_within_alphabet_takes_all_classes_of_a_task_from_one_alphabet(packed):
         for image in drawn
         for turn in range(4)
     }
-    found = set()
+    actual = set()
     for x in small(packed, within_alphabet=True).tasks("train", range(60), CPU).support_x:
         owners = {owner[np.round(image.numpy() * 255).astype(np.uint8).tobytes()] for image in x[:, 0]}
         assert len(owners) == 1
-        found |= owners
-    assert found == {(alphabet, turn) for alphabet in ("Greek", "Latin") for turn in range(4)}
+        actual |= owners
+    assert actual == {(alphabet, turn) for alphabet in ("Greek", "Latin") for turn in range(4)}
 
 
 def test_within_alphabet_leaves_out_small_alphabets_and_says_when_none_is_left(packed):

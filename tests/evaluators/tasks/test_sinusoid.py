@@ -1,4 +1,4 @@
-"""Sinusoids: every task is one sine of MAML's family, the same whoever asks."""
+"""Sinusoid tasks: each is one sine of MAML's family, the same in every draw."""
 
 import json
 import math
@@ -17,11 +17,11 @@ CPU = torch.device("cpu")
 
 def waves(batch):
     """Amplitude and phase of each task, fitted to its support set: A sin(x − φ) = a sin x + b cos x."""
-    found = []
+    actual = []
     for x, y in zip(batch.support_x.double().numpy(), batch.support_y.double().numpy(), strict=True):
         a, b = np.linalg.lstsq(np.hstack([np.sin(x), np.cos(x)]), y[:, 0], rcond=None)[0]
-        found.append((math.hypot(a, b), math.atan2(-b, a)))
-    return np.array(found)
+        actual.append((math.hypot(a, b), math.atan2(-b, a)))
+    return np.array(actual)
 
 
 def test_shapes_and_types():
@@ -73,12 +73,12 @@ def test_a_family_is_a_small_value_and_its_description_survives_json():
 
 
 def test_an_oracles_inputs_are_the_same_points_with_amplitude_and_phase():
-    plain, told = (Sinusoid(oracle=oracle).tasks("train", range(30), CPU) for oracle in (False, True))
+    plain, informed = (Sinusoid(oracle=oracle).tasks("train", range(30), CPU) for oracle in (False, True))
     assert Sinusoid(oracle=True).shape == TaskShape((3,), 1, "regression")
-    assert torch.equal(told.query_x[..., :1], plain.query_x)
+    assert torch.equal(informed.query_x[..., :1], plain.query_x)
     for x, y, y_plain in (
-        (told.support_x, told.support_y, plain.support_y),
-        (told.query_x, told.query_y, plain.query_y),
+        (informed.support_x, informed.support_y, plain.support_y),
+        (informed.query_x, informed.query_y, plain.query_y),
     ):
         assert torch.equal(y, y_plain)
         point, amplitude, phase = x.unbind(dim=-1)

@@ -34,11 +34,11 @@ def impulse(a, b, steps):
     companion = np.zeros((len(a), order, order))
     companion[:, 0] = a
     companion[:, range(1, order), range(order - 1)] = 1
-    state, found = np.eye(order)[:1].repeat(len(a), axis=0)[..., None], []
+    state, actual = np.eye(order)[:1].repeat(len(a), axis=0)[..., None], []
     for _ in range(steps):
-        found.append((b[:, None] @ state)[:, 0, 0])
+        actual.append((b[:, None] @ state)[:, 0, 0])
         state = companion @ state
-    return np.stack(found, axis=1)
+    return np.stack(actual, axis=1)
 
 
 def least_squares(x, y):
@@ -76,24 +76,24 @@ def test_the_impulse_response_is_that_of_the_state_space_and_has_unit_energy(ord
     a, b = drawn(order)
     u = torch.zeros(len(a), 1, 40, dtype=torch.float64)
     u[..., 0] = 1
-    found = simulate(torch.from_numpy(a), torch.from_numpy(b), u)[:, 0].numpy()
-    assert (found[:, 0] == 0).all()  # an input acts from the next step on
-    assert np.allclose(found[:, 1:], impulse(a, b, 39), atol=1e-12)
+    actual = simulate(torch.from_numpy(a), torch.from_numpy(b), u)[:, 0].numpy()
+    assert (actual[:, 0] == 0).all()  # an input acts from the next step on
+    assert np.allclose(actual[:, 1:], impulse(a, b, 39), atol=1e-12)
     assert (impulse(a, b, 300) ** 2).sum(axis=1) == pytest.approx(np.ones(len(a)), abs=1e-5)
 
 
 def test_a_simulation_is_scipys_filter():
     a, b = drawn(3, count=20)
     u = np.random.default_rng(0).normal(size=(20, 2, 100))
-    found = simulate(*map(torch.from_numpy, (a, b, u))).numpy()
+    actual = simulate(*map(torch.from_numpy, (a, b, u))).numpy()
     for system in range(20):
         expected = signal.lfilter([0, *b[system]], [1, *-a[system]], u[system])
-        assert np.allclose(found[system], expected, atol=1e-12)
+        assert np.allclose(actual[system], expected, atol=1e-12)
 
 
 def test_no_two_tasks_have_the_same_system_in_any_split():
-    found = np.concatenate([np.hstack(drawn(2, split, 1000)) for split in SPLITS])
-    assert len(np.unique(found.round(9), axis=0)) == 3000
+    actual = np.concatenate([np.hstack(drawn(2, split, 1000)) for split in SPLITS])
+    assert len(np.unique(actual.round(9), axis=0)) == 3000
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------

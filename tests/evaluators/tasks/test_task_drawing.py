@@ -1,4 +1,4 @@
-"""Tasks as networks see them: the order of the examples says nothing of their classes."""
+"""Drawn tasks: the order of the examples reveals nothing of their classes."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def rows(x, y):
-    """Each example with its label, as sets can hold it."""
+    """Each example with its label, in a hashable form."""
     return sorted((*example.flatten().tolist(), *label.flatten().tolist()) for example, label in zip(x, y, strict=True))
 
 
@@ -26,7 +26,7 @@ def test_a_drawn_task_has_the_examples_of_its_family_in_another_order(family):
         new, old = (list(zip(getattr(batch, x), getattr(batch, y), strict=True)) for batch in (drawn, given))
         assert [rows(*task) for task in new] == [rows(*task) for task in old]
         assert not torch.equal(getattr(drawn, x), getattr(given, x))
-        # Of its own memory: what is not in the task cannot be reached through it.
+        # The tensors own their memory, so nothing outside the task can be reached through them.
         assert getattr(drawn, x).untyped_storage().nbytes() == getattr(drawn, x).numel() * 4
 
 
@@ -35,7 +35,7 @@ def test_every_class_is_as_likely_at_every_place():
     for y in (batch.support_y, batch.query_y):
         for place in y.T:
             assert chisquare(torch.bincount(place, minlength=3)).pvalue > 1e-5
-    # Nor do neighbours tell of each other: 11 places are left, of which 3 are of the same class.
+    # Neighbours reveal nothing either: 11 places are left, 3 of them of the same class.
     same = (batch.query_y[:, 1:] == batch.query_y[:, :-1]).double().mean()
     assert float(same) == pytest.approx(3 / 11, abs=0.01)
 

@@ -16,6 +16,7 @@ from nas.checks import space_report as checks
 from nas.errors import SpaceError
 from nas.evaluators.learners import Anil
 from nas.evaluators.networks.building import build
+from nas.evaluators.networks.normalisation import Normalisation
 from nas.networks import size
 from nas.networks.size import check_size, named_if_too_large
 from nas.space import options_taken, sample
@@ -55,7 +56,7 @@ class Stubborn(nn.Linear):
 
 
 def built(space):
-    return build(space, SMALLEST, SHAPE, norm="group", head_norm=True, learner=Anil(), seed=0)
+    return build(space, SMALLEST, SHAPE, Normalisation(), learner=Anil(), seed=0)
 
 
 @pytest.mark.parametrize("widths", [[10**12], [10**15], [2**62]])
