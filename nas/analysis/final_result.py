@@ -67,7 +67,7 @@ class Measured:
 
     @property
     def costs(self) -> dict[str, float]:
-        """What is known of its costs, by the names of a score's metrics."""
+        """Its known costs, by the names of a score's metrics."""
         costs = {"parameters": self.parameters, "flops": self.flops, "flops_uncounted": self.flops_uncounted}
         return {name: cost for name, cost in costs.items() if cost is not None}
 

@@ -12,7 +12,7 @@ BASE = (TASKS, TRAININGS)
 
 
 def sentences(final: FinalResult) -> Iterator[str]:
-    """What the intervals on the test tasks cover, and the standard error that each part contributes.
+    """Sentences on what the intervals on the test tasks cover, and on the standard error that each part contributes.
 
     Results that an earlier version stored have an interval over tasks and trainings, and another one over classes.
     """

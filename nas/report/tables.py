@@ -13,8 +13,8 @@ class Table:
     Attributes:
         heads: One text a column; without any text there is no head.
         rows: One text a column each.
-        num_numbers: How many columns, the last, are right-aligned.
-        num_strong: How many rows, the first, are bold.
+        num_numbers: Number of right-aligned columns, which are the last.
+        num_strong: Number of bold rows, which are the first.
     """
 
     heads: Sequence[str]
@@ -24,5 +24,5 @@ class Table:
 
     @property
     def num_texts(self) -> int:
-        """How many columns, the first, are left-aligned."""
+        """Number of left-aligned columns, which are the first."""
         return len(self.heads) - self.num_numbers

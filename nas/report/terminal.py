@@ -51,7 +51,7 @@ def final_text(final: FinalResult) -> str:
 
 
 def progress_text(summary: RunSummary) -> str:
-    """How far a run's search has come, and what it cost."""
+    """Progress of a run's search, and its cost."""
     search, evaluator = summary.config["search"], summary.config["evaluator"]
     trials = summary.trials
     candidates = _num_candidates(trials)
@@ -146,5 +146,5 @@ def _number(value: float, percent: bool) -> str:
 
 
 def _num_candidates(trials: Sequence[Trial]) -> int:
-    """How many networks were evaluated on the lowest budget: neither duplicates nor promotions."""
+    """Number of networks that were evaluated on the lowest budget: neither duplicates nor promotions."""
     return sum(trial.state != "pending" for trial in comparable(trials))

@@ -44,7 +44,7 @@ AnyExecutor = ProcessExecutor | InlineExecutor
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """Outcome of a run that this process has carried out.
 
     Attributes:
         run: The run, under the name that it was given.

@@ -37,7 +37,7 @@ def conclude(context: RunContext, control: Store | None) -> FinalResult:
 
 
 def reported(trial: Trial, evaluator: Evaluator) -> float:
-    """What a table reports of a trial's architecture; of another evaluator the score itself."""
+    """The value that a table reports for a trial's architecture; for another evaluator the score itself."""
     return evaluator.reported(trial.architecture, trial.budget) if isinstance(evaluator, Tabled) else trial.value
 
 
