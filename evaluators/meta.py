@@ -248,6 +248,7 @@ class MetaEvaluator:
                 read_weights(network, weights, label)
             else:
                 outer_steps = self._train(network, learner, architecture, budget, seed, stages)
+                metrics["outer_steps"] = float(outer_steps)  # Only for its place in the JSON, as in earlier versions.
                 if weights is not None:
                     write_weights(network, weights, label)
             metrics["train_seconds"] = time.perf_counter() - started

@@ -55,7 +55,7 @@ class Score:
     tasks_at_once: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        typed = {"seconds": self.cost_s, "outer_steps": self.outer_steps, "chunk": self.tasks_at_once}
+        typed = {"outer_steps": self.outer_steps, "chunk": self.tasks_at_once, "seconds": self.cost_s}
         known = {name: float(value) for name, value in typed.items() if value is not None}
         if known:
             object.__setattr__(self, "metrics", {**self.metrics, **known})
