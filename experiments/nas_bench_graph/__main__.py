@@ -22,8 +22,7 @@ from nas import compare, config
 from nas.analysis.comparison import Result
 from nas.cli.progress import TerminalProgress
 from nas.config import Config
-from nas.errors import DataError
-from nas.runs.interrupts import INTERRUPTED
+from nas.errors import INTERRUPTED, DataError
 
 from ..command_line import add_output_options, explained, machine, machine_line, resumable, whole
 from .pickled_numbers import read_numbers
