@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from nas.lazy import lazy_attributes
+
 from .evolution import Evolution
 from .grid import Grid
 from .local_search import LocalSearch
@@ -26,11 +28,5 @@ __all__ = [
 if TYPE_CHECKING:
     from .optuna import OptunaSampler
 else:
-
-    def __getattr__(name: str) -> object:
-        # The other controllers must not pay for the import of optuna, which takes seconds.
-        if name == "OptunaSampler":
-            from .optuna import OptunaSampler
-
-            return OptunaSampler
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The other controllers must not pay for the import of optuna, which takes seconds.
+    __getattr__, __dir__ = lazy_attributes(__name__, {"optuna": ("OptunaSampler",)})
