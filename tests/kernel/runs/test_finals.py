@@ -67,6 +67,12 @@ class Fake:
     quality: Callable[[Architecture, int, Bank], float] = quality
     tasks: Tasks = field(default_factory=Tasks)
     per_class: tuple[tuple[int, int, int], ...] = ()
+    learner: Any = None
+
+    def not_called(self, *_: Any) -> Any:
+        raise AssertionError("the finals call nothing but measure")
+
+    evaluate = network = check = trained = not_called
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
         self.calls.append((self.role, architecture.key, seed, bank))
@@ -232,7 +238,7 @@ def test_a_run_that_measures_little_says_so(validation_tasks, tasks, kind, queri
     family = Tasks()
     family.shape = replace(Tasks.shape, kind=kind)
     if queries is not None:
-        family.queries = queries
+        family.shots, family.queries = 1, queries
     said = warning(FinalTable(validation_tasks=validation_tasks, tasks=tasks), family)
     rule = "at least 600 tasks" + (" of 15 queries a class" if kind == "classification" else "")
     assert said == (few and f"measured on {few}; numbers to report need {rule}")
