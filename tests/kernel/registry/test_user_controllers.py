@@ -102,7 +102,7 @@ def test_a_search_and_its_resume_go_by_it_until_its_file_changes(folder: Path, i
     assert "mine.py:Mine" in said
     assert str(folder) not in said
     page = (folder / "runs" / "a" / "report.html").read_text()
-    assert "&quot;mine.py:Mine&quot;" in page
+    assert "&#34;mine.py:Mine&#34;" in page
     assert str(folder) not in page
     assert nas("resume", "a")[0] == 0
     (folder / "mine.py").write_text(mine(tell="return"))
