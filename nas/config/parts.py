@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, get_args
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..errors import ConfigError
 from ..failures import attempt
-from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, SearchSpace
+from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, Measuring, SearchSpace
 from ..registry import builtin, components
 from ..space.constraints import Constrained
 from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options
@@ -80,7 +80,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
     """Whether an evaluator can do what the finals need."""
-    return isinstance(evaluator, Measurer)
+    return isinstance(evaluator, Measuring)
 
 
 def _measuring(evaluator: Evaluator) -> Measurer:

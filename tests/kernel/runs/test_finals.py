@@ -224,7 +224,7 @@ def test_a_run_that_measures_little_says_so(validation_tasks, tasks, kind, queri
     family = Tasks()
     family.shape = replace(Tasks.shape, kind=kind)
     if queries is not None:
-        family.queries = queries
+        family.shots, family.queries = 1, queries
     said = warning(FinalTable(validation_tasks=validation_tasks, tasks=tasks), family)
     rule = "at least 600 tasks" + (" of 15 queries a class" if kind == "classification" else "")
     assert said == (few and f"measured on {few}; numbers to report need {rule}")
