@@ -179,7 +179,19 @@ class Tabled(Evaluator, Protocol):
 
 
 @runtime_checkable
-class Measurer(Evaluator, Protocol):
+class Measuring(Protocol):
+    """Evaluator that can measure a candidate on any bank. It declares that it offers all of `Measurer`."""
+
+    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
+        """The score on another bank than the search's.
+
+        Meta-trained weights are read from the file `weights` when it exists; else the candidate is meta-trained and
+        they are written there, so one training serves several banks.
+        """
+        ...
+
+
+class Measurer(Measuring, Evaluator, Protocol):
     """Evaluator of a whole run: checks before the search, measurements of the finals, and the winner's network."""
 
     @property
@@ -198,14 +210,6 @@ class Measurer(Evaluator, Protocol):
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> torch.nn.Module:
         """The network with the weights that `measure` left in the file `weights`."""
-        ...
-
-    def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
-        """The score on another bank than the search's.
-
-        Meta-trained weights are read from the file `weights` when it exists; else the candidate is meta-trained and
-        they are written there, so one training serves several banks.
-        """
         ...
 
 

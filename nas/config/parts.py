@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, get_args
 
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..errors import ConfigError
-from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, SearchSpace
+from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, Measuring, SearchSpace
 from ..registry import builtin, components
 from ..space.constraints import Constrained
 from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options
@@ -99,7 +99,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
     """Whether an evaluator makes networks, which the finals measure."""
-    return isinstance(evaluator, Measurer)
+    return isinstance(evaluator, Measuring)
 
 
 def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
