@@ -17,11 +17,13 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType
 
 AGAIN_S = 0.01
 IMPORT = "<frozen importlib._bootstrap>"
-WEAK = (weakref.__file__, weakref.WeakSet.__init__.__code__.co_filename)
+WEAK = (weakref.__file__, weakref.WeakSet.__init__.__code__.co_filename, str(Path("torch", "utils", "weak.py")))
+"""Ends of the paths of modules that have callbacks of weak references."""
 
 
 class TimeUp(BaseException):
@@ -53,7 +55,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         imports = any(code.co_filename == IMPORT for code in running)
         # What is raised in a callback of the garbage collector or of a weak reference is lost, with a warning.
         callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-        collects = any(code in callbacks or code.co_filename in WEAK for code in running)
+        collects = any(code in callbacks or code.co_filename.endswith(WEAK) for code in running)
         if imports and not imported:
             imported = True
         elif imports or collects:
