@@ -13,12 +13,6 @@ from .errors import NasError
 Duplicates = Literal["known", "evaluated"]
 """What happens to a network that is proposed again: it gets the known result, or is evaluated as if it were new."""
 State = Literal["pending", "done", "failed"]
-COSTS: tuple[tuple[str, str, type[int] | type[float]], ...] = (
-    ("outer_steps", "outer_steps", int),
-    ("tasks_at_once", "chunk", int),
-    ("cost_s", "seconds", float),
-)
-"""Fields of a score with the name and the type of each among the metrics."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,8 @@ class Score:
         curve: The same mean after 0, 1, …, k inner steps.
         per_task: One value a task after the last step, in the order of the bank, so that candidates can be paired.
         metrics: What else was measured, by name: parameters, FLOPs of one input's forward pass, … It also holds
-            `cost_s`, `outer_steps` and `tasks_at_once` as 'seconds', 'outer_steps' and 'chunk', where objectives,
-            reports and JSON find them. A field that is not given is read from there, as from stored scores.
+            `cost_s`, `outer_steps` and `tasks_at_once` where they are set, as 'seconds', 'outer_steps' and 'chunk':
+            there objectives, reports and JSON find them.
         protocol: How the value was made; two scores are comparable only where their protocols are equal.
         per_class: (class, queries right, queries asked) over all tasks of the bank, for each class in it. Empty where
             tasks have no classes, and in a search, whose stored scores stay small.
@@ -56,17 +50,16 @@ class Score:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     per_unit: tuple[tuple[int, int, int, int], ...] = ()
     units: str = "classes"
-    cost_s: float | None = field(default=None, repr=False)  # `metrics` show these three.
-    outer_steps: int | None = field(default=None, repr=False)
-    tasks_at_once: int | None = field(default=None, repr=False)
+    # The metrics hold these three, so they are neither shown nor compared twice.
+    cost_s: float | None = field(default=None, repr=False, compare=False)
+    outer_steps: int | None = field(default=None, repr=False, compare=False)
+    tasks_at_once: int | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, key, kind in COSTS:
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, "metrics", {**self.metrics, key: float(value)})
-            elif (number := _number(self.metrics, key)) is not None:
-                object.__setattr__(self, name, kind(number))
+        typed = {"outer_steps": self.outer_steps, "chunk": self.tasks_at_once, "seconds": self.cost_s}
+        known = {name: float(value) for name, value in typed.items() if value is not None}
+        if known:
+            object.__setattr__(self, "metrics", {**self.metrics, **known})
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `cost_s`, `outer_steps` and `tasks_at_once` are under 'metrics', as they have always been."""
@@ -86,17 +79,22 @@ class Score:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Score:
         """Reads what `to_json` wrote, also before it wrote `per_class`, `provenance` and `per_unit`."""
+        metrics = dict(data["metrics"])
+        steps, tasks = _number(metrics, "outer_steps"), _number(metrics, "chunk")
         return Score(
             value=float(data["value"]),
             stderr=float(data["stderr"]),
             curve=tuple(map(float, data["curve"])),
             per_task=tuple(map(float, data["per_task"])),
-            metrics=dict(data["metrics"]),
+            metrics=metrics,
             protocol=dict(data["protocol"]),
             per_class=tuple((int(c), int(right), int(asked)) for c, right, asked in data.get("per_class", ())),
             provenance=dict(data.get("provenance", {})),
             per_unit=tuple((int(t), int(u), int(right), int(asked)) for t, u, right, asked in data.get("per_unit", ())),
             units=str(data.get("units", "classes")),
+            cost_s=_number(metrics, "seconds"),
+            outer_steps=None if steps is None else int(steps),
+            tasks_at_once=None if tasks is None else int(tasks),
         )
 
     def checked(self) -> Score:

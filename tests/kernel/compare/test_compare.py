@@ -121,14 +121,14 @@ def test_a_changed_table_is_searched_anew(table: Path, tmp_path: Path) -> None:
 
 def test_interrupted_it_goes_on_from_what_is_finished(table: Path, tmp_path: Path) -> None:
     told = tabled(table)
-    whole = compare.compare(told, ["re", "random"], 4, tmp_path / "whole", Heard())
+    whole = compare.compare(told, ["re", "random"], 12, tmp_path / "whole", Heard())
     stop = Heard(lambda done: signal.raise_signal(signal.SIGINT) if done == 2 else None)
-    assert compare.compare(told, ["re", "random"], 4, tmp_path / "cut", stop) is None
+    assert compare.compare(told, ["re", "random"], 12, tmp_path / "cut", stop) is None
     assert stop.stops == 1
     rest = Heard()
-    assert compare.compare(told, ["re", "random"], 4, tmp_path / "cut", rest) == whole
-    assert 2 <= rest.searches[0][0] < 8
-    assert rest.searches[-1] == (8, 8)
+    assert compare.compare(told, ["re", "random"], 12, tmp_path / "cut", rest) == whole
+    assert 2 <= rest.searches[0][0] < 24
+    assert rest.searches[-1] == (24, 24)
 
 
 def test_with_another_evaluator_the_searches_are_runs(inline: None, tmp_path: Path) -> None:
