@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
@@ -27,10 +27,6 @@ class Returned(Generic[T_co]):
     value: T_co
     error: ClassVar[None] = None
 
-    def __iter__(self) -> Iterator[Any]:
-        """Unpacks as (value, None)."""
-        return iter((self.value, None))
-
 
 @dataclass(frozen=True)
 class Raised:
@@ -43,10 +39,6 @@ class Raised:
 
     error: Exception | SystemExit
     value: ClassVar[None] = None
-
-    def __iter__(self) -> Iterator[Any]:
-        """Unpacks as (None, error)."""
-        return iter((None, self.error))
 
 
 def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Returned[T_co] | Raised:

@@ -79,9 +79,8 @@ class Features:
             return np.array([numbers.get(name, math.nan) for name in self._names], dtype=float)
 
         # The evaluator builds and runs the candidate's network, which may raise anything.
-        numbers: Array
-        numbers, error = attempt(compute)
-        return numbers if error is None else np.full(len(self._names), np.nan)
+        computed = attempt(compute)
+        return computed.value if computed.error is None else np.full(len(self._names), np.nan)
 
 
 def mean_difference(first: Array, second: Array) -> Array:

@@ -48,7 +48,7 @@ def first_proposals(name: str, options: Mapping[str, Any], space: SearchSpace, *
         with time_limit(ASK_S):
             proposals = checked.ask(FIRST)
             if name not in builtin.BUILT_IN["controller"]:
-                _, error = attempt(_continue, checked, proposals)
+                error = attempt(_continue, checked, proposals).error
                 # A user's own controller may need more than these made-up scores have: then the search reports it.
                 if error is not None and name.partition(":")[0] in builtin.PREFIXES["controller"]:
                     raise error

@@ -71,16 +71,16 @@ def check(target: str) -> str:
     controller_class = type(components.create("controller", target, {}, space=Ten(), seed=0))
     # The worker protects this process from a controller that ends its own.
     with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:
-        _, error = attempt(check_determinism, target, {}, executor, space=Vast(), seed=0)
-        if error is None:
-            verdict, error = attempt(executor.submit(examine, target).result)
-    if error is not None:
+        determinism = attempt(check_determinism, target, {}, executor, space=Vast(), seed=0)
+        outcome = attempt(executor.submit(examine, target).result) if determinism.error is None else determinism
+    if outcome.error is not None:
+        error = outcome.error
         text = str(error) if isinstance(error, NasError) else reason(error)
         needs_place = ".py:" not in text and user_files.is_user_class(controller_class)
         place = f" ({failures.place(controller_class, 'ask')})" if needs_place else ""
         text = text.removeprefix(f"controller {controller_class.__name__}: ")
         raise Unsound(f"controller {Path(target).name} is not sound: {text}{place}")
-    return str(replace(verdict, name=Path(target).name))
+    return str(replace(outcome.value, name=Path(target).name))
 
 
 class Unsound(SearchError):

@@ -81,13 +81,14 @@ class CheckedSpace:
     def _run(self, limit_s: float, last_choice: Callable[[], str | None], fn: Callable[..., Any], *args: Any) -> Any:
         try:
             with time_limit(limit_s):
-                result, error = attempt(fn, *args)
+                outcome = attempt(fn, *args)
         except TimeUp as timeout:
             place = self._after(timeout, last_choice())
             message = f"{self.running} has not ended after {limit_s:g} s ({place}); does a loop end?"
             raise SpaceTimeout(message) from None
+        error = outcome.error
         if error is None:
-            return result
+            return outcome.value
         if isinstance(error, Rejected):
             raise error
         text = str(error) if isinstance(error, SpaceError) else f"{self.running} raised {reason(error)}"
@@ -145,10 +146,10 @@ def sample_checked(space: CheckedSpace, rng: random.Random) -> Architecture:
         if choice and (one is None or two is None or (one.name, one.options) != (two.name, two.options)):
             both = " and then ".join(str(each) if each else "no choice" for each in (one, two))
             raise SpaceError(f"after the same choices there came {both} ({choice.place}); {RULE}")
-    same, error = attempt(same_spec, spec, other)
-    if error is not None:
-        raise SpaceError(f"{error} ({space.place()})") from error
-    if (rejected is None) != (rejected_again is None) or not same:
+    same = attempt(same_spec, spec, other)
+    if same.error is not None:
+        raise SpaceError(f"{same.error} ({space.place()})") from same.error
+    if (rejected is None) != (rejected_again is None) or not same.value:
         raise SpaceError(
             f"decide gave two results for the same picks {first.picks}: {rejected or repr(spec)} and "
             f"{rejected_again or repr(other)} ({space.place()}); {RULE}, and the spec must compare by value (tuples, "

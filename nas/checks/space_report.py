@@ -160,10 +160,11 @@ def check(target: str, task: TaskShape, learner: str = "anil") -> str:
     components.create("learner", learner, {})
     # The worker protects this process from a space that ends its own.
     with ProcessExecutor(1, deadline_s=LIMIT_S) as executor:
-        examined, error = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
-    if error is None:
-        verdict, elsewhere = examined
-        _, error = attempt(check_fingerprint, space, elsewhere)
+        examined = attempt(executor.submit(examine, space, task, SAMPLES, BUILDS, learner).result)
+    error: BaseException | None = examined.error
+    if examined.error is None:
+        verdict, elsewhere = examined.value
+        error = attempt(check_fingerprint, space, elsewhere).error
     if isinstance(error, UnsuitableTask):
         raise error
     if error is not None:
@@ -194,7 +195,7 @@ def examine(
     size = count(checked)
     for architecture in drawn[:builds]:  # A network that is too large is found before it takes the memory.
         check_size(checked, architecture, partial(checked.build, replay(checked, architecture), task))
-    _, error = attempt(checked.build, replay(checked, drawn[0]), task)
+    error = attempt(checked.build, replay(checked, drawn[0]), task).error
     if error is not None and isinstance(error.__cause__, SpaceError):
         raise UnsuitableTask(f"{error}; give a shape that it is for, by --inputs and --outputs")
     twice = isinstance(evaluator.learner, SecondOrder) and evaluator.learner.second_order
@@ -238,7 +239,7 @@ def suitable_learners(space: SearchSpace, task: TaskShape, drawn: Sequence[Archi
     for name, learner in learners.items():
         evaluator = _evaluator(space, task, learner)
         for architecture in drawn:
-            _, error = attempt(evaluator.network, architecture, 0)
+            error = attempt(evaluator.network, architecture, 0).error
             if error is not None:
                 unsuitable[name] = str(error) if isinstance(error, NasError) else reason(error)
                 break
@@ -257,9 +258,10 @@ def _learners() -> dict[str, Learner]:
 
 def _networks(evaluator: Any, drawn: Sequence[Architecture], suits: SuitableLearners) -> list[torch.nn.Module]:
     """The networks, built for the evaluator's learner. Raises SpaceError that names other learners if it cannot."""
-    networks, error = attempt(lambda: [evaluator.network(architecture, 0) for architecture in drawn])
-    if error is None:
-        return list(networks)
+    networks = attempt(lambda: [evaluator.network(architecture, 0) for architecture in drawn])
+    if networks.error is None:
+        return networks.value
+    error = networks.error
     if isinstance(error, SpaceError) and suits.suitable and evaluator.learner.name in suits.unsuitable:
         others = ", ".join(suits.suitable)
         raise SpaceError(f"{error} (with learner {evaluator.learner.name}; the space suits {others})") from error
@@ -303,7 +305,7 @@ def _drawn(checked: CheckedSpace, samples: int, rng: random.Random) -> tuple[lis
 
 def _require(law: Callable[..., None], checked: CheckedSpace, *args: Any, **options: Any) -> None:
     """Checks a law of `nas.testing`. Raises SpaceError with the line of the space's file if it is broken."""
-    _, error = attempt(law, *args, **options)
+    error = attempt(law, *args, **options).error
     if isinstance(error, SpaceError):
         raise error
     if error is not None:
@@ -318,16 +320,19 @@ def _check_follows(checked: CheckedSpace, architecture: Architecture, task: Task
 
     channels, *rest = task.input_shape
     for other in (replace(task, num_outputs=task.num_outputs + 2), replace(task, input_shape=(channels + 1, *rest))):
-        network, error = attempt(checked.build, replay(checked, architecture), other)
+        network = attempt(checked.build, replay(checked, architecture), other)
+        error = network.error
         if error is not None and isinstance(error.__cause__, SpaceError) and other.num_outputs == task.num_outputs:
             continue
         expected = f"for inputs {other.input_shape} and {other.num_outputs} outputs"
-        if error is None:
+        shape: tuple[int, ...] = ()
+        if network.error is None:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                output, error = attempt(network, torch.randn(2, *other.input_shape))
-            if error is None and tuple(output.shape) == (2, other.num_outputs):
+                output = attempt(network.value, torch.randn(2, *other.input_shape))
+            error, shape = output.error, () if output.error is not None else tuple(output.value.shape)
+            if shape == (2, other.num_outputs):
                 continue
-        actual = f"gives {tuple(output.shape)} for 2 inputs" if error is None else f"fails with {reason(error)}"
+        actual = f"gives {shape} for 2 inputs" if error is None else f"fails with {reason(error)}"
         raise SpaceError(
             f"build ignores the task's shape: {expected} its network {actual}; use task.input_shape and "
             f"task.num_outputs ({checked.place()})"

@@ -127,13 +127,12 @@ def find_fault(network: nn.Module, like: Tensor, *, batch_layers: tuple[type[nn.
                     noisy[name].requires_grad_(parameter.requires_grad)
             for training, values in ((True, weights), (True, noisy), (False, weights)):
                 network.train(training)
-                fault: Fault | None
                 with torch.set_grad_enabled(values is noisy):
-                    fault, error = attempt(_fault, network, {**buffers, **weights, **values}, x, other, batch_layers)
-                if fault is not None:
-                    return fault
-                if error is not None and values is weights:  # A network need not be defined at noisy weights.
-                    raise error
+                    tested = attempt(_fault, network, {**buffers, **weights, **values}, x, other, batch_layers)
+                if tested.value is not None:
+                    return tested.value
+                if tested.error is not None and values is weights:  # A network need not be defined at noisy weights.
+                    raise tested.error
     finally:
         for module, training in modes.items():
             module.training = training

@@ -42,10 +42,11 @@ def check_size(space: SearchSpace, architecture: Architecture, build: Callable[[
     import torch
 
     with torch.device("meta"), named_if_too_large(space, architecture):
-        network, error = attempt(build)
-        if error is not None and _says_too_large(error):
-            raise error
-    if error is not None or not isinstance(network, torch.nn.Module):
+        built = attempt(build)
+        if built.error is not None and _says_too_large(built.error):
+            raise built.error
+    network = built.value
+    if not isinstance(network, torch.nn.Module):
         return
     tensors = [*network.parameters(), *network.buffers()]
     needed, available = COPIES * sum(tensor.nbytes for tensor in tensors), memory_bytes()
@@ -92,7 +93,7 @@ def _says_too_large(error: BaseException) -> bool:
 
 
 def _too_large(space: SearchSpace, architecture: Architecture, why: str) -> SpaceError:
-    options, _ = attempt(options_taken, space, architecture)
+    options = attempt(options_taken, space, architecture).value
     return SpaceError(
         f"the network of {architecture.key} in space {space.name!r} is too large: {why}. {_largest(options or {})}; "
         "offer smaller options, or limit the networks by search.constraints"

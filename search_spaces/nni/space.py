@@ -128,12 +128,12 @@ class NniSpace:
         nni_hub()
         from .choices import first_values, steps_of
 
-        model_space, error = attempt(lambda: model(**self.options))
-        if error is not None:
+        made = attempt(lambda: model(**self.options))
+        if made.error is not None:
             raise SpaceError(
-                f"space {self.name!r} cannot be made with {dict(self.options)}: {reason(error)}"
-            ) from error
-        return steps_of(model_space), first_values(model_space)
+                f"space {self.name!r} cannot be made with {dict(self.options)}: {reason(made.error)}"
+            ) from made.error
+        return steps_of(made.value), first_values(made.value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process reads the choices again, because some of NNI's expressions cannot be pickled.
@@ -195,7 +195,7 @@ def _constructor(
     def make(**options: Any) -> NniSpace:
         return NniSpace(model, {**defaults, **options})
 
-    hints, _ = attempt(get_type_hints, _constructor_of(cls))  # None if they name something that is not imported
+    hints = attempt(get_type_hints, _constructor_of(cls)).value  # None if they name something that is not imported
     make.__doc__ = cls.__doc__
     make.__annotations__ = {name: hint for name, hint in (hints or {}).items() if name in parameters}
     make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # inspect reads it
@@ -231,10 +231,10 @@ def nni_hub() -> Any:
     too_new = [f"{package} {v}" for package, v in versions.items() if _numbers(v) >= TOO_NEW[package]]
     if too_new:
         raise ConfigError(f"NNI 3.0 does not work with {' and '.join(too_new)}; {INSTALL}")
-    hub, error = attempt(_import_hub)
-    if error is not None:
-        raise ConfigError(f"NNI cannot be imported ({reason(error)}); {INSTALL}") from error
-    return hub
+    hub = attempt(_import_hub)
+    if hub.error is not None:
+        raise ConfigError(f"NNI cannot be imported ({reason(hub.error)}); {INSTALL}") from hub.error
+    return hub.value
 
 
 def _import_hub() -> Any:

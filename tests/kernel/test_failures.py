@@ -27,8 +27,8 @@ def test_an_end_of_the_program_is_an_error_and_an_interrupt_is_not() -> None:
         attempt(interrupt)
 
 
-def test_both_outcomes_unpack() -> None:
-    assert tuple(attempt(abs, -1)) == (1, None)
-    result, error = attempt(abs, "x")
-    assert result is None
-    assert isinstance(error, TypeError)
+def test_an_outcome_has_a_value_or_an_error() -> None:
+    returned, raised = attempt(abs, -1), attempt(abs, "x")  # type: ignore[arg-type]
+    assert (returned.value, returned.error) == (1, None)
+    assert raised.value is None
+    assert isinstance(raised.error, TypeError)

@@ -135,8 +135,8 @@ def children() -> list[str]:
     """The processes that this one started and has not reaped."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
-        text, gone = attempt(status.read_text)
-        if gone is None and f"\nPPid:\t{os.getpid()}\n" in text:
+        text = attempt(status.read_text).value  # None where the process has ended meanwhile
+        if text is not None and f"\nPPid:\t{os.getpid()}\n" in text:
             found.append(status.parent.name)
     return sorted(found)
 
