@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .choose import Choose
     from .trial import Score, Trial
 
-
 Cost = Literal["parameters", "flops", "latency_ms"]
 """Costs of a network, the quickest to compute first: the number of learned parameters; FLOPs of the forward pass of one
 input; milliseconds of that pass on this device."""
