@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config.reading import Config
 from ..protocols import FewShot
 from ..registry import components, user_files
-from ..report.terminal import repeats_text, score_text
+from ..report.terminal import duplicates_text, score_text
 from ..runs.folder import RunFolder
 from ..trial import Trial, without_duplicates
 
@@ -81,7 +81,7 @@ class TerminalProgress:
         parts = [f"{done}/{self._trials}", leader]
         if self._evaluated > done:
             parts.append(f"promoted {self._evaluated - done}")
-        parts += [repeats_text(self._duplicates)] if self._duplicates else []
+        parts += [duplicates_text(self._duplicates)] if self._duplicates else []
         text = "   ".join([*parts, f"failed {self._failed}"])
         self._bar.update(self._task, description=text)
         if trial.duplicate_of is not None:
@@ -115,8 +115,8 @@ class TerminalProgress:
         """Says that the controller has proposed all that it can."""
         assert self._task is not None
         done = int(self._bar.tasks[self._task].completed)
-        repeats = f", {repeats_text(self._duplicates)}" if self._duplicates else ""
-        self._say(f"the controller proposes nothing new: {done} of {self._trials} candidates{repeats}")
+        duplicates = f", {duplicates_text(self._duplicates)}" if self._duplicates else ""
+        self._say(f"the controller proposes nothing new: {done} of {self._trials} candidates{duplicates}")
 
     def stopping(self) -> None:
         """Says that the run ends after what is running."""

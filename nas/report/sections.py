@@ -31,7 +31,7 @@ def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) 
         shown.append(Card("promoted", f"{count['done'] - candidates:,}"))
         shown.append(Card("outer steps", f"{steps_spent(trials):,}"))
     if len(trials) > len(new):
-        shown.append(Card("repeats, not evaluated again", f"{len(trials) - len(new):,}"))
+        shown.append(Card("duplicates, not evaluated again", f"{len(trials) - len(new):,}"))
     if count["pending"]:
         shown.append(Card("unfinished", f"{count['pending']:,}"))
     for leader in best(trials):
@@ -114,7 +114,7 @@ def all_trials(trials: Sequence[Trial], *, percent: bool) -> Table | None:
     for trial in trials:
         score, seconds = trial.score, "" if trial.seconds is None else f"{trial.seconds:,.1f}"
         shown = ["", ""] if score is None else [number(score.value, percent), number(score.stderr, percent, bare=True)]
-        state = trial.state if trial.duplicate_of is None else f"{trial.state}, repeats #{trial.duplicate_of}"
+        state = trial.state if trial.duplicate_of is None else f"{trial.state}, duplicate of #{trial.duplicate_of}"
         costs = sizes(score.metrics) if score is not None else ["", ""]
         rows.append([f"#{trial.number}", trial.architecture.key, state, f"{trial.budget:,}", *shown, *costs, seconds])
     heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]

@@ -57,7 +57,7 @@ def progress_text(summary: RunSummary) -> str:
     candidates = _num_candidates(trials)
     text = f"{candidates} of {search['trials']} candidates"
     if summary.search.num_duplicates:
-        text += f", {repeats_text(summary.search.num_duplicates)}"
+        text += f", {duplicates_text(summary.search.num_duplicates)}"
     if summary.control is not None:
         text += f", {_num_candidates(summary.control.trials)} of the random control"
     if search["fidelity"] is None:
@@ -68,9 +68,9 @@ def progress_text(summary: RunSummary) -> str:
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
-def repeats_text(count: int) -> str:
-    """'2 repeats': the number of duplicates."""
-    return f"{count} repeat{'' if count == 1 else 's'}"
+def duplicates_text(count: int) -> str:
+    """'2 duplicates': a number of them."""
+    return f"{count} duplicate{'' if count == 1 else 's'}"
 
 
 def trials_text(trials: Sequence[Trial], *, most: int = 20) -> str:

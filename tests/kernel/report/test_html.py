@@ -136,8 +136,8 @@ def test_duplicates_are_counted_and_named_and_counted_as_nothing_else(tmp_path: 
     before = written(tmp_path, final=None)
     page = written(tmp_path, final=None, trials=[*trials(), *again])
     rows = {row[0]: row for row in page.rows if row and row[0].startswith("#")}
-    assert (rows["#7"][2], rows["#8"][2], rows["#5"][2]) == ("done, repeats #5", "failed, repeats #2", "done")
-    assert page.words[page.words.index("repeats, not evaluated again") - 1] == "2"
+    assert (rows["#7"][2], rows["#8"][2], rows["#5"][2]) == ("done, duplicate of #5", "failed, duplicate of #2", "done")
+    assert page.words[page.words.index("duplicates, not evaluated again") - 1] == "2"
     for card in ("candidates", "failed", "unfinished"):
         assert page.words[page.words.index(card) - 1] == before.words[before.words.index(card) - 1]
     assert sum(EVIL in word for word in page.words) == sum(EVIL in word for word in before.words)

@@ -256,8 +256,8 @@ def test_how_far_a_search_is_counts_candidates_and_by_rungs_what_they_cost():
 def test_duplicates_are_counted_apart_and_no_rows_of_the_table():
     again = [replace(trial(3, 0.9), duplicate_of=1), replace(trial(4, None, "no"), duplicate_of=2)]
     shown = [trial(0), trial(1), trial(2, None, "no"), *again]
-    assert progress_text(summary_of(shown)) == "3 of 12 candidates, 2 repeats"
-    assert progress_text(summary_of(shown[:4])) == "3 of 12 candidates, 1 repeat"
+    assert progress_text(summary_of(shown)) == "3 of 12 candidates, 2 duplicates"
+    assert progress_text(summary_of(shown[:4])) == "3 of 12 candidates, 1 duplicate"
     assert [line.split()[0] for line in trials_text(shown).splitlines()[1:]] == ["#0", "#1", "#2"]
 
 
@@ -307,13 +307,13 @@ def test_the_bar_counts_duplicates_apart_and_says_when_there_is_nothing_new(prog
             progress.trial(replace(again[1], number=number), first)
         [task] = progress._bar.tasks
         assert (task.completed, task.total) == (2, 12)
-        assert task.description == "2/12   best 0.500 ± .010 (#0)   11 repeats   failed 1"
+        assert task.description == "2/12   best 0.500 ± .010 (#0)   11 duplicates   failed 1"
         progress.exhausted()
     said = capsys.readouterr().err.splitlines()
     assert said[1:] == [
         "a: 1 candidates were done before",
         "#1 failed: no",
-        "the controller proposes nothing new: 2 of 12 candidates, 11 repeats",
+        "the controller proposes nothing new: 2 of 12 candidates, 11 duplicates",
     ]
 
 
