@@ -16,7 +16,7 @@ from nas.trial import Score
 
 @dataclass(frozen=True)
 class Tabular:
-    """Scores an architecture of `space` by its row in a file, .npz or .csv (`nas.space.tables`).
+    """Looks the score of an architecture up in a table of earlier results, a .npz or .csv file.
 
     Attributes:
         space: Space of the architectures.

@@ -19,7 +19,7 @@ from .meta import MetaEvaluator
 
 @dataclass(frozen=True)
 class ZeroCostEvaluator(MetaEvaluator):
-    """Scores a candidate by one of the zero-cost scores (`networks/zero_cost_proxies.py`) of its untrained network.
+    """Scores a candidate without training, by synflow, naswot, grad-norm or its number of parameters.
 
     The finals and the options are those of `meta`: the finalists are meta-trained for the budget, which has no effect
     on a candidate's score. All finite zero-cost scores are among a candidate's metrics.
