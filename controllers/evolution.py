@@ -34,10 +34,11 @@ from .surrogate.zero_cost_features import FeaturesOf
 from .without_replacement import Unseen
 
 MOST_CHANGES = 3
+"""Maximum number of choices that one mutation changes."""
 
 
 class Mutation(NamedTuple):
-    """How a child was made: by so many `changes` of a single parent with this score."""
+    """Mutation that made a child: its number of changes, and the score of the single parent."""
 
     changes: int
     parent_score: float
@@ -68,7 +69,7 @@ class Evolution:
         objectives: Costs to be minimised beside the score, by their names among the scores' metrics: parameters,
             flops, latency_ms.
         zero_cost: Zero-cost scores that the predictor uses too: synflow, naswot, grad-norm, parameters.
-        features: Computes them; a search passes that of its evaluator (`nas.protocols.Featured`).
+        features: Function that computes them; a search passes its evaluator's (`nas.protocols.Featured.features`).
     """
 
     name = "evolution"

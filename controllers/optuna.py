@@ -45,9 +45,9 @@ class OptunaSampler:
 
     A choice is a categorical parameter that is suggested where the choice is made; for CMA-ES and quasi-Monte Carlo,
     which sample categorical parameters independently at random, it is an integer. For a duplicate Optuna is told the
-    score once more, as its documentation advises, and asked again; where a sampler insists, a random architecture is
-    proposed, and when nothing is left, `ask` returns fewer than it is asked for. Rejected proposals and trials without
-    a finite score are failed trials to Optuna.
+    score once more, as its documentation advises, and asked again. After `MOST_DUPLICATES` duplicates or
+    `MOST_REJECTED` rejections a random architecture is proposed; when nothing is left, `ask` returns fewer than it is
+    asked for. Rejected proposals and trials without a finite score are failed trials to Optuna.
 
     Args:
         space: Search space.

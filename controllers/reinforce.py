@@ -55,7 +55,8 @@ class Reinforce:
         batch: Scored trials to an update, from 1.
         epochs: Gradient steps on a batch, from 1.
         clip: PPO's clipping ε of the ratio of new to old probabilities, above 0 (Schulman et al., arXiv 1707.06347,
-            equation 7). The old policy is the one that proposed the trial, so late results count by their importance.
+            equation 7). The old policy is the one that proposed the trial, so late results are weighted by
+            importance sampling.
         entropy: Weight of the policy's entropy, from 0. Its gradient is unbiased for trajectories that the policy
             draws, and is taken along those that were proposed.
         replay: Weight, from 0, of the likelihood of the `best` trials (Abolafia et al., arXiv 1801.03526).
@@ -67,7 +68,7 @@ class Reinforce:
         hidden: Width of the LSTM, from 1 to 4096; for policy 'lstm'.
         layers: Layers of the LSTM, from 1 to 16; for policy 'lstm'.
         zero_cost: Zero-cost scores that the predictor uses too: synflow, naswot, grad-norm, parameters.
-        features: Computes them; a search passes that of its evaluator (`nas.protocols.Featured`).
+        features: Function that computes them; a search passes its evaluator's (`nas.protocols.Featured.features`).
     """
 
     name = "reinforce"

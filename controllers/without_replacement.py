@@ -33,7 +33,7 @@ class Unseen:
             that of a seen one. Without effect for spaces that draw no graphs.
 
     Attributes:
-        num_proposed: How many architectures `propose` has given.
+        num_proposed: Number of architectures that `propose` has yielded.
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, networks: bool = False) -> None:

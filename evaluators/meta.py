@@ -173,14 +173,22 @@ class MetaEvaluator:
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
         """The score after the first `budget` outer steps of a schedule of `schedule` steps.
 
-        The outer learning rate is that of the whole schedule. The training continues from the stage in the file
-        `checkpoint`, and writes the new stage there.
+        The outer learning rate is that of the whole schedule. The training continues from the state in the file
+        `checkpoint`, and writes the new state there.
+
+        Raises:
+            NasError: Meta-training or adaptation diverges, or labels leak.
         """
         score = self._score(architecture, budget, seed, self._bank, stages=(schedule, checkpoint))
         return replace(score, per_class=(), per_unit=())
 
     def measure(self, architecture: Architecture, budget: int, seed: int, *, bank: Bank, weights: Path) -> Score:
-        """The score on another bank, with the weights in the file `weights`, newly trained where there is no file."""
+        """The score on another bank, with the weights in the file `weights`, newly trained where there is no file.
+
+        Raises:
+            DataError: The file holds other weights.
+            NasError: Meta-training or adaptation diverges, or labels leak.
+        """
         return self._score(architecture, budget, seed, bank, weights=weights)
 
     def protocol(self, budget: int, bank: Bank, schedule: int | None = None) -> dict[str, Any]:
@@ -229,6 +237,10 @@ class MetaEvaluator:
         weights: Path | None = None,
         stages: tuple[int, Path] | None = None,
     ) -> Score:
+        """The score on `bank`, with weights from the file `weights` where it exists, else newly trained.
+
+        `stages` is None for a whole schedule; else it is the steps of the schedule and the checkpoint file.
+        """
         from .meta_training.devices import device_of, provenance, reproducible
         from .meta_training.microbatches import Chunk, Chunked
         from .meta_training.scoring import check_queries_apart, score
@@ -280,7 +292,7 @@ class MetaEvaluator:
         seed: int,
         stages: tuple[int, Path] | None,
     ) -> int:
-        """Meta-trains the network up to outer step `budget`, and returns the number of steps taken."""
+        """Meta-trains the network up to step `budget`, and returns the steps taken; `stages` is as in `_score`."""
         from .meta_training.outer_loop import MetaTraining, OuterLoop, advance_from
         from .networks.weights import attach
 

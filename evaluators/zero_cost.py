@@ -40,9 +40,9 @@ class ZeroCostEvaluator(MetaEvaluator):
         network = self.network(architecture, seed)
         metrics = size(network, self.tasks.shape)
         with reproducible(network, device, tf32=self.tf32):
-            found = scores(network, self.tasks, get_args(ZeroCost))
-        metrics |= {name: mean for name, values in found.items() if math.isfinite(mean := fmean(values))}
-        values = found[self.score]
+            values_by_name = scores(network, self.tasks, get_args(ZeroCost))
+        metrics |= {name: mean for name, values in values_by_name.items() if math.isfinite(mean := fmean(values))}
+        values = values_by_name[self.score]
         return Score(
             value=fmean(values),
             stderr=stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0,

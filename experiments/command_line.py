@@ -17,7 +17,7 @@ from nas.errors import INTERRUPTED, NasError
 from nas.provenance import processor, versions
 
 Machine = dict[str, str | int | float]
-"""Processor, cores, load, system, and versions of Python and the packages."""
+"""Description of a machine: processor, cores, load, system, and versions of Python and the packages."""
 
 
 def machine() -> Machine:

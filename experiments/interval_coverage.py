@@ -164,7 +164,7 @@ class Table:
     Attributes:
         studies: Number of studies of each scenario.
         rows: Rows of all scenarios.
-        before: JSON document of another version, to print beside; None without.
+        before: JSON document of another version, to print beside, with a line about it added as `note`; None without.
         notes: Lines under the table.
         machine: The machine that it was computed on.
     """
@@ -239,7 +239,7 @@ def study(scenario: Scenario, rng: np.random.Generator) -> Study:
 
 
 def block(scenario: Scenario, number: int, studies: int) -> list[Study]:
-    """Some studies, from a random generator of their own."""
+    """Studies of block `number`, from a random generator of their own."""
     rng = np.random.default_rng([SCENARIOS.index(scenario) if scenario in SCENARIOS else 0, number])
     return [study(scenario, rng) for _ in range(studies)]
 

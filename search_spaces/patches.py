@@ -16,6 +16,10 @@ class Patches(nn.Module):
     Patches are as small as `most` allows, and equally long in every dimension (but no longer than the input). Where
     they do not fit, the input is padded with zeros in front, so that the last patch has no zeros.
 
+    Args:
+        input_shape: (channels, length) of series or (channels, height, width) of images.
+        most: Largest number of patches, from 1.
+
     Attributes:
         count: Number of patches.
         numbers: Numbers in a patch, over all channels.

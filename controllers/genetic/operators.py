@@ -161,8 +161,8 @@ class Cycle:
     """A complete evolutionary cycle.
 
     Attributes:
-        reproduction: How children are made.
-        survival: Who stays in the population when children are scored.
+        reproduction: Maker of the children.
+        survival: Selection of the trials that stay in the population when a child is scored.
     """
 
     reproduction: Reproduction
@@ -177,7 +177,7 @@ def tournament(size: int, fitness: Fitness = by_score, *, parents: int = 1) -> R
 
     Args:
         size: Draws with replacement in a tournament, from 1.
-        fitness: What the tournament compares.
+        fitness: Fitness that the tournament compares.
         parents: Number of parents, each the winner of a tournament of its own.
     """
 

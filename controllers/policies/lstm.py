@@ -19,6 +19,7 @@ from .likelihood import Array, Gradient, GroupedSteps, Likelihood, Trajectory
 from .policy import cumulative_weights, derived_seed, first_allowed
 
 INIT_RANGE = 0.08
+"""Initial parameters are uniform in [-INIT_RANGE, INIT_RANGE]."""
 
 
 class LstmPolicy:

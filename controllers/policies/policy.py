@@ -17,7 +17,7 @@ from nas.space import num_options, sample
 from .likelihood import Array, Gradient, Likelihood, Step, Trajectory
 
 MAX_REJECTED = 100
-"""Rejected samples in a row after which a policy gives way to uniform sampling."""
+"""Rejected samples of a policy in a row after which a uniform sample is taken instead."""
 
 
 class Policy(Protocol):

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 NOT_MADE = -1
 """Index of a choice that an architecture does not make."""
 LONGEST_PATH = 3
+"""Largest number of operations in a counted sequence."""
 WIDTH = 1024
+"""Number of features that sequences are hashed to."""
 LARGEST_COUNT = 255
+"""Counts are clipped here, so that each fits into 8 bits."""
 MOST_CACHED = 2**14
 """Architectures whose path counts are cached: more than NAS-Bench-201 has, and at most 40 MB."""
 Array = npt.NDArray[np.float64]
@@ -63,8 +66,8 @@ class Choices:
     """Encoding by the index taken for each choice, with two measures.
 
     `categorical_distance` suits options that are names, `ordinal_distance` options in an order. Columns are choices by
-    name in the order of first occurrence, so conditional and unbounded spaces add some as they go. A choice that no
-    added architecture makes does not count.
+    name in the order of first occurrence, so conditional and unbounded spaces may add columns during a search. A
+    choice that no added architecture makes does not count.
     """
 
     measures = 2

@@ -1,4 +1,4 @@
-"""Ensemble of Gaussian processes over distances, weighed by leave-one-out likelihood.
+"""Ensemble of Gaussian processes over distances, weighted by leave-one-out likelihood.
 
 Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), chapter 2; leave-one-out, section 5.4.2.
 """
@@ -15,9 +15,11 @@ from scipy.linalg.lapack import dpotri
 
 Array = npt.NDArray[np.float64]
 SCALES = (0.1, 0.25, 0.6, 1.5)
+"""Length scales of the members; distances are in [0, 1]."""
 NOISES = (0.02, 0.2)
+"""Noise variances of the members, in units of the kernel's variance."""
 MOST_MEMBERS, LEAST_WEIGHT = 5, 0.05
-"""Most members, and their least weight, that are kept until the next weighing."""
+"""Maximum number of members that are kept until weights are next computed, and minimum weight of each."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def weighed(chosen: Sequence[Member], distances: Sequence[Array], values: Array,
     """The members of largest weight, fitted.
 
     Args:
-        chosen: Members to weigh.
+        chosen: Members to choose from.
         distances: Distances between the architectures by each measure, (n, n).
         values: Values of the architectures, (n,).
         noises: Noise variances of the values, (n,).

@@ -25,7 +25,7 @@ MOST = 192
 MOST_POOLED = 10_000
 """The largest pool that a predictor may choose from."""
 GROWTH = 1.1
-"""Growth of the number of trials after which the members are weighed again."""
+"""Growth of the number of trials after which the weights of the members are computed again."""
 
 
 class Predictor:
@@ -34,7 +34,7 @@ class Predictor:
     Scores become normal scores of their ranks, so that neither their unit nor the scores of bad candidates matter.
     Their standard errors, in units of the scores' spread, are noise that the fit takes into account.
 
-    All members are fitted only when they are weighed; a draw fits the one that it comes from. An encoding that no
+    All members are fitted only when weights are computed; a draw fits the one that it comes from. An encoding that no
     member of weight uses, such as paths in the graphs, is therefore not computed either.
 
     Args:
@@ -155,7 +155,7 @@ def encodings(
     Args:
         space: Search space.
         zero_cost: Names of zero-cost scores.
-        features: Computes them.
+        features: Function that computes them.
 
     Raises:
         ConfigError: Zero-cost scores are named and `features` is None.

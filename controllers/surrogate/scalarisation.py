@@ -29,7 +29,7 @@ class Scalarisation:
 
     Args:
         costs: Names of the costs to be minimised beside the score, among the scores' metrics.
-        encodings: Makes the encodings of one predictor.
+        encodings: Function that makes the encodings of one predictor.
     """
 
     def __init__(self, costs: Sequence[str], encodings: Callable[[], Sequence[Encoding]]) -> None:

@@ -14,9 +14,7 @@ from nas.protocols import ZeroCost
 from .encodings import Array
 
 MOST_CACHED = 10_000
-"""Architectures whose numbers are cached, the last used; those of others are computed again."""
-
-
+"""Maximum number of architectures whose numbers are cached; those least recently used are dropped."""
 FeaturesOf = Callable[[Architecture, Sequence[ZeroCost]], Mapping[str, float]]
 """Computes numbers of an architecture by name, as `nas.protocols.Featured.features`."""
 
@@ -30,7 +28,7 @@ class Features:
 
     Args:
         names: Names of the numbers.
-        features: Computes them.
+        features: Function that computes them.
     """
 
     measures = 1

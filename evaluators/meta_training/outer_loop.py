@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 SEEDS_APART = 2**32
 """Distance of the training tasks of two seeds: those of seed s are numbered from s * SEEDS_APART."""
 STEPS_PER_CHECK = 10
+"""Outer steps between two checks that all numbers are finite, each of which waits for the device."""
 DRAWN_AT_ONCE = {"cpu": 1, "cuda": 256}
 """Number of tasks that are drawn at once for the next outer steps, by kind of device. On a GPU a draw is many small
 kernels and takes as long for the tasks of one step; a CPU is faster with what fits into its cache."""
@@ -50,14 +51,14 @@ class OuterLoop:
 
 
 def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mapping[str, str]) -> int:
-    """Continues a training from the stage in a file up to step `to`.
+    """Continues a training from the state in a file up to step `to`.
 
-    The new stage is written to the file, unless the file holds a later one or the schedule is at its end. A file that
+    The new state is written to the file, unless the file holds a later one or the schedule is at its end. A file that
     is missing, damaged or of another label is no error: the training then starts from its beginning. A file that cannot
     be written is no error either.
 
     Args:
-        checkpoint: The file.
+        checkpoint: File of the state.
         training: A new training.
         to: Outer step to stop at, at most the loop's budget.
         label: Identity of the training in the file's metadata.
@@ -107,6 +108,7 @@ class MetaTraining:
         self._network, self._family, self._learner, self._seed = network, family, learner, seed
         self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._device = next(iter(self._parameters.values())).device
+        # The outer optimizer changes these; each carried parameter takes the value that the learner returns for it.
         self._moved = {name: p for name, p in self._parameters.items() if not name.startswith(CARRIED)}
         self._optimizer = _optimizer(learner, list(self._moved.values()))
         self._rate = self._optimizer.param_groups[0]["lr"]

@@ -55,6 +55,9 @@ def score(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank, 
         bank: The bank.
         chunk: Maximum number of tasks at once.
 
+    Returns:
+        The mean over tasks, the adaptation curve, and the values by task, class and unit.
+
     Raises:
         NasError: Labels leak (`check_no_leak`), or adaptation diverges (`check_finite`).
     """
@@ -99,7 +102,7 @@ def adaptations(
 
 
 def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner, bank: Bank) -> None:
-    """Check that the prediction for a query does not depend on the other queries, nor on its place among them.
+    """Checks that the prediction for a query does not depend on the other queries, nor on its place among them.
 
     The first task of the bank is predicted again with its queries in reverse order and, unless the network normalises
     over the current batch, with its first query alone. Before training, networks are tested on small batches
@@ -107,8 +110,8 @@ def check_queries_apart(network: nn.Module, family: TaskFamily, learner: Learner
 
     Args:
         network: The network with its meta-trained weights.
-        family: Where the tasks come from.
-        learner: Adapts the network to the task.
+        family: Source of the tasks.
+        learner: The inner loop.
         bank: The bank that was scored.
 
     Raises:

@@ -65,7 +65,10 @@ class Call:
 
         Args:
             create_graph: Whether the gradients can be differentiated.
-            seen: Is called with each node of the graph that is a Python function, and the gradients that it passed on.
+            seen: Called with each node of the graph that is a Python function, and the gradients that it passes on.
+
+        Returns:
+            The gradients, without those of values that the outputs do not depend on.
         """
         wanted = {name for name, p in self.module.named_parameters() if p.requires_grad}
         wanted |= {f"{INPUT}{i}" for i, x in enumerate(self.inputs) if _is_float(x) and x.requires_grad}
@@ -89,7 +92,7 @@ def calls_of(network: nn.Module, x: Tensor, *, seen: Callable[[Call], None] = la
     Args:
         network: The network.
         x: Its inputs.
-        seen: Is called with each call as it ends.
+        seen: Called with each call when it ends.
 
     Returns:
         The calls, each after those inside it, the network's own last. Where the network raises an error, the call that
@@ -117,7 +120,10 @@ def calls_of(network: nn.Module, x: Tensor, *, seen: Callable[[Call], None] = la
 
 
 def first(network: nn.Module, x: Tensor, sign: Callable[[Call], bool]) -> Call | None:
-    """The first call to end for which `sign` is true at that moment."""
+    """The first call to end that `sign` is true of, while the network runs on x (examples, *input_shape).
+
+    `sign` is evaluated when the call ends, so it can test what has happened until then.
+    """
     matches: list[Call] = []
 
     def seen(call: Call) -> None:

@@ -48,7 +48,7 @@ def choose(keys: Tensor, *, population: int, count: int, allowed: Tensor | None 
     Args:
         keys: Keys of any shape, int64.
         population: Exclusive upper bound.
-        count: How many numbers to choose.
+        count: Number of numbers to choose, from 0 to `population`.
         allowed: (*keys.shape, population) bool, the numbers that may be chosen, at least `count` of them; None for all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Synthetic handwriting: stroke glyphs drawn as small images by drawers who differ in slant, slope, size and pen.
+"""Synthetic handwriting: stroke glyphs as small images, by simulated drawers that differ in slant, slope, size and pen.
 
 The computation uses only sums, products and quotients of uniform numbers, element by element (no sine, logarithm or
 matrix product), so that all machines agree on every pixel.

@@ -124,23 +124,23 @@ def measured(
     """The ms after each of the counts, the number of trials told, and the peak memory of this process in MiB."""
     space = registry.create("space", SPACE, {})
     controller = registry.create("controller", contender.controller, contender.options, space=space, seed=0)
-    rng, began, told = random.Random(0), time.monotonic(), 0
+    rng, began, num_told = random.Random(0), time.monotonic(), 0
 
     def tell_random(until: int) -> None:
-        nonlocal told
-        while told < until and time.monotonic() - began < seconds:
-            controller.tell([_trial(told, sample(space, rng), rng)])
-            told += 1
+        nonlocal num_told
+        while num_told < until and time.monotonic() - began < seconds:
+            controller.tell([_trial(num_told, sample(space, rng), rng)])
+            num_told += 1
 
     ms: dict[int, float] = {}
     for count in sorted(counts):
         tell_random(count)
-        if told >= count:
-            ms[count] = 1000 * fmean(_candidate_seconds(controller, told + i, rng) for i in range(ROUNDS))
-            told += ROUNDS
+        if num_told >= count:
+            ms[count] = 1000 * fmean(_candidate_seconds(controller, num_told + i, rng) for i in range(ROUNDS))
+            num_told += ROUNDS
     tell_random(memory)
     unit = 1 if sys.platform == "darwin" else 1024
-    return ms, told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return ms, num_told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _candidate_seconds(controller: Controller, number: int, rng: random.Random) -> float:

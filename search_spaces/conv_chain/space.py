@@ -28,9 +28,9 @@ class ConvChain:
     way before the head. With f choices in a layer itself, the number of architectures is the sum over depths d of
     f^d 2^(d (d - 1) / 2); about 1.5e13 by default.
 
-    The paper has heights and widths (1, 3, 5, 7), filters (24, 36, 48, 64), strides (1, 2, 3) and up to 15 layers, a
-    number that is scheduled and not chosen. It does not describe the head, which is linear on an average pool to 3×3
-    here.
+    The paper has heights and widths (1, 3, 5, 7), filters (24, 36, 48, 64), strides (1, 2, 3) and up to 15 layers;
+    their number rises by a schedule during the search and is not chosen. It does not describe the head, which is linear
+    on an average pool to 3×3 here.
 
     Attributes:
         heights: Options for the height of a filter; odd.

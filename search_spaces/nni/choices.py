@@ -59,7 +59,7 @@ class SubsetOf:
 
 @dataclass(frozen=True)
 class InsideCandidate:
-    """Steps inside the chosen candidate of a LayerChoice. There is none if a constraint left the label undecided."""
+    """Steps inside the chosen candidate of a LayerChoice; no step if a constraint left the label undecided."""
 
     label: str
     steps: Mapping[Any, tuple[Step, ...]]

@@ -34,8 +34,8 @@ class TreeCell(nn.Module):
 
         Args:
             x: Output of `from_x` for this step, (examples, leaves * width).
-            h: (examples, width), or (width,) if it is the same for all examples.
-            c: Of the same shape as h.
+            h: Old h, (examples, width), or (width,) if it is the same for all examples.
+            c: Old c, of the same shape as h.
         """
         parts = list(zip(self._split(x), self._split(self.from_h(h)), strict=True))
         values: list[Tensor] = []

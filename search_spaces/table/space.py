@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 DENSE = 0.05
-"""Part of all combinations that must be rows for rejection sampling to be quick enough."""
+"""Fraction of all combinations that must be rows for rejection sampling to be quick enough."""
 
 
 @dataclass(frozen=True)
