@@ -64,7 +64,8 @@ class FineTune:
             return {}
         if not isinstance(family, ClassNames):
             raise ConfigError(
-                f"finetune trains on the classes of a family, but {family.name} does not name its classes"
+                f"finetune trains on the classes of a family, but {family.name} does not name its classes; "
+                "take a family with a method `classes`, or another learner"
             )
         features = split_head(network).head.in_features
         return {CLASSIFIER: torch.zeros(len(family.classes("train")), features + 1)}
@@ -103,7 +104,9 @@ class FineTune:
 def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: TaskBatch) -> Tensor:
     """Cross-entropy of all examples of the batch against their classes among all training classes, a scalar."""
     if batch.classes is None:
-        raise ConfigError("finetune needs to know the classes of a task; the task family gives none")
+        raise ConfigError(
+            "finetune needs to know the classes of a task, but the task family gives none; set `classes` in its batches"
+        )
     features = features_of(split_head(network), leaves, batch)
     x = torch.cat([features.support_x, features.query_x], dim=1)
     y = torch.cat([batch.support_y, batch.query_y], dim=1)

@@ -187,9 +187,10 @@ def _differentiated_twice(call: Call) -> None:
 Need = Callable[[Call], None]
 REMEDIES: dict[Need, str] = {
     _differentiated: "cannot be differentiated",
-    _batched: "cannot run on many tasks at once, each with weights of its own (torch.func.vmap); leave out what hangs "
-    "on values, like `if`, .item() and boolean masks, and writing into a tensor that is not made from the input",
-    _differentiated_twice: "cannot be differentiated twice, as this learner does; take one of first order",
+    _batched: "cannot run on many tasks at once, each with weights of its own (torch.func.vmap); leave out what "
+    "depends on values, like `if`, .item() and boolean masks, and writing into a tensor that is not made from the "
+    "input",
+    _differentiated_twice: "cannot be differentiated twice, as this learner does; take a learner of first order",
 }
 
 RECURRENT = (
