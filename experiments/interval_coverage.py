@@ -263,7 +263,7 @@ def text(table: Table) -> str:
         if earlier := before.get(row.key):
             line += f"{earlier.coverage:>9.3f}{100 * earlier.width:>8.2f}"
         lines.append(line)
-    notes = [table.before["note"]] if table.before else []
+    notes = [table.before["note"]] if table.before and "note" in table.before else []
     return "\n".join([*lines, "", *table.notes, *notes, f"Machine: {machine_line(table.machine)}"])
 
 

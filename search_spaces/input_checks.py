@@ -18,7 +18,10 @@ def check_images(space: str, task: TaskShape, *, halvings: int = 0) -> None:
         SpaceError: The inputs are not images, or a side would be halved when it is one pixel.
     """
     if len(task.input_shape) != 3:
-        raise SpaceError(f"{space} needs images (channels, height, width); this task's inputs are {task.input_shape}")
+        raise SpaceError(
+            f"{space} needs images (channels, height, width); this task's inputs are {task.input_shape}: take tasks of "
+            "images, or another space"
+        )
     smallest = 2 ** (halvings - 1) + 1 if halvings else 1
     if min(task.input_shape[1:]) < smallest:
         raise SpaceError(
@@ -38,4 +41,7 @@ def check_series(space: str, task: TaskShape) -> None:
         SpaceError: The inputs are not series.
     """
     if len(task.input_shape) != 2:
-        raise SpaceError(f"{space} needs series (channels, length); this task's inputs are {task.input_shape}")
+        raise SpaceError(
+            f"{space} needs series (channels, length); this task's inputs are {task.input_shape}: take tasks of "
+            "series, or another space"
+        )

@@ -120,5 +120,8 @@ def adapted_names(network: nn.Module, adapted: str) -> set[str]:
     elif adapted == "norm":
         names &= norm_parameters(network)
     if not names:
-        raise SpaceError(f"this learner adapts the network's {adapted} layers, but it has none with parameters")
+        raise SpaceError(
+            f"this learner adapts the {adapted} layers, of which the network has none with parameters; choose others "
+            "by its option adapted"
+        )
     return names

@@ -197,7 +197,10 @@ class MetaTraining:
     def _check_finite(self) -> None:
         if not bool(self._finite):
             step = int(self._finite_steps) + 1
-            raise NasError(f"meta-training diverged: the loss or a weight is not finite at outer step {step}")
+            raise NasError(
+                f"meta-training diverged: the loss or a weight is not finite at outer step {step}; lower the "
+                "learning rates"
+            )
 
 
 def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

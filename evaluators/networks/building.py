@@ -52,7 +52,10 @@ def build(
         network = make()
         x = torch.rand(2, *shape.input_shape)
         if not any(p.requires_grad for p in network.parameters()):
-            raise SpaceError(f"the network of {architecture.key} in space {space.name!r} has no parameters to learn")
+            raise SpaceError(
+                f"the network of {architecture.key} in space {space.name!r} has no parameters to learn; give it layers "
+                "with weights"
+            )
         check_forward(network, x, shape.num_outputs, space.name)
         learner.check(network, x)
     return network

@@ -31,7 +31,7 @@ def shared(weight: Tensor) -> bool:
     return weight.shape[0] == 1 or weight.stride(0) == 0
 
 
-def uses_patches(x: Tensor, weight_shape: Sequence[int], pixels: int, geometry: Geometry) -> bool:
+def uses_patches(x: Tensor, pixels: int, geometry: Geometry) -> bool:
     """Whether to multiply matrices of image patches; else the tasks become the groups of one convolution."""
     if geometry.groups > 1:
         return False
@@ -54,7 +54,7 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         y = torch.conv2d(_merged(x), weight[0], None, stride, padding, dilation, groups)
         return y.unflatten(0, (-1, tasks)).transpose(0, 1)
     height, width = out_size(x.shape, weight.shape, geometry)
-    if uses_patches(x, weight.shape, height * width, geometry):
+    if uses_patches(x, height * width, geometry):
         y = patches(x, weight.shape, geometry) @ weight_matrix(weight)
         return y.reshape(tasks, x.shape[1], height, width, -1).movedim(-1, 2)
     y = torch.conv2d(_grouped(x), weight.flatten(0, 1), None, stride, padding, dilation, groups * tasks)
@@ -67,7 +67,7 @@ def convolve_input(gradient: Tensor, weight: Tensor, shape: torch.Size, geometry
     if shared(weight):
         x = gradient.new_empty(()).expand(tasks * shape[1], *shape[2:])
         return _backward(_merged(gradient), x, weight[0], geometry, 0).unflatten(0, (-1, tasks)).transpose(0, 1)
-    if uses_patches(gradient, weight.shape, gradient.shape[-2] * gradient.shape[-1], geometry):
+    if uses_patches(gradient, gradient.shape[-2] * gradient.shape[-1], geometry):
         rows = gradient.movedim(2, -1).reshape(tasks, -1, weight.shape[1])
         return unpatched(rows @ weight_matrix(weight).mT, shape, weight.shape, geometry)
     x = gradient.new_empty(()).expand(shape[1], tasks * shape[2], *shape[3:])
@@ -78,7 +78,7 @@ def convolve_input(gradient: Tensor, weight: Tensor, shape: torch.Size, geometry
 def convolve_weight(gradient: Tensor, x: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
     """Derivative with respect to the weights, of `shape`, of the sum of `gradient` times the convolution."""
     tasks, outputs = shape[:2]
-    if uses_patches(x, shape, gradient.shape[-2] * gradient.shape[-1], geometry):
+    if uses_patches(x, gradient.shape[-2] * gradient.shape[-1], geometry):
         rows = gradient.movedim(2, -1).reshape(tasks, -1, outputs)
         columns = rows.mT @ patches(x, shape, geometry)
         return columns.reshape(tasks, outputs, *shape[3:], shape[2]).movedim(-1, 2)

@@ -211,14 +211,14 @@ def test_numbers_that_are_not_finite_end_training_and_the_first_such_step_is_nam
     """Numbers are checked every ten steps and at the last step, for all steps before."""
     network = nn.Linear(1, 1)
     learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=(first, "bias", bad))
-    with pytest.raises(NasError, match=f"diverged: the loss or a weight is not finite at outer step {first}$"):
+    with pytest.raises(NasError, match=f"diverged: the loss or a weight is not finite at outer step {first};"):
         meta_train(network, Sinusoid(), learner, OuterLoop(25, 1, 0, False), seed=0)
     assert len(learner.batches) == min(math.ceil(first / 10) * 10, 25)
 
 
 def test_a_loss_that_is_not_finite_for_one_step_ends_training_too():
     learner = Given({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}, "sgd", spoiled=(3, "loss", float("inf")))
-    with pytest.raises(NasError, match=r"at outer step 3$"):
+    with pytest.raises(NasError, match=r"at outer step 3;"):
         meta_train(nn.Linear(1, 1), Sinusoid(), learner, OuterLoop(8, 1, 0, False), seed=0)
 
 
@@ -318,7 +318,7 @@ def test_what_a_training_says_of_its_steps_after_a_restart_is_true():
     before.advance(13)
     after = started((4, "weight", float("nan")))
     after.restore(before.state())
-    with pytest.raises(NasError, match=r"at outer step 17$"):
+    with pytest.raises(NasError, match=r"at outer step 17;"):
         after.advance(25)
     assert after.step == 20
 
