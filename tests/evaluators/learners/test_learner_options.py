@@ -129,7 +129,7 @@ def test_maml_switches_to_second_order_where_it_is_told_to(name):
 def test_maml_refuses_a_network_without_the_layers_to_adapt():
     bare = nn.Sequential(nn.Flatten(), nn.PReLU())
     for adapted in ("head", "norm"):
-        with pytest.raises(SpaceError, match=f"adapts the network's {adapted} layers, but it has none"):
+        with pytest.raises(SpaceError, match=f"adapts the {adapted} layers, of which the network has none"):
             Maml(adapted=adapted).check(bare, torch.rand(2, 1))
     Maml().check(bare, torch.rand(2, 1))
     frozen = nn.Sequential(nn.GroupNorm(1, 2), nn.Linear(2, 2))

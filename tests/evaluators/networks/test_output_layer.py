@@ -176,7 +176,7 @@ def test_what_has_no_head_is_trained_without_its_norm_and_refused_in_words_by_le
     ) as said:
         built(make, Anil())
     assert last in str(said.value)
-    with pytest.raises(SpaceError, match="adapts the network's head layers, but it has none"):
+    with pytest.raises(SpaceError, match="adapts the head layers, of which the network has none"):
         built(make, Maml(adapted="head"))
 
 
