@@ -99,19 +99,30 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class Resumable(Evaluator, Protocol):
-    """Evaluator that can leave a candidate after some outer steps and go on later.
+    """Evaluator that can interrupt the training of a candidate after some outer steps and continue it later.
 
     A search with `search.fidelity` then pays for each step once; with any other evaluator a promoted candidate is
     trained from the start again.
     """
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
-        """The score after the first `budget` outer steps of a training of `schedule` steps. After all of them it is
-        what `evaluate` gives for that budget.
+        """The score after the first `budget` outer steps of a training of `schedule` steps.
 
-        Goes on from the file `checkpoint` where it holds an earlier stage of this very training, and leaves this stage
-        there. A file that is lost, damaged or of something else costs time and changes no number. The score's
-        `outer_steps` are those that this call took."""
+        A checkpoint only saves time: without it, or with a file that is damaged or of another training, the training
+        starts from its first step and gives the same score.
+
+        Args:
+            architecture: The candidate.
+            budget: Outer steps after which it is scored, at most `schedule`.
+            seed: Seed of the training.
+            schedule: Outer steps of the whole training.
+            checkpoint: File from which an earlier stage of this training is continued, and to which this stage is
+                written.
+
+        Returns:
+            The score, whose `outer_steps` are those that this call took; after all steps of the schedule the value is
+            the one that `evaluate` gives for that budget.
+        """
         ...
 
 

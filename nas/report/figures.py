@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#0a0b0c"
-"""Colour of texts and lines in the drawing, for which the page's text colour is put."""
+"""Colour of texts and lines in the drawing, which the page's text colour replaces."""
 BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
 MANY = 2000

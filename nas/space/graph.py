@@ -24,7 +24,9 @@ from ..errors import SpaceError
 from .canonical_labelling import Labelling
 
 IDENTITY = frozenset({"skip", "add", "sum"})
+"""Operations that return the sum of their inputs."""
 NONE = "none"
+"""Operation of an edge or a node that passes nothing on."""
 
 
 def edges_to_nodes(graph: nx.DiGraph) -> nx.DiGraph:
