@@ -106,22 +106,11 @@ class Resumable(Evaluator, Protocol):
     """
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
-        """The score after the first `budget` outer steps of a training of `schedule` steps.
+        """The score after the first `budget` of `schedule` outer steps; after all of them, that of `evaluate`.
 
-        A checkpoint only saves time: without it, or with a file that is damaged or of another training, the training
-        starts from its first step and gives the same score.
-
-        Args:
-            architecture: The candidate.
-            budget: Outer steps after which it is scored, at most `schedule`.
-            seed: Seed of the training.
-            schedule: Outer steps of the whole training.
-            checkpoint: File from which an earlier stage of this training is continued, and to which this stage is
-                written.
-
-        Returns:
-            The score, whose `outer_steps` are those that this call took; after all steps of the schedule the value is
-            the one that `evaluate` gives for that budget.
+        The training continues from the file `checkpoint` where that holds an earlier stage of the same training, and
+        writes the new stage there. A file that is lost, damaged or of another training costs time and changes no
+        number. The score's `outer_steps` are those that this call took.
         """
         ...
 

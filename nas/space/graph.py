@@ -193,6 +193,7 @@ def _connect(graph: nx.DiGraph, tail: Hashable, head: Hashable, count: int) -> N
 
 
 def is_end(op: str, end: str) -> bool:
+    """Whether an operation marks an end of the cell; `end` is 'input' or 'output'."""
     return op == end or op.startswith(f"{end}:")
 
 
