@@ -99,19 +99,19 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class Resumable(Evaluator, Protocol):
-    """Evaluator that can leave a candidate after some outer steps and go on later.
+    """Evaluator that can interrupt the training of a candidate after some outer steps and continue it later.
 
     A search with `search.fidelity` then pays for each step once; with any other evaluator a promoted candidate is
     trained from the start again.
     """
 
     def advance(self, architecture: Architecture, budget: int, seed: int, *, schedule: int, checkpoint: Path) -> Score:
-        """The score after the first `budget` outer steps of a training of `schedule` steps. After all of them it is
-        what `evaluate` gives for that budget.
+        """The score after the first `budget` of `schedule` outer steps; after all of them, that of `evaluate`.
 
-        Goes on from the file `checkpoint` where it holds an earlier stage of this very training, and leaves this stage
-        there. A file that is lost, damaged or of something else costs time and changes no number. The score's
-        `outer_steps` are those that this call took."""
+        The training continues from the file `checkpoint` where that holds an earlier stage of the same training, and
+        writes the new stage there. A file that is lost, damaged or of another training costs time and changes no
+        number. The score's `outer_steps` are those that this call took.
+        """
         ...
 
 

@@ -25,8 +25,8 @@ class Score:
         curve: The same mean after 0, 1, …, k inner steps.
         per_task: One value a task after the last step, in the order of the bank, so that candidates can be paired.
         metrics: What else was measured, by name: parameters, FLOPs of one input's forward pass, … It also holds
-            `cost_s`, `outer_steps` and `tasks_at_once` where they are set, as 'seconds', 'outer_steps' and 'chunk':
-            there objectives, reports and JSON find them.
+            `cost_s`, `outer_steps` and `tasks_at_once` where they are set, under the names 'seconds', 'outer_steps' and
+            'chunk', by which objectives, reports and JSON read them.
         protocol: How the value was made; two scores are comparable only where their protocols are equal.
         per_class: (class, queries right, queries asked) over all tasks of the bank, for each class in it. Empty where
             tasks have no classes, and in a search, whose stored scores stay small.

@@ -43,7 +43,7 @@ class Examples:
 
 
 def classes_of(names: tuple[str, ...], support: Path, shape: TaskShape) -> tuple[str, ...]:
-    """The names of a support set's classes, unchanged.
+    """Checks the number of a support set's classes, and returns their names unchanged.
 
     Raises:
         DataError: There are fewer than two, or more than the network has outputs.

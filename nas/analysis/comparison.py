@@ -178,7 +178,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def level(results: Results) -> float:
-    """The mean end of the curves of 'random' where it is among the controllers, else the lowest mean end of all."""
+    """The mean final value of 'random' if it is among the controllers, else the lowest mean final value of all."""
     ends = {name: fmean(result.curve[-1].reported for result in searches) for name, searches in results.items()}
     return ends.get("random", min(ends.values()))
 

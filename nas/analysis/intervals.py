@@ -91,7 +91,7 @@ class _Part:
 
     Attributes:
         variance: The part, from 0.
-        freedom: Degrees of freedom of the mean square that it is, or whose larger share it is.
+        freedom: Degrees of freedom of the mean square that it is computed from.
     """
 
     variance: float
@@ -105,9 +105,9 @@ def estimate(
 
     Two-way random effects without replication: with mean squares of tasks T, seeds S and residual E, the mean's
     variance is (T + S - E) / (seeds * tasks) (Searle, Casella & McCulloch, "Variance components", 1992, chapter 4). Its
-    parts are S, whole, as a seed component that happens to be zero or negative would tell nothing of how uncertain it
-    is, and T - E, from zero. With fewer than five seeds S and E are the pooled ones, where these are known better;
-    where neither has two degrees of freedom, the interval is over tasks alone, for these trainings.
+    parts are S and max(0, T - E). E is not subtracted from S, because an estimate of S - E that is zero or negative
+    would hide how uncertain it is. With fewer than five seeds S and E are the pooled ones, where these have more
+    degrees of freedom; where neither has two, the interval is over tasks alone, for these trainings.
 
     Args:
         values: By seed and task; in [0, 1] where they are accuracies.
@@ -194,21 +194,21 @@ def compare(
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t distribution."""
+    """The quantile of Student's t distribution at a probability."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
 
 
 def t_probability(t: float, freedom: float) -> float:
-    """The probability that Student's t is at most this."""
+    """The probability that a variable of Student's t distribution is at most `t`."""
     from scipy.special import stdtr
 
     return float(stdtr(freedom, t))
 
 
 def t_freedom(probability: float, t: float) -> float:
-    """The degrees of freedom at which this is the quantile of Student's t distribution."""
+    """The degrees of freedom at which `t` is the quantile of Student's t distribution at `probability`."""
     from scipy.special import stdtridf
 
     return float(stdtridf(probability, t))
@@ -252,10 +252,10 @@ def _combined(
 def _total(parts: Mapping[str, _Part]) -> tuple[float, float]:
     """The standard error of all parts together, and the degrees of freedom of the t that makes a margin of it.
 
-    Satterthwaite's degrees of freedom do well for parts that have few. Beside tasks, which have many, they are too many
-    where the other parts happen to be small. So the squared margin of tasks is added to that of all other parts, each
-    with its own t (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are two tabled independent
-    random variables", Journal of the American Statistical Association, 1974).
+    Satterthwaite's degrees of freedom suit parts that all have few. Together with tasks, which have many, they come out
+    too high where the other parts happen to be small. So the squared margin of tasks is added to that of all other
+    parts, each with its own t (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are two tabled
+    independent random variables", Journal of the American Statistical Association, 1974).
     """
     tasks, others = parts.get(TASKS), [part for name, part in parts.items() if name != TASKS]
     if not others:

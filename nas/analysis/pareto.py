@@ -1,6 +1,6 @@
 """Pareto dominance between points with several objectives to be large: fronts, ranks, crowding, hypervolume.
 
-Points are finite numbers (points, objectives).
+Points are finite numbers (points, objectives); every function raises ValueError for anything else.
 """
 
 from __future__ import annotations
@@ -70,6 +70,13 @@ def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     Zitzler & Thiele, "Multiobjective optimization using evolutionary algorithms" (1998). Exact, by slices along the
     last objective (Knowles, 2002; While, Hingston, Barone & Huband, 2006): quick for two objectives, and in the square
     of the front for three. Points that are not better than the reference in all objectives add nothing.
+
+    Args:
+        points: The points (points, objectives).
+        reference: The reference point (objectives,).
+
+    Raises:
+        ValueError: The points are not finite numbers, or the reference has another number of objectives.
     """
     array, origin = _checked(points), np.asarray(reference, dtype=float)
     if origin.shape != array.shape[1:]:

@@ -21,7 +21,9 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 AGAIN_S = 0.01
+"""Seconds until the signal is sent again where it came at a moment at which it cannot interrupt."""
 IMPORT = "<frozen importlib._bootstrap>"
+"""File name of Python's import system in code objects."""
 WEAK = (weakref.__file__, weakref.WeakSet.__init__.__code__.co_filename, str(Path("torch", "utils", "weak.py")))
 """Ends of the paths of modules that have callbacks of weak references."""
 

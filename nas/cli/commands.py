@@ -203,19 +203,19 @@ def list_(
     from ..errors import nearest
     from ..registry import builtin, components
 
-    rooms: dict[str, builtin.Room] = {
+    kinds: dict[str, builtin.Room] = {
         "spaces": "space",
         "controllers": "controller",
         "evaluators": "evaluator",
         "tasks": "tasks",
         "learners": "learner",
     }
-    if room is not None and room not in rooms:
-        raise ConfigError(f"there is no list of {room!r}: {nearest(room, rooms)}")
-    for heading in [room] if room else rooms:
+    if room is not None and room not in kinds:
+        raise ConfigError(f"there is no list of {room!r}: {nearest(room, kinds)}")
+    for heading in [room] if room else kinds:
         typer.echo(f"{heading}:")
-        lines = {name: _about(rooms[heading], name) for name in components.names(rooms[heading])}
-        lines |= builtin.NAME_FORMS.get(rooms[heading], {})
+        lines = {name: _about(kinds[heading], name) for name in components.names(kinds[heading])}
+        lines |= builtin.NAME_FORMS.get(kinds[heading], {})
         width = max(map(len, lines)) + 2
         for name, about in lines.items():
             typer.echo(f"  {name:<{width}}{about}")

@@ -130,7 +130,15 @@ def look_up(config: Config, label: str, seed: int) -> Result:
 
 
 def result_of(ended: list[Trial], label: str, seed: int, evaluator: Evaluator, final: float) -> Result:
-    """The result of a search from its trials in the order in which they ended, and the final value of its winner."""
+    """The result of a search.
+
+    Args:
+        ended: Its trials in the order in which they ended, duplicates included.
+        label: Name of the controller in the result.
+        seed: Number of the search in the result.
+        evaluator: Its evaluator, which gives the reported values of the curve.
+        final: Reported value of its winner.
+    """
     new = without_duplicates(ended)
     total = math.fsum(trial.seconds or 0.0 for trial in new)
     return Result(label, seed, final, len(new), total, _curve(new, evaluator))

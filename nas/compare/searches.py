@@ -34,12 +34,14 @@ from ..trial import Trial
 from .one_search import entered, fingerprint, look_up, result_of, run_name
 
 POLL_S = 0.2
+"""Longest time between two checks for a signal to stop, in seconds."""
 
 
 class Progress(of_run.Progress, Protocol):
     """Receiver of a comparison's progress, and of the progress of its runs."""
 
-    def searched(self, done: int, of: int) -> None: ...
+    def searched(self, done: int, of: int) -> None:
+        """So many of the comparison's searches are done."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Parts:
 
     Attributes:
         space: The search space.
-        constrained: The same within search.constraints, which the controller proposes from; without constraints, the
+        constrained: The space within search.constraints, from which the controller proposes; without constraints, the
             space itself.
         controller: The controller.
         evaluator: The evaluator.

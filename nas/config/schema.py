@@ -88,8 +88,8 @@ class ConstraintsTable(Table):
     Attributes:
         parameters: Number of learned parameters.
         flops: FLOPs of one input's forward pass.
-        latency_ms: Milliseconds of it on this machine's device. A search with this limit is repeated by its own resume
-            alone.
+        latency_ms: Milliseconds of it on this machine's device. Only a resumed run repeats decisions by it; a new
+            search may decide differently.
     """
 
     parameters: Limits | None = None
@@ -115,7 +115,7 @@ class SearchTable(Table):
         trials: Number of candidates; promotions are not counted.
         seconds: Time budget: the sum of the evaluations' seconds, simulated for a table, after which no evaluation is
             started; 0 for none.
-        workers: Number of worker processes; 'auto' for one per processor, or one per GPU.
+        workers: Number of worker processes; 'auto' for one per processor, and at most four per GPU.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         seed: Seed of the controller and of the evaluations.
         repeats: Treatment of duplicates, networks proposed before: 'known' takes the first one's result, 'evaluated'

@@ -17,6 +17,7 @@ from ..errors import WorkerError
 from ..failures import Raised, Returned, attempt, reason
 
 READY = b"ready"
+"""Answer of a worker that has imported the master's main module and can take calls."""
 
 
 def serve(descriptor: int) -> None:

@@ -23,14 +23,17 @@ from ..failures import Raised, Returned
 log = logging.getLogger(__name__)
 
 BOOT = "import sys; sys.path[:] = sys.argv[2:]; from nas.executors.worker_main import serve; serve(int(sys.argv[1]))"
+"""Program of a worker process; its arguments are the descriptor of its socket and the entries of `sys.path`."""
 ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1"
 )
+"""Environment variables that limit libraries for arithmetic to one thread."""
 START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
+"""Longest time between two checks that the process is alive, in seconds."""
 TAIL_BYTES = 2000
-"""How much of a worker's output is kept for messages."""
+"""Size of the end of a worker's output that is kept for messages."""
 
 
 class WorkerProcess:

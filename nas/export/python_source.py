@@ -184,7 +184,7 @@ def _container(node: fx.Node) -> str:
 
 
 def _preferred(node: fx.Node) -> str:
-    """A layer with a name of its own gives it to its value; other values are called after their module, or x."""
+    """The variable that a value should have: the name of the layer that computes it, else of its module, else x."""
     container = _container(node)
     path = str(node.target)
     if node.op == "call_module" and not (path.rpartition(".")[0] == container and path[-1].isdecimal()):

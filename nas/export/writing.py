@@ -62,9 +62,10 @@ def export(
     """Writes a network as a folder, which appears complete or not at all.
 
     It holds `architecture.json`, `weights.safetensors` and the network's forward: `model.py` or, where it cannot be
-    written as source, `model.pt2`, a program that torch.export.load reads. A network that has neither leaves a warning,
-    and the folder is without; `architecture.json` says which. Where the network carries parameters of its learner
-    (their names begin with LEARNER), `learner.safetensors` holds those: `nas adapt` needs them, model.py does not.
+    written as source, `model.pt2`, a program that torch.export.load reads. Where neither can be written, a warning is
+    logged and the folder has weights alone; `architecture.json` names the file that there is. Where the network has
+    parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds those: `nas adapt` needs
+    them, model.py does not.
 
     Args:
         folder: A folder that does not exist yet, or is empty.

@@ -39,8 +39,10 @@ TOLERANCE: Final = 1e-4
 NOISE: Final = 0.1
 """Standard deviation of the noise added to the weights for the second test, which finds what zero weights hide."""
 TORCH: Final = str(Path(torch.__file__).parent) + os.sep
+"""Beginning of the paths of torch's own files."""
 BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TIME_MAJOR: Final = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+"""Layers that take the first dimension for time unless they are made with `batch_first=True`."""
 
 
 Property = Literal["repeatability", "equivariance", "independence"]
@@ -49,6 +51,7 @@ BROKEN: Final[Mapping[Property, str]] = {
     "equivariance": "gives an example another output when it stands elsewhere in the batch",
     "independence": "lets the examples of a batch see each other",
 }
+"""By property, what a message says of a network that lacks it."""
 REMEDIES: Final[Mapping[Property, str]] = {
     "repeatability": "its scores could not be repeated: leave out layers that draw at random, like dropout, or "
     "remember their inputs",

@@ -61,7 +61,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
 }
-"""Classes by room and name, as MODULE:CLASS."""
+"""Classes by kind and name, as MODULE:CLASS."""
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
     "space": {"nni": "nas.search_spaces.nni.space:hub", "table": "nas.search_spaces.table.space:of_file"},
     "controller": {"optuna": "nas.controllers.optuna:sampler"},
@@ -83,7 +83,7 @@ USER_CLASSES: Mapping[Room, tuple[str, tuple[str, ...]]] = {
     "space": ("search space", ("decide", "build")),
     "controller": ("controller", ("ask", "tell")),
 }
-"""Rooms whose components may be a user's class, FILE.py:NAME: its kind in messages, and the methods that it needs."""
+"""Kinds that may be a user's class, FILE.py:NAME: the kind's name in messages, and the methods that it needs."""
 SPACE_ADAPTER = "nas.search_spaces.nni.space:as_space"
 """Function that adapts a user's class to a search space: a ModelSpace of NNI; a search space is returned as it is."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {

@@ -112,7 +112,7 @@ def options_of(cls: Callable[..., Any]) -> dict[str, Any]:
 
 
 def readable_options(cls: Callable[..., Any]) -> dict[str, Any] | None:
-    """The same; None where the annotations of the constructor cannot be read, as with a name that does not exist."""
+    """What `options_of` returns; None where it cannot read the annotations, as with a name that does not exist."""
     return attempt(options_of, cls).value
 
 

@@ -89,7 +89,17 @@ def find(name: str) -> type[Any]:
 
 
 def check(cls: type[Any], name: str, kind: str, methods: Iterable[str]) -> None:
-    """Raises ConfigError where a class lacks one of the methods of its kind."""
+    """Checks that a user's class has the methods of its kind.
+
+    Args:
+        cls: The class.
+        name: Its name FILE.py:NAME, for the message.
+        kind: Name of the kind in the message, such as 'search space'.
+        methods: Names of the methods.
+
+    Raises:
+        ConfigError: A method is missing.
+    """
     for method in methods:
         if not callable(getattr(cls, method, None)):
             file, _, attribute = name.rpartition(":")

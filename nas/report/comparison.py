@@ -22,7 +22,7 @@ class Comparison:
         results: The searches, by controller.
         rows: The mean of each controller.
         pairs: The paired differences.
-        reached: When each controller came to each level.
+        reached: The time at which each controller reached each level.
         curves: The mean curves.
         axis: Time axis of the curves: 'seconds' (of evaluations) or 'evaluations'.
     """
@@ -41,7 +41,7 @@ class Comparison:
         Args:
             results: The searches, by controller.
             seconds: Whether the budget is in seconds.
-            levels: Scores to reach; without any there is one, the score that the control comes to in the end.
+            levels: Scores to reach; if empty, the one that `nas.analysis.comparison.level` gives.
         """
         return Comparison(
             results,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#0a0b0c"
-"""Colour of texts and lines in the drawing, for which the page's text colour is put."""
+"""Colour of texts and lines in the drawing, which the page's text colour replaces."""
 BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
 MANY = 2000
@@ -25,7 +25,16 @@ MANY = 2000
 
 
 def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
-    """Score over trials with the best so far; failed ones as crosses below. None without any score."""
+    """Chart of the score over trials with the best so far; failed trials are crosses at the bottom.
+
+    Args:
+        trials: Trials of one budget.
+        label: Label of the score axis.
+        percent: Whether scores are accuracies, shown as percentages.
+
+    Returns:
+        An SVG element, as from all charts of this module; None where no trial has a score.
+    """
     done = [(trial.number, trial.value) for trial in trials if trial.score is not None]
     if not done:
         return None
@@ -46,7 +55,7 @@ def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
 def costs(
     trials: Sequence[Trial], *, label: str, percent: bool, cost: str = "parameters", front: Collection[int] = ()
 ) -> str | None:
-    """Score against a cost, with the line of the candidates that no cheaper one beats. None without any such point.
+    """Score against a cost, with the line of the candidates that no cheaper one beats. None where no trial has both.
 
     Args:
         trials: Trials of one budget.
@@ -78,7 +87,7 @@ def costs(
 
 
 def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -> str | None:
-    """Score after each inner step, one line each; the first is drawn boldest. None without any line."""
+    """Score after each inner step, a line for each name, the first in bold. None where all curves are empty."""
     shown = {name: curve for name, curve in named.items() if curve}
     if not shown:
         return None
@@ -94,7 +103,7 @@ def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -
 
 
 def anytime(named: Mapping[str, Anytime], *, label: str, percent: bool) -> str | None:
-    """The best score so far against evaluations, a line for each search. None without any point."""
+    """The best score so far against evaluations, a line for each search. None where all curves are empty."""
     shown = {name: curve for name, curve in named.items() if curve}
     if not shown:
         return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 FLUSH_S = 5
+"""Longest time for which events are buffered, in seconds."""
 
 
 class TensorBoardLog:

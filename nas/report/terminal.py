@@ -13,6 +13,7 @@ from . import coverage, random_control
 from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
 
 Z95 = 1.96
+"""The 97.5 % quantile of the standard normal distribution."""
 
 
 def score_text(trial: Trial) -> str:

@@ -64,7 +64,7 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
         raise RunError(f"run {run.name!r} has no winner yet; continue it with `nas resume {run.name}`")
     winner = final.winner
     if winner is None:
-        raise RunError(f"run {run.name!r} has no winner: its test failed ; `nas show {run.name}` says why")
+        raise RunError(f"run {run.name!r} has no winner: its test failed; `nas show {run.name}` says why")
     measurer, architecture, seed = parts.measurer, winner.architecture, winner.weights_seed
     if seed is None:
         raise RunError(f"run {run.name!r} does not say which weights of its winner are the best; search again")

@@ -12,6 +12,7 @@ from types import FrameType
 from ..errors import INTERRUPTED
 
 KILL_S = 1.0
+"""Seconds after which a second signal ends the process even where `kill` has not returned."""
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from .successive_rejects import race
 FRESH = 1_000_000
 """First of the fresh validation tasks; the bank of a search begins at 0."""
 POLL_S = 0.2
+"""Longest time between two calls of `stop`, in seconds."""
 Ranked = list[tuple[Trial, int]]
 """Finalists, best first, each with the number of its measurements that counted."""
 

@@ -26,6 +26,8 @@ from ..task import Split
 log = logging.getLogger(__name__)
 MOST_LOOK_UPS = 101
 """Architectures that are looked up before a table is said to lack what a config asks of it."""
+NUM_EXPORTED = 3
+"""Networks of a space whose export is tried before a search."""
 
 
 def check_table(config: Config, parts: Parts) -> dict[str, Any]:
@@ -80,10 +82,6 @@ def _look_up(config: Config, table: Tabled, architecture: Architecture) -> dict[
     return dict(score.protocol)
 
 
-NUM_EXPORTED = 3
-"""Networks of a space whose export is tried before a search."""
-
-
 def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
     """Tries a config's spaces, device and data in a worker: draws tasks and builds networks, or looks up in a table.
 
@@ -120,7 +118,10 @@ def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any
         return protocol.value
     if isinstance(protocol.error, NasError):
         raise protocol.error
-    raise ConfigError(f"what scores rest on is not told: {reason(protocol.error)}")
+    raise ConfigError(
+        f"evaluator {config.evaluator.name!r} cannot give the protocol of its scores ({reason(protocol.error)}); "
+        "correct its search_protocol"
+    )
 
 
 def try_export(parts: Parts, executor: Executor) -> None:

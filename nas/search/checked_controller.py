@@ -16,6 +16,7 @@ from ..trial import Trial
 from .proposal import Proposal
 
 STORED = "; all trials are stored: resume when the cause is gone, or start a new run"
+"""End of a message about an error in a search whose trials are on disk."""
 
 
 class GuardedController:

@@ -11,6 +11,7 @@ from ..protocols import Evaluator, Tabled
 from ..trial import Score, Trial
 
 NS = 1_000_000_000
+"""Nanoseconds in a second."""
 
 
 class TimeBudget(Protocol):

@@ -19,11 +19,11 @@ class Labelling:
 
     def __init__(self, labels: Sequence[list[str]], feeds: Sequence[Mapping[int, int]]) -> None:
         self._labels = labels
-        self._feeds = feeds
-        self._feeds_on: list[dict[int, int]] = [{} for _ in labels]
+        self._predecessors = feeds
+        self._successors: list[dict[int, int]] = [{} for _ in labels]
         for head, tails in enumerate(feeds):
             for tail, count in tails.items():
-                self._feeds_on[tail][head] = count
+                self._successors[tail][head] = count
         self._leaves: dict[tuple[tuple[int, int, int], ...], tuple[list[int], list[int]]] = {}
         self._automorphisms: list[list[int]] = []
 
@@ -60,8 +60,8 @@ class Labelling:
             signatures = [
                 (
                     colour,
-                    tuple(sorted((colours[tail], count) for tail, count in self._feeds[node].items())),
-                    tuple(sorted((colours[head], count) for head, count in self._feeds_on[node].items())),
+                    tuple(sorted((colours[tail], count) for tail, count in self._predecessors[node].items())),
+                    tuple(sorted((colours[head], count) for head, count in self._successors[node].items())),
                 )
                 for node, colour in enumerate(colours)
             ]
@@ -74,7 +74,9 @@ class Labelling:
         order = sorted(range(len(colours)), key=colours.__getitem__)
         edges = tuple(
             sorted(
-                (colours[tail], colours[head], n) for head, tails in enumerate(self._feeds) for tail, n in tails.items()
+                (colours[tail], colours[head], n)
+                for head, tails in enumerate(self._predecessors)
+                for tail, n in tails.items()
             )
         )
         if edges not in self._leaves:

@@ -22,6 +22,7 @@ PILOT, FEWEST = 100, 10
 """Descents that show whether listing is worth a try; effective number of descents that an upper end of an estimate
 needs."""
 Z95 = 1.96
+"""The 97.5 % quantile of the standard normal distribution."""
 
 
 def neighbours(space: SearchSpace, architecture: Architecture) -> Iterator[Architecture]:
@@ -69,12 +70,12 @@ def count(space: SearchSpace, *, limit: int = 100_000, samples: int = 10_000, se
     """The number of architectures of a space: exact for small spaces, else Knuth's estimate from random descents.
 
     Knuth, "Estimating the efficiency of backtrack programs" (1975): the product of the numbers of options along a
-    uniformly random descent has the number of ends as its mean. A rejected descent counts zero. The numbers are whole,
-    so that nothing overflows.
+    uniformly random descent has the number of leaves of the tree of choices as its mean. A rejected descent counts
+    zero. The numbers are whole, so that nothing overflows.
 
     Args:
         space: The search space.
-        limit: Largest number of ends, allowed or rejected, that is counted exactly.
+        limit: Largest number of leaves, allowed or rejected, that is counted exactly.
         samples: Maximum number of random descents.
         seed: Seed of the descents.
     """
@@ -92,15 +93,16 @@ def sample_uniformly(
 ) -> list[Architecture]:
     """`n` independent architectures, each equally likely; `sample` prefers those behind few options.
 
-    In a space of at most `limit` ends the distribution is exact. In a larger space it is an approximation: of `pool`
-    architectures drawn by `sample`, `n` are taken in proportion to the products of their numbers of options (sampling
-    importance resampling; Rubin 1988). It is better the larger the pool and the more equal the products are.
+    In a space whose tree of choices has at most `limit` leaves the distribution is exact. In a larger space it is an
+    approximation: of `pool` architectures drawn by `sample`, `n` are taken in proportion to the products of their
+    numbers of options (sampling importance resampling; Rubin 1988). It is better the larger the pool and the more equal
+    the products are.
 
     Args:
         space: The search space.
         rng: Source of randomness.
         n: Number of architectures, drawn with replacement.
-        limit: Largest number of ends that are listed.
+        limit: Largest number of leaves that are listed.
         pool: Number of candidates in a larger space.
 
     Raises:
@@ -115,12 +117,12 @@ def sample_uniformly(
         listed = {place: each for place, each in enumerate(enumerate_all(space)) if place in wanted}
         return [listed[place] for place in places]
     drawn = [sample(space, rng) for _ in range(pool)]
-    ends = list(itertools.accumulate(math.prod(num_options(space, each).values()) for each in drawn))
-    return [drawn[bisect.bisect_right(ends, rng.randrange(ends[-1]))] for _ in range(n)]
+    cumulative = list(itertools.accumulate(math.prod(num_options(space, each).values()) for each in drawn))
+    return [drawn[bisect.bisect_right(cumulative, rng.randrange(cumulative[-1]))] for _ in range(n)]
 
 
 def _listed(space: SearchSpace, limit: int) -> int | None:
-    """Number of allowed ends; None where there are more than `limit` ends in all, or listing them takes over WORK."""
+    """Number of allowed leaves; None where there are over `limit` in all, or where listing them takes over WORK."""
     allowed = work = 0
     for number, (picks, end) in enumerate(_ends(space, {})):
         work += picks
@@ -177,7 +179,7 @@ def _walk(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[Architecture]
 
 
 def _ends(space: SearchSpace, kept: Mapping[str, int]) -> Iterator[tuple[int, Architecture | None]]:
-    """Depth-first over all choices not in `kept`: (number of these choices, architecture) of each end of the tree.
+    """Depth-first over all choices not in `kept`: (number of these choices, architecture) of each leaf of the tree.
 
     The architecture is None where it is rejected."""
     prefix: list[int] = []

@@ -24,7 +24,9 @@ from ..errors import SpaceError
 from .canonical_labelling import Labelling
 
 IDENTITY = frozenset({"skip", "add", "sum"})
+"""Operations that return the sum of their inputs."""
 NONE = "none"
+"""Operation of an edge or a node that passes nothing on."""
 
 
 def edges_to_nodes(graph: nx.DiGraph) -> nx.DiGraph:
@@ -191,6 +193,7 @@ def _connect(graph: nx.DiGraph, tail: Hashable, head: Hashable, count: int) -> N
 
 
 def is_end(op: str, end: str) -> bool:
+    """Whether an operation marks an end of the cell; `end` is 'input' or 'output'."""
     return op == end or op.startswith(f"{end}:")
 
 

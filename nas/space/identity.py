@@ -41,8 +41,13 @@ def network_key_of(space: SearchSpace, architecture: Architecture, spec: Any) ->
 def of_graph(space: SearchSpace, architecture: Architecture, function: Callable[[nx.DiGraph], T]) -> T | None:
     """The result of a function of the graph that the space draws of an architecture.
 
+    Args:
+        space: The search space.
+        architecture: An architecture of it.
+        function: The function.
+
     Returns:
-        None where the space draws no graphs.
+        Its result; None where the space draws no graphs.
 
     Raises:
         SpaceError: `graph` fails, or draws what the function cannot use; the message shows the picks. Also what

@@ -30,8 +30,11 @@ from ..protocols import SearchSpace, TextSpace
 from .sampling import options_taken
 
 ARCHITECTURE = ("arch", "architecture")
+"""Names of the column that holds whole architectures, the first of them in messages."""
 MOST = 1e100
+"""Largest magnitude of a number in a table; sums of larger ones could overflow."""
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, csv.Error)
+"""Errors of reading a file that is missing, damaged or of another form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ class Table:
         """A number of the table.
 
         Raises:
-            DataError: The cell is not a finite number, is below `least`, or exceeds MOST, above which sums overflow.
+            DataError: The cell is not a finite number, is below `least`, or exceeds MOST.
         """
         cell = self.columns[column][row]
         try:

@@ -17,6 +17,7 @@ APPLICATION = 0x616E6173
 NETWORK = frozenset(
     ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3"]
 )
+"""Types of network file systems, as /proc/mounts names them."""
 LOCK_TRIES = 5
 """Attempts to take the lock: more than one, since `in_use` holds it for a moment to see whether it is free."""
 

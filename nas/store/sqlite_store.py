@@ -19,6 +19,7 @@ from ..trial import Score, Trial
 from .sqlite_file import DurableFile
 
 SCHEMA = 2
+"""Version of the tables."""
 PROMOTED = -1
 """Value of `told_before` for a promotion, which the controller did not propose."""
 # The column `repeats` holds `Trial.duplicate_of`; stored runs have it under this name.
