@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from statistics import fmean, median
+from timeit import timeit
 from typing import TYPE_CHECKING, Any
 
 from ..architecture import Architecture
@@ -30,16 +31,13 @@ from .space import CheckedSpace, check_fingerprint, fingerprint, sample_checked
 if TYPE_CHECKING:
     import torch
 
-SAMPLES, BUILDS = 1000, 20
-"""Random architectures that are decided, and how many of them are built."""
+SAMPLES, BUILDS = 1000, 20  # random architectures that are decided, and how many of them are built
 SUITED, EXPORTED = 3, 5
 """Networks that each learner is tried on, and networks whose export is tried."""
 SIZED, SIZED_S = 200, 20.0
 """Networks whose sizes are taken for the histogram, and the seconds after which no other is."""
-LIMIT_S = 1800.0
-"""Time limit of the whole check, in seconds."""
-BATCH = 10  # inputs of the forward and backward pass that is timed
-BARS, WIDTH = 8, 30  # of the histogram, the width in characters
+LIMIT_S = 1800.0  # of the whole check
+BATCH, BARS, WIDTH = 10, 8, 30  # inputs of the timed pass; bars and characters of the histogram
 
 
 @dataclass(frozen=True)
@@ -390,10 +388,7 @@ def _time_and_memory(network: torch.nn.Module, task: TaskShape) -> tuple[float, 
 
 
 def _mean_seconds(fn: Callable[[Architecture], Any], drawn: Sequence[Architecture]) -> float:
-    started = time.perf_counter()
-    for architecture in drawn:
-        fn(architecture)
-    return (time.perf_counter() - started) / len(drawn)
+    return fmean(timeit(partial(fn, architecture), number=1) for architecture in drawn)
 
 
 def _time(seconds: float) -> str:

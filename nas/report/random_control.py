@@ -31,7 +31,7 @@ def text(final: FinalResult) -> str:
     if control is None:
         return NONE
     if control.best is None or control.anytime is None:
-        return f"The random control has no result: {control.error}"
+        return f"The random control has no result: {control.error or 'its best scores were not stored'}"
     return anytime_text(control.anytime, final.percent)
 
 

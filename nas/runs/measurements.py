@@ -97,6 +97,12 @@ class Measurements:
         records = [self.context.store.get(key) for key in keys]
         return [Score.from_json(r["score"]) for r in records] if all(r["score"] for r in records) else []
 
+    def error(self, architecture: Architecture, bank: Bank, count: int) -> str:
+        """Why the first of the measurements with `count` seeds that failed did; empty where none failed."""
+        keys = [Measurement(architecture, seed, bank).key for seed in self.seeds(count)]
+        records = [self.context.store.get(key) for key in keys]
+        return next((str(record["error"]) for record in records if record and record["error"]), "")
+
     def rank(self, bank: Bank, finalists: Sequence[Trial], beside: Sequence[Architecture] = ()) -> Ranked:
         """Ranks finalists by successive rejects, with the same seeds in the same order for all.
 
@@ -122,7 +128,7 @@ class Measurements:
 
         ranked = race(finalists, len(finalists) * seeds, measure)
         if not ranked:
-            error = self.failures()[-1].error
+            error = self.error(finalists[-1].architecture, bank, seeds)
             raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {error}")
         return ranked
 

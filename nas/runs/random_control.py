@@ -70,7 +70,9 @@ def measured_result(measurements: Measurements, winner: Sequence[Score], pool: S
         measurements.make(test, tested)
         scores = measurements.scores(best.architecture, test, final.seeds)
         if not scores:
-            raise SearchError(f"the test of its winner failed: {measurements.failures()[-1].error}")
+            raise SearchError(
+                f"the test of its winner failed: {measurements.error(best.architecture, test, final.seeds)}"
+            )
     except SearchError as error:
         return ControlResult(CONTROL, error=str(error))
     on_fresh = [(trial.architecture, pulls) for trial, pulls in ranked]
