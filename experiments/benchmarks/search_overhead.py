@@ -146,7 +146,7 @@ def _verdict(met: bool | None) -> str:
     return {True: "met", False: "NOT MET", None: ""}[met]
 
 
-def _print(about: Machine, starts: Sequence[Start], overheads: Sequence[Overhead]) -> None:
+def print_tables(about: Machine, starts: Sequence[Start], overheads: Sequence[Overhead]) -> None:
     print(machine_line(about))
     for start in starts:
         torch = {True: ", with torch", False: ", without torch", None: ""}[start.torch]
@@ -178,7 +178,7 @@ def main() -> None:
         rows = {"starts": [asdict(row) for row in starts], "overheads": [asdict(row) for row in overheads]}
         print(json.dumps({"machine": about, **rows}))
     else:
-        _print(about, starts, overheads)
+        print_tables(about, starts, overheads)
 
 
 if __name__ == "__main__":

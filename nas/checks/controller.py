@@ -77,9 +77,13 @@ def check_determinism(
 ) -> None:
     """Checks that a controller proposes the same architectures in this process and in a worker.
 
-    A run whose controller does not could not be resumed. See `first_proposals` for the other arguments.
+    A run whose controller does not could not be resumed.
 
     Args:
+        name: As for `first_proposals`, like `options`, `space` and the other arguments.
+        options: The controller's options.
+        space: The space that it proposes from.
+        **arguments: What the program gives the controller besides.
         executor: Runs one of the two controllers, in a process of its own.
 
     Raises:

@@ -72,7 +72,7 @@ def trials(count, seed=0):
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_it_keeps_the_laws(name):
-    candidates = 12 if name == "optuna:tpe" else 20  # it takes its time where little is left to propose
+    candidates = 6 if name == "optuna:tpe" else 20  # it takes its time where little is left to propose
     check_controller(lambda space, seed: make(name, space, seed), candidates=candidates, repeats=name in REPEATING)
 
 

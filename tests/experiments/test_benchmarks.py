@@ -15,14 +15,24 @@ from nas.errors import NasError
 from nas.experiments.benchmarks import controllers, fronts, search_spaces
 from nas.experiments.benchmarks.inner_loop import __main__ as inner_loop
 from nas.experiments.benchmarks.inner_loop import contenders, measure, worker_processes
+from nas.experiments.benchmarks.search_overhead import Overhead, Start, print_tables
 from nas.testing import Ten
 from nas.trial import Score
 
 SCRIPT = ["-m", "nas.experiments.benchmarks.search_overhead", "--candidates", "3", "--repeats", "1"]
 
 
-def test_search_overhead_as_json(tmp_path):
-    measured = json.loads(python([*SCRIPT, "--json"], tmp_path))
+@pytest.fixture(scope="module")
+def search_overheads(tmp_path_factory):
+    """The document of one small measurement."""
+    folder = tmp_path_factory.mktemp("search_overhead")
+    measured = json.loads(python([*SCRIPT, "--json"], folder))
+    assert list(folder.iterdir()) == []
+    return measured
+
+
+def test_search_overhead_as_json(search_overheads):
+    measured = search_overheads
     assert {"cpu", "cores", "python", "torch"} <= measured["machine"].keys()
     assert [(start["name"], start["target_s"]) for start in measured["starts"]] == [
         ("import nas", 0.3),
@@ -39,11 +49,12 @@ def test_search_overhead_as_json(tmp_path):
         assert row["mean_ms"] > 0
         assert row["peak_bytes"] > 2**20
     assert (rows["evolution"]["mean_ms"] < 5.0) == rows["evolution"]["met"]
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_search_overhead_for_people(tmp_path):
-    lines = python(SCRIPT, tmp_path).splitlines()
+def test_search_overhead_for_people(search_overheads, capsys):
+    starts = [Start(**row) for row in search_overheads["starts"]]
+    print_tables(search_overheads["machine"], starts, [Overhead(**row) for row in search_overheads["overheads"]])
+    lines = capsys.readouterr().out.splitlines()
     for beginning in ("cpu ", "import nas", "nas --help", *(f"{name} " for name in registry.names("controller"))):
         assert sum(line.startswith(beginning) for line in lines) == 1, beginning
 

@@ -107,7 +107,7 @@ def test_a_search_of_fewer_networks_than_trials_ends_and_says_so_and_has_distinc
     assert summary["repeats"] == len(summary["trials"]) - 8 >= 200
     assert summary["outer_steps"] == 8 * 2
     assert sorted(entry["number"] for entry in summary["final"]["finalists"]) == [trial["number"] for trial in new]
-    assert f"8 of 30 candidates, {summary['repeats']} repeats" in progress_text(run_summary.summary(run))
+    assert f"8 of 30 candidates, {summary['repeats']} duplicates" in progress_text(run_summary.summary(run))
     before = result(run)
     assert launch.resume(run, Quiet()).state == "done"
     assert result(run) == before
