@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from ..config.reading import Config
+from ..config.schema import Config
 from ..protocols import FewShot
 from ..registry import components, user_files
 from ..report.terminal import duplicates_text, score_text

@@ -14,7 +14,7 @@ from ..analysis.protocol_check import SPACE_TABLE, normal
 from ..analysis.ranking import better, leaders
 from ..config.parts import build, measures
 from ..config.paths import file_digests, space_digest
-from ..config.reading import Component, Config
+from ..config.schema import Component, Config
 from ..errors import ConfigError, NasError, nearest, shown
 from ..executors.inline_executor import InlineExecutor
 from ..failures import attempt, reason

@@ -14,8 +14,7 @@ from ..analysis.final_result import Measured
 from ..checks.controller import check_determinism
 from ..config.parts import build, features_of
 from ..config.paths import absolute_paths
-from ..config.reading import Config
-from ..config.schema import KeyFault
+from ..config.schema import Config, KeyFault
 from ..errors import ConfigError, NasError, ProtocolError, SearchError
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots

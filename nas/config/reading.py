@@ -12,41 +12,15 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ..errors import ConfigError, nearest, shown
-from .parts import CONTROL, Parts, build, features_of, measures
+from .parts import build
 from .paths import absolute_paths
 from .schema import (
-    Component,
     Config,
-    ConstraintsTable,
-    ContenderTable,
-    EvaluatorTable,
-    FinalTable,
     KeyFault,
-    SearchTable,
     Table,
 )
 from .toml import DEEPEST, override, parse, place
 
-__all__ = [
-    "CONTROL",
-    "QUICK_START",
-    "Component",
-    "Config",
-    "ConstraintsTable",
-    "ContenderTable",
-    "EvaluatorTable",
-    "FinalTable",
-    "KeyFault",
-    "Parts",
-    "SearchTable",
-    "Table",
-    "build",
-    "features_of",
-    "from_json",
-    "load",
-    "measures",
-    "shipped",
-]
 QUICK_START = "quickstart"
 """Name of the shipped config that needs no download."""
 LONGEST = 1_000_000

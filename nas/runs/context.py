@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config.parts import Parts
-from ..config.reading import Config
+from ..config.schema import Config
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
 from ..store.sqlite_store import Store

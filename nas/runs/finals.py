@@ -15,7 +15,7 @@ from dataclasses import replace
 from ..analysis.final_result import ControlResult, FinalResult, Measured
 from ..analysis.ranking import leaders, median
 from ..analysis.seed_variance import SeedPool
-from ..config.reading import FinalTable
+from ..config.schema import FinalTable
 from ..protocols import FewShot, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store

@@ -13,7 +13,7 @@ from typing import Any
 from ..analysis.final_result import FinalResult
 from ..architecture import Architecture
 from ..config import reading as configs
-from ..config.reading import Config
+from ..config.schema import Config
 from ..errors import ConfigError, NasError, RunError, StoreError
 from ..store.sqlite_store import Store
 

@@ -15,7 +15,7 @@ from ..analysis.final_result import FinalResult
 from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, features_of, measures
 from ..config.paths import absolute_paths
-from ..config.reading import Config
+from ..config.schema import Config
 from ..errors import NasError, SearchError
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor

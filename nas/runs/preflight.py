@@ -14,7 +14,7 @@ from ..architecture import Architecture
 from ..checks.space import CheckedSpace, SpaceTimeout, check_fingerprint, quick_check
 from ..config.parts import Parts, measures
 from ..config.paths import space_digest
-from ..config.reading import Config
+from ..config.schema import Config
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..config.reading import Config
+from ..config.schema import Config
 from ..trial import Trial
 from .folder import RunFolder
 

@@ -15,7 +15,7 @@ from ..analysis.final_result import ControlResult
 from ..analysis.ranking import Anytime, anytime, leaders
 from ..analysis.seed_variance import SeedPool
 from ..config.parts import CONTROL
-from ..config.reading import Component, Config
+from ..config.schema import Component, Config
 from ..errors import SearchError
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial

@@ -10,7 +10,7 @@ from ..analysis.protocol_check import DATA, MEASURED, SPACE_TABLE, differences, 
 from ..config import parts
 from ..config.parts import Parts
 from ..config.paths import data_files
-from ..config.reading import Config
+from ..config.schema import Config
 from ..errors import ProtocolError
 from ..registry import user_files
 from ..store.sqlite_store import Store

@@ -29,6 +29,7 @@ from nas.trial import Score, Trial, without_duplicates
 OPTIONS = {
     "evolution": {"population": 8, "tournament": 2, "first": 5, "pool": 20},
     "reinforce": {"batch": 3, "first": 5, "pool": 20},
+    "optuna:tpe": {"n_startup_trials": 3},
     "regularized-evolution": {"population": 6, "tournament": 2},
     "zoph-le": {"lr": 0.05, "batch": 3, "hidden": 8, "layers": 1},
 }
@@ -72,7 +73,7 @@ def trials(count, seed=0):
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_it_keeps_the_laws(name):
-    candidates = 6 if name == "optuna:tpe" else 20  # it takes its time where little is left to propose
+    candidates = 8 if name == "optuna:tpe" else 20  # it takes its time where little is left to propose
     check_controller(lambda space, seed: make(name, space, seed), candidates=candidates, repeats=name in REPEATING)
 
 
