@@ -12,7 +12,9 @@ from ..config.parts import build
 from ..errors import DataError, NasError
 from ..failures import attempt, reason
 from ..labels import UNKNOWN, one_spelling
-from ..protocols import Learner, Measurer, Reader, TaskFamily
+from ..protocols.evaluators import Measurer
+from ..protocols.learners import Learner
+from ..protocols.tasks import Reader, TaskFamily
 from ..registry import user_files
 from ..task import TaskBatch
 from .examples import Examples, class_names, classes_of, labelled_examples, read_images, read_numbers

@@ -12,7 +12,7 @@ from .. import failures
 from ..architecture import Architecture
 from ..errors import ConfigError, SearchError
 from ..failures import attempt
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 from ..registry import builtin, components
 from ..search.checked_controller import CheckedController
 from ..trial import Score, Trial

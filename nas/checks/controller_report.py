@@ -10,7 +10,8 @@ from .. import failures
 from ..errors import NasError, SearchError
 from ..executors.process_executor import ProcessExecutor
 from ..failures import attempt, reason
-from ..protocols import Controller, SearchSpace
+from ..protocols.controllers import Controller
+from ..protocols.spaces import SearchSpace
 from ..registry import components, user_files
 from ..search.checked_controller import CheckedController
 from ..testing.controllers import check_controller

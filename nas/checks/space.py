@@ -19,7 +19,7 @@ from ..architecture import Architecture
 from ..choose import Choose, Pick
 from ..errors import Rejected, SpaceError
 from ..failures import attempt, reason
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 from ..space import sampling as kernel
 from ..space.sampling import at_random, mutate, sample
 from ..space.specs import same_spec

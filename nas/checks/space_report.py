@@ -18,7 +18,9 @@ from ..executors.process_executor import ProcessExecutor
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..networks.size import check_size
-from ..protocols import Costed, Learner, SearchSpace, SecondOrder
+from ..protocols.evaluators import Costed
+from ..protocols.learners import Learner, SecondOrder
+from ..protocols.spaces import SearchSpace
 from ..registry import components
 from ..space.enumeration import Count, count
 from ..space.identity import network_key

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from ..config.schema import Config
-from ..protocols import FewShot
+from ..protocols.tasks import FewShot
 from ..registry import components, user_files
 from ..report.terminal import duplicates_text, score_text
 from ..runs.folder import RunFolder

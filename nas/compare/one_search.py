@@ -18,7 +18,8 @@ from ..config.schema import Component, Config
 from ..errors import ConfigError, NasError, nearest, shown
 from ..executors.inline_executor import InlineExecutor
 from ..failures import attempt, reason
-from ..protocols import Evaluator, Tabled, TaskFamily
+from ..protocols.evaluators import Evaluator, Tabled
+from ..protocols.tasks import TaskFamily
 from ..registry import components, user_files
 from ..runs.preflight import check_table
 from ..runs.tabular_result import reported

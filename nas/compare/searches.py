@@ -19,7 +19,7 @@ from ..errors import ConfigError, NasError, ProtocolError, SearchError
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots
 from ..failures import reason
-from ..protocols import Tabled
+from ..protocols.evaluators import Tabled
 from ..registry import user_files
 from ..runs import launch
 from ..runs import progress as of_run

@@ -9,7 +9,9 @@ from typing import Any, TypeGuard, get_args
 
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..errors import ConfigError
-from ..protocols import Controller, Cost, Costed, Evaluator, Featured, Measurer, Measuring, SearchSpace
+from ..protocols.controllers import Controller
+from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring
+from ..protocols.spaces import SearchSpace
 from ..registry import builtin, components
 from ..space.constraints import Constrained
 from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options

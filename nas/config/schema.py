@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from ..errors import ConfigError
-from ..protocols import Cost
+from ..protocols.evaluators import Cost
 from ..registry import user_files
 from ..search.fidelity import ONE_RUNG, Fidelity
 from ..trial import Duplicates

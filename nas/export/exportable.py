@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..architecture import Architecture
 from ..failures import attempt
-from ..protocols import Measurer
+from ..protocols.evaluators import Measurer
 
 EXPORT_S = 1.0
 """Seconds after which no further architecture is checked."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import NasError
-from ..protocols import LEARNER
+from ..protocols.learners import LEARNER
 
 NAMESPACES = (
     ("F", F),

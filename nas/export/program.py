@@ -24,7 +24,7 @@ from torch.export.graph_signature import InputKind
 
 from ..errors import NasError
 from ..failures import attempt, reason
-from ..protocols import LEARNER
+from ..protocols.learners import LEARNER
 from .trace import BATCH, TRIED, equal, outputs_and_gradients
 
 NUMBERS = 256

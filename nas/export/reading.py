@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ..architecture import Architecture
 from ..errors import DataError, NasError
-from ..protocols import LEARNER
+from ..protocols.learners import LEARNER
 from ..task import TaskShape
 from .naming import named_tensors, tensor_names
 from .writing import ARCHITECTURE, FORMAT, LEARNED, WEIGHTS

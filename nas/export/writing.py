@@ -18,7 +18,7 @@ from safetensors.torch import save
 from .. import __version__
 from ..architecture import Architecture
 from ..errors import ConfigError
-from ..protocols import LEARNER
+from ..protocols.learners import LEARNER
 from ..provenance import versions
 from ..space.drawing import draw, to_dot
 from ..space.graph import live

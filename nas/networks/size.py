@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..architecture import Architecture
 from ..errors import SpaceError, shown
 from ..failures import attempt
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 from ..provenance import memory_bytes
 from ..space.sampling import options_taken
 

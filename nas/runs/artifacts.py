@@ -10,7 +10,7 @@ from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..errors import RunError
-from ..protocols import FileSpace, GraphSpace
+from ..protocols.spaces import FileSpace, GraphSpace
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store

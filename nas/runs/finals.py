@@ -16,7 +16,7 @@ from ..analysis.final_result import ControlResult, FinalResult, Measured
 from ..analysis.ranking import leaders, median
 from ..analysis.seed_variance import SeedPool
 from ..config.schema import FinalTable
-from ..protocols import FewShot, TaskFamily
+from ..protocols.tasks import FewShot, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial

@@ -20,7 +20,7 @@ from ..errors import NasError, SearchError
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots
-from ..protocols import Evaluator, Resumable, Tabled
+from ..protocols.evaluators import Evaluator, Resumable, Tabled
 from ..registry import user_files
 from ..report.tensorboard import TensorBoardLog
 from ..search.fidelity import Checkpointed

@@ -18,7 +18,8 @@ from ..config.schema import Config
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
-from ..protocols import Evaluator, Measurer, Normalising, Protocolled, SearchSpace, Tabled
+from ..protocols.evaluators import Evaluator, Measurer, Normalising, Protocolled, Tabled
+from ..protocols.spaces import SearchSpace
 from ..space.identity import network_key
 from ..space.sampling import replay, sample
 from ..task import Split

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..analysis.final_result import FinalResult, Measured
 from ..config.reading import QUICK_START, load
-from ..protocols import Controller, SearchSpace
+from ..protocols.controllers import Controller
+from ..protocols.spaces import SearchSpace
 from ..registry import user_files
 from ..store.sqlite_store import Store
 from ..trial import Trial

@@ -9,7 +9,7 @@ from ..analysis.intervals import Estimate
 from ..analysis.ranking import leaders
 from ..config.parts import CONTROL
 from ..errors import SearchError
-from ..protocols import Evaluator, Tabled
+from ..protocols.evaluators import Evaluator, Tabled
 from ..store.sqlite_store import Store
 from ..trial import Trial
 from . import random_control

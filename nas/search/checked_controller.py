@@ -9,7 +9,8 @@ from .. import failures
 from ..architecture import Architecture
 from ..errors import NasError, Rejected, SearchError, SpaceError
 from ..failures import attempt, reason
-from ..protocols import Controller, SearchSpace
+from ..protocols.controllers import Controller
+from ..protocols.spaces import SearchSpace
 from ..space.identity import network_key_of
 from ..space.sampling import replay
 from ..trial import Trial

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..architecture import Architecture
 from ..errors import ConfigError
-from ..protocols import Resumable
+from ..protocols.evaluators import Resumable
 from ..trial import Score, Trial, without_duplicates
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from ..errors import NasError, SearchError
 from ..failures import attempt, reason
-from ..protocols import Controller, Evaluator, SearchSpace, Trials
+from ..protocols.controllers import Controller, Trials
+from ..protocols.evaluators import Evaluator
+from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
 from .options import SearchOptions

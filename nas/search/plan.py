@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Literal
 
-from ..protocols import SearchSpace, Trials
+from ..protocols.controllers import Trials
+from ..protocols.spaces import SearchSpace
 from ..space.identity import network_key
 from ..trial import Trial, without_duplicates
 from .checked_controller import CheckedController

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..architecture import Architecture
 from ..errors import NasError
-from ..protocols import Evaluator, Tabled
+from ..protocols.evaluators import Evaluator, Tabled
 from ..trial import Score, Trial
 
 NS = 1_000_000_000

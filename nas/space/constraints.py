@@ -9,7 +9,8 @@ from ..architecture import Architecture
 from ..choose import Choose
 from ..errors import ConfigError, UncountedError
 from ..failures import attempt
-from ..protocols import Cost, Costed, GraphSpace, SearchSpace
+from ..protocols.evaluators import Cost, Costed
+from ..protocols.spaces import GraphSpace, SearchSpace
 from ..task import TaskShape
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from ..architecture import Architecture
 from ..errors import Rejected, SpaceError
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 from .sampling import at_random, decide, kept_or, num_options, sample
 
 WORK = 2_000_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from ..architecture import Architecture
 from ..errors import SpaceError
 from ..failures import attempt, reason
-from ..protocols import GraphSpace, SearchSpace
+from ..protocols.spaces import GraphSpace, SearchSpace
 from .sampling import replay
 
 if TYPE_CHECKING:

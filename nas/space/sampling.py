@@ -13,7 +13,7 @@ from ..architecture import Architecture
 from ..choose import Choose, Pick, T
 from ..errors import Rejected, SpaceError
 from ..options import as_sequence, plain
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 
 Step = Callable[[Sequence[Any], int, random.Random], int]
 """The mutation of one choice: from its options, at least two, and the index taken, the index of another option."""

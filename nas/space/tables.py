@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..architecture import Architecture
 from ..errors import DataError, SpaceError, shown
-from ..protocols import SearchSpace, TextSpace
+from ..protocols.spaces import SearchSpace, TextSpace
 from .sampling import options_taken
 
 ARCHITECTURE = ("arch", "architecture")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..analysis.protocol_check import check_trial
 from ..architecture import Architecture
 from ..errors import StoreError
-from ..protocols import Controller
+from ..protocols.controllers import Controller
 from ..trial import Trial
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from ..analysis.protocol_check import check_trial
 from ..architecture import Architecture
 from ..errors import StoreError
-from ..protocols import Controller
+from ..protocols.controllers import Controller
 from ..trial import Score, Trial
 from .sqlite_file import DurableFile
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..architecture import Architecture
-from ..protocols import Controller, SearchSpace
+from ..protocols.controllers import Controller
+from ..protocols.spaces import SearchSpace
 from ..space.enumeration import enumerate_all
 from ..space.sampling import replay, sample
 from ..trial import Score, Trial

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..analysis.protocol_check import differences_text
 from ..architecture import Architecture
-from ..protocols import Evaluator, Protocolled
+from ..protocols.evaluators import Evaluator, Protocolled
 from ..trial import Score
 from .toy_spaces import require
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..architecture import Architecture
 from ..errors import Rejected
-from ..protocols import GraphSpace, SearchSpace
+from ..protocols.spaces import GraphSpace, SearchSpace
 from ..space.identity import network_key
 from ..space.sampling import mutate, replay, sample
 from ..task import TaskShape

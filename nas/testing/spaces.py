@@ -7,7 +7,7 @@ import random
 
 from ..architecture import Architecture
 from ..errors import Rejected
-from ..protocols import SearchSpace
+from ..protocols.spaces import SearchSpace
 from ..space.sampling import crossover, mutate, num_options, replay, sample
 from ..space.specs import same_spec
 from ..task import TaskShape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..protocols import TaskFamily
+from ..protocols.tasks import TaskFamily
 from ..task import Split, TaskBatch, TaskShape
 from .toy_spaces import require
 

@@ -21,7 +21,7 @@ LEVELS = (
     ("space", "store"),
     ("protocols", "analysis"),
     ("trial",),
-    ("architecture", "choose", "executors", "registry"),
+    ("architecture", "choose", "data", "executors", "registry"),
     ("failures", "provenance", "task", "bounds", "labels", "lazy", "options"),
     ("errors",),
 )

@@ -1,0 +1,50 @@
+"""Protocols of the components that the packages exchange. Plain classes satisfy them, without a base class."""
+
+from .controllers import Controller, Trials
+from .evaluators import (
+    Cost,
+    Costed,
+    Evaluator,
+    Featured,
+    Measurer,
+    Measuring,
+    Normalising,
+    Protocolled,
+    Resumable,
+    Tabled,
+    ZeroCost,
+)
+from .learners import CARRIED, LEARNER, Learner, SecondOrder
+from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
+from .tasks import ClassNames, FewShot, Grouped, Inventoried, Preprocessed, Reader, TaskFamily
+
+__all__ = [
+    "CARRIED",
+    "LEARNER",
+    "ClassNames",
+    "Controller",
+    "Cost",
+    "Costed",
+    "Evaluator",
+    "Featured",
+    "FewShot",
+    "FileSpace",
+    "GraphSpace",
+    "Grouped",
+    "Inventoried",
+    "Learner",
+    "Measurer",
+    "Measuring",
+    "Normalising",
+    "Preprocessed",
+    "Protocolled",
+    "Reader",
+    "Resumable",
+    "SearchSpace",
+    "SecondOrder",
+    "Tabled",
+    "TaskFamily",
+    "TextSpace",
+    "Trials",
+    "ZeroCost",
+]

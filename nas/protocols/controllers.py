@@ -1,0 +1,45 @@
+"""Protocols of controllers, and of the stores whose trials they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..architecture import Architecture
+    from ..trial import Trial
+
+
+class Controller(Protocol):
+    """Search strategy, which proposes architectures.
+
+    A controller is a function of the space, the seed, and the trials it was told in order: the nth architecture asked
+    for is drawn from a generator derived from (seed, n), so replaying the stored trials rebuilds the controller
+    exactly.
+
+    Laws (`nas.testing`): `ask(a + b)` equals `ask(a) + ask(b)`; `tell(a + b)` equals `tell(a); tell(b)`.
+    """
+
+    def ask(self, n: int) -> list[Architecture]: ...
+
+    def tell(self, trials: Sequence[Trial]) -> None: ...
+
+
+class Trials(Protocol):
+    """Store of a search's trials: `nas.store.Store` on disk, `nas.store.MemoryStore` in memory."""
+
+    def trials(self) -> list[Trial]: ...
+
+    def pending(self) -> list[Trial]: ...
+
+    def promoted(self) -> set[int]: ...
+
+    def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]: ...
+
+    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial: ...
+
+    def promote(self, trial: Trial, budget: int) -> Trial: ...
+
+    def finish(self, trial: Trial) -> bool: ...
+
+    def replay(self, controller: Controller) -> None: ...

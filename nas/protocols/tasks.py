@@ -1,0 +1,110 @@
+"""Protocols of task families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ..data.preprocessing import Preprocessing
+from ..task import Split, TaskBatch, TaskShape
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class TaskFamily(Protocol):
+    """Source of tasks, deterministic in (family, split, index, seed). Splits are disjoint in classes.
+
+    A family is a frozen value: equal families draw equal tasks. `FewShot`, `ClassNames`, `Grouped` and `Reader` are
+    what a family may offer besides.
+    """
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> TaskShape: ...
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch: ...
+
+    def check(self) -> None:
+        """Raises DataError where the data is missing, damaged, or too small for the ways and shots."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Identity of the tasks as JSON values: name, options, and a digest of the data."""
+        ...
+
+
+@runtime_checkable
+class FewShot(Protocol):
+    """Task family whose tasks all have the same numbers of examples.
+
+    Attributes:
+        shots: Support examples of each class; of each task in regression.
+        queries: Query examples of each class; of each task in regression.
+    """
+
+    @property
+    def shots(self) -> int: ...
+
+    @property
+    def queries(self) -> int: ...
+
+
+@runtime_checkable
+class ClassNames(Protocol):
+    """Task family whose tasks are made of named classes."""
+
+    def classes(self, split: Split) -> Sequence[str]:
+        """Names of the classes of a split, in the order of the numbers in `TaskBatch.classes`."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """Task family whose classes belong to larger units, and whose results generalise over the units.
+
+    The rotations of one character are such a unit, and so are the characters of an alphabet. Intervals take units as
+    the random sample; for other families they take classes.
+    """
+
+    def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
+        """The name of the units in the plural, and for each class of the split the number of its unit."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Task family that reads a user's own examples for `nas adapt`, where they are neither images nor numbers."""
+
+    def read(self, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+        """Labelled examples from a file.
+
+        Returns:
+            Examples (examples, *input_shape) float32 as in the tasks, and the class of each, '?' where it is unknown.
+
+        Raises:
+            DataError: The file is missing, damaged or of another form.
+        """
+        ...
+
+
+@runtime_checkable
+class Preprocessed(Protocol):
+    """Task family that says how a user's own data become inputs of its tasks, so that an export can repeat it."""
+
+    def preprocessing(self) -> Preprocessing: ...
+
+
+@runtime_checkable
+class Inventoried(Protocol):
+    """Task family of a user's own files. A run keeps the inventory, so that a resume can say what has changed."""
+
+    def inventory(self) -> Mapping[str, str]:
+        """A digest of the examples of each class or group, by its name."""
+        ...
