@@ -39,6 +39,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "tasks": {
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
+        "image-folder": "nas.evaluators.tasks.image_folder:ImageFolder",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
         "sequences": "nas.evaluators.tasks.sequences:Sequences",
         "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",
