@@ -102,6 +102,18 @@ class Preprocessed(Protocol):
 
 
 @runtime_checkable
+class Licensed(Protocol):
+    """Task family whose data have a known licence.
+
+    Attributes:
+        licence: The licence, in words.
+    """
+
+    @property
+    def licence(self) -> str: ...
+
+
+@runtime_checkable
 class Inventoried(Protocol):
     """Task family of a user's own files. A run keeps the inventory, so that a resume can say what has changed."""
 
