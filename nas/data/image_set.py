@@ -160,7 +160,7 @@ def _filled(
     def read(place: int) -> bool:
         """Reads one file; returns whether it has colour, where that matters."""
         try:
-            image = opened(files[place])
+            image = opened(files[place], max(preprocessing.height, preprocessing.width))
         except DataError as error:
             errors[place] = str(error)
             return False
