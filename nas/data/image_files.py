@@ -196,7 +196,7 @@ def _opened(path: Path, side: int) -> Image:
             if image.size[0] * image.size[1] > MOST_PIXELS:
                 raise DataError(f"it has {image.size[0]} × {image.size[1]} pixels; the limit is {MOST_PIXELS:,}")
             if side:
-                image.draft(None, (2 * side, 2 * side))  # type: ignore[arg-type]  # None keeps the mode
+                image.draft(None, (2 * side, 2 * side))  # None keeps the mode
             return _eight_bits(ImageOps.exif_transpose(image))
 
 
