@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,8 +99,11 @@ def read_split_file(file: Path, listing: ImageListing) -> dict[str, Split]:
     Raises:
         DataError: The file cannot be read, or a line names no class of the listing or no split.
     """
+    file = file.expanduser()
+    if file.exists() and not file.is_file():
+        raise DataError(f"{file} is no regular file; write a text file with a line CLASS,SPLIT for each class")
     try:
-        lines = file.expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as text: {error}; write a line CLASS,SPLIT for each class") from error
     classes = [each.name for each in listing.classes]
@@ -108,7 +112,10 @@ def read_split_file(file: Path, listing: ImageListing) -> dict[str, Split]:
         if not line.strip():
             continue
         name, comma, split = line.strip().rpartition(",")
-        name, split = name.strip().strip('"'), split.strip().strip('"')
+        name = unicodedata.normalize("NFC", name.strip().strip('"'))
+        split = split.strip().strip('"')
+        if number == 1 and (name.lower(), split.lower()) == ("class", "split"):
+            continue
         if not comma or split.lower() not in SPLIT_FOLDERS:
             raise DataError(f"{file}:{number}: {line.strip()!r} is not CLASS,SPLIT; splits are train, validation, test")
         if name not in classes:
@@ -128,6 +135,8 @@ def _of_split_folders(path: Path, folders: Mapping[str, Split]) -> tuple[ImageLi
     skipped: list[str] = []
     given: dict[str, Split] = {}
     for name, split in folders.items():
+        if (path / name).is_symlink():
+            raise DataError(f"{path / name} is a link; splits = 'folders' needs folders of their own")
         listing = list_classes(path / name)
         twice = [each.name for each in listing.classes if given.setdefault(each.name, split) != split]
         if twice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -189,7 +190,7 @@ def _data(family: ImageFolder) -> ClassData:
         of_split = _in_large_groups(names[split], family.ways) if family.within_group else list(names[split])
         turns = 4 if family.rotations and split == "train" else 1
         pools[split] = _pool(of_split, rows, turns, family.within_group)
-    _check_classes(family, pools, listing.classes, rows)
+    _check_classes(family, pools, images, tuple(rows))
     starts = counts.cumsum(0) - counts
     return ClassData(images.set.images, pools, counts, starts)
 
@@ -218,20 +219,32 @@ def _pool(names: Sequence[str], rows: Mapping[str, int], turns: int, within_grou
 
 
 def _check_classes(
-    family: ImageFolder, pools: Mapping[Split, ClassPool], classes: Sequence[Any], usable: Mapping[str, int]
+    family: ImageFolder, pools: Mapping[Split, ClassPool], images: FolderImages, usable: Sequence[str]
 ) -> None:
     """Raises DataError where a split has fewer classes than the ways, with the settings that would fit."""
-    least = min(pool.most_ways for pool in pools.values())
-    if least >= family.ways:
+    if min(pool.most_ways for pool in pools.values()) >= family.ways:
         return
+    classes = images.listing.classes
     sizes = ", ".join(f"{pools[split].most_ways} {split}" for split in SPLITS)
     few = f"; {len(classes) - len(usable)} have fewer than {family.shots + family.queries} images" * (
         len(usable) < len(classes)
     )
     inside = " in groups that are large enough" if family.within_group else ""
-    remedy = f"ways = {least} fits" if least >= 2 else "at least 6 classes are needed, two in each split"
+    fitting = _fitting_ways(family, images, usable)
+    remedy = f"ways = {fitting} fits" if fitting >= 2 else "at least 6 classes are needed, two in each split"
     lower = ", or lower shots or queries" if few else ""
     raise DataError(
         f"image-folder: {family.path} has {len(classes)} classes{few}; ways = {family.ways} needs as many in each "
         f"split, and there are {sizes}{inside}: {remedy}{lower}"
     )
+
+
+def _fitting_ways(family: ImageFolder, images: FolderImages, usable: Sequence[str]) -> int:
+    """The largest ways for which each split has enough of the usable classes."""
+    if images.given is None and not images.by_group and not family.within_group:
+        return len(usable) // len(SPLITS)  # the fewest that `split_by_hash` gives a split that needs as many
+    names = split_names(images, usable, family.ways)
+    if not family.within_group:
+        return min(len(of_split) for of_split in names.values())
+    groups = (Counter(name.partition("/")[0] for name in of_split) for of_split in names.values())
+    return min(max(sizes.values(), default=0) for sizes in groups)

@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 import os
+import threading
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +22,7 @@ FOLDER: Final = ".data"
 """The cache's folder in the folder of runs."""
 CONTENT: Final = "content"  # The key of the description in a file's metadata.
 TENSOR: Final = "examples"
+CHECKSUM: Final = "crc32"  # The key of the checksum of tensor and description, which finds damage.
 
 
 def key_of(root: Path, files: Iterable[Path], options: Mapping[str, Any]) -> str:
@@ -48,9 +51,12 @@ def load(key: str) -> tuple[Tensor, dict[str, Any]] | None:
 
     try:
         with safe_open(_file(key), framework="pt") as file:
-            content = json.loads((file.metadata() or {})[CONTENT])
-            return file.get_tensor(TENSOR), content
-    except FileNotFoundError:
+            metadata = file.metadata() or {}
+            content, tensor = json.loads(metadata[CONTENT]), file.get_tensor(TENSOR)
+        if metadata[CHECKSUM] != _checksum(tensor, metadata[CONTENT]):
+            raise ValueError("its checksum does not fit")
+        return tensor, content
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         log.warning("%s is damaged (%s); the data are read anew", _file(key), error)
@@ -58,19 +64,41 @@ def load(key: str) -> tuple[Tensor, dict[str, Any]] | None:
 
 
 def save(key: str, tensor: Tensor, content: Mapping[str, Any]) -> None:
-    """Keeps a tensor with a description (JSON values). A folder that cannot be written is said, and nothing is kept."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """Keeps a tensor of bytes with a description (JSON values).
 
+    The file appears when it is complete, so processes may save and load at once. A folder that cannot be written is
+    said, and nothing is kept. The file is written from the tensor's own memory, because the writer of safetensors
+    would copy it.
+
+    Args:
+        key: A key of `key_of`.
+        tensor: A contiguous uint8 tensor on the CPU.
+        content: Its description.
+    """
+    text = json.dumps(content)
+    header = {
+        "__metadata__": {CONTENT: text, CHECKSUM: _checksum(tensor, text)},
+        TENSOR: {"dtype": "U8", "shape": list(tensor.shape), "data_offsets": [0, tensor.numel()]},
+    }
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
     file = _file(key)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    part = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({TENSOR: tensor}, part, metadata={CONTENT: json.dumps(content)})
-        part.replace(file)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        log.warning("%s cannot be written (%s); the data are read anew at each start", file, error)
+        try:
+            with part.open("wb") as opened:
+                opened.write(len(encoded).to_bytes(8, "little") + encoded)
+                opened.write(tensor.numpy().data)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the data are read anew at each start", file, error.strerror)
+
+
+def _checksum(tensor: Tensor, text: str) -> str:
+    return f"{zlib.crc32(tensor.numpy().data, zlib.crc32(text.encode())):08x}"
 
 
 def _file(key: str) -> Path:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import stat
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,8 @@ FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 MOST_PIXELS: Final = 64_000_000
 """Maximum number of pixels of an image file; a larger one is refused before it is decoded."""
 WHITE_16: Final = 65_535
+ORIENTATION: Final = 0x0112
+"""EXIF tag of the rotation with which an image is shown."""
 
 
 def read_image(path: Path, preprocessing: ImagePreprocessing) -> NDArray[np.uint8]:
@@ -52,16 +55,53 @@ def read_image(path: Path, preprocessing: ImagePreprocessing) -> NDArray[np.uint
     Raises:
         DataError: The file is missing, damaged, too large or of another format; the message names it and says why.
     """
-    return sized(opened(path), preprocessing)
+    return sized(opened(path, _side(preprocessing)), preprocessing)
 
 
-def opened(path: Path) -> Image:
-    """An image file as a viewer shows it, in mode L (grey) or RGB; the table above has the rules.
+@dataclass(frozen=True, eq=False)
+class ConvertedImage:
+    """Pixels of an image file and what was changed in them.
+
+    Attributes:
+        pixels: (channels, height, width) uint8, as `read_image` gives them.
+        rules: Names of the rules that were applied (`nas.data.conversions.RULES`).
+    """
+
+    pixels: NDArray[np.uint8]
+    rules: frozenset[str]
+
+
+def read_converted(path: Path, preprocessing: ImagePreprocessing) -> ConvertedImage:
+    """An image file as `read_image` reads it, with the rules that were applied.
 
     Raises:
         DataError: As `read_image`.
     """
-    image = attempt(_opened, path)  # each image format has errors of its own for a damaged file
+    rules = attempt(_rules, path)  # a file that cannot be read is refused by `opened`
+    image = opened(path, _side(preprocessing))
+    applied = set(rules.value or ())
+    if image.size != (preprocessing.width, preprocessing.height):
+        applied.add("size")
+    if (image.mode == "L") != (preprocessing.channels == 1):
+        applied.add("colour" if image.mode == "L" else "grey")
+    plain = sized(image, replace(preprocessing, polarity="keep"))
+    if not inverted(plain, preprocessing.polarity):
+        return ConvertedImage(plain, frozenset(applied))
+    return ConvertedImage(255 - plain, frozenset(applied | {"polarity"}))
+
+
+def opened(path: Path, side: int = 0) -> Image:
+    """An image file as a viewer shows it, in mode L (grey) or RGB; the table above has the rules.
+
+    Args:
+        path: The file.
+        side: A JPEG file of more than twice this height and width may be decoded at a fraction of its size, by means
+            over its pixels, of at least 2 `side`; 0 for the whole size.
+
+    Raises:
+        DataError: As `read_image`.
+    """
+    image = attempt(_opened, path, side)  # each image format has errors of its own for a damaged file
     if image.error is not None:
         why = str(image.error) if isinstance(image.error, DataError) else reason(image.error)
         raise DataError(f"{path} cannot be read as an image: {why}")
@@ -118,12 +158,34 @@ def _size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def _side(preprocessing: ImagePreprocessing) -> int:
+    return max(preprocessing.height, preprocessing.width)
+
+
+def _rules(path: Path) -> set[str]:
+    """The rules that are applied to a file because of how it is stored."""
+    from PIL import Image
+
+    _check_regular(path)
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        holds = {
+            "orientation": image.getexif().get(ORIENTATION, 1) != 1,
+            "transparency": image.has_transparency_data and not image.mode.startswith(("I", "F")),
+            "palette": image.mode in ("P", "PA"),
+            "16 bit": image.mode.startswith("I"),
+            "floating point": image.mode == "F",
+            "cmyk": image.mode == "CMYK",
+            "frames": bool(getattr(image, "is_animated", False)),
+        }
+    return {rule for rule, applies in holds.items() if applies}
+
+
 def _check_regular(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataError("it is no regular file")
 
 
-def _opened(path: Path) -> Image:
+def _opened(path: Path, side: int) -> Image:
     from PIL import Image, ImageOps
 
     _check_regular(path)
@@ -133,6 +195,8 @@ def _opened(path: Path) -> Image:
         with Image.open(path, formats=FORMATS) as image:
             if image.size[0] * image.size[1] > MOST_PIXELS:
                 raise DataError(f"it has {image.size[0]} × {image.size[1]} pixels; the limit is {MOST_PIXELS:,}")
+            if side:
+                image.draft(None, (2 * side, 2 * side))  # None keeps the mode
             return _eight_bits(ImageOps.exif_transpose(image))
 
 

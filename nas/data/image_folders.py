@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class ClassFolder:
     """A folder of the images of one class.
 
     Attributes:
-        name: 'CLASS' or, where classes are in groups, 'GROUP/CLASS'.
+        name: 'CLASS' or, where classes are in groups, 'GROUP/CLASS', in Unicode's form NFC: file systems differ in the
+            form in which they keep an accented letter.
         group: Name of the group; empty where there are no groups.
         images: The image files, sorted by name.
     """
@@ -80,7 +82,7 @@ def list_classes(folder: Path) -> ImageListing:
         images = _images(first, root, skipped)
         inner = [entry for entry in _entries(first, root, skipped) if entry.is_dir()]
         if images:
-            classes.append(ClassFolder(first.name, "", images))
+            classes.append(ClassFolder(_nfc(first.name), "", images))
             _note(skipped, "folders inside class folders", [f"{first.name}/{entry.name}" for entry in inner])
             continue
         for second in inner:
@@ -88,7 +90,7 @@ def list_classes(folder: Path) -> ImageListing:
             deeper = [entry for entry in _entries(second, root, skipped) if entry.is_dir()]
             _note(skipped, "folders deeper than GROUP/CLASS", [_relative(entry, root) for entry in deeper])
             if images:
-                classes.append(ClassFolder(f"{first.name}/{second.name}", first.name, images))
+                classes.append(ClassFolder(_nfc(f"{first.name}/{second.name}"), _nfc(first.name), images))
     _note(skipped, "files beside the class folders", loose)
     _check_found(folder, classes, skipped)
     return ImageListing(folder, tuple(sorted(classes, key=lambda each: each.name)), _lines(skipped))
@@ -105,6 +107,10 @@ def named(names: list[str]) -> str:
     return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _check_found(folder: Path, classes: list[ClassFolder], skipped: dict[str, list[str]]) -> None:
     left_out = "".join(f"; left out: {line}" for line in _lines(skipped))
     if not classes:
@@ -112,6 +118,10 @@ def _check_found(folder: Path, classes: list[ClassFolder], skipped: dict[str, li
             f"{folder} has no folders with images in them ({' '.join(IMAGES)}); make one for each class, or "
             f"GROUP/CLASS folders{left_out}"
         )
+    counts = Counter(each.name for each in classes)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise DataError(f"{folder} has two folders of the name {twice[0]!r}, in two forms of Unicode; rename one")
     flat, grouped = ([each.name for each in classes if bool(each.group) is inside] for inside in (False, True))
     if flat and grouped:
         raise DataError(
@@ -135,6 +145,9 @@ def _entries(folder: Path, root: Path, skipped: dict[str, list[str]]) -> Iterato
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     for entry in entries:
         name = entry.name.lower()
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            _note(skipped, "names that are no UTF-8", [ascii(entry.name)])
+            continue
         if name.startswith(".") or name in SYSTEM_FILES or name in SYSTEM_FOLDERS:
             continue
         if entry.is_symlink() and not _inside(Path(entry.path), root):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from ..failures import attempt
 from . import cache
 from .image_files import is_grey, opened, size_of, sized
 from .image_folders import ImageListing, named
@@ -91,11 +92,19 @@ def read_set(listing: ImageListing, options: ReadingOptions) -> ImageSet:
     content_options = {key: value for key, value in vars(options).items() if key != "max_memory_gb"}
     key = cache.key_of(root, files, {"version": VERSION, **content_options})
     kept = cache.load(key)
-    if kept is None:
-        images, description = _read(listing, files, options)
-        cache.save(key, images, description)
-        kept = images, description
-    return _image_set(*kept)
+    if kept is not None:
+        cached = attempt(_image_set, *kept)  # a file that another program wrote may hold anything
+        if cached.value is not None and _fits(cached.value, len(listing.classes)):
+            return cached.value
+    images, description = _read(listing, files, options)
+    cache.save(key, images, description)
+    return _image_set(images, description)
+
+
+def _fits(images: ImageSet, num_classes: int) -> bool:
+    """Whether a set from the cache is one of so many classes."""
+    shape = (sum(images.counts), *images.preprocessing.input_shape)
+    return images.images.shape == shape and len(images.counts) == len(images.digests) == num_classes
 
 
 def _image_set(images: Tensor, description: dict[str, Any]) -> ImageSet:
@@ -160,7 +169,7 @@ def _filled(
     def read(place: int) -> bool:
         """Reads one file; returns whether it has colour, where that matters."""
         try:
-            image = opened(files[place])
+            image = opened(files[place], max(preprocessing.height, preprocessing.width))
         except DataError as error:
             errors[place] = str(error)
             return False

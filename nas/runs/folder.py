@@ -20,6 +20,8 @@ from ..store.sqlite_store import Store
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROTOCOL = "protocol"
 """Key of a store's meta with the protocol of the search's scores, None where the evaluator declares none."""
+INVENTORY = "inventory"
+"""Key of a store's meta with the digests of the user's data by class (`nas.protocols.Inventoried`), if there are any."""
 FINAL = "final"
 """Key of a store's record of the final result."""
 RESULTS = "results.sqlite"
@@ -119,7 +121,12 @@ def _first_free(stem: str) -> RunFolder:
     return replace(run, stem=stem)
 
 
-def create(run: RunFolder, config: Config, protocol: Mapping[str, Any] | None = None) -> Store:
+def create(
+    run: RunFolder,
+    config: Config,
+    protocol: Mapping[str, Any] | None = None,
+    inventory: Mapping[str, str] | None = None,
+) -> Store:
     """Makes the run's folder and store, or nothing.
 
     Args:
@@ -127,6 +134,7 @@ def create(run: RunFolder, config: Config, protocol: Mapping[str, Any] | None = 
             `run_of_store` gives the run that it became.
         config: Its config.
         protocol: Protocol of the search's scores, with which every continuation is compared (`check_protocol`).
+        inventory: Digests of the user's data, from which a continuation tells what has changed; None for none.
 
     Returns:
         The run's store, open.
@@ -138,13 +146,13 @@ def create(run: RunFolder, config: Config, protocol: Mapping[str, Any] | None = 
         run.folder.mkdir(parents=True)
     except FileExistsError:
         if run.stem:
-            return create(_first_free(run.stem), config, protocol)
+            return create(_first_free(run.stem), config, protocol, inventory)
         raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     try:
-        files = config.files
-        return Store.create(run.store_path, {"config": config.to_json(), "files": files, PROTOCOL: protocol})
+        meta = {"config": config.to_json(), "files": config.files, PROTOCOL: protocol}
+        return Store.create(run.store_path, meta if inventory is None else {**meta, INVENTORY: dict(inventory)})
     except NasError:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise

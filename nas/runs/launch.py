@@ -35,7 +35,7 @@ from .context import RunContext
 from .finals import run_finals
 from .folder import RunFolder
 from .interrupts import stop_on_signal
-from .preflight import try_export, try_out
+from .preflight import data_inventory, try_export, try_out
 from .progress import Progress
 from .tabular_result import conclude
 
@@ -80,7 +80,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
             check_determinism(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **features
             )
-        with folder.create(run, config, protocol) as store:
+        with folder.create(run, config, protocol, data_inventory(parts, executor)) as store:
             run, parts = folder.run_of_store(store), build(config, StoredCosts(store))
             return _carry_out(RunContext(run, store, config, parts, executor, progress))
 
@@ -104,6 +104,7 @@ def resume(run: RunFolder, progress: Progress) -> Outcome:
             resume_checks.check_scores(run)
         with _executor_of(config, parts) as executor:
             if unfinished:
+                resume_checks.check_inventory(store, config, data_inventory(parts, executor))
                 # Otherwise data that is missing today would be stored as candidates that failed.
                 resume_checks.check_protocol(store, config, try_out(config, parts, executor))
             return _carry_out(RunContext(run, store, config, parts, executor, progress))

@@ -20,6 +20,7 @@ from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..protocols.evaluators import Evaluator, Measurer, Normalising, Protocolled, Tabled
 from ..protocols.spaces import SearchSpace
+from ..protocols.tasks import Inventoried
 from ..space.identity import network_key
 from ..space.sampling import replay, sample
 from ..task import Split
@@ -123,6 +124,22 @@ def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any
         f"evaluator {config.evaluator.name!r} cannot give the protocol of its scores ({reason(protocol.error)}); "
         "correct its search_protocol"
     )
+
+
+def data_inventory(parts: Parts, executor: Executor) -> dict[str, str] | None:
+    """Digests of the user's data by class, from a worker; None for tasks without an inventory. Raises NasError."""
+    if not measures(parts.evaluator) or not isinstance(parts.measurer.tasks, Inventoried):
+        return None
+    inventory = attempt(executor.submit(_inventory, parts.measurer.tasks).result)
+    if inventory.error is None:
+        return inventory.value
+    if isinstance(inventory.error, NasError):
+        raise inventory.error
+    raise DataError(f"tasks {parts.measurer.tasks.name!r} cannot list their data: {reason(inventory.error)}")
+
+
+def _inventory(tasks: Inventoried) -> dict[str, str]:
+    return dict(tasks.inventory())
 
 
 def try_export(parts: Parts, executor: Executor) -> None:

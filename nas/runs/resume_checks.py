@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..analysis.mixed_protocols import mixed_scores
-from ..analysis.protocol_check import DATA, MEASURED, SPACE_TABLE, differences, differences_text, normal
+from ..analysis.protocol_check import DATA, MEASURED, MOST_NAMED, SPACE_TABLE, differences, differences_text, normal
 from ..config import parts
 from ..config.parts import Parts
 from ..config.paths import data_files
@@ -14,7 +14,7 @@ from ..config.schema import Config
 from ..errors import ProtocolError
 from ..registry import user_files
 from ..store.sqlite_store import Store
-from .folder import PROTOCOL, RunFolder, config_of
+from .folder import INVENTORY, PROTOCOL, RunFolder, config_of
 
 
 def check_files(store: Store) -> None:
@@ -67,6 +67,37 @@ def check_protocol(store: Store, config: Config, now: Mapping[str, Any] | None) 
         f"{changed} since this run was started ({differences_text(before, now)}); scores of two protocols cannot be "
         "ranked together: restore what it was, or start a new run"
     )
+
+
+def check_inventory(store: Store, config: Config, now: Mapping[str, str] | None) -> None:
+    """Checks that a user's data are those that a run was started with.
+
+    Args:
+        store: The run's store. Without an inventory, as earlier versions left it, nothing is checked.
+        config: The run's config.
+        now: Digests of the data by class, as they are now; None for tasks without an inventory.
+
+    Raises:
+        ProtocolError: Classes were added, removed or changed; the message names the first of them.
+    """
+    before = store.meta.get(INVENTORY)
+    if before is None or now is None or before == now:
+        return
+    kinds = {
+        "added": sorted(now.keys() - before.keys()),
+        "removed": sorted(before.keys() - now.keys()),
+        "changed": sorted(name for name in before.keys() & now.keys() if before[name] != now[name]),
+    }
+    text = "; ".join(f"{len(names)} {kind}: {_first(names)}" for kind, names in kinds.items() if names)
+    raise ProtocolError(
+        f"{' or '.join(data_files(config))} has changed since this run was started (classes {text}); scores on "
+        "different data cannot be ranked together: restore what it was, or start a new run"
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(repr, names[:MOST_NAMED])) + more
 
 
 def parts_of(store: Store) -> Parts:
