@@ -1,9 +1,10 @@
 """Task families, one in a module. `nas.registry` finds them by name."""
 
+from .arrays import Arrays
 from .glyphs import Glyphs
 from .omniglot import Omniglot
 from .sequences import Sequences
 from .sinusoid import Sinusoid
 from .system_identification import SystemIdentification
 
-__all__ = ["Glyphs", "Omniglot", "Sequences", "Sinusoid", "SystemIdentification"]
+__all__ = ["Arrays", "Glyphs", "Omniglot", "Sequences", "Sinusoid", "SystemIdentification"]

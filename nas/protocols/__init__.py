@@ -16,7 +16,7 @@ from .evaluators import (
 )
 from .learners import CARRIED, LEARNER, Learner, SecondOrder
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
-from .tasks import ClassNames, FewShot, Grouped, Inventoried, Preprocessed, Reader, TaskFamily
+from .tasks import ClassNames, FewShot, Grouped, Inventoried, Preprocessed, Reader, TargetReader, TaskFamily
 
 __all__ = [
     "CARRIED",
@@ -43,6 +43,7 @@ __all__ = [
     "SearchSpace",
     "SecondOrder",
     "Tabled",
+    "TargetReader",
     "TaskFamily",
     "TextSpace",
     "Trials",

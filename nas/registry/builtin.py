@@ -38,6 +38,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",
     },
     "tasks": {
+        "arrays": "nas.evaluators.tasks.arrays:Arrays",
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
         "sequences": "nas.evaluators.tasks.sequences:Sequences",
