@@ -9,10 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from .body_and_head import check_head, features_of, head_of, split_head
 from .inner_loop import Descent, InnerOptimizer, Rates, Reduction, call_queries, check_options, learner_parameters
 from .maml import LOG_RATE
@@ -78,6 +81,20 @@ class Anil:
         descent = Descent(split.head, kind, steps, True, self.inner_optimizer, self.reduction)
         return descent.predictions(head, self._rates(head, parameters), features)
 
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="gradient",
+            head_only=True,
+            steps=self.steps,
+            optimizer=self.inner_optimizer,
+            reduction=self.reduction,
+            rate=float(self._rate(parameters)),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )
+
     def _rates(self, head: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Rates:
-        rate: Tensor | float = learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
-        return dict.fromkeys(head, rate)
+        return dict.fromkeys(head, self._rate(parameters))
+
+    def _rate(self, parameters: Mapping[str, Tensor]) -> Tensor | float:
+        return learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr

@@ -9,12 +9,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.errors import ConfigError
 from nas.protocols import ClassNames, TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from .body_and_head import check_head, features_of, head_of, split_head
 from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, learner_parameters, network_parameters
 from .vectorised.per_task_weights import call, call_tasks
@@ -99,6 +101,20 @@ class FineTune:
         head = {name: torch.zeros_like(p) for name, p in head_of(split, parameters).items()}
         descent = Descent(split.head, kind, steps, True, self.inner_optimizer, self.reduction)
         return descent.predictions(head, dict.fromkeys(head, self.inner_lr), features)
+
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="gradient",
+            head_only=kind == "classification",
+            head_start="zero" if kind == "classification" else "trained",
+            steps=self.steps,
+            optimizer=self.inner_optimizer,
+            reduction=self.reduction,
+            rate=self.inner_lr,
+            adapts=tuple(network_parameters(parameters)) if kind == "regression" else (),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )
 
 
 def _classifier_loss(network: nn.Module, leaves: Mapping[str, Tensor], batch: TaskBatch) -> Tensor:

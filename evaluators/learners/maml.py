@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.bounds import check_number
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
-from ..networks.normalisation import norm_parameters
+from ..networks.normalisation import norm_parameters, sees_batch
 from ..networks.output_layer import head_name, marked
 from .inner_loop import (
     MOST_STEPS,
@@ -102,13 +103,29 @@ class Maml:
         descent = self._descent(network, kind, steps, first_order=True)
         return descent.predictions(network_parameters(parameters), self._rates(network, parameters), batch)
 
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="gradient",
+            head_only=False,
+            steps=self.steps,
+            optimizer=self.inner_optimizer,
+            reduction=self.reduction,
+            rate=float(self._rate(parameters)),
+            adapts=tuple(sorted(adapted_names(network, self.adapted))),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )
+
     def _descent(self, network: nn.Module, kind: Kind, steps: int, *, first_order: bool) -> Descent:
         return Descent(network, kind, steps, first_order, self.inner_optimizer, self.reduction)
 
     def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> Rates:
-        rate: Tensor | float = learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
+        rate = self._rate(parameters)
         names = adapted_names(network, self.adapted)
         return {name: rate for name in network_parameters(parameters) if name in names}
+
+    def _rate(self, parameters: Mapping[str, Tensor]) -> Tensor | float:
+        return learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
 
 
 def adapted_names(network: nn.Module, adapted: str) -> set[str]:

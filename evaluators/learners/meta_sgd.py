@@ -9,11 +9,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
-from .inner_loop import Descent, Rates, Reduction, check_options, learner_parameters, network_parameters, outer_gradient
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
+from .inner_loop import Descent, Reduction, check_options, learner_parameters, network_parameters, outer_gradient
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,20 @@ class MetaSgd:
         descent = Descent(network, kind, steps, first_order=True, reduction=self.reduction)
         return descent.predictions(network_parameters(parameters), _rates(parameters), batch)
 
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        rates = _rates(parameters)
+        return AdaptationRule(
+            method="gradient",
+            head_only=False,
+            steps=self.steps,
+            reduction=self.reduction,
+            rate=self.inner_lr,
+            adapts=tuple(rates),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+            tensors={f"rate/{name}": rate for name, rate in rates.items()},
+        )
 
-def _rates(parameters: Mapping[str, Tensor]) -> Rates:
+
+def _rates(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("/", "."): rate for name, rate in learner_parameters(parameters).items()}

@@ -8,11 +8,14 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.bounds import LARGEST_RATE, check_number
 from nas.errors import ConfigError
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from .body_and_head import check_head
 from .closed_form import formula_curve, formula_gradient
 from .inner_loop import check_options
@@ -60,6 +63,15 @@ class ProtoNet:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         return formula_curve(network, parameters, batch, steps, self._scores)
+
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="prototypes",
+            head_only=True,
+            temperature=self.temperature,
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )
 
     def _scores(self, features: TaskBatch, learned: Mapping[str, Tensor], ways: int) -> Tensor:
         """Logits (tasks, queries, ways)."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.bounds import check_number
 from nas.errors import ConfigError
 from nas.protocols import CARRIED, LEARNER, TaskFamily
@@ -16,6 +17,8 @@ from nas.task import Kind, TaskBatch
 
 from ..meta_training.microbatches import part_of
 from ..networks.compatibility import check_gradient
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from ..protocol_options import BEFORE
 from .inner_loop import (
     MOST_STEPS,
@@ -115,6 +118,24 @@ class Reptile:
         weights, adam = network_parameters(parameters), _adam_state(parameters)
         rates = dict.fromkeys(weights, self.inner_lr)
         return self._descent(network, kind, steps).predictions(weights, rates, batch, adam)
+
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        adam = _adam_state(parameters)
+        state = {f"square/{name}": square for name, square in adam.squares.items()}
+        if state:
+            state["taken"] = torch.as_tensor(adam.taken)
+        return AdaptationRule(
+            method="gradient",
+            head_only=False,
+            steps=self.steps,
+            optimizer=self.inner_optimizer,
+            reduction=self.reduction,
+            rate=self.inner_lr,
+            adapts=tuple(network_parameters(parameters)),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+            tensors=state,
+        )
 
     def _trained(
         self, network: nn.Module, weights: Mapping[str, Tensor], adam: AdamState, batch: TaskBatch, kind: Kind

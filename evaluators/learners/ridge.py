@@ -9,12 +9,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from .body_and_head import check_head
 from .closed_form import formula_curve, formula_gradient
-from .inner_loop import check_options
+from .inner_loop import check_options, learner_parameters
 
 LOG_LAMBDA, SCALE, SHIFT = "log_lambda", "scale", "shift"
 
@@ -59,6 +62,15 @@ class Ridge:
         self, network: nn.Module, parameters: Mapping[str, Tensor], batch: TaskBatch, kind: Kind, steps: int
     ) -> Tensor:
         return formula_curve(network, parameters, batch, steps, _ridge)
+
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="ridge",
+            head_only=True,
+            tensors=learner_parameters(parameters),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )
 
 
 def _ridge(features: TaskBatch, learned: Mapping[str, Tensor], outputs: int) -> Tensor:

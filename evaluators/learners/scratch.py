@@ -9,10 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.adaptation_rule import AdaptationRule
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
 
 from ..networks.compatibility import check_gradient
+from ..networks.normalisation import sees_batch
+from ..networks.output_layer import head_name
 from .inner_loop import Descent, InnerOptimizer, Reduction, check_options, network_parameters
 
 
@@ -61,3 +64,16 @@ class Scratch:
         weights = network_parameters(parameters)
         descent = Descent(network, kind, steps, True, self.inner_optimizer, self.reduction)
         return descent.predictions(weights, dict.fromkeys(weights, self.inner_lr), batch)
+
+    def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        return AdaptationRule(
+            method="gradient",
+            head_only=False,
+            steps=self.steps,
+            optimizer=self.inner_optimizer,
+            reduction=self.reduction,
+            rate=self.inner_lr,
+            adapts=tuple(network_parameters(parameters)),
+            head=head_name(network),
+            batch_statistics=sees_batch(network),
+        )

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,11 @@ from nas.labels import one_spelling
 from nas.task import Split
 
 from .counter_hash import SPLITS
+from .folder_classes import SPLIT_FOLDERS
 
 log = logging.getLogger(__name__)
 Column = str | int
 Missing = Literal["error", "drop"]
-SPLIT_NAMES: Final[Mapping[str, Split]] = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-"""Splits by the names that a column may have for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +187,6 @@ def _lacking(table: Table, name: str, *, is_text: bool) -> NDArray[np.bool_]:
 
 
 def _split(table: Table, name: str, row: int, text: str) -> Split:
-    if text.lower() not in SPLIT_NAMES:
-        raise DataError(f"{table.where(row, name)} is {shown(text)}, no split; {nearest(text, SPLIT_NAMES)}")
-    return SPLIT_NAMES[text.lower()]
+    if text.lower() not in SPLIT_FOLDERS:
+        raise DataError(f"{table.where(row, name)} is {shown(text)}, no split; {nearest(text, SPLIT_FOLDERS)}")
+    return SPLIT_FOLDERS[text.lower()]

@@ -29,8 +29,6 @@ from .splits import split_by_hash
 
 log = logging.getLogger(__name__)
 LEAST_GROUPS: Final = 3  # One in each split.
-MOST_PADDED: Final = 2**30
-"""Maximum number of values of classes that are padded to the length of the longest: 4 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +97,16 @@ def _of_classes(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
     preprocessing = preprocessing_of(rows, training, standardise=options.standardise)
     names = sorted(name for split in SPLITS for name in splits[split])
     counts = torch.tensor([len(places[name]) for name in names])
-    if len(names) * int(counts.max()) * rows.x[0].size > MOST_PADDED:
-        largest = max(names, key=lambda name: len(places[name]))
-        raise DataError(f"arrays: class {largest!r} of {path} has {len(places[largest]):,} rows, too many; take a part")
-    examples = torch.zeros(len(names), int(counts.max()), *preprocessing.shape)
-    for row, name in enumerate(names):
-        examples[row, : len(places[name])] = torch.from_numpy(scaled(rows.x[places[name]], preprocessing))
+    order = np.concatenate([places[name] for name in names])
+    examples = torch.from_numpy(scaled(rows.x[order], preprocessing))
     numbers = {name: row for row, name in enumerate(names)}
     pools = {
         split: ClassPool(tuple(splits[split]), torch.tensor([numbers[name] for name in splits[split]]))
         for split in SPLITS
     }
-    return ArraySet(ClassData(examples, pools, counts), preprocessing, _inventory(rows, places))
+    return ArraySet(
+        ClassData(examples, pools, counts, counts.cumsum(0) - counts), preprocessing, _inventory(rows, places)
+    )
 
 
 def _of_groups(rows: Rows, path: Path, options: SetOptions) -> ArraySet:

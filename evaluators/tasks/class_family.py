@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,9 +63,12 @@ class ClassData:
     """Data set, with splits that are checked to be disjoint in classes.
 
     Attributes:
-        examples: (rows, most examples of a row, *shape of an example).
+        examples: (rows, most examples of a row, *shape of an example); with `starts`, the examples of all rows one
+            after the other, (examples, *shape of an example).
         pools: Classes of each split.
         counts: (rows,) int64: the number of real examples of each row, which come first; None where all are real.
+        starts: (rows,) int64: the place of each row's first example, where rows are of very different lengths; then
+            `counts` are given too. None where each row has a place of its own in `examples`.
 
     Raises:
         DataError: Two splits share a class.
@@ -73,6 +77,7 @@ class ClassData:
     examples: Tensor
     pools: Mapping[Split, ClassPool]
     counts: Tensor | None = None
+    starts: Tensor | None = None
 
     def __post_init__(self) -> None:
         for one, other in combinations(self.pools, 2):
@@ -82,10 +87,29 @@ class ClassData:
                 named = shared[0] if shared else f"row {min(same_row)}"
                 raise DataError(f"class {named!r} is in both {one} and {other}; each class belongs to one split")
 
+    @property
+    def most(self) -> int:
+        """The largest number of examples of a row."""
+        return self.examples.shape[1] if self.starts is None else max(self._counts)
+
+    def row(self, row: int) -> Tensor:
+        """The examples of a row, (examples, *shape of an example)."""
+        count = self._counts[row]
+        if self.starts is None:
+            return self.examples[row, :count]
+        start = int(self.starts[row])
+        return self.examples[start : start + count]
+
+    def taken(self, rows: Tensor, numbers: Tensor) -> Tensor:
+        """Examples (*numbers.shape, *shape of an example) by `rows` (*numbers.shape[:-1]) and numbers in the row."""
+        if self.starts is None:
+            return self.examples[rows[..., None], numbers]
+        return self.examples[self.starts[rows][..., None] + numbers]
+
     @cached_property
     def digest(self) -> str:
         """Digest of all examples, classes and splits, 16 hexadecimal digits."""
-        sha = hashlib.sha256(self.examples.cpu().numpy().tobytes())
+        sha = hashlib.sha256(np.ascontiguousarray(self.examples.cpu().numpy()).data)
         for split in SPLITS:
             pool = self.pools[split]
             sha.update(repr((split, pool.names, pool.rows.tolist())).encode())
@@ -96,19 +120,18 @@ class ClassData:
     @cached_property
     def copies(self) -> Tensor:
         """Examples that are identical to an earlier one of their row: (rows, most examples of a row) bool."""
-        flat = self.examples.cpu().numpy().reshape(*self.examples.shape[:2], -1)
-        copies = torch.zeros(self.examples.shape[:2], dtype=torch.bool)
-        for row, examples in enumerate(flat):
+        copies = torch.zeros(len(self._counts), self.most, dtype=torch.bool)
+        for row in range(len(copies)):
             seen: set[bytes] = set()
-            for place, example in enumerate(examples[: self._counts[row]]):
-                data = example.tobytes()
+            for place, example in enumerate(self.row(row).cpu().numpy()):
+                data = hashlib.blake2b(np.ascontiguousarray(example).data, digest_size=16).digest()
                 copies[row, place] = data in seen
                 seen.add(data)
         return copies
 
     def usable(self, needed: int) -> Tensor:
         """Examples for tasks, (rows, most examples of a row) bool: without copies where `needed` others remain."""
-        real = torch.arange(self.examples.shape[1]) < torch.tensor(self._counts)[:, None]
+        real = torch.arange(self.most) < torch.tensor(self._counts)[:, None]
         distinct = real & ~self.copies
         return torch.where(distinct.sum(dim=1, keepdim=True) >= needed, distinct, real)
 
@@ -156,6 +179,16 @@ class ClassFamily:
     def inputs(self, examples: Tensor) -> Tensor:
         """Inputs of the network, float32, for examples (tasks, ways, examples, *shape of an example)."""
         return examples
+
+    def transformed(self, x: Tensor, keys: Tensor, split: Split) -> Tensor:
+        """The inputs (tasks, ways, examples, *input_shape) after augmentation, of which most families have none.
+
+        Args:
+            x: The inputs as `inputs` gives them.
+            keys: Keys of the tasks (`counter_hash.task_keys`), (tasks,).
+            split: Split of the tasks.
+        """
+        return x
 
     @property
     def shape(self) -> TaskShape:
@@ -216,11 +249,11 @@ class ClassFamily:
         ways = torch.arange(self.ways, device=device)
         numbers = choose(
             fold(keys[:, None], ways + _EXAMPLES),
-            population=data.examples.shape[1],
+            population=data.most,
             count=self.shots + self.queries,
             allowed=usable[pool.rows[classes]],
         )
-        x = self.inputs(_taken(data.examples, pool, classes, numbers))
+        x = self.transformed(self.inputs(_taken(data, pool, classes, numbers)), keys, split)
         return TaskBatch(
             support_x=x[:, :, : self.shots].flatten(1, 2),
             support_y=ways.repeat_interleave(self.shots).repeat(len(keys), 1),
@@ -255,8 +288,9 @@ def _pool(data: ClassData, split: Split) -> ClassPool:
 @lru_cache(maxsize=4)
 def _on_device(data: ClassData, device: torch.device) -> ClassData:
     """The same data on `device`: one copy in a process for as long as the data set is kept."""
-    counts = None if data.counts is None else data.counts.to(device)
-    return ClassData(data.examples.to(device), {split: pool.to(device) for split, pool in data.pools.items()}, counts)
+    counts, starts = (None if each is None else each.to(device) for each in (data.counts, data.starts))
+    pools = {split: pool.to(device) for split, pool in data.pools.items()}
+    return ClassData(data.examples.to(device), pools, counts, starts)
 
 
 @lru_cache(maxsize=4)
@@ -281,13 +315,17 @@ def _choose_classes(keys: Tensor, pool: ClassPool, ways: int) -> Tensor:
     return choose(fold(keys, _CLASSES), population=population, count=ways, allowed=allowed)
 
 
-def _taken(examples: Tensor, pool: ClassPool, classes: Tensor, numbers: Tensor) -> Tensor:
-    """Examples (tasks, ways, examples, *shape) by `classes` (tasks, ways) and `numbers` (tasks, ways, examples)."""
-    taken = examples[pool.rows[classes][..., None], numbers]
+def _taken(data: ClassData, pool: ClassPool, classes: Tensor, numbers: Tensor) -> Tensor:
+    """Examples (tasks, ways, examples, *shape) by `classes` (tasks, ways) and `numbers` (tasks, ways, examples).
+
+    Images (…, side, side) of classes with `turns` are rotated.
+    """
+    taken = data.taken(pool.rows[classes], numbers)
     if pool.turns is None:
         return taken
     side = taken.shape[-1]
-    pixels = torch.arange(side * side, device=examples.device).view(side, side)
+    pixels = torch.arange(side * side, device=taken.device).view(side, side)
     turned = torch.stack([pixels.rot90(k).flatten() for k in range(4)])
-    places = turned[pool.turns[classes]][:, :, None, :].expand(*numbers.shape, -1)
-    return taken.flatten(-2).gather(-1, places).view_as(taken)
+    flat = taken.flatten(-2)
+    places = turned[pool.turns[classes]].view(*classes.shape, *[1] * (flat.dim() - 3), -1).expand_as(flat)
+    return flat.gather(-1, places).view_as(taken)

@@ -14,7 +14,7 @@ from .evaluators import (
     Tabled,
     ZeroCost,
 )
-from .learners import CARRIED, LEARNER, Learner, SecondOrder
+from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
 from .tasks import ClassNames, FewShot, Grouped, Inventoried, Preprocessed, Reader, TargetReader, TaskFamily
 
@@ -36,6 +36,7 @@ __all__ = [
     "Measurer",
     "Measuring",
     "Normalising",
+    "Portable",
     "Preprocessed",
     "Protocolled",
     "Reader",

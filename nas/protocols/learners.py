@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from ..adaptation_rule import AdaptationRule
 from ..task import Kind, TaskBatch
 from .tasks import TaskFamily
 
@@ -80,6 +81,15 @@ class Learner(Protocol):
 
         `batch.query_y` has the right shape, but its content means nothing.
         """
+        ...
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """Learner whose adaptation is known as data, so that an exported network can be adapted without this project."""
+
+    def adaptation(self, network: torch.nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        """The rule with which `adapt` treats a task, for these meta-learned parameters."""
         ...
 
 

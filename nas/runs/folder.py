@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from ..architecture import Architecture
 from ..config import reading as configs
 from ..config.schema import Config
 from ..errors import ConfigError, NasError, RunError, StoreError
+from ..locations import runs_folder
 from ..store.sqlite_store import Store
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -67,11 +67,6 @@ class RunFolder:
     def weights(self, architecture: Architecture, seed: int) -> Path:
         """File of the meta-trained weights of a final measurement."""
         return self.folder / "weights" / f"{architecture.key}-seed{seed}.safetensors"
-
-
-def runs_folder() -> Path:
-    """`runs` in the current folder, or what the environment variable NAS_RUNS says."""
-    return Path(os.environ.get("NAS_RUNS") or "runs")
 
 
 def run_of(name: str) -> RunFolder:

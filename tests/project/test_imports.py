@@ -20,9 +20,9 @@ LEVELS = (
     ("networks",),
     ("space", "store"),
     ("protocols", "analysis"),
-    ("trial",),
+    ("adaptation_rule", "trial"),
     ("architecture", "choose", "data", "executors", "registry"),
-    ("failures", "provenance", "task", "bounds", "labels", "lazy", "options"),
+    ("failures", "provenance", "task", "bounds", "labels", "lazy", "locations", "options"),
     ("errors",),
 )
 """Packages and modules of the kernel from top to bottom; each imports only what stands on a lower level. `nas` is the
