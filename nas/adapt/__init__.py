@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 from ..lazy import lazy_attributes
 
-__all__ = ["AdaptableNetwork", "Adapted", "Prediction", "adapt", "load"]
+__all__ = ["Adapted", "Prediction", "Quality", "adapt", "load"]
 
 if TYPE_CHECKING:
-    from .adaptation import AdaptableNetwork, Adapted, Prediction, adapt, load
+    from .adaptation import Adapted, Prediction, Quality, adapt
+    from .predictor import load
 else:
-    __getattr__, __dir__ = lazy_attributes(__name__, {"adaptation": __all__})
+    __getattr__, __dir__ = lazy_attributes(
+        __name__, {"adaptation": ("Adapted", "Prediction", "Quality", "adapt"), "predictor": ("load",)}
+    )

@@ -1,43 +1,60 @@
-"""Adaptation of an exported network to a user's task: a few labelled examples in, predictions out."""
+"""Adaptation of an exported network to a user's task: a few labelled examples in, predictions and their quality out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import reading as configs
-from ..config.parts import build
-from ..errors import DataError, NasError
-from ..failures import attempt, reason
-from ..labels import UNKNOWN, one_spelling
-from ..protocols.evaluators import Measurer
-from ..protocols.learners import Learner
-from ..protocols.tasks import Reader, TaskFamily
-from ..registry import user_files
-from ..task import TaskBatch
-from .examples import Examples, class_names, classes_of, labelled_examples, read_images, read_numbers
+from ..analysis.intervals import proportion_interval
+from ..errors import DataError
+from ..export.standalone.adapt import Predictor
+from ..labels import one_spelling
+from .examples import Examples, check_known, read
+from .leave_one_out import leave_one_out
+from .predictor import load
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from ..export.reading import Exported
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Prediction for one query example.
+    """Prediction for one example.
 
     Attributes:
         source: The file that the example is from; in a file of several examples 'FILE:ROW'.
-        predicted: A class name; for regression, numbers as text.
+        predicted: A class name, or 'unknown'; for regression, numbers as text.
         truth: The same of its label; None where it has none.
+        probabilities: Probability of each class, in the order of `Adapted.classes`; empty in regression.
+        values: The predicted numbers of a regression; else empty.
     """
 
     source: str
     predicted: str
     truth: str | None
+    probabilities: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good the predictions are where the truth is known.
+
+    Attributes:
+        measure: 'accuracy' or 'mean squared error'.
+        value: Accuracy in [0, 1], or the error in squared units of the targets.
+        interval: 95 % interval: Wilson's for an accuracy, Student's for a mean error; None with fewer than two.
+        examples: Number of examples that it is the mean of.
+        leave_one_out: Whether each example was predicted by a network adapted to the rest of the support set.
+    """
+
+    measure: str
+    value: float
+    interval: tuple[float, float] | None
+    examples: int
+    leave_one_out: bool
 
 
 @dataclass(frozen=True)
@@ -45,144 +62,202 @@ class Adapted:
     """Result of an adaptation.
 
     Attributes:
-        predictions: One for each query example.
-        curve: Their accuracy in [0, 1] (regression: mean squared error) after 0, 1, …, k inner steps; empty where a
-            label is missing.
+        predictions: One for each query example; without queries, for each support example, by a network that was
+            adapted to the others.
+        curve: Accuracy of the queries in [0, 1] (regression: mean squared error) after 0, 1, …, k inner steps; empty
+            where a label is missing.
+        classes: The classes; empty in regression.
+        quality: Their mean quality; None where labels are missing.
+        notes: What was converted, left out or rebuilt, in words.
     """
 
     predictions: tuple[Prediction, ...]
     curve: tuple[float, ...]
+    classes: tuple[str, ...] = ()
+    quality: Quality | None = None
+    notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class AdaptableNetwork:
-    """An exported network with what adapts it.
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A support set, ready for a network.
 
     Attributes:
-        exported: The content of the export folder.
-        network: The network, with the exported weights.
-        learner: The learner of the run that found it.
-        tasks: The tasks of that run.
-        parameters: The meta-learned parameters by name, those of the learner included.
+        examples: The examples.
+        classes: The classes, sorted; empty in regression.
+        y: Class numbers (examples,), or scaled targets (examples, targets).
     """
 
-    exported: Exported
-    network: nn.Module
-    learner: Learner
-    tasks: TaskFamily
-    parameters: Mapping[str, Tensor]
-
-    def adapt(self, support: Path | str, query: Path | str | None = None) -> Adapted:
-        """Adapts the network to labelled examples, and predicts others. The network itself is not changed.
-
-        Images: a folder with a sub-folder for each class, named as the class; a query folder may also hold images
-        alone. Series: files as the tasks read them; in a query file a class may be '?'. Regression: CSV files of
-        numbers, inputs first, targets last; a query file may leave the targets out.
-
-        Args:
-            support: The labelled examples.
-            query: The examples to predict; None for the support examples themselves.
-
-        Raises:
-            DataError: A file or folder cannot be used; the message says which and why.
-        """
-        import torch
-
-        support_set, query_set, names = self._examples(Path(support), Path(support if query is None else query))
-        arrays = (support_set.x, support_set.y, query_set.x, query_set.y)
-        batch = TaskBatch(*(torch.as_tensor(array)[None] for array in arrays))
-        kind, steps = self.exported.shape.kind, self.learner.steps
-        outputs = self.learner.adapt(self.network, self.parameters, batch, kind, steps)[:, 0].detach()
-        if not torch.isfinite(outputs).all():
-            raise DataError(
-                f"adapting to {support} gave numbers that are not finite; are its values as large as in training?"
-            )
-        return _classified(outputs, batch, query_set, names) if names else _regressed(outputs, batch, query_set)
-
-    def _examples(self, support: Path, query: Path) -> tuple[Examples, Examples, tuple[str, ...]]:
-        """Support and query examples, and the names of the classes, which a regression has none of."""
-        shape = self.exported.shape
-        if shape.kind == "regression":
-            return read_numbers(support, shape), read_numbers(query, shape, labelled=query == support), ()
-        if not isinstance(self.tasks, Reader):
-            names = classes_of(class_names(support), support, shape)
-            return read_images(support, shape, names), read_images(query, shape, names), names
-        (support_x, support_labels), (query_x, query_labels) = self.tasks.read(support), self.tasks.read(query)
-        if UNKNOWN in support_labels:
-            raise DataError(f"{support} has an example of class {UNKNOWN!r}, which is for queries; say what it is")
-        support_labels, query_labels = one_spelling(support_labels, query_labels)
-        names = classes_of(tuple(sorted(set(support_labels))), support, shape)
-        return (
-            labelled_examples(support_x, support_labels, support, names),
-            labelled_examples(query_x, query_labels, query, names),
-            names,
-        )
+    examples: Examples
+    classes: tuple[str, ...]
+    y: Tensor
 
 
-def load(folder: Path | str) -> AdaptableNetwork:
-    """Reads an exported network, ready to be adapted.
+@dataclass(frozen=True, eq=False)
+class AdaptedPredictor:
+    """An adapted predictor with the result of its adaptation."""
 
-    Nothing in the folder is executed. Its recipe may name a search space in a Python file of the user's: that file is
-    imported, if it is still the one of the export.
-
-    Args:
-        folder: What `nas export` wrote.
-
-    Raises:
-        DataError: Files of the folder are missing, damaged, or do not fit together.
-    """
-    from ..export import reading
-
-    folder = Path(folder)
-    exported = reading.load(folder)
-    built = attempt(_build, exported)
-    if built.error is not None:
-        why = str(built.error) if isinstance(built.error, NasError) else reason(built.error)
-        raise DataError(
-            f"{folder / 'architecture.json'} cannot be used: {why}; export the network again"
-        ) from built.error
-    measurer, network = built.value
-    parameters = reading.meta_learned(network, exported)
-    return AdaptableNetwork(exported, network, measurer.learner, measurer.tasks, parameters)
+    predictor: Predictor
+    support: Support
+    result: Adapted
+    query: Examples | None = field(default=None)
 
 
 def adapt(folder: Path | str, support: Path | str, query: Path | str | None = None) -> Adapted:
     """Adapts an exported network to the examples in `support` and predicts those in `query`.
 
-    See `AdaptableNetwork.adapt` for the files, and `load` for the folder.
+    Images: a folder with a sub-folder for each class, named as the class; a query folder may also hold images alone.
+    Series and rows of numbers: files as the tasks of the run read them; in a query file a class may be '?', and targets
+    may be left out.
+
+    Args:
+        folder: What `nas export` wrote.
+        support: The labelled examples.
+        query: The examples to predict; None for the support set itself, each example by a network that was adapted to
+            the others.
 
     Raises:
         DataError: A folder or file cannot be used; the message says which and why.
     """
-    return load(folder).adapt(support, query)
+    return adapt_to(load(folder), Path(support), None if query is None else Path(query)).result
 
 
-def _build(exported: Exported) -> tuple[Measurer, nn.Module]:
-    """The evaluator that the recipe describes, and the architecture's network."""
-    user_files.check_digests(exported.recipe.get("files", {}))
-    measurer = build(configs.from_json(exported.recipe.get("config"))).measurer
-    if measurer.tasks.shape != exported.shape:
-        raise DataError(f"the recipe's tasks are {measurer.tasks.shape}, the network's {exported.shape}")
-    return measurer, measurer.network(exported.architecture, seed=0)
+def adapt_to(predictor: Predictor, support: Path, query: Path | None = None) -> AdaptedPredictor:
+    """Adapts a network; the arguments are those of `adapt`, and the predictor is kept."""
+    try:
+        return _adapt_to(predictor, support, query)
+    except ValueError as error:  # what adapt.py of an export raises
+        raise DataError(f"{support} cannot be adapted to: {error}") from error
 
 
-def _classified(outputs: Tensor, batch: TaskBatch, query_set: Examples, names: Sequence[str]) -> Adapted:
-    """Predicted classes from outputs (steps + 1, queries, ways), of which the first `len(names)` are the classes'."""
-    classes = outputs[:, :, : len(names)].argmax(dim=-1)
-    labelled = query_set.labelled
-    truths = [names[label] if labelled else None for label in batch.query_y[0].tolist()]
-    rows = zip(query_set.sources, classes[-1].tolist(), truths, strict=True)
-    curve = (classes == batch.query_y[0]).float().mean(dim=1).tolist() if labelled else []
-    return Adapted(tuple(Prediction(source, names[label], truth) for source, label, truth in rows), tuple(curve))
+def support_of(predictor: Predictor, path: Path, examples: Examples) -> Support:
+    """A support set from its examples.
+
+    Raises:
+        DataError: It has fewer than two classes.
+    """
+    import torch
+
+    if examples.targets is not None:
+        return Support(examples, (), examples.targets)
+    classes = tuple(sorted(set(examples.labels)))
+    if len(classes) < 2:
+        raise DataError(f"{path} holds 1 class, {classes[0]!r}; a network tells at least two apart")
+    return Support(examples, classes, torch.tensor([classes.index(label) for label in examples.labels]))
 
 
-def _regressed(outputs: Tensor, batch: TaskBatch, query_set: Examples) -> Adapted:
-    """Predicted numbers from outputs (steps + 1, queries, targets)."""
-    labelled = query_set.labelled
-    truths = [_text(target) if labelled else None for target in batch.query_y[0].tolist()]
-    rows = zip(query_set.sources, outputs[-1].tolist(), truths, strict=True)
-    errors = ((outputs - batch.query_y[0]) ** 2).mean(dim=(1, 2)).tolist() if labelled else []
-    return Adapted(tuple(Prediction(source, _text(target), truth) for source, target, truth in rows), tuple(errors))
+def _adapt_to(predictor: Predictor, support_path: Path, query_path: Path | None) -> AdaptedPredictor:
+    examples = read(predictor, [support_path], labelled=True)
+    query = None if query_path is None else read(predictor, [query_path], labelled=False)
+    if query is not None and query.labels:
+        labels, query_labels = one_spelling(examples.labels, query.labels)
+        examples, query = _labelled(examples, labels), _labelled(query, query_labels)
+    support = support_of(predictor, support_path, examples)
+    if query is not None and query_path is not None:
+        check_known(query, support.classes, query_path)
+    adapted = _fitted(predictor, support)
+    notes = [*examples.notes, *(() if query is None else query.notes)]
+    if adapted.rebuilt:
+        notes.append(
+            f"{len(support.classes)} classes; the network was trained with {predictor.rule['outputs']}, so its head is "
+            "rebuilt"
+        )
+    if query is None:
+        outputs, kept = leave_one_out(predictor, examples.x, support.y)
+        if not kept.all():
+            notes.append(f"{int((~kept).sum())} examples are the only ones of their class and cannot be left out")
+        places = kept.nonzero().flatten()
+        shown, outputs = _part(examples, places), outputs[places]
+        curve: tuple[float, ...] = ()
+    else:
+        shown, outputs = query, adapted.outputs(query.x)
+        curve = _curve(predictor, support, query)
+    predictions = _predictions(adapted, support, shown, outputs)
+    quality = _quality(adapted, predictions, shown, outputs, left_out=query is None)
+    result = Adapted(predictions, curve, support.classes, quality, tuple(dict.fromkeys(notes)))
+    return AdaptedPredictor(adapted, support, result, query)
+
+
+def _fitted(predictor: Predictor, support: Support) -> Predictor:
+    if support.classes:
+        return predictor.fit_inputs(support.examples.x, support.classes, support.y)
+    return predictor.fit_inputs(support.examples.x, (), support.y)
+
+
+def _labelled(examples: Examples, labels: tuple[str, ...]) -> Examples:
+    return Examples(examples.x, labels, examples.targets, examples.sources, examples.notes)
+
+
+def _part(examples: Examples, places: Tensor) -> Examples:
+    chosen = places.tolist()
+    labels = tuple(examples.labels[i] for i in chosen) if examples.labels else ()
+    targets = None if examples.targets is None else examples.targets[places]
+    return Examples(examples.x[places], labels, targets, tuple(examples.sources[i] for i in chosen))
+
+
+def _predictions(predictor: Predictor, support: Support, examples: Examples, outputs: Tensor) -> tuple[Prediction, ...]:
+    if not support.classes:
+        values = predictor.unscaled(outputs).tolist()
+        truths = [None] * len(values) if examples.targets is None else predictor.unscaled(examples.targets).tolist()
+        numbers = zip(examples.sources, values, truths, strict=True)
+        return tuple(
+            Prediction(source, _text(value), None if truth is None else _text(truth), values=tuple(value))
+            for source, value, truth in numbers
+        )
+    predicted = predictor.decided(support.classes, outputs)
+    assert predicted.probabilities is not None
+    truth_of = {True: str, False: lambda _: None}[examples.labelled]
+    rows = zip(examples.sources, predicted.labels, examples.labels, predicted.probabilities.tolist(), strict=True)
+    return tuple(
+        Prediction(source, label, truth if known else None, tuple(each)) for source, label, truth, each in rows
+    )
+
+
+def _curve(predictor: Predictor, support: Support, query: Examples) -> tuple[float, ...]:
+    """Mean accuracy, or error, of the queries after each inner step."""
+    import torch
+
+    if not query.labelled:
+        return ()
+    ways = len(support.classes)
+    represented = predictor.represented(query.x)
+    curve = []
+    for state in predictor.steps(support.examples.x, support.y, ways):
+        with torch.no_grad():
+            outputs = predictor.outputs_of(represented, state, ways)
+        if ways:
+            truths = torch.tensor([support.classes.index(label) for label in query.labels])
+            curve.append(float((outputs.argmax(dim=1) == truths).float().mean()))
+        else:
+            assert query.targets is not None
+            errors = predictor.unscaled(outputs) - predictor.unscaled(query.targets)
+            curve.append(float(errors.square().mean()))
+    return tuple(curve)
+
+
+def _quality(
+    predictor: Predictor, predictions: Sequence[Prediction], examples: Examples, outputs: Tensor, *, left_out: bool
+) -> Quality | None:
+    if not predictions or not examples.labelled:
+        return None
+    count = len(predictions)
+    if examples.targets is None:
+        right = sum(each.predicted == each.truth for each in predictions)
+        return Quality("accuracy", right / count, proportion_interval(right, count), count, left_out)
+    differences = predictor.unscaled(outputs) - predictor.unscaled(examples.targets)
+    errors = differences.square().mean(dim=1).tolist()
+    return Quality("mean squared error", sum(errors) / count, _mean_interval(errors), count, left_out)
+
+
+def _mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    from statistics import fmean, stdev
+
+    from ..analysis.intervals import t_quantile
+
+    if len(values) < 2:
+        return None
+    half = t_quantile(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    return max(0.0, fmean(values) - half), fmean(values) + half
 
 
 def _text(numbers: Sequence[float]) -> str:

@@ -1,185 +1,175 @@
-"""Examples of a user's task, read from a folder of images or a file of numbers."""
+"""Examples of a user's task: images in class folders, series, or rows of numbers, read as inputs of a network."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.reading import from_json
+from ..config.schema import Config
+from ..data.array_examples import read_examples
+from ..data.conversions import Conversions
+from ..data.image_files import read_converted
+from ..data.image_folders import list_classes, list_images
+from ..data.preprocessing import ArrayPreprocessing, ImagePreprocessing, SeriesPreprocessing
+from ..data.preprocessing import from_json as preprocessing_of
 from ..errors import DataError
-from ..failures import attempt, reason
+from ..export import reading
+from ..export.standalone.adapt import Predictor
 from ..labels import UNKNOWN
-from ..task import TaskShape
+from ..protocols.tasks import Reader
+from ..registry import components
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from PIL.Image import Image
     from torch import Tensor
 
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-"""Suffixes of image files, in lower case."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
     """Examples of one task.
 
     Attributes:
-        x: Inputs (examples, *input_shape).
-        y: Targets (examples, num_outputs), or class numbers from 0; zeros where they are not known.
+        x: Inputs (examples, *input_shape) float32.
+        labels: Class of each example, UNKNOWN where it is not known; empty in regression.
+        targets: (examples, targets) in the units of training; None where they are not known, and in classification.
         sources: The file of each example, with its row where the file has several.
-        labelled: Whether all labels are known.
+        notes: What was converted or left out, in words.
     """
 
-    x: npt.NDArray[np.float32]
-    y: npt.NDArray[np.float32] | Sequence[int]
+    x: Tensor
+    labels: tuple[str, ...]
+    targets: Tensor | None
     sources: tuple[str, ...]
-    labelled: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the class or the targets of all examples are known."""
+        return self.targets is not None if not self.labels else UNKNOWN not in self.labels
 
 
-def classes_of(names: tuple[str, ...], support: Path, shape: TaskShape) -> tuple[str, ...]:
-    """Checks the number of a support set's classes, and returns their names unchanged.
+def read(predictor: Predictor, paths: Sequence[Path], *, labelled: bool) -> Examples:
+    """Examples in files and folders, as a network takes them.
+
+    Args:
+        predictor: The network with its preprocessing, from a folder.
+        paths: Folders of class folders, folders of images, image files; or files of series or of rows of numbers.
+        labelled: Whether all examples must have a class, or targets.
 
     Raises:
-        DataError: There are fewer than two, or more than the network has outputs.
+        DataError: A file cannot be read, is of another form, or lacks labels; the message names it.
     """
-    if not 2 <= len(names) <= shape.num_outputs:
-        raise DataError(
-            f"{support} holds {len(names)} classes; this network was made for 2 to {shape.num_outputs} of them"
-        )
-    return names
+    parts = [_read(predictor, path) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if labelled and not part.labelled:
+            raise DataError(_unlabelled(path, part))
+        for what in (part.x, part.targets):
+            if what is not None and not what.isfinite().all():
+                raise DataError(f"{path} holds a number that is not finite, or too large; leave its example out")
+    import torch
+
+    known = [part.targets for part in parts if part.targets is not None]
+    return Examples(
+        torch.cat([part.x for part in parts]),
+        tuple(label for part in parts for label in part.labels),
+        torch.cat(known) if len(known) == len(parts) else None,
+        tuple(source for part in parts for source in part.sources),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
 
 
-def _known(classes: Iterable[str], names: Sequence[str], where: Path) -> None:
-    unknown = sorted(set(classes) - set(names))
+def check_known(examples: Examples, classes: Sequence[str], path: Path) -> None:
+    """Raises DataError where a query has a class that the support set does not."""
+    unknown = sorted(set(examples.labels) - {UNKNOWN} - set(classes))
     if unknown:
-        raise DataError(f"{where} has class {unknown[0]!r}, which the support set does not: {', '.join(names)}")
+        raise DataError(f"{path} has class {unknown[0]!r}, which the support set does not: {', '.join(classes)}")
 
 
-def labelled_examples(x: Tensor, labels: Sequence[str], path: Path, names: Sequence[str]) -> Examples:
-    """Examples that a task family read, sorted by class where all are known.
-
-    Args:
-        x: Inputs (examples, *input_shape).
-        labels: The class of each, UNKNOWN where it is not known.
-        path: The file that they were read from.
-        names: The classes of the support set.
-
-    Raises:
-        DataError: A class is not one of the support set's.
-    """
-    _known(set(labels) - {UNKNOWN}, names, path)
-    labelled = UNKNOWN not in labels
-    order = sorted(range(len(labels)), key=lambda i: labels[i] if labelled else "")
-    y = [names.index(labels[i]) if labelled else 0 for i in order]
-    return Examples(x.numpy()[order], y, tuple(f"{path}:{i + 1}" for i in order), labelled)
+def _unlabelled(path: Path, part: Examples) -> str:
+    if not part.labels:
+        return f"{path} has no targets beside the inputs; give rows of inputs and then targets"
+    if path.is_dir():
+        return f"{path} has images but no class folders; give a folder with a sub-folder of images for each class"
+    return f"{path} has an example of class {UNKNOWN!r}, which is for queries; say what it is"
 
 
-def class_names(folder: Path) -> tuple[str, ...]:
-    """The sorted names of the sub-folders that hold images. Raises DataError where there is no such folder."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give one with a sub-folder of images for each class")
-    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _image_files(entry)))
+def _read(predictor: Predictor, path: Path) -> Examples:
+    settings = predictor.settings["preprocessing"]
+    known = None if settings is None else {key: value for key, value in settings.items() if key != "format"}
+    preprocessing = None if known is None else preprocessing_of(known)
+    if isinstance(preprocessing, ImagePreprocessing):
+        return _images(path, preprocessing)
+    if isinstance(preprocessing, SeriesPreprocessing):
+        return _series(predictor, path)
+    return _rows(predictor, path, preprocessing)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
-
-
-def read_images(folder: Path, shape: TaskShape, names: Sequence[str]) -> Examples:
-    """The images in the sub-folders of a folder, one for each class; without any, the images in it, unlabelled.
-
-    Args:
-        folder: The folder.
-        shape: The network's task, with inputs (channels, height, width).
-        names: The classes of the support set.
-
-    Raises:
-        DataError: There are no images, one is damaged, or a class is not one of the support set's.
-    """
+def _images(path: Path, preprocessing: ImagePreprocessing) -> Examples:
     import numpy as np
+    import torch
 
-    if len(shape.input_shape) != 3:
-        raise DataError(f"this network's inputs are {shape.input_shape}, not images; its tasks must read {folder}")
-    classes = class_names(folder)
-    _known(classes, names, folder)
-    files = [(path, names.index(name)) for name in classes for path in _image_files(folder / name)]
-    labelled = bool(files)
-    files = files or [(path, 0) for path in _image_files(folder)]
-    if not files:
-        raise DataError(f"{folder} holds no images ({' '.join(IMAGES)}), neither in sub-folders nor by itself")
-    x = np.stack([_image(path, shape.input_shape) for path, _ in files])
-    return Examples(x, [label for _, label in files], tuple(str(path) for path, _ in files), labelled)
-
-
-def _image(path: Path, input_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """One image as (channels, height, width) in [0, 1]. In a grey image the rarer shade, the ink, is 1."""
-    import numpy as np
-    from PIL import Image
-
-    channels, height, width = input_shape
-
-    def read() -> Image.Image:
-        with Image.open(path) as image:
-            return _plain(image).convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BOX)
-
-    small = attempt(read)  # each image format has errors of its own for a damaged file
-    if small.error is not None:
-        raise DataError(f"{path} cannot be read as an image: {reason(small.error)}")
-    values = np.asarray(small.value, dtype=np.float32) / np.float32(255)
-    if channels == 1:
-        ink = 1 - values if np.median(values) > 0.5 else values
-        return ink[None].astype(np.float32)
-    return values.transpose(2, 0, 1).astype(np.float32)
+    files, skipped = _image_files(path)
+    converted = [read_converted(file, preprocessing) for file, _ in files]
+    pixels = np.stack([each.pixels for each in converted])
+    text = Conversions.of(each.rules for each in converted).text()
+    return Examples(
+        torch.from_numpy(pixels).float() / torch.full((), 255.0),
+        tuple(label for _, label in files),
+        None,
+        tuple(str(file) for file, _ in files),
+        (*skipped, *([text] if text else [])),
+    )
 
 
-def _plain(image: Image) -> Image:
-    """The image as a viewer shows it: upright, on white where it is transparent, with 8 bits for each channel."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith(("I", "F")):
-        shades = np.asarray(upright, dtype=np.float64)
-        return Image.fromarray((255 * (shades - shades.min()) / (np.ptp(shades) or 1)).astype(np.uint8))
-    if not upright.has_transparency_data:
-        return upright
-    paper = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(paper, upright.convert("RGBA")).convert("RGB")
-
-
-def read_numbers(path: Path, shape: TaskShape, *, labelled: bool = True) -> Examples:
-    """The rows of a CSV file of numbers, each with the inputs of an example and then its targets.
-
-    Args:
-        path: The file.
-        shape: The network's task: it tells how many inputs and targets there are.
-        labelled: Whether the targets must be there.
-
-    Raises:
-        DataError: The file cannot be read, or has other numbers in a row.
-    """
-    import numpy as np
-
-    inputs, targets = math.prod(shape.input_shape), shape.num_outputs
+def _image_files(path: Path) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
+    """Image files with their class, and what was left out."""
+    if path.is_file():
+        return [(path, UNKNOWN)], ()
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give a folder of images, or with a sub-folder for each class")
+    loose = list_images(path) if path.is_dir() else ()
     try:
-        with warnings.catch_warnings(action="ignore"):  # numpy warns of a file without rows
-            table = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a CSV file of numbers: {error}") from None
-    known = table.shape[1] == inputs + targets
-    if not table.size or not (known or (not labelled and table.shape[1] == inputs)):
-        raise DataError(
-            f"{path} has {len(table)} rows of {table.shape[1]} numbers; it needs rows of {inputs + targets}: "
-            f"{inputs} inputs, {targets} targets"
-        )
-    if not np.isfinite(table).all():
-        raise DataError(f"{path} holds a number that is not finite; leave its row out")
-    sources = tuple(f"{path}:{row + 1}" for row in range(len(table)))
-    y = table[:, inputs:] if known else np.zeros((len(table), targets), dtype=np.float32)
-    return Examples(table[:, :inputs].reshape(-1, *shape.input_shape), y, sources, known)
+        listing = list_classes(path)
+    except DataError:
+        if not loose:
+            raise
+        return [(file, UNKNOWN) for file in loose], ()
+    skipped = tuple(f"left out of {path}: {line}" for line in listing.skipped)
+    if loose:
+        skipped += (f"left out of {path}: {len(loose)} images beside the class folders",)
+    return [(file, each.name) for each in listing.classes for file in each.images], skipped
+
+
+def _series(predictor: Predictor, path: Path) -> Examples:
+    """Series as the task family of the run reads them; its options are in the export's recipe."""
+    config = _config(predictor)
+    assert config.tasks is not None
+    family = components.create("tasks", config.tasks.name, config.tasks.options)
+    if not isinstance(family, Reader):
+        raise DataError(f"tasks {config.tasks.name!r} read no files of a user's; adapt from Python, with arrays")
+    x, labels = family.read(path)
+    return Examples(x, labels, None, tuple(f"{path}:{i + 1}" for i in range(len(labels))))
+
+
+def _rows(predictor: Predictor, path: Path, preprocessing: ArrayPreprocessing | None) -> Examples:
+    import torch
+
+    rule = predictor.rule
+    regression = rule["task"] == "regression"
+    label = None
+    if preprocessing is None:
+        count = rule["outputs"] if regression else 0
+        shape = tuple(rule["input_shape"])
+        preprocessing = ArrayPreprocessing(shape, (0.0,), (1.0,), (0.0,) * count, (1.0,) * count)
+    elif not regression:
+        tasks = _config(predictor).tasks
+        label = None if tasks is None else tasks.options.get("label")
+    rows = read_examples(path, preprocessing, label=label)
+    targets = None if rows.y is None else torch.from_numpy(rows.y)
+    return Examples(torch.from_numpy(rows.x), () if regression else rows.labels, targets, rows.sources)
+
+
+def _config(predictor: Predictor) -> Config:
+    return from_json(reading.load(predictor.folder).recipe.get("config"))

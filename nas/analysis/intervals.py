@@ -193,6 +193,15 @@ def compare(
     return _with_p_value(*_combined(table, pooled, units, "difference" if accuracy else "any"))
 
 
+def proportion_interval(successes: int, count: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, "Probable inference, the law of succession, and statistical inference",
+    1927)."""
+    z = 1.959963984540054
+    centre, spread = (successes + z * z / 2) / (count + z * z), successes * (count - successes) / count + z * z / 4
+    half = z * spread**0.5 / (count + z * z)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 def t_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t distribution at a probability."""
     from scipy.special import stdtrit

@@ -122,7 +122,7 @@ def _columns(table: Table, preprocessing: ArrayPreprocessing) -> tuple[Sequence[
     if in_order and len(names) == count:
         return names, ()
     number = len(preprocessing.target_mean)
-    if in_order and number and len(names) == count + number and not set(features) <= set(names):
+    if in_order and number and len(names) == count + number and not (features and set(features) <= set(names)):
         return names[:count], names[count:]
     missing = [name for name in features if name not in names]
     if missing or not features:

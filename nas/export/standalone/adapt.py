@@ -110,19 +110,26 @@ class Predictor:
             targets = torch.as_tensor(labels, dtype=x.dtype, device=x.device).reshape(len(x), -1)
             if targets.shape[1] != self.rule["outputs"]:
                 raise ValueError(f"{targets.shape[1]} numbers an example; this network has {self.rule['outputs']}")
-            return self._with(Fitted((), self.adapted_to(self.represented(x), self._scaled(targets)), targets))
+            mean, deviation = self._target_scale()
+            return self.fit_inputs(x, (), (targets - mean) / deviation)
         names = tuple(sorted({str(label) for label in labels}))
         if len(names) < 2:
             raise ValueError(f"all examples are of class {names[0]!r}; give examples of at least two classes")
         y = torch.tensor([names.index(str(label)) for label in labels], device=x.device)
-        return self._with(Fitted(names, self.adapted_to(self.represented(x), y), y))
+        return self.fit_inputs(x, names, y)
+
+    def fit_inputs(self, x: Tensor, classes: tuple[str, ...], y: Tensor) -> Predictor:
+        """Adapts to inputs (examples, *input_shape) with class numbers, or targets as in training, y."""
+        return self._with(Fitted(classes, self.adapted_to(self.represented(x), y), y))
 
     def predict(self, examples: Any) -> Predictions:
         """Predicts the class of each example, with probabilities; in regression its numbers."""
-        outputs = self.outputs(self.inputs(examples))
-        classes = self._needed().classes
+        return self.decided(self._needed().classes, self.outputs(self.inputs(examples)))
+
+    def decided(self, classes: tuple[str, ...], outputs: Tensor) -> Predictions:
+        """The predictions that outputs (examples, classes or targets) mean."""
         if not classes:
-            return Predictions((), (), None, None, self._unscaled(outputs))
+            return Predictions((), (), None, None, self.unscaled(outputs))
         scores, best = outputs.max(dim=1)
         known = [self.threshold is None or score >= self.threshold for score in scores.tolist()]
         labels = [classes[number] if sure else UNKNOWN for number, sure in zip(best.tolist(), known, strict=True)]
@@ -330,11 +337,8 @@ class Predictor:
             raise ValueError("this network normalises by the whole batch; call fit with all examples again")
         return fitted
 
-    def _scaled(self, targets: Tensor) -> Tensor:
-        mean, deviation = self._target_scale()
-        return (targets - mean) / deviation
-
-    def _unscaled(self, outputs: Tensor) -> Tensor:
+    def unscaled(self, outputs: Tensor) -> Tensor:
+        """Outputs of a regression in the units of its targets."""
         mean, deviation = self._target_scale()
         return outputs * deviation + mean
 
