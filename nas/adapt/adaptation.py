@@ -206,11 +206,9 @@ def _predictions(predictor: Predictor, support: Support, examples: Examples, out
         )
     predicted = predictor.decided(support.classes, outputs)
     assert predicted.probabilities is not None
-    truth_of = {True: str, False: lambda _: None}[examples.labelled]
-    rows = zip(examples.sources, predicted.labels, examples.labels, predicted.probabilities.tolist(), strict=True)
-    return tuple(
-        Prediction(source, label, truth if known else None, tuple(each)) for source, label, truth, each in rows
-    )
+    known = list(examples.labels) if examples.labelled else [None] * len(outputs)
+    rows = zip(examples.sources, predicted.labels, known, predicted.probabilities.tolist(), strict=True)
+    return tuple(Prediction(source, label, truth, tuple(each)) for source, label, truth, each in rows)
 
 
 def _curve(predictor: Predictor, support: Support, query: Examples) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from nas import config as configs
-from nas.adapt import Adapted, adapt, adaptation
+from nas.adapt import Adapted, adapt, adaptation, predictor
 from nas.errors import NasError
 from nas.export import load, restore
 from nas.task import TaskBatch
