@@ -245,5 +245,5 @@ def test_ways_that_are_said_to_fit_do_fit(folder, ways):
 
 
 def test_one_class_is_too_few(tmp_path):
-    with pytest.raises(DataError, match="has 1 classes.*at least 6 classes"):
+    with pytest.raises(DataError, match=r"has 1 classes.*at least 6 classes"):
         family(write_classes(tmp_path / "images", ["a"])).check()
