@@ -53,6 +53,7 @@ class Glyphs(ImageFamily):
     """
 
     name: ClassVar[str] = "glyphs"
+    licence: ClassVar[str] = "Hershey fonts: free to use with acknowledgement, in any format but that of the U.S. NTIS"
     drawers: int = 20
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nas.data.preprocessing import ImagePreprocessing
 from nas.task import TaskShape
 
 from .class_family import ClassFamily
@@ -24,6 +25,10 @@ class ImageFamily(ClassFamily):
     @property
     def shape(self) -> TaskShape:
         return TaskShape((1, SIDE, SIDE), self.ways, "classification")
+
+    def preprocessing(self) -> ImagePreprocessing:
+        """Grey images of 28 × 28 pixels with ink = 1, whichever shade the ink of a file has."""
+        return ImagePreprocessing(1, SIDE, SIDE, polarity="rarer")
 
     def inputs(self, examples: Tensor) -> Tensor:
         # The divisor is a tensor, because a GPU multiplies by the reciprocal of a Python number, and the result then

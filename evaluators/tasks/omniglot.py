@@ -48,6 +48,7 @@ class Omniglot(ImageFamily):
     """
 
     name: ClassVar[str] = "omniglot"
+    licence: ClassVar[str] = "MIT (github.com/brendenlake/omniglot)"
     path: Path | None = None
     download: bool = False
     rotations: Rotations = "distinct"

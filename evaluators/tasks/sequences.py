@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nas.bounds import check_number
+from nas.data.preprocessing import SeriesPreprocessing
 from nas.errors import DataError
 from nas.labels import one_spelling
 from nas.task import Split, TaskShape
@@ -60,6 +61,9 @@ class Sequences(ClassFamily):
     @property
     def shape(self) -> TaskShape:
         return TaskShape((self.channels, self.length), self.ways, "classification")
+
+    def preprocessing(self) -> SeriesPreprocessing:
+        return SeriesPreprocessing(self.channels, self.length, self.scale)
 
     def load(self) -> ClassData:
         """Reads the files, once in a process.

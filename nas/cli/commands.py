@@ -226,14 +226,15 @@ def list_(
 @app.command()
 def check(
     target: Annotated[
-        str, typer.Argument(metavar="FILE.py:NAME", help="Your space or controller, or the name of another.")
+        str,
+        typer.Argument(metavar="FILE.py:NAME", help="Space, controller, tasks or learner: yours, or a name."),
     ],
     inputs: Annotated[str, typer.Option(help="Input shape of the task that a space is checked with.")] = "1,28,28",
     outputs: Annotated[int, typer.Option(help="Outputs of that task: ways, or the size of the target.")] = 5,
     learner: Annotated[str, typer.Option(help="Learner that a space is checked with.")] = "anil",
 ) -> None:
-    """Check the laws of a search space or a controller, and measure a space's size and speed."""
-    from ..checks import controller_report
+    """Check the laws of a search space, controller, task family or learner; measure a space's size and speed."""
+    from ..checks import component_report, controller_report
     from ..checks.space_report import check as check_target
     from ..registry import components
     from ..task import TaskShape
@@ -246,8 +247,11 @@ def check(
         raise ConfigError(
             f"--inputs {inputs!r} --outputs {outputs}: give whole numbers from 1, such as 1,28,28 and 5"
         ) from None
-    of_controller = components.is_controller(target)
-    typer.echo(controller_report.check(target) if of_controller else check_target(target, shape, learner))
+    room = components.room_of(target)
+    if room in ("tasks", "learner"):
+        typer.echo(component_report.check(room, target))
+    else:
+        typer.echo(controller_report.check(target) if room == "controller" else check_target(target, shape, learner))
 
 
 def main() -> None:

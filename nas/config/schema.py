@@ -203,9 +203,8 @@ class Config(Table):
     def files(self) -> dict[str, str]:
         """The texts of the users' files that the config names, and of those beside them that they import, by path.
         Raises ConfigError where one cannot be read."""
-        return user_files.texts(
-            name_and_options(table)[0] for table in (self.space, self.controller, self.final.baseline)
-        )
+        tables = (self.space, self.controller, self.final.baseline, self.evaluator.learner, self.tasks)
+        return user_files.texts(name_and_options(table)[0] for table in tables if table is not None)
 
     @property
     def final_budget(self) -> int:

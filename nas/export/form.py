@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from ..errors import NasError
 from ..failures import attempt, reason
+from .graph_json import encode
 from .python_source import Source, write
 from .trace import BATCH, REMEDY, TRIED, check_same, prune, trace
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
+log = logging.getLogger(__name__)
 MODEL, PROGRAM = "model.py", "model.pt2"
 """File names of the two forms."""
 
@@ -30,11 +33,13 @@ class Form:
         source: Source for model.py; None where it cannot be written.
         program: Program for model.pt2, where there is no source; None where there is no program either.
         why: Why there is no source, with the layer or line; empty where there is one.
+        graph: The forward as JSON values for network.json, where there is source; None where it cannot be given.
     """
 
     source: Source | None
     program: ExportedProgram | None
     why: str = ""
+    graph: Mapping[str, Any] | None = None
 
     @property
     def file(self) -> str | None:
@@ -55,7 +60,7 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
     """
     _check_runs(network, input_shape)
     try:
-        return Form(write(*trace(network, input_shape), about), None)
+        return _source_form(*trace(network, input_shape), about)
     except NasError as error:
         untraced = str(error).removesuffix(f"; {REMEDY}")
     from .program import program, program_graph  # torch.export takes seconds to import, and most networks need none
@@ -69,9 +74,19 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
         prune(network, graph)
         for size in TRIED:
             check_same(network, graph, input_shape, size)
-        return Form(write(network, graph, about), None)
+        return _source_form(network, graph, about)
     except NasError as error:
         return Form(None, exported, f"{untraced}; and {error}")
+
+
+def _source_form(network: nn.Module, graph: fx.Graph, about: Sequence[str]) -> Form:
+    """Source and description of a traced network. Raises NasError where the source cannot be written."""
+    text = write(network, graph, about)
+    try:
+        return Form(text, None, graph=encode(network, graph, text.weights))
+    except NasError as error:
+        log.info("no network.json: %s", error)
+        return Form(text, None)
 
 
 def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[str] = ()) -> Source:

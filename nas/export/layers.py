@@ -52,7 +52,7 @@ def constructor(module: nn.Module, path: str) -> tuple[str, list[str]]:
         )
     if module._forward_hooks or module._forward_pre_hooks:
         raise NasError(f"layer {path!r} ({name}) has forward hooks, which source cannot hold; remove them to export")
-    required, optional = _arguments(module, path)
+    required, optional = constructor_arguments(module, path)
     try:
         with torch.device("meta"):
             again = kind(*required, **optional)
@@ -71,7 +71,12 @@ def _changed(path: str, name: str) -> NasError:
     )
 
 
-def _arguments(module: nn.Module, path: str) -> tuple[list[Any], dict[str, Any]]:
+def constructor_arguments(module: nn.Module, path: str) -> tuple[list[Any], dict[str, Any]]:
+    """The required and the optional arguments with which a layer is constructed again, without those at their default.
+
+    Raises:
+        NasError: The layer's attributes do not tell them.
+    """
     required: list[Any] = []
     optional: dict[str, Any] = {}
     for name, default in _defaults(module):

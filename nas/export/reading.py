@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,8 +20,13 @@ from ..errors import DataError, NasError
 from ..protocols.learners import LEARNER
 from ..task import TaskShape
 from .naming import named_tensors, tensor_names
-from .writing import ARCHITECTURE, FORMAT, LEARNED, WEIGHTS
+from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, WEIGHTS
 
+if TYPE_CHECKING:
+    from .graph_network import GraphNetwork
+
+MOST_JSON_BYTES = 1 << 28
+"""Maximum size of a JSON file."""
 REMEDY = "export the network again, or restore the folder from a copy"
 
 
@@ -56,10 +61,7 @@ def load(folder: Path) -> Exported:
     for file in (path, weights):
         if not file.is_file():
             raise DataError(f"{file} is missing; {folder} must be a folder written by `nas export`")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
+    content = _json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not of format {FORMAT}, the one this version reads; {REMEDY}")
     try:
@@ -78,6 +80,23 @@ def load(folder: Path) -> Exported:
     if learner is not None:
         _check_tensors(learner, path, "learner", content["learner"])
     return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights, learner)
+
+
+def network_of(folder: Path, exported: Exported) -> GraphNetwork | None:
+    """The network of an export with its weights, built from network.json; None where there is no such file.
+
+    Raises:
+        DataError: The file is damaged, or is not of these weights; the message says which entry is at fault.
+    """
+    from .graph_network import build
+
+    path = folder / NETWORK
+    if not path.is_file():
+        return None
+    try:
+        return build(_json(path), _tensors(exported.weights))
+    except DataError as error:
+        raise DataError(f"{path}: {error}; {REMEDY}") from error
 
 
 def meta_learned(network: torch.nn.Module, exported: Exported) -> dict[str, torch.Tensor]:
@@ -122,6 +141,15 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
             )
         restored[path] = tensor
     return restored
+
+
+def _json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise ValueError(f"it is larger than {MOST_JSON_BYTES:,} bytes")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
 
 
 def _tensors(file: Path) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import shutil
@@ -16,19 +17,25 @@ import torch
 from safetensors.torch import save
 
 from .. import __version__
+from ..adaptation_rule import AdaptationRule
 from ..architecture import Architecture
+from ..data.preprocessing import Preprocessing
 from ..errors import ConfigError
 from ..protocols.learners import LEARNER
 from ..provenance import versions
 from ..space.drawing import draw, to_dot
 from ..space.graph import live
 from ..task import TaskShape
+from .checksums import SUMS, sums_of
 from .form import MODEL, PROGRAM, Form, form_of
 from .naming import named_tensors, tensor_names
+from .stage_two import stage_two_files
 
 log = logging.getLogger(__name__)
 FORMAT = 1
 """Version of the content of architecture.json."""
+NETWORK = "network.json"
+"""The network's forward as data, of which `graph_network` makes the network again."""
 ARCHITECTURE, WEIGHTS, LEARNED = "architecture.json", "weights.safetensors", "learner.safetensors"
 LINE_LETTERS, RECIPE_LINES = 110, 60
 """Maximum length and number of the recipe's lines in model.py's docstring; architecture.json has all of them."""
@@ -39,11 +46,17 @@ class Extras:
     """Optional content of an export folder.
 
     Attributes:
-        graph: The diagram of the architecture (`nas.space.graph`), for `cell.dot` and `cell.png`.
+        graph: The diagram of the architecture (`nas.space.graph`), for `cell.dot`, `cell.svg` and `cell.png`.
+        rule: How the learner adapts the network, for `adapt.py`, `adaptation.json` and `adaptation.safetensors`.
+        preprocessing: How data become inputs, for `preprocessing.json`.
+        card: The text of `card.md`.
         texts: Further files, by name.
     """
 
     graph: nx.DiGraph | None = None
+    rule: AdaptationRule | None = None
+    preprocessing: Preprocessing | None = None
+    card: str | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,8 +77,8 @@ def export(
     It holds `architecture.json`, `weights.safetensors` and the network's forward: `model.py` or, where it cannot be
     written as source, `model.pt2`, a program that torch.export.load reads. Where neither can be written, a warning is
     logged and the folder has weights alone; `architecture.json` names the file that there is. Where the network has
-    parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds those: `nas adapt` needs
-    them, model.py does not.
+    parameters of its learner (their names begin with LEARNER), `learner.safetensors` holds those. `SHA256SUMS` has the
+    checksums of all files.
 
     Args:
         folder: A folder that does not exist yet, or is empty.
@@ -83,43 +96,73 @@ def export(
         NasError: The network does not run on inputs of the task.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ConfigError(f"{folder} exists and is not an empty folder; choose another one, or empty it")
+    check_target(folder)
     recipe = _plain(recipe)
     form = form_of(network, shape.input_shape, _about(architecture, shape, recipe))
-    weights = _weights(network, form.source.weights if form.source else {name: name for name in named_tensors(network)})
-    learned = _learned(network)
-    description = _description(architecture, shape, recipe, weights, learned, form)
+    names = form.source.weights if form.source else {name: name for name in named_tensors(network)}
+    weights, learned = _weights(network, names), _learned(network)
+    contents = {
+        ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
+        WEIGHTS: save(weights, metadata={"format": "pt"}),
+        **_forward(form),
+        **_pictures(extras.graph),
+        **{name: text.encode() for name, text in extras.texts.items()},
+        **({"card.md": extras.card.encode()} if extras.card else {}),
+        **({LEARNED: save(learned, metadata={"format": "pt"})} if learned else {}),
+    }
+    if extras.rule is not None and form.source is not None:
+        contents |= stage_two_files(
+            extras.rule, shape, {path: name for name, path in names.items()}, extras.preprocessing
+        )
+    contents[SUMS] = sums_of(contents)
+    write_folder(folder, contents)
+    if form.why:
+        log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
+    return sorted(folder / name for name in contents)
+
+
+def check_target(folder: Path) -> None:
+    """Raises ConfigError where a folder exists and is not an empty one."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and is not an empty folder; choose another one, or empty it")
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files by name to a folder that appears complete or not at all. Raises ConfigError where it cannot."""
     target = folder.resolve()
     temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
     try:
         temporary.mkdir(parents=True)
-        (temporary / ARCHITECTURE).write_text(description, encoding="utf-8")
-        if extras.graph is not None:
-            # Dead nodes are left out of the picture, unless all are dead.
-            shown = live(extras.graph) or extras.graph
-            (temporary / "cell.dot").write_text(to_dot(shown), encoding="utf-8")
-            draw(shown, temporary / "cell.png")
-        if form.source is not None:
-            (temporary / MODEL).write_text(form.source.text, encoding="utf-8")
-        elif form.program is not None:
-            from .program import program_bytes
-
-            (temporary / PROGRAM).write_bytes(program_bytes(form.program))
-        # Not save_file, which makes a file that only its owner may read.
-        (temporary / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-        for name, text in extras.texts.items():
-            (temporary / name).write_text(text, encoding="utf-8")
-        if learned:
-            (temporary / LEARNED).write_bytes(save(learned, metadata={"format": "pt"}))
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
         temporary.rename(target)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    if form.why:
-        log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
-    return sorted(folder / path.name for path in target.iterdir())
+
+
+def _forward(form: Form) -> dict[str, bytes]:
+    if form.source is not None:
+        graph = {} if form.graph is None else {NETWORK: (json.dumps(form.graph, indent=1) + "\n").encode()}
+        return {MODEL: form.source.text.encode(), **graph}
+    if form.program is None:
+        return {}
+    from .program import program_bytes
+
+    return {PROGRAM: program_bytes(form.program)}
+
+
+def _pictures(graph: nx.DiGraph | None) -> dict[str, bytes]:
+    if graph is None:
+        return {}
+    shown = live(graph) or graph  # Dead nodes are left out of the picture, unless all are dead.
+    pictures = {"cell.dot": to_dot(shown).encode()}
+    for kind in ("png", "svg"):
+        file = io.BytesIO()
+        draw(shown, file, kind)
+        pictures[f"cell.{kind}"] = file.getvalue()
+    return pictures
 
 
 def _weights(network: torch.nn.Module, paths: Mapping[str, str]) -> dict[str, torch.Tensor]:

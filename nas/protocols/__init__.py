@@ -16,7 +16,7 @@ from .evaluators import (
 )
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
-from .tasks import ClassNames, FewShot, Grouped, Inventoried, Preprocessed, Reader, TaskFamily
+from .tasks import ClassNames, FewShot, Grouped, Inventoried, Licensed, Preprocessed, Reader, TargetReader, TaskFamily
 
 __all__ = [
     "CARRIED",
@@ -33,6 +33,7 @@ __all__ = [
     "Grouped",
     "Inventoried",
     "Learner",
+    "Licensed",
     "Measurer",
     "Measuring",
     "Normalising",
@@ -44,6 +45,7 @@ __all__ = [
     "SearchSpace",
     "SecondOrder",
     "Tabled",
+    "TargetReader",
     "TaskFamily",
     "TextSpace",
     "Trials",

@@ -95,10 +95,39 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class TargetReader(Protocol):
+    """Regression family that reads a user's own examples for `nas adapt`."""
+
+    def read_targets(self, path: Path) -> tuple[Tensor, Tensor | None]:
+        """Examples from a file.
+
+        Returns:
+            Examples (examples, *input_shape) float32 and targets (examples, num_outputs) float32 as in the tasks; None
+            where the file has no targets.
+
+        Raises:
+            DataError: The file is missing, damaged or of another form.
+        """
+        ...
+
+
+@runtime_checkable
 class Preprocessed(Protocol):
     """Task family that says how a user's own data become inputs of its tasks, so that an export can repeat it."""
 
     def preprocessing(self) -> Preprocessing: ...
+
+
+@runtime_checkable
+class Licensed(Protocol):
+    """Task family whose data have a known licence.
+
+    Attributes:
+        licence: The licence, in words.
+    """
+
+    @property
+    def licence(self) -> str: ...
 
 
 @runtime_checkable

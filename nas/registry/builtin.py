@@ -38,6 +38,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",
     },
     "tasks": {
+        "arrays": "nas.evaluators.tasks.arrays:Arrays",
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "image-folder": "nas.evaluators.tasks.image_folder:ImageFolder",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
@@ -78,11 +79,15 @@ NAME_FORMS: Mapping[Room, Mapping[str, str]] = {
         "optuna:NAME": "A sampler of Optuna, such as optuna:tpe.",
         "FILE.py:NAME": "A class of your own, such as annealing.py:Annealing.",
     },
+    "tasks": {"FILE.py:NAME": "A class of your own, such as ripples.py:Ripples."},
+    "learner": {"FILE.py:NAME": "A class of your own, such as line_search.py:LineSearch."},
 }
 """Forms of the names that are not fixed, each with a line for `nas list`."""
 USER_CLASSES: Mapping[Room, tuple[str, tuple[str, ...]]] = {
     "space": ("search space", ("decide", "build")),
     "controller": ("controller", ("ask", "tell")),
+    "tasks": ("task family", ("tasks", "check", "describe")),
+    "learner": ("learner", ("meta_gradient", "adapt", "check", "initial", "at")),
 }
 """Kinds that may be a user's class, FILE.py:NAME: the kind's name in messages, and the methods that it needs."""
 SPACE_ADAPTER = "nas.search_spaces.nni.space:as_space"

@@ -30,8 +30,8 @@ def find(room: Room, name: str) -> Callable[..., Any]:
 
     Args:
         room: The kind of component.
-        name: A built-in name, PREFIX:REST, the name of an entry point (tried in this order), or, for a space or a
-            controller, a user's class as FILE.py:NAME; such a space may also be a ModelSpace of NNI.
+        name: A built-in name, PREFIX:REST, the name of an entry point (tried in this order), or, for all kinds but
+            evaluators, a user's class as FILE.py:NAME; such a space may also be a ModelSpace of NNI.
 
     Raises:
         ConfigError: The name is not known (the message has the nearest one), or its module or file cannot be loaded.
@@ -52,16 +52,23 @@ def find(room: Room, name: str) -> Callable[..., Any]:
     raise ConfigError(f"{room} {shown(name)} is not known: {nearest(name, names(room))}{forms}{or_file}")
 
 
-def is_controller(name: str) -> bool:
-    """Whether a name is that of a controller: a known one, or a user's class that has `ask` or `tell`."""
+def room_of(name: str) -> Room:
+    """The kind of a component that `nas check` is given by name: a space where it is none of the others.
+
+    A user's class is of the first kind one of whose own methods it has: `ask`, `tell`, `tasks`, `meta_gradient`, …
+    """
+    others: tuple[Room, ...] = ("controller", "tasks", "learner")
     if user_files.is_user_class_name(name):
         cls = user_files.find(name)
-        return any(hasattr(cls, method) for method in USER_CLASSES["controller"][1])
-    try:
-        find("controller", name)
-    except ConfigError:
-        return False
-    return True
+        of_space = any(hasattr(cls, method) for method in USER_CLASSES["space"][1])
+        own = {room: set(USER_CLASSES[room][1]) - {"check", "describe", "initial", "at"} for room in others}
+        return next((r for r in others if not of_space and any(hasattr(cls, method) for method in own[r])), "space")
+    return next((room for room in others if attempt(find, room, name).error is None), "space")
+
+
+def is_controller(name: str) -> bool:
+    """Whether a name is that of a controller: a known one, or a user's class that has `ask` or `tell`."""
+    return room_of(name) == "controller"
 
 
 def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), **arguments: Any) -> Any:

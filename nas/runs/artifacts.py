@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..adaptation_rule import AdaptationRule
 from ..analysis import ranking
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..errors import RunError
+from ..protocols.evaluators import Measurer
+from ..protocols.learners import LEARNER, Portable
 from ..protocols.spaces import FileSpace, GraphSpace
+from ..protocols.tasks import Preprocessed
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
+from .card import NO_RULE, card_of
 from .folder import RunFolder, config_of, final_of
 
 if TYPE_CHECKING:
     import networkx as nx
+    from torch import nn
 
 
 def write_report(run: RunFolder, store: Store, parts: Parts) -> Path:
@@ -57,6 +63,7 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
         RunError: The run has no winner.
         ConfigError: The folder cannot be used.
     """
+    from ..export.card import card_text
     from ..export.writing import Extras, export
 
     final, config = final_of(store), config_of(store)
@@ -69,6 +76,8 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
     if seed is None:
         raise RunError(f"run {run.name!r} does not say which weights of its winner are the best; search again")
     network = measurer.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
+    rule = _rule_of(measurer, network)
+    trial = next((each for each in store.trials() if each.number == winner.number), None)
     files = user_files.digests(store.meta.get("files", {}))
     test = {"value": winner.value, "interval": winner.estimate.interval, "protocol": dict(winner.protocol)}
     return export(
@@ -83,8 +92,25 @@ def export_winner(run: RunFolder, store: Store, parts: Parts, folder: Path) -> l
             "config": without_data_folders(config).to_json(),
             **({"files": files} if files else {}),
         },
-        extras=Extras(graph_of(parts, architecture), _files_of(parts, architecture)),
+        extras=Extras(
+            graph=graph_of(parts, architecture),
+            rule=rule,
+            preprocessing=measurer.tasks.preprocessing() if isinstance(measurer.tasks, Preprocessed) else None,
+            card=card_text(card_of(final, config, parts, trial, "" if rule else NO_RULE)),
+            texts=_files_of(parts, architecture),
+        ),
     )
+
+
+def _rule_of(measurer: Measurer, network: nn.Module) -> AdaptationRule | None:
+    """How the run's learner adapts the network; None where it does not say."""
+    learner = measurer.learner
+    if not isinstance(learner, Portable):
+        return None
+    parameters = {
+        name: p.detach() for name, p in network.named_parameters() if p.requires_grad or name.startswith(LEARNER)
+    }
+    return learner.adaptation(network, parameters, measurer.tasks.shape.kind)
 
 
 def graph_of(parts: Parts, architecture: Architecture) -> nx.DiGraph | None:

@@ -7,7 +7,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import networkx as nx
 
@@ -37,13 +37,16 @@ def to_dot(graph: nx.DiGraph) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def draw(graph: nx.DiGraph, path: Path | BinaryIO) -> None:
-    """Writes the cell as a PNG, inputs on the left.
+def draw(graph: nx.DiGraph, path: Path | BinaryIO, kind: Literal["png", "svg"] = "png") -> None:
+    """Writes the cell as a picture, inputs on the left.
 
     Args:
         graph: The cell, as `nas.space.graph` describes it.
         path: A path, or a binary file that is open for writing.
+        kind: Format of the picture. The same cell gives the same file.
     """
+    from matplotlib import rc_context
+
     # Figure instead of pyplot, which keeps global state and may need a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -61,7 +64,9 @@ def draw(graph: nx.DiGraph, path: Path | BinaryIO) -> None:
     axes.set_ylim(min(rows) - size[1] / 2 + (max(rows) - min(rows)) / 2, max(rows) + ROW / 2 + 0.075)
     _draw_edges(axes, cell, places, routes, widths)
     _draw_nodes(axes, cell, places, widths)
-    figure.savefig(path, format="png", dpi=min(150.0, 8000.0 / max(size)), metadata={"Software": None})
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    with rc_context({"svg.hashsalt": "adaptnas", "svg.fonttype": "none"}):
+        figure.savefig(path, format=kind, dpi=min(150.0, 8000.0 / max(size)), metadata=metadata)
 
 
 def _quoted(text: object) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "Vast",
     "check_controller",
     "check_evaluator",
+    "check_learner",
     "check_networks",
     "check_space",
     "check_task_family",
@@ -27,6 +28,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .controllers import check_controller
     from .evaluators import check_evaluator
+    from .learners import check_learner
     from .networks import check_networks
     from .spaces import check_space
     from .tasks import check_task_family
@@ -37,6 +39,7 @@ else:
         {
             "controllers": ("check_controller",),
             "evaluators": ("check_evaluator",),
+            "learners": ("check_learner",),
             "networks": ("check_networks",),
             "spaces": ("check_space",),
             "tasks": ("check_task_family",),

@@ -110,12 +110,12 @@ class Predictor:
             targets = torch.as_tensor(labels, dtype=x.dtype, device=x.device).reshape(len(x), -1)
             if targets.shape[1] != self.rule["outputs"]:
                 raise ValueError(f"{targets.shape[1]} numbers an example; this network has {self.rule['outputs']}")
-            return self._with(Fitted((), self._adapted(self._represented(x), self._scaled(targets)), targets))
+            return self._with(Fitted((), self.adapted_to(self.represented(x), self._scaled(targets)), targets))
         names = tuple(sorted({str(label) for label in labels}))
         if len(names) < 2:
             raise ValueError(f"all examples are of class {names[0]!r}; give examples of at least two classes")
         y = torch.tensor([names.index(str(label)) for label in labels], device=x.device)
-        return self._with(Fitted(names, self._adapted(self._represented(x), y), y))
+        return self._with(Fitted(names, self.adapted_to(self.represented(x), y), y))
 
     def predict(self, examples: Any) -> Predictions:
         """Predicts the class of each example, with probabilities; in regression its numbers."""
@@ -131,12 +131,12 @@ class Predictor:
     def add(self, label: str, examples: Any) -> Predictor:
         """Adds a class, or more examples of one, to a predictor whose head is a formula of the support set."""
         fitted = self._closed_form()
-        features = self._represented(self.inputs(examples))
+        features = self.represented(self.inputs(examples))
         names = tuple(sorted({*fitted.classes, str(label)}))
         old = [names.index(fitted.classes[number]) for number in fitted.labels.tolist()]
         y = torch.tensor(old + [names.index(str(label))] * len(features), device=features.device)
         features = torch.cat([fitted.tensors["features"], features])
-        return self._with(Fitted(names, self._adapted(features, y), y))
+        return self._with(Fitted(names, self.adapted_to(features, y), y))
 
     def remove(self, label: str) -> Predictor:
         """Removes a class from a predictor whose head is a formula of the support set."""
@@ -149,7 +149,7 @@ class Predictor:
         names = tuple(name for name in fitted.classes if name != label)
         y = torch.tensor([names.index(fitted.classes[number]) for number in fitted.labels[kept].tolist()])
         y = y.to(fitted.labels.device)
-        return self._with(Fitted(names, self._adapted(fitted.tensors["features"][kept], y), y))
+        return self._with(Fitted(names, self.adapted_to(fitted.tensors["features"][kept], y), y))
 
     def with_threshold(self, threshold: float | None) -> Predictor:
         """The predictor that answers 'unknown' where the score is below a threshold; None for never."""
@@ -195,19 +195,19 @@ class Predictor:
         """Logits (examples, classes), or scaled targets, for inputs (examples, *input_shape)."""
         fitted = self._needed()
         with torch.no_grad():
-            return self._outputs(self._represented(x), fitted.tensors, len(fitted.classes))
+            return self.outputs_of(self.represented(x), fitted.tensors, len(fitted.classes))
 
     def steps(self, x: Tensor, y: Tensor, ways: int) -> Iterator[Mapping[str, Tensor]]:
         """Adapted parameters after 0, 1, …, k inner steps on inputs x and labels (or scaled targets) y."""
         if self.rule["method"] != "gradient":
             yield self._head(ways)
-            yield self._formula(self._represented(x), y, ways)
+            yield self._formula(self.represented(x), y, ways)
         else:
-            yield from self._descent(self._represented(x), y, ways)
+            yield from self._descent(self.represented(x), y, ways)
 
     # --- the inner loop ---
 
-    def _adapted(self, represented: Tensor, y: Tensor) -> Mapping[str, Tensor]:
+    def adapted_to(self, represented: Tensor, y: Tensor) -> Mapping[str, Tensor]:
         ways = int(y.max()) + 1 if y.dim() == 1 else 0
         if self.rule["method"] != "gradient":
             return self._formula(represented, y, ways)
@@ -226,7 +226,7 @@ class Predictor:
         for _ in range(rule["steps"]):
             leaves = {name: p.detach().requires_grad_() for name, p in moving.items()}
             with torch.enable_grad():
-                outputs = self._outputs(represented, leaves, ways)
+                outputs = self.outputs_of(represented, leaves, ways)
                 loss = F.cross_entropy(outputs, y) if y.dim() == 1 else F.mse_loss(outputs, y)
                 loss = loss * y.numel() if rule["reduction"] == "sum" else loss
                 gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
@@ -256,7 +256,7 @@ class Predictor:
             weight, bias = self.learned["scale"] * weight, self.learned["scale"] * bias + self.learned["shift"]
         return {"features": features, "weight": weight.contiguous(), "bias": bias[:, 0].contiguous()}
 
-    def _outputs(self, represented: Tensor, adapted: Mapping[str, Tensor], ways: int) -> Tensor:
+    def outputs_of(self, represented: Tensor, adapted: Mapping[str, Tensor], ways: int) -> Tensor:
         if "prototypes" in adapted:
             distances = (represented[:, None] - adapted["prototypes"]).square().sum(dim=2)
             return -distances / (self.rule["temperature"] or represented.shape[1])
@@ -267,7 +267,7 @@ class Predictor:
         outputs: Tensor = torch.func.functional_call(self.network, dict(adapted), (represented,))
         return outputs[:, :ways] if ways else outputs
 
-    def _represented(self, x: Tensor) -> Tensor:
+    def represented(self, x: Tensor) -> Tensor:
         """The input of the head for each example, where the head alone is adapted; else the examples."""
         if not self.rule["head_only"]:
             return x

@@ -61,7 +61,7 @@ def assert_equal_curves(predictor, learner, network, parameters, family):
     ways = family.shape.num_outputs if kind == "classification" else 0
     with torch.no_grad():
         states = list(predictor.steps(x, y, ways))
-        actual = [predictor._outputs(predictor._represented(query), state, ways) for state in states]
+        actual = [predictor.outputs_of(predictor.represented(query), state, ways) for state in states]
     assert len(actual) == len(expected)
     torch.testing.assert_close(torch.stack(actual), expected, rtol=1e-7, atol=1e-8)
     if kind == "regression":

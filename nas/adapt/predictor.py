@@ -1,0 +1,107 @@
+"""An exported network, ready to be adapted to labelled examples and to predict others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import reading as configs
+from ..config.parts import build
+from ..data.image_files import opened
+from ..data.preprocessing import ImagePreprocessing, Preprocessing, to_json
+from ..errors import DataError, NasError
+from ..export import checksums, reading, stage_two
+from ..export.standalone import adapt as standalone
+from ..export.standalone.adapt import Predictor
+from ..export.standalone.preprocessing import opened as opened_value
+from ..failures import attempt, reason
+from ..protocols.evaluators import Measurer
+from ..protocols.learners import Portable
+from ..protocols.tasks import Preprocessed
+from ..registry import user_files
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..export.reading import Exported
+
+
+def load(folder: Path | str) -> Predictor:
+    """Reads an export, or a folder that `nas adapt --out` or `Predictor.save` wrote.
+
+    Nothing in the folder is executed or unpickled: the network is built from its description in network.json. An export
+    without one is built by its search space, whose file, where it is a user's own, must then be the one of the run.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The network with its rule of adaptation; adapted already where the folder is a predictor's.
+
+    Raises:
+        DataError: Files of the folder are missing, damaged or changed, or do not fit together.
+    """
+    folder = Path(folder)
+    checksums.check_sums(folder)
+    exported = reading.load(folder)
+    network = reading.network_of(folder, exported)
+    try:
+        if network is not None and (folder / stage_two.RULE).is_file():
+            predictor = standalone.load(folder, network)
+        else:
+            predictor = _rebuilt(folder, exported)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
+    predictor.read = reader_of(predictor.settings["preprocessing"])
+    return predictor
+
+
+def reader_of(settings: Any) -> Callable[[Any], Any]:
+    """A function that reads an example: a path by the rules of the training images, other values as they are."""
+
+    def read(example: Any) -> Any:
+        if isinstance(example, str | os.PathLike):
+            if settings is not None and settings["kind"] != ImagePreprocessing.kind:
+                raise DataError(f"{example}: this network takes no images; give its numbers as arrays")
+            return opened_value(opened(Path(example)))
+        return opened_value(example)
+
+    return read
+
+
+def _rebuilt(folder: Path, exported: Exported) -> Predictor:
+    """The predictor with the network that the recipe's search space builds."""
+    built = attempt(_built, exported)
+    if built.error is not None:
+        why = str(built.error) if isinstance(built.error, NasError) else reason(built.error)
+        raise DataError(
+            f"{folder / 'architecture.json'} cannot be used: {why}; export the network again"
+        ) from built.error
+    measurer, network = built.value
+    parameters = reading.meta_learned(network, exported)
+    learner = measurer.learner
+    if not isinstance(learner, Portable):
+        raise DataError(
+            f"learner {learner.name!r} does not say how it adapts (nas.protocols.Portable), so {folder} cannot be "
+            "adapted; give it a method `adaptation`, and export again"
+        )
+    rule = learner.adaptation(network, parameters, exported.shape.kind)
+    settings, learned = stage_two.rule_settings(rule, exported.shape, {name: name for name in parameters})
+    preprocessing = _preprocessing(measurer)
+    content = None if preprocessing is None else to_json(preprocessing)
+    return Predictor(network, folder, {"rule": settings, "preprocessing": content}, learned)
+
+
+def _built(exported: Exported) -> tuple[Measurer, nn.Module]:
+    """The evaluator that the recipe describes, and the architecture's network."""
+    user_files.check_digests(exported.recipe.get("files", {}))
+    measurer = build(configs.from_json(exported.recipe.get("config"))).measurer
+    if measurer.tasks.shape != exported.shape:
+        raise DataError(f"the recipe's tasks are {measurer.tasks.shape}, the network's {exported.shape}")
+    return measurer, measurer.network(exported.architecture, seed=0)
+
+
+def _preprocessing(measurer: Measurer) -> Preprocessing | None:
+    return measurer.tasks.preprocessing() if isinstance(measurer.tasks, Preprocessed) else None

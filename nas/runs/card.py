@@ -1,0 +1,109 @@
+"""The card of a run's winner, from its final result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..analysis.final_result import FinalResult, Measured
+from ..config.parts import Parts
+from ..config.schema import Config
+from ..export.card import Card, CardRow
+from ..protocols.tasks import FewShot, Licensed
+from ..provenance import processor, versions
+from ..report.formatting import TERMINAL, interval_of, number
+from ..trial import Trial
+
+NO_RULE = "Its learner does not say how it adapts as data, so there is no adapt.py."
+NO_SOURCE = "Its forward could not be written as source, so there is no adapt.py."
+
+
+def card_of(final: FinalResult, config: Config, parts: Parts, trial: Trial | None, no_python: str) -> Card:
+    """The card of a run's winner.
+
+    Args:
+        final: The run's final result, with a winner.
+        config: The run's config.
+        parts: The components that it names.
+        trial: The winner's trial, for its latency; None where it is not known.
+        no_python: Why the export has no adapt.py; empty where it has one.
+    """
+    winner, tasks = final.winner, parts.measurer.tasks
+    assert winner is not None
+    few = f"{tasks.shots} support and {tasks.queries} query examples" if isinstance(tasks, FewShot) else "small tasks"
+    each = " of each class" if final.percent else ""
+    ways = f"{tasks.shape.num_outputs}-way, " if final.percent else ""
+    seeds = [str(entry.get("seed")) for entry in winner.provenance]
+    facts = [
+        ("Search space", _base_name(config.space.name)),
+        ("Architecture", winner.key),
+        ("Tasks", f"{_base_name(tasks.name)}: {ways}{few}{each}"),
+        ("Input", " × ".join(map(str, tasks.shape.input_shape)) + ", float32"),
+        ("Output", f"{tasks.shape.num_outputs} {'class scores' if final.percent else 'numbers'}"),
+        ("Learner", parts.measurer.learner.name),
+        ("Seeds of the meta-trainings", ", ".join(seeds) or "not known"),
+        ("Latency of one input", _latency(trial)),
+        ("Licence of the data", tasks.licence if isinstance(tasks, Licensed) else "not known; ask who owns the data"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
+    ]
+    rows = [_row(role, entry, final.percent) for role, entry in final.tested.items()]
+    if final.difference is not None:
+        value = number(final.difference.value, final.percent, signed=True, plain=TERMINAL)
+        interval = interval_of(final.difference, final.percent, signed=True, plain=TERMINAL)
+        rows.append(CardRow("difference", value, interval))
+    measure = "accuracy" if final.percent else "score (higher is better)"
+    return Card(
+        title=f"{_base_name(config.space.name)} {winner.key} for {_base_name(tasks.name)}",
+        facts=facts,
+        measure=f"test {measure}",
+        results=rows,
+        protocol=_protocol(final, winner),
+        limits=_limits(winner.protocol, final),
+        versions=versions(),
+        no_python=no_python,
+    )
+
+
+def _row(role: str, entry: Measured, percent: bool) -> CardRow:
+    parameters = "" if entry.parameters is None else f"{entry.parameters:,.0f}"
+    at_least = "≥ " if entry.flops_uncounted else ""
+    flops = "" if entry.flops is None else f"{at_least}{entry.flops / 1e6:.2f}"
+    value = number(entry.value, percent, plain=TERMINAL)
+    return CardRow(role, value, interval_of(entry.estimate, percent, plain=TERMINAL), parameters, flops)
+
+
+def _protocol(final: FinalResult, winner: Measured) -> str:
+    text = (
+        f"Measured once on {final.tasks} test tasks, of classes that the search never saw, after "
+        f"{winner.protocol.get('budget')} outer steps, with {len(winner.seeds)} seeds; architecture.json has the whole "
+        "protocol."
+    )
+    return f"{text} Warning: {final.warning}." if final.warning else text
+
+
+def _limits(protocol: Mapping[str, Any], final: FinalResult) -> list[str]:
+    limits = [
+        "It is made to be adapted: without labelled examples of the task its outputs mean nothing.",
+        "The intervals hold for tasks like those of the test; other data may do better or worse.",
+    ]
+    if final.percent:
+        limits.append("For another number of classes than in the table its head is rebuilt, which was not measured.")
+    if protocol.get("norm") == "batch":
+        limits.append(
+            "It normalises by the batch: predictions of examples that are given together depend on each other."
+        )
+    return limits
+
+
+def _latency(trial: Trial | None) -> str:
+    latency = None if trial is None or trial.score is None else trial.score.metrics.get("latency_ms")
+    if trial is None or trial.score is None or latency is None:
+        return "not measured"
+    device = trial.score.provenance.get("device")
+    name = device.get("name") if isinstance(device, Mapping) else None
+    return f"{latency:.2f} ms on {name or processor()}"
+
+
+def _base_name(name: str) -> str:
+    """A component's name without the folder of a FILE.py."""
+    return name.replace("\\", "/").rpartition("/")[2]
