@@ -60,6 +60,11 @@ def folder_images(path: Path, splits: Splits, split_file: Path | None, options: 
         return FolderImages(listing, read_set(listing, options), given, by_group=False)
     listing = list_classes(path)
     groups = {each.group for each in listing.classes if each.group}
+    if split_file is None and groups and groups <= folders.keys():  # The same class may be in several of them.
+        raise ConfigError(
+            f"image-folder: {path} has the folders {', '.join(sorted(groups))}, which are splits, no groups; set path "
+            "to one of them to split its classes, or make train, validation and test folders of different classes"
+        )
     if splits == "groups" and len(groups) < LEAST_GROUPS:
         raise ConfigError(
             f"image-folder splits = 'groups' needs at least {LEAST_GROUPS} groups of class folders; {path} has "

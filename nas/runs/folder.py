@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PROTOCOL = "protocol"
 """Key of a store's meta with the protocol of the search's scores, None where the evaluator declares none."""
 INVENTORY = "inventory"
-"""Key of a store's meta with the digests of the user's data by class (`nas.protocols.Inventoried`), where there are."""
+"""Key of a store's meta with the digests of the user's data by class (`Inventoried`), where there are any."""
 FINAL = "final"
 """Key of a store's record of the final result."""
 RESULTS = "results.sqlite"

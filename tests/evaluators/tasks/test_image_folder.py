@@ -245,5 +245,15 @@ def test_ways_that_are_said_to_fit_do_fit(folder, ways):
 
 
 def test_one_class_is_too_few(tmp_path):
-    with pytest.raises(DataError, match="has 1 classes.*at least 6 classes"):
+    with pytest.raises(DataError, match=r"has 1 classes.*at least 6 classes"):
         family(write_classes(tmp_path / "images", ["a"])).check()
+
+
+@pytest.mark.parametrize("splits", ["auto", "ratio"])
+def test_train_and_test_folders_of_the_same_classes_are_no_groups(tmp_path, splits):
+    """Otherwise one class would be trained on as train/c0 and tested as test/c0."""
+    for split in ("train", "test"):
+        write_classes(tmp_path / split, NAMES)
+    with pytest.raises(ConfigError, match="the folders test, train, which are splits, no groups"):
+        family(tmp_path, splits=splits).check()
+    family(tmp_path / "train").check()
