@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         store,
         testing,
     )
-    from .adapt import load
+    from .adapt.predictor import load
     from .runs.run import open_run, run_search
 
     # The kernel imports none of these, which import the kernel.
@@ -79,5 +79,5 @@ if TYPE_CHECKING:
     search_spaces: ModuleType
 else:
     __getattr__, __dir__ = lazy_attributes(
-        __name__, {"adapt": ("load",), "runs.run": ("open_run", "run_search")}, modules=__all__
+        __name__, {"adapt.predictor": ("load",), "runs.run": ("open_run", "run_search")}, modules=__all__
     )

@@ -15,6 +15,7 @@ examples in preprocessing.py.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import runpy
@@ -107,7 +108,10 @@ class Predictor:
         if len(x) != len(labels):
             raise ValueError(f"{len(x)} examples and {len(labels)} labels; give one label for each example")
         if self.rule["task"] == "regression":
-            targets = torch.as_tensor(labels, dtype=x.dtype, device=x.device).reshape(len(x), -1)
+            rows = [torch.as_tensor(label, dtype=x.dtype, device=x.device).reshape(-1) for label in labels]
+            if len({len(row) for row in rows}) > 1 or not torch.cat(rows).isfinite().all():
+                raise ValueError("the targets must be finite numbers, equally many for each example")
+            targets = torch.stack(rows)
             if targets.shape[1] != self.rule["outputs"]:
                 raise ValueError(f"{targets.shape[1]} numbers an example; this network has {self.rule['outputs']}")
             mean, deviation = self._target_scale()
@@ -179,6 +183,9 @@ class Predictor:
             save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, part / STATE)
             content = {"format": FORMAT, "classes": fitted.classes, "threshold": self.threshold}
             (part / PREDICTOR).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            files = sorted(part.iterdir())
+            sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+            (part / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
             part.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -358,7 +365,7 @@ RULE, LEARNED, PREPROCESSING, WEIGHTS = (
 )
 FILES = (
     *("adapt.py", "preprocessing.py", "model.py", "architecture.json", "network.json", "card.md"),
-    *(RULE, LEARNED, PREPROCESSING, WEIGHTS),
+    *(RULE, LEARNED, PREPROCESSING, WEIGHTS, "learner.safetensors"),
 )
 
 
