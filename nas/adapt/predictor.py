@@ -21,24 +21,14 @@ from ..protocols.evaluators import Measurer
 from ..protocols.learners import Portable
 from ..protocols.tasks import Preprocessed
 from ..registry import user_files
-from . import adaptation
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..export.reading import Exported
-    from .adaptation import Adapted
 
 
-class FolderPredictor(Predictor):
-    """The predictor of adapt.py, which also adapts to files as `nas adapt` does."""
-
-    def adapt(self, support: Path | str, query: Path | str | None = None) -> Adapted:
-        """Adapts the network to labelled files, and predicts others; see `AdaptableNetwork.adapt`."""
-        return adaptation.load(self.folder).adapt(support, query)
-
-
-def load(folder: Path | str) -> FolderPredictor:
+def load(folder: Path | str) -> Predictor:
     """Reads an export, or a folder that `nas adapt --out` or `Predictor.save` wrote.
 
     Nothing in the folder is executed or unpickled: the network is built from its description in network.json. An export
@@ -64,10 +54,8 @@ def load(folder: Path | str) -> FolderPredictor:
             predictor = _rebuilt(folder, exported)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
-    loaded = FolderPredictor(predictor.network, folder, predictor.settings, predictor.learned)
-    loaded.fitted, loaded.threshold = predictor.fitted, predictor.threshold
-    loaded.read = reader_of(predictor.settings["preprocessing"])
-    return loaded
+    predictor.read = reader_of(predictor.settings["preprocessing"])
+    return predictor
 
 
 def reader_of(settings: Any) -> Callable[[Any], Any]:
