@@ -11,7 +11,7 @@ from ..config import reading as configs
 from ..config.parts import build
 from ..data.image_files import opened
 from ..data.preprocessing import ImagePreprocessing, Preprocessing, to_json
-from ..errors import DataError, NasError
+from ..errors import ConfigError, DataError, NasError
 from ..export import checksums, reading, stage_two
 from ..export.standalone import adapt as standalone
 from ..export.standalone.adapt import Predictor
@@ -56,6 +56,25 @@ def load(folder: Path | str) -> Predictor:
         raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
     predictor.read = reader_of(predictor.settings["preprocessing"])
     return predictor
+
+
+def save(predictor: Predictor, folder: Path) -> None:
+    """Writes an adapted predictor to a new folder.
+
+    Raises:
+        ConfigError: The folder is not empty, or cannot be written.
+        DataError: The predictor is one whose network is built by a search space (see `load`), which its own folder
+            could not do.
+    """
+    if not (predictor.folder / stage_two.RULE).is_file():
+        raise DataError(
+            f"{predictor.folder} has no network.json or no adaptation.json, so a predictor made of it could not stand "
+            "alone; export the network again with this version"
+        )
+    try:
+        predictor.save(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder} cannot be written: {error}") from error
 
 
 def reader_of(settings: Any) -> Callable[[Any], Any]:
