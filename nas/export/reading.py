@@ -19,7 +19,7 @@ from ..architecture import Architecture
 from ..errors import DataError, NasError
 from ..protocols.learners import LEARNER
 from ..task import TaskShape
-from .naming import tensor_names
+from .naming import named_tensors, tensor_names
 from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, WEIGHTS
 
 if TYPE_CHECKING:
