@@ -36,6 +36,8 @@ FORMAT = 1
 """Version of the content of architecture.json."""
 NETWORK = "network.json"
 """The network's forward as data, of which `graph_network` makes the network again."""
+PATHS = "paths"
+"""Key of the metadata of weights.safetensors with the path of each tensor in the network that was exported."""
 ARCHITECTURE, WEIGHTS, LEARNED = "architecture.json", "weights.safetensors", "learner.safetensors"
 LINE_LETTERS, RECIPE_LINES = 110, 60
 """Maximum length and number of the recipe's lines in model.py's docstring; architecture.json has all of them."""
@@ -103,7 +105,7 @@ def export(
     weights, learned = _weights(network, names), _learned(network)
     contents = {
         ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
-        WEIGHTS: save(weights, metadata={"format": "pt"}),
+        WEIGHTS: save(weights, metadata={"format": "pt", PATHS: json.dumps(names)}),
         **_forward(form),
         **_pictures(extras.graph),
         **{name: text.encode() for name, text in extras.texts.items()},
