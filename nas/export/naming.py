@@ -23,7 +23,7 @@ NAMESPACES = (
     ("torch.fft", torch.fft),
     ("torch.special", torch.special),
 )
-SILENT = frozenset({"operations", "ops", "modules", "net", "network", "body"})
+SILENT = frozenset({"operations", "ops"})
 """Parts of paths that say nothing about what a layer is."""
 RESERVED = frozenset({"self", "torch", "nn", "F", "float", "slice"}) | frozenset(keyword.kwlist)
 

@@ -117,7 +117,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         (["calls", 1, "target"], "nothing", "is not listed"),
         (["calls", 1, "op"], "exec", "is a 'exec'"),
         (["calls", 1, "op"], "call_function", "is the function"),
-        (["calls", 1, "op"], "call_method", "is the method"),
+        (["calls", 1], {"id": "v1", "op": "call_method", "target": "numpy", "args": [{"ref": "v0"}]}, "is the method"),
         (["calls", 1, "args"], [{"ref": "v9"}], "no earlier call"),
         (["calls", 1, "args"], [{"ref": "v1"}], "no earlier call"),
         (["calls", 1, "args"], [{"call": "v0"}], "unknown kind"),
