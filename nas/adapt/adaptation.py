@@ -179,7 +179,10 @@ def _adapt_to(predictor: Predictor, support_path: Path, query_path: Path | None)
     if query is None:
         outputs, kept = leave_one_out(predictor, examples.x, support.y)
         if not kept.all():
-            notes.append(f"{int((~kept).sum())} examples are the only ones of their class and cannot be left out")
+            what = "the only ones of their class" if support.classes else "the only ones"
+            notes.append(
+                f"{int((~kept).sum())} examples are {what} and cannot be left out; give --query to predict others"
+            )
         places = kept.nonzero().flatten()
         shown, outputs = _part(examples, places), outputs[places]
         curve: tuple[float, ...] = ()
