@@ -75,10 +75,10 @@ def load(folder: Path) -> Exported:
     recipe = content.get("recipe")
     if not isinstance(recipe, dict):
         raise DataError(f"{path}: 'recipe' must be an object; {REMEDY}")
-    _checktensors_of(weights, path, "weights", content.get("weights"))
+    _check_tensors(weights, path, "weights", content.get("weights"))
     learner = folder / LEARNED if "learner" in content else None
     if learner is not None:
-        _checktensors_of(learner, path, "learner", content["learner"])
+        _check_tensors(learner, path, "learner", content["learner"])
     return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights, learner)
 
 
@@ -179,7 +179,7 @@ def _shape(path: Path, task: object) -> TaskShape:
     raise DataError(f"{path}: 'task' must hold input_shape, num_outputs and kind, not {task!r}; {REMEDY}")
 
 
-def _checktensors_of(weights: Path, path: Path, entry: str, listed: object) -> None:
+def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> None:
     """Compares the header of a file of tensors with the shapes listed in `path`; the tensors are not read."""
     if not isinstance(listed, dict):
         raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")
