@@ -183,18 +183,8 @@ class Predictor:
                     shutil.copyfile(self.folder / name, part / name)
             tensors = {**fitted.tensors, "labels": fitted.labels}
             save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, part / STATE)
-            counts = (
-                fitted.labels.bincount(minlength=len(fitted.classes)).tolist()
-                if fitted.classes
-                else [len(fitted.labels)]
-            )
-            content = {
-                "format": FORMAT,
-                "classes": fitted.classes,
-                "examples": counts,
-                "threshold": self.threshold,
-                "torch": torch.__version__,
-            }
+            content = {"format": FORMAT, "classes": fitted.classes, "examples": len(fitted.labels)}
+            content |= {"threshold": self.threshold, "torch": torch.__version__}
             (part / PREDICTOR).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             files = sorted(part.iterdir())
             sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
