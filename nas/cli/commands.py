@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import stage_two
+from . import own_data, stage_two
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -169,6 +169,8 @@ def export(
 
 app.command()(stage_two.adapt)
 app.command()(stage_two.predict)
+app.command()(own_data.init)
+app.command()(own_data.tasks)
 
 
 @app.command("list")
