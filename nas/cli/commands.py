@@ -167,8 +167,7 @@ def export(
         typer.echo(path)
 
 
-app.command()(stage_two.adapt)
-app.command()(stage_two.predict)
+app.registered_commands += stage_two.app.registered_commands
 
 
 @app.command("list")
