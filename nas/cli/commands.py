@@ -167,10 +167,7 @@ def export(
         typer.echo(path)
 
 
-app.command()(stage_two.adapt)
-app.command()(stage_two.predict)
-app.command()(own_data.init)
-app.command()(own_data.tasks)
+app.registered_commands += stage_two.app.registered_commands + own_data.app.registered_commands
 
 
 @app.command("list")

@@ -9,7 +9,10 @@ import typer
 
 from .stage_two import Json
 
+app = typer.Typer()
 
+
+@app.command()
 def init(
     data: Annotated[
         Path, typer.Argument(help="A folder of class folders of images, a file of series, or a table of numbers.")
@@ -29,6 +32,7 @@ def init(
     typer.echo(f"Next: nas tasks {written.path} · nas search {written.path}")
 
 
+@app.command()
 def tasks(
     config: Annotated[str, typer.Argument(help="A TOML file, or a shipped experiment's name.")],
     out: Annotated[

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from ..adapt.comparison import Contender
     from ..adapt.unknowns import Calibration
 
+app = typer.Typer()
+"""Its commands become commands of `nas`."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Table = Annotated[
     Path | None, typer.Option("--predictions", metavar="FILE.csv", help="Write predictions with probabilities as CSV.")
 ]
 
 
-def adapt(  # the options of a command are its parameters
+@app.command()
+def adapt(
     folder: Annotated[Path, typer.Argument(help="A folder that `nas export` wrote.")],
     support: Annotated[
         Path,
@@ -85,6 +88,7 @@ def adapt(  # the options of a command are its parameters
         typer.echo(f"{out} holds the adapted predictor. Next: nas predict {out} FILES")
 
 
+@app.command()
 def predict(
     predictor: Annotated[Path, typer.Argument(help="A folder that `nas adapt --out` wrote.")],
     files: Annotated[list[Path], typer.Argument(help="Images, folders of images, or files of series or of numbers.")],
