@@ -60,7 +60,8 @@ def exported(folder: Path, **changes: Any) -> list[Path]:
 def test_folder_holds_every_file_and_reads_back(tmp_path: Path) -> None:
     network = Tiny()
     paths = exported(tmp_path / "a" / "net", network=network)
-    names = ["architecture.json", "cell.dot", "cell.png", "model.py", "weights.safetensors"]
+    pictures = ["cell.dot", "cell.png", "cell.svg"]
+    names = ["SHA256SUMS", "architecture.json", *pictures, "model.py", "network.json", "weights.safetensors"]
     assert paths == [tmp_path / "a" / "net" / name for name in names]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["net"]
     assert len({path.stat().st_mode for path in paths}) == 1  # what one may read, one may read whole
@@ -92,7 +93,7 @@ def test_source_says_what_it_is_and_how_to_use_it(tmp_path: Path) -> None:
 
 def test_without_a_graph_there_is_no_picture(tmp_path: Path) -> None:
     names = [path.name for path in exported(tmp_path / "net", extras=Extras())]
-    assert names == ["architecture.json", "model.py", "weights.safetensors"]
+    assert names == ["SHA256SUMS", "architecture.json", "model.py", "network.json", "weights.safetensors"]
 
 
 def test_picture_leaves_out_what_is_dead_unless_all_is(tmp_path: Path) -> None:

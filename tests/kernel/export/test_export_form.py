@@ -127,7 +127,7 @@ def test_what_no_source_can_hold_is_a_program_that_torch_alone_loads(tmp_path, c
     network = made("Branch")
     network.register_parameter(LEARNER + "rate", nn.Parameter(torch.ones(1)))
     names = [path.name for path in exported(tmp_path / "net", network)]
-    assert names == ["architecture.json", "learner.safetensors", "model.pt2", "weights.safetensors"]
+    assert names == ["SHA256SUMS", "architecture.json", "learner.safetensors", "model.pt2", "weights.safetensors"]
     assert "has no model.py: the network (Branch) cannot be exported" in caplog.text
     said = json.loads((tmp_path / "net" / "architecture.json").read_text())["model"]
     assert said["file"] == "model.pt2"
@@ -151,7 +151,7 @@ def test_a_program_is_never_opened_by_this_project(tmp_path):
 def test_a_network_with_neither_leaves_its_weights_with_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         names = [path.name for path in exported(tmp_path / "net", made("Hidden"))]
-    assert names == ["architecture.json", "weights.safetensors"]
+    assert names == ["SHA256SUMS", "architecture.json", "weights.safetensors"]
     (said,) = (record.message for record in caplog.records if record.name.startswith("nas."))
     assert "has no model.py and no model.pt2" in said
     assert "own_networks.py:" in said
