@@ -31,13 +31,13 @@ Missing = Literal["error", "drop"]
 class ColumnOptions:
     """Columns of a table by name or number, and what is done with them; `Arrays` documents the options."""
 
-    label: Column | None
-    group: Column | None
-    targets: tuple[Column, ...]
-    features: tuple[Column, ...]
-    split: Column | None
-    shape: tuple[int, ...]
-    missing: Missing
+    label: Column | None = None
+    group: Column | None = None
+    targets: tuple[Column, ...] = ()
+    features: tuple[Column, ...] = ()
+    split: Column | None = None
+    shape: tuple[int, ...] = ()
+    missing: Missing = "error"
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ class SetOptions:
     """Options of a data set.
 
     Attributes:
+        family: Name of the task family, for messages.
         columns: The columns that are used.
         ways: Classes of a task; 1 in regression.
         needed: Examples of each class of a task, or of a regression task.
@@ -43,6 +44,7 @@ class SetOptions:
         header: Whether the first line of a text file names the columns.
     """
 
+    family: str
     columns: ColumnOptions
     ways: int
     needed: int
@@ -85,7 +87,7 @@ def array_set(path: Path, options: SetOptions) -> ArraySet:
         DataError: The file cannot be used, or has too few classes or groups; the message says which settings would fit.
     """
     rows = _without_copies(rows_of(read_table(path, options.header), options.columns))
-    return _of_groups(rows, path, options) if rows.groups else _of_classes(rows, path, options)
+    return grouped_set(rows, path, options) if rows.groups else _of_classes(rows, path, options)
 
 
 def _of_classes(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
@@ -109,12 +111,17 @@ def _of_classes(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
     )
 
 
-def _of_groups(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
+def grouped_set(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
+    """The data set of rows with groups, each of which is a task.
+
+    Raises:
+        DataError: There are too few groups with enough rows of each class, or `ways` is not the number of classes.
+    """
     labels = rows.labels or ("",) * len(rows.x)
     names = sorted(set(labels))
     if rows.labels and len(names) != options.ways:
         raise DataError(
-            f"arrays: with group, ways is the number of classes in the data: {path} has {len(names)} "
+            f"{options.family}: with groups, ways is the number of classes in the data: {path} has {len(names)} "
             f"({listed(names)}), and ways = {options.ways}; set ways = {len(names)}"
         )
     cells = _places(tuple(zip(rows.groups, labels, strict=True)))
@@ -125,11 +132,11 @@ def _of_groups(rows: Rows, path: Path, options: SetOptions) -> ArraySet:
     if len(usable) < len(groups):
         left = sorted(set(groups) - set(usable))
         log.warning(
-            "arrays: %d of %d groups have fewer than %d rows %sand are left out: %s",
+            options.family + ": %d of %d groups have fewer than %d rows %sand are left out: %s",
             *(len(left), len(groups), options.needed, of, listed(left)),
         )
     splits = _splits(rows.groups, rows, usable, 1, "group")
-    _check_groups(path, splits, fewest, options.needed, of)
+    _check_groups(path, splits, fewest, options, of)
     numbers = {group: number for number, group in enumerate(usable)}
     training = np.isin(np.array(rows.groups, dtype=object), list(splits["train"]))
     preprocessing = preprocessing_of(rows, training, standardise=options.standardise)
@@ -183,7 +190,7 @@ def _check_classes(
 
 
 def _check_groups(
-    path: Path, splits: Mapping[Split, Sequence[str]], fewest: Mapping[str, int], needed: int, of: str
+    path: Path, splits: Mapping[Split, Sequence[str]], fewest: Mapping[str, int], options: SetOptions, of: str
 ) -> None:
     """Raises DataError where a split has no group."""
     empty = [split for split in SPLITS if not splits[split]]
@@ -199,8 +206,8 @@ def _check_groups(
     else:
         remedy = "one is needed for each of train, validation and test"
     raise DataError(
-        f"arrays: {path} has {len(fewest)} groups, {kept} of them with {needed} different rows {of}or more (shots + "
-        f"queries); {remedy}"
+        f"{options.family}: {path} has {len(fewest)} groups, {kept} of them with {options.needed} different rows {of}"
+        f"or more (shots + queries); {remedy}"
     )
 
 

@@ -189,6 +189,7 @@ class Arrays(ClassFamily):
             missing=self.missing,
         )
         options = SetOptions(
+            family=self.name,
             columns=columns,
             ways=1 if self.targets else self.ways,
             needed=self.shots + self.queries,

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from nas.bounds import check_number
 from nas.data.preprocessing import SeriesPreprocessing
-from nas.errors import DataError
-from nas.labels import one_spelling
-from nas.task import Split, TaskShape
+from nas.errors import ConfigError, DataError, nearest
+from nas.task import Split, TaskBatch, TaskShape
 
-from .class_family import ClassData, ClassFamily, ClassPool
+from .array_sets import ArraySet
+from .class_family import ClassData, ClassFamily
 from .counter_hash import SPLITS
-from .series_files import HINT, Series, read_series
+from .group_tasks import Draw, GroupData, draw_tasks
+from .sequence_sets import Groups, class_digests, class_set, group_set, inputs, with_channels, within_groups
+from .series_files import HINT
 
-LEAST_CLASSES: Final = 6  # Two in each split.
 _SHIPPED: Final = Path("datasets", "cached_datasets", "UCR", "PigCVP")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences(ClassFamily):
-    """Time series, resampled to one length; by default each channel has mean 0 and standard deviation 1.
+    """Time series, each channel resampled to one length; by default it has mean 0 and standard deviation 1.
 
     Without `path`: PigCVP of the UCR archive (Dau et al., arXiv 1810.07758), the central venous pressure of 52 pigs
     before and after an injury, from Guillame-Bert & Dubrawski, "Classification of time sequences using graphs of
@@ -43,6 +41,9 @@ class Sequences(ClassFamily):
         channels: Channels of the series, from 1 to 10,000.
         scale: Divisor of the values. Above 0 it replaces the standardisation, so that level and amplitude still
             distinguish classes.
+        groups: 'within': all classes of a task are of one group, and the groups are split. 'tasks': a task is one
+            group, all groups have the same `ways` classes, which mean the same in every task, and the groups are split.
+            'none': groups are ignored.
     """
 
     name: ClassVar[str] = "sequences"
@@ -51,6 +52,7 @@ class Sequences(ClassFamily):
     length: int = 64
     channels: int = 1
     scale: float = 0.0
+    groups: Groups = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,16 +64,65 @@ class Sequences(ClassFamily):
     def shape(self) -> TaskShape:
         return TaskShape((self.channels, self.length), self.ways, "classification")
 
-    def preprocessing(self) -> SeriesPreprocessing:
-        return SeriesPreprocessing(self.channels, self.length, self.scale)
-
     def load(self) -> ClassData:
         """Reads the files, once in a process.
 
         Raises:
+            ConfigError: The groups are the tasks, so that there are no classes that are split.
             DataError: A file is missing or damaged, or its series have another number of channels.
         """
-        return _data(_file(self.path), self.length, self.channels, self.scale)
+        file, resampling = _file(self.path), (self.channels, self.length, self.scale)
+        if self.groups == "tasks":
+            raise ConfigError('sequences: with groups = "tasks" the tasks are given by the data; no classes are split')
+        if self.groups == "within":
+            return within_groups(file, resampling, self.ways, self.shots + self.queries)
+        return class_set(file, resampling)
+
+    def check(self) -> None:
+        """As `ClassFamily.check`; where groups are tasks, the same of the groups."""
+        if self.groups == "tasks":
+            self._groups()
+        else:
+            super().check()
+
+    def classes(self, split: Split) -> list[str]:
+        """Names of the classes of a split; where there are groups, GROUP/CLASS."""
+        if self.groups != "tasks":
+            return super().classes(split)
+        data = self._groups()
+        return [f"{data.names[g]}/{name}" for g in data.groups[_known(split)].tolist() for name in data.classes]
+
+    def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
+        """Unit of each class: the class itself, or its group."""
+        if self.groups == "none":
+            return super().units(split)
+        owners = [name.rpartition("/")[0] for name in self.classes(split)]
+        numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
+        return "groups", tuple(numbers[owner] for owner in owners)
+
+    def describe(self) -> dict[str, Any]:
+        """Identity of the tasks. Without groups it is that of earlier versions, which had none."""
+        if self.groups == "tasks":
+            options = {key: value for key, value in asdict(self).items() if key != "path"}
+            return {"name": self.name, **options, "digest": self._group_set().digest}
+        description = super().describe()
+        if self.groups == "none":
+            del description["groups"]
+        return description
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        """Tasks by number: those of `ClassFamily.tasks`, or, where groups are tasks, of `draw_tasks`."""
+        if self.groups != "tasks":
+            return super().tasks(split, indices, device)
+        return draw_tasks(self._groups(), Draw(self.seed, _known(split), indices, self.shots, self.queries), device)
+
+    def preprocessing(self) -> SeriesPreprocessing:
+        """Channels, length and scale of the inputs."""
+        return SeriesPreprocessing(self.channels, self.length, self.scale)
+
+    def inventory(self) -> Mapping[str, str]:
+        """Digest of the series of each class. Raises what `load` raises."""
+        return class_digests(_file(self.path), self.channels)
 
     def read(self, path: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
         """A user's own series (series, channels, length), with their labels as they are written.
@@ -79,34 +130,17 @@ class Sequences(ClassFamily):
         Raises:
             DataError: As `load`.
         """
-        series = _with_channels(path, self.channels)
-        return _inputs(series.values, self.length, self.scale), series.labels
+        series = with_channels(path, self.channels)
+        return inputs(series.values, self.length, self.scale), series.labels
 
+    def _group_set(self) -> ArraySet:
+        resampling = (self.channels, self.length, self.scale)
+        return group_set(_file(self.path), resampling, self.ways, self.shots + self.queries)
 
-def resampled(series: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """A series (channels, values) resampled to (channels, length).
-
-    A shorter length takes means of equal parts, where a part may begin and end within a value and then takes a fraction
-    of it. A greater length interpolates linearly.
-    """
-    values = series.shape[1]
-    if values <= length:
-        places = np.linspace(0, values - 1, length)
-        return np.stack([np.interp(places, np.arange(values), channel) for channel in series])
-    sums = np.concatenate([np.zeros((len(series), 1)), series.cumsum(axis=1)], axis=1)
-    edges = np.arange(length + 1) * values / length
-    at_edges = np.stack([np.interp(edges, np.arange(values + 1), channel) for channel in sums])
-    means: NDArray[np.float64] = np.diff(at_edges, axis=1) * length / values
-    return means
-
-
-def standardised(series: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Series (…, values) with mean 0 and standard deviation 1; a constant series becomes 0."""
-    centred = series - series.mean(axis=-1, keepdims=True)
-    deviation = centred.std(axis=-1, keepdims=True)
-    # Rounding may leave a constant channel with a deviation that is not quite 0.
-    flat = deviation <= 1e-9 * np.abs(series).max(axis=-1, keepdims=True)
-    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
+    def _groups(self) -> GroupData:
+        data = self._group_set().data
+        assert isinstance(data, GroupData)
+        return data
 
 
 def _file(path: Path | None) -> Path:
@@ -121,40 +155,7 @@ def _file(path: Path | None) -> Path:
     return Path(package.origin).parent / _SHIPPED
 
 
-@lru_cache(maxsize=4)
-def _data(path: Path, length: int, channels: int, scale: float) -> ClassData:
-    series = _with_channels(path, channels)
-    (labels,) = one_spelling(series.labels)
-    names = sorted(set(labels))
-    if len(names) < LEAST_CLASSES:
-        raise DataError(
-            f"sequences: {path} has {len(names)} classes; splits that share none need at least {LEAST_CLASSES}"
-        )
-    counts = torch.tensor([labels.count(name) for name in names])
-    examples = torch.zeros(len(names), int(counts.max()), channels, length)
-    for row, name in enumerate(names):
-        of_class = [values for values, label in zip(series.values, labels, strict=True) if label == name]
-        examples[row, : len(of_class)] = _inputs(of_class, length, scale)
-    pools = {split: ClassPool(tuple(names[row] for row in rows), torch.tensor(rows)) for split, rows in _split(names)}
-    return ClassData(examples, pools, counts)
-
-
-def _inputs(series: Sequence[NDArray[np.float64]], length: int, scale: float) -> torch.Tensor:
-    x = np.stack([resampled(values, length) for values in series])
-    return torch.from_numpy((x / scale).astype(np.float32) if scale else standardised(x))
-
-
-def _with_channels(path: Path, channels: int) -> Series:
-    series = read_series(path)
-    actual = len(series.values[0])
-    if actual != channels:
-        raise DataError(f"sequences: the series in {path} have {actual} channels; the option channels is {channels}")
-    return series
-
-
-def _split(names: Sequence[str]) -> list[tuple[Split, list[int]]]:
-    """Numbers of the classes of each split, drawn at random; the same for the same number of names."""
-    held_out = max(LEAST_CLASSES // 3, round(0.2 * len(names)))
-    order = np.random.default_rng(0).permutation(len(names))
-    parts = np.split(order, [len(names) - 2 * held_out, len(names) - held_out])
-    return [(split, sorted(part.tolist())) for split, part in zip(SPLITS, parts, strict=True)]
+def _known(split: Split) -> Split:
+    if split not in SPLITS:
+        raise ConfigError(f"there is no split {split!r} of the tasks; {nearest(str(split), SPLITS)}")
+    return split

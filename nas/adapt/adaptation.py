@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis.intervals import proportion_interval
 from ..errors import DataError
+from ..export.standalone.adapt import UNKNOWN as UNKNOWN_CLASS
 from ..export.standalone.adapt import Predictor
 from ..labels import one_spelling
 from .examples import Examples, check_known, read
@@ -29,6 +30,7 @@ class Prediction:
         truth: The same of its label; None where it has none.
         probabilities: Probability of each class, in the order of `Adapted.classes`; empty in regression.
         values: The predicted numbers of a regression; else empty.
+        score: The largest logit, which `--reject` compares with its threshold; None in regression.
     """
 
     source: str
@@ -36,6 +38,7 @@ class Prediction:
     truth: str | None
     probabilities: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,32 @@ def adapt_to(predictor: Predictor, support: Path, query: Path | None = None) -> 
         raise DataError(f"{support} cannot be adapted to: {error}") from error
 
 
+def predict(predictor: Predictor, paths: Sequence[Path]) -> Adapted:
+    """The predictions of an adapted predictor for files and folders.
+
+    Raises:
+        DataError: A file cannot be read; the message names it.
+    """
+    examples = read(predictor, paths, labelled=False)
+    assert predictor.fitted is not None
+    support = Support(examples, predictor.fitted.classes, predictor.fitted.labels)
+    try:
+        predictions = _predictions(predictor, support, examples, predictor.outputs(examples.x))
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return Adapted(predictions, (), predictor.fitted.classes, None, examples.notes)
+
+
+def decided(adapted: AdaptedPredictor, threshold: float) -> AdaptedPredictor:
+    """The same with 'unknown' in place of predictions whose score is below a threshold."""
+    predictor = adapted.predictor.with_threshold(threshold)
+    rows = tuple(
+        replace(row, predicted=UNKNOWN_CLASS) if row.score is not None and row.score < threshold else row
+        for row in adapted.result.predictions
+    )
+    return replace(adapted, predictor=predictor, result=replace(adapted.result, predictions=rows))
+
+
 def support_of(predictor: Predictor, path: Path, examples: Examples) -> Support:
     """A support set from its examples.
 
@@ -206,9 +235,14 @@ def _predictions(predictor: Predictor, support: Support, examples: Examples, out
         )
     predicted = predictor.decided(support.classes, outputs)
     assert predicted.probabilities is not None
+    assert predicted.scores is not None
     known = list(examples.labels) if examples.labelled else [None] * len(outputs)
-    rows = zip(examples.sources, predicted.labels, known, predicted.probabilities.tolist(), strict=True)
-    return tuple(Prediction(source, label, truth, tuple(each)) for source, label, truth, each in rows)
+    each = predicted.probabilities.tolist(), predicted.scores.tolist()
+    rows = zip(examples.sources, predicted.labels, known, *each, strict=True)
+    return tuple(
+        Prediction(source, label, truth, tuple(probabilities), score=score)
+        for source, label, truth, probabilities, score in rows
+    )
 
 
 def _curve(predictor: Predictor, support: Support, query: Examples) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from ..config import reading as configs
 from ..config.parts import build
 from ..data.image_files import opened
 from ..data.preprocessing import ImagePreprocessing, Preprocessing, to_json
-from ..errors import DataError, NasError
+from ..errors import ConfigError, DataError, NasError
 from ..export import checksums, reading, stage_two
 from ..export.standalone import adapt as standalone
 from ..export.standalone.adapt import Predictor
@@ -21,24 +21,14 @@ from ..protocols.evaluators import Measurer
 from ..protocols.learners import Portable
 from ..protocols.tasks import Preprocessed
 from ..registry import user_files
-from . import adaptation
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..export.reading import Exported
-    from .adaptation import Adapted
 
 
-class FolderPredictor(Predictor):
-    """The predictor of adapt.py, which also adapts to files as `nas adapt` does."""
-
-    def adapt(self, support: Path | str, query: Path | str | None = None) -> Adapted:
-        """Adapts the network to labelled files, and predicts others; see `AdaptableNetwork.adapt`."""
-        return adaptation.load(self.folder).adapt(support, query)
-
-
-def load(folder: Path | str) -> FolderPredictor:
+def load(folder: Path | str) -> Predictor:
     """Reads an export, or a folder that `nas adapt --out` or `Predictor.save` wrote.
 
     Nothing in the folder is executed or unpickled: the network is built from its description in network.json. An export
@@ -64,10 +54,27 @@ def load(folder: Path | str) -> FolderPredictor:
             predictor = _rebuilt(folder, exported)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
-    loaded = FolderPredictor(predictor.network, folder, predictor.settings, predictor.learned)
-    loaded.fitted, loaded.threshold = predictor.fitted, predictor.threshold
-    loaded.read = reader_of(predictor.settings["preprocessing"])
-    return loaded
+    predictor.read = reader_of(predictor.settings["preprocessing"])
+    return predictor
+
+
+def save(predictor: Predictor, folder: Path) -> None:
+    """Writes an adapted predictor to a new folder.
+
+    Raises:
+        ConfigError: The folder is not empty, or cannot be written.
+        DataError: The predictor is one whose network is built by a search space (see `load`), which its own folder
+            could not do.
+    """
+    if not (predictor.folder / stage_two.RULE).is_file():
+        raise DataError(
+            f"{predictor.folder} has no network.json or no adaptation.json, so a predictor made of it could not stand "
+            "alone; export the network again with this version"
+        )
+    try:
+        predictor.save(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder} cannot be written: {error}") from error
 
 
 def reader_of(settings: Any) -> Callable[[Any], Any]:

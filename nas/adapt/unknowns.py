@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import DataError
 from ..export.standalone.adapt import Predictor
+from .adaptation import AdaptedPredictor
+from .examples import read
 from .leave_one_out import leave_one_out
 
 if TYPE_CHECKING:
@@ -100,6 +103,16 @@ def calibrate(predictor: Predictor, x: Tensor, y: Tensor, unknown: Tensor | None
     else:
         strangers = _scores(predictor, x, y, unknown)
     return Calibration(known.tolist(), (right == y[left_out]).tolist(), strangers.tolist())
+
+
+def calibrate_on(adapted: AdaptedPredictor, unknowns: Path | None) -> Calibration:
+    """Scores for the threshold of an adapted predictor, with the examples in `unknowns` where that is given.
+
+    Raises:
+        DataError: As `calibrate`, or the examples cannot be read.
+    """
+    strangers = None if unknowns is None else read(adapted.predictor, [unknowns], labelled=False).x
+    return calibrate(adapted.predictor, adapted.support.examples.x, adapted.support.y, strangers)
 
 
 def _renumbered(y: Tensor, held: int) -> Tensor:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
+from . import stage_two
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -166,32 +167,8 @@ def export(
         typer.echo(path)
 
 
-@app.command()
-def adapt(
-    folder: Annotated[Path, typer.Argument(help="A folder that `nas export` wrote.")],
-    support: Annotated[
-        Path,
-        typer.Option(
-            help="Labelled examples: a folder with one sub-folder for each class, a CSV file, or a file of series."
-        ),
-    ],
-    query: Annotated[Path | None, typer.Option(help="Examples to predict; by default those of --support.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Adapt an exported network to a few examples of yours, and predict others."""
-    from dataclasses import asdict
-
-    from ..adapt.adaptation import adapt as adapt_to
-
-    adapted = adapt_to(folder, support, query)
-    if as_json:
-        _print_json(asdict(adapted))
-        return
-    for row in adapted.predictions:
-        truth = "" if row.truth is None else f"   (labelled {row.truth})"
-        typer.echo(f"{row.source}: {row.predicted}{truth}")
-    if adapted.curve:
-        typer.echo("after 0, 1, … inner steps: " + "  ".join(f"{value:.3f}" for value in adapted.curve))
+app.command()(stage_two.adapt)
+app.command()(stage_two.predict)
 
 
 @app.command("list")

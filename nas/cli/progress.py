@@ -146,7 +146,7 @@ def _tasks_text(config: Config) -> str:
     family = components.create("tasks", config.tasks.name, config.tasks.options)
     shots = f" {family.shots}-shot" if isinstance(family, FewShot) else ""
     ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
-    return f" on {config.tasks.name}" + (f",{ways}{shots}" if ways or shots else "")
+    return f" on {user_files.shortened(config.tasks.name)}" + (f",{ways}{shots}" if ways or shots else "")
 
 
 def _limit(config: Config) -> str:

@@ -67,7 +67,7 @@ def _read_array(file: IO[bytes], size: int, most: int, what: str = "the array ")
         raise ValueError(f"{what}is of .npy version {version}; versions 1.0 and 2.0 are read")
     shape, fortran_order, dtype = readers[version](file)
     if dtype.hasobject:
-        raise ValueError(f"{what}has Python objects, which would have to be unpickled; save numbers or texts")
+        raise ValueError(f"{what}has Python objects, which are not read since that can run code; save numbers or texts")
     if any(not isinstance(length, int) or length < 0 for length in shape):
         raise ValueError(f"{what}has the impossible shape {shape}")
     claimed = math.prod(shape) * dtype.itemsize

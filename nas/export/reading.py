@@ -75,10 +75,10 @@ def load(folder: Path) -> Exported:
     recipe = content.get("recipe")
     if not isinstance(recipe, dict):
         raise DataError(f"{path}: 'recipe' must be an object; {REMEDY}")
-    _check_tensors(weights, path, "weights", content.get("weights"))
+    _checktensors_of(weights, path, "weights", content.get("weights"))
     learner = folder / LEARNED if "learner" in content else None
     if learner is not None:
-        _check_tensors(learner, path, "learner", content["learner"])
+        _checktensors_of(learner, path, "learner", content["learner"])
     return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights, learner)
 
 
@@ -94,7 +94,7 @@ def network_of(folder: Path, exported: Exported) -> GraphNetwork | None:
     if not path.is_file():
         return None
     try:
-        return build(_json(path), _tensors(exported.weights))
+        return build(_json(path), tensors_of(exported.weights))
     except DataError as error:
         raise DataError(f"{path}: {error}; {REMEDY}") from error
 
@@ -112,7 +112,7 @@ def meta_learned(network: torch.nn.Module, exported: Exported) -> dict[str, torc
         for name, tensor in restore(network, exported.weights).items():
             tensors[name].copy_(tensor)
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    learner = {} if exported.learner is None else _tensors(exported.learner)
+    learner = {} if exported.learner is None else tensors_of(exported.learner)
     return {**parameters, **{LEARNER + name: tensor for name, tensor in learner.items()}}
 
 
@@ -129,7 +129,7 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
     tensors = named_tensors(network)
     paths = tensor_names(network)
     restored = {}
-    for flat, tensor in _tensors(weights).items():
+    for flat, tensor in tensors_of(weights).items():
         if flat not in paths:
             raise DataError(f"{weights} holds {flat!r}, which the network does not have; are they of one architecture?")
         path = paths[flat]
@@ -152,7 +152,8 @@ def _json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def tensors_of(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file by name. Raises DataError where it is damaged."""
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
@@ -168,7 +169,7 @@ def _shape(path: Path, task: object) -> TaskShape:
     raise DataError(f"{path}: 'task' must hold input_shape, num_outputs and kind, not {task!r}; {REMEDY}")
 
 
-def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> None:
+def _checktensors_of(weights: Path, path: Path, entry: str, listed: object) -> None:
     """Compares the header of a file of tensors with the shapes listed in `path`; the tensors are not read."""
     if not isinstance(listed, dict):
         raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from ..protocols.learners import Learner
-from ..task import Kind, TaskBatch
+from ..protocols.learners import LEARNER, Learner
+from ..task import Kind, Split, TaskBatch, TaskShape
 from .toy_spaces import require
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ def check_learner(learner: Learner, *, steps: int = 2) -> None:
     * It depends on no query's label and on no other task, and changes neither the network nor its arguments.
     * `meta_gradient` gives a finite loss, and a finite gradient of the shape of each parameter.
 
-    Learners whose own parameters need a family's classes are given none, so that these are not checked.
-
     Args:
         learner: The learner.
         steps: Inner steps, at least 1.
@@ -35,7 +34,9 @@ def check_learner(learner: Learner, *, steps: int = 2) -> None:
     import torch
 
     network, batch = _toy_network(), _toy_batch()
+    own = learner.initial(network, _ToyFamily())
     parameters = {name: value.detach().clone() for name, value in network.named_parameters()}
+    parameters |= {LEARNER + name: value.detach().clone() for name, value in own.items()}
     before = {name: value.clone() for name, value in parameters.items()}
     predictions = learner.adapt(network, parameters, batch, "classification", steps)
     expected = (steps + 1, TASKS, WAYS * QUERIES, WAYS)
@@ -47,10 +48,10 @@ def check_learner(learner: Learner, *, steps: int = 2) -> None:
     require(bool(predictions.isfinite().all()), "adapt gives predictions that are not finite")
     again = learner.adapt(network, parameters, batch, "classification", steps)
     require(torch.equal(predictions, again), "adapt gives other predictions when called again with the same arguments")
-    relabelled = TaskBatch(batch.support_x, batch.support_y, batch.query_x, torch.zeros_like(batch.query_y))
+    relabelled = replace(batch, query_y=torch.zeros_like(batch.query_y))
     unseen = learner.adapt(network, parameters, relabelled, "classification", steps)
     require(torch.equal(predictions, unseen), "adapt depends on the labels of the queries, which it may not see")
-    alone = TaskBatch(*(value[:1] for value in (batch.support_x, batch.support_y, batch.query_x, batch.query_y)))
+    alone = TaskBatch(**{name: value[:1] for name, value in vars(batch).items()})
     one = learner.adapt(network, parameters, alone, "classification", steps)
     require(
         torch.allclose(one[:, 0], predictions[:, 0], rtol=1e-4, atol=1e-5),
@@ -59,9 +60,8 @@ def check_learner(learner: Learner, *, steps: int = 2) -> None:
     _check_meta_gradient(learner, network, parameters, batch)
     unchanged = all(torch.equal(before[name], value) for name, value in parameters.items())
     require(unchanged, "adapt or meta_gradient changes the parameters in place; they must make new tensors")
-    own = dict(network.named_parameters())
     require(
-        all(torch.equal(before[name], value) for name, value in own.items()),
+        all(torch.equal(before[name], value) for name, value in network.named_parameters()),
         "adapt or meta_gradient changes the network's own weights; use torch.func.functional_call",
     )
 
@@ -85,6 +85,29 @@ def _check_meta_gradient(
         )
 
 
+@dataclass(frozen=True)
+class _ToyFamily:
+    """Family of the toy tasks, as far as learners ask for it when they make their own parameters."""
+
+    name: str = "toy"
+
+    @property
+    def shape(self) -> TaskShape:
+        return TaskShape((FEATURES,), WAYS)
+
+    def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
+        return _toy_batch()
+
+    def check(self) -> None:
+        """Accepts: there is no data."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    def classes(self, split: Split) -> list[str]:
+        return [str(number) for number in range(WAYS)]
+
+
 def _toy_network() -> torch.nn.Module:
     import torch
 
@@ -102,4 +125,4 @@ def _toy_batch() -> TaskBatch:
     support_x, query_x = (
         torch.randn(*y.shape, FEATURES, generator=generator) + y[..., None] for y in (support_y, query_y)
     )
-    return TaskBatch(support_x, support_y, query_x, query_y)
+    return TaskBatch(support_x, support_y, query_x, query_y, classes=ways.repeat(TASKS, 1))

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from nas import cli
+from nas.executors import InlineExecutor
+from nas.runs import launch
 
 TOY = """
 [space]
@@ -45,6 +48,17 @@ validation_tasks = 4
 tasks = 4
 baseline = "mlp40"
 """
+
+
+@pytest.fixture(name="inline")
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates are evaluated in this process, which is quicker than to start workers."""
+
+    @contextmanager
+    def executor(_config: Any) -> Iterator[InlineExecutor]:
+        yield InlineExecutor()
+
+    monkeypatch.setattr(launch, "_executor", executor)
 
 
 class Said(NamedTuple):

@@ -49,3 +49,24 @@ def classes_file(folder: Path, **options: int) -> Path:
 
 def grouped_file(folder: Path, **options: int) -> Path:
     return write(folder / "grouped.csv", grouped_rows(**options), GROUPED_HEADER)
+
+
+def series_rows(groups: int = 6, classes: int = 3, examples: int = 5, seed: int = 0) -> list[list[str]]:
+    """Rows of one value each, of series with two channels of unequal length."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for group in range(groups):
+        for number in range(classes * examples):
+            label, name = number % classes, f"s{group}-{number}"
+            for channel, length in (("left", rng.integers(6, 9)), ("right", rng.integers(10, 14))):
+                for time in range(length):
+                    value = np.sin((label + 1) * time) + rng.normal() / 9 + (channel == "right") * time
+                    rows.append([name, channel, str(time), f"{value:.5f}", f"kind{label}", f"machine{group}"])
+    return rows
+
+
+SERIES_HEADER = ["series", "channel", "time", "value", "label", "group"]
+
+
+def series_file(folder: Path, **options: int) -> Path:
+    return write(folder / "series.csv", series_rows(**options), SERIES_HEADER)

@@ -116,3 +116,12 @@ def test_classes_are_added_and_removed_after_a_save(tmp_path):
     left = nas.load(tmp_path / "left").predict(IMAGES)
     again = network.fit(IMAGES[2:6], LABELS[2:]).predict(IMAGES)
     torch.testing.assert_close(left.scores, again.scores, rtol=1e-6, atol=1e-6)
+
+
+def test_the_source_in_a_folder_is_never_executed(tmp_path):
+    nas.load(exported(tmp_path / "net", "protonet")).fit(IMAGES[:6], LABELS).save(tmp_path / "predictor")
+    for name in ("net", "predictor"):
+        (tmp_path / name / "SHA256SUMS").unlink()
+        for source in ("model.py", "adapt.py", "preprocessing.py"):
+            (tmp_path / name / source).write_text("raise SystemExit(3)")
+        assert nas.load(tmp_path / name).rule["method"] == "prototypes"

@@ -109,7 +109,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 
 def test_every_form_of_a_name_is_told_with_an_example():
     for room, forms in builtin.NAME_FORMS.items():
-        assert {form.partition(":")[0] for form in forms} == {*builtin.PREFIXES[room], "FILE.py"}
+        assert {form.partition(":")[0] for form in forms} == {*builtin.PREFIXES.get(room, {}), "FILE.py"}
         for form, text in forms.items():
             assert re.search(rf"such as {form.partition(':')[0]}:\w+|such as \w+\.py:\w+", text)
 

@@ -19,7 +19,7 @@ from nas.compare.one_search import entered, fingerprint
 from nas.config.paths import absolute_paths, data_files, without_data_folders
 from nas.errors import DataError, ProtocolError
 from nas.evaluators.meta_training import bank_digest
-from nas.evaluators.tasks import sequences
+from nas.evaluators.tasks import sequence_sets
 from nas.runs import folder as runs
 from nas.runs import launch
 from nas.runs import summary as run_summary
@@ -43,7 +43,7 @@ def series(file: Path, seed: int = 0) -> Path:
 
 def forget() -> None:
     """What a process keeps of data for its life: the tests' process stands for the workers of several runs."""
-    sequences._data.cache_clear()
+    sequence_sets.class_set.cache_clear()
     bank_digest._digest.cache_clear()
 
 

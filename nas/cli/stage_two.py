@@ -1,0 +1,233 @@
+"""Commands of stage two: `nas adapt` and `nas predict`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..adapt.adaptation import Adapted, AdaptedPredictor, Prediction, Quality
+    from ..adapt.comparison import Contender
+    from ..adapt.unknowns import Calibration
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Table = Annotated[
+    Path | None, typer.Option("--predictions", metavar="FILE.csv", help="Write predictions with probabilities as CSV.")
+]
+
+
+def adapt(  # the options of a command are its parameters
+    folder: Annotated[Path, typer.Argument(help="A folder that `nas export` wrote.")],
+    support: Annotated[
+        Path,
+        typer.Option(
+            help="Labelled examples: a folder with one sub-folder for each class, a CSV file, or a file of series."
+        ),
+    ],
+    query: Annotated[
+        Path | None,
+        typer.Option(help="Examples to predict; by default those of --support, each left out of the adaptation."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to save the adapted predictor in.")] = None,
+    predictions: Table = None,
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE", help="Answer 'unknown' below a score that at most this fraction of unknown examples reach."
+        ),
+    ] = None,
+    unknowns: Annotated[
+        Path | None, typer.Option(help="Examples of none of the classes, for --reject; by default held-out classes.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Put training from scratch, pre-training and nearest neighbour beside it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Adapt an exported network to a few examples of yours, and predict others."""
+    from ..adapt.adaptation import adapt_to, decided
+    from ..adapt.comparison import compare as compared
+    from ..adapt.predictor import load, save
+    from ..adapt.unknowns import calibrate_on
+
+    _check_options(reject, unknowns, out, predictions)
+    adapted = adapt_to(load(folder), support, query)
+    _check_classes(adapted, reject, compare)
+    calibration = None if reject is None else calibrate_on(adapted, unknowns)
+    contenders = compared(adapted) if compare else ()
+    if calibration is not None and reject is not None:
+        adapted = decided(adapted, calibration.at(reject).threshold)
+    _say_notes(adapted.result.notes)
+    if out is not None:
+        save(adapted.predictor, out)
+    if predictions is not None:
+        _write_table(predictions, adapted.result.classes, adapted.result.predictions)
+    if as_json:
+        _print_json({**asdict(adapted.result), **_extras(calibration, contenders)})
+        return
+    _print_result(adapted.result, predictions)
+    if calibration is not None and reject is not None:
+        typer.echo(_reject_text(calibration, reject))
+    if contenders:
+        typer.echo(_comparison_text(contenders))
+    if out is not None:
+        typer.echo(f"{out} holds the adapted predictor. Next: nas predict {out} FILES")
+
+
+def predict(
+    predictor: Annotated[Path, typer.Argument(help="A folder that `nas adapt --out` wrote.")],
+    files: Annotated[list[Path], typer.Argument(help="Images, folders of images, or files of series or of numbers.")],
+    predictions: Table = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the classes of files with a predictor that `nas adapt --out` saved."""
+    from ..adapt.adaptation import predict as predict_files
+    from ..adapt.predictor import load
+
+    _check_options(None, None, None, predictions)
+    loaded = load(predictor)
+    if loaded.fitted is None:
+        raise ConfigError(f"{predictor} is not adapted yet; run `nas adapt {predictor} --support DIR --out PREDICTOR`")
+    result = predict_files(loaded, files)
+    _say_notes(result.notes)
+    if predictions is not None:
+        _write_table(predictions, result.classes, result.predictions)
+    if as_json:
+        _print_json(asdict(result))
+        return
+    for row in result.predictions:
+        typer.echo(_row_text(row))
+
+
+def _check_options(reject: float | None, unknowns: Path | None, out: Path | None, predictions: Path | None) -> None:
+    from ..export.writing import check_target
+
+    if reject is not None and not 0 <= reject < 1:
+        raise ConfigError(f"--reject {reject}: give the fraction of unknown examples that may be accepted, from 0 to 1")
+    if unknowns is not None and reject is None:
+        raise ConfigError("--unknowns is for --reject; give --reject 0.1 too")
+    if out is not None:
+        check_target(out)
+    if predictions is not None and predictions.exists():
+        raise ConfigError(f"{predictions} exists; choose another file, or remove it")
+
+
+def _check_classes(adapted: AdaptedPredictor, reject: float | None, compare: bool) -> None:
+    classes, query = adapted.support.classes, adapted.query
+    if not classes and (compare or reject is not None):
+        raise ConfigError(f"{'--compare' if compare else '--reject'} is for classes; this network predicts numbers")
+    if compare and query is not None and not query.labelled:
+        raise ConfigError(
+            "--compare needs to know the classes of the queries; leave --query out to compare by leave-one-out"
+        )
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        sys.stderr.write(f"nas: {note}\n")
+
+
+def _print_result(result: Adapted, table: Path | None) -> None:
+    for row in result.predictions:
+        typer.echo(_row_text(row))
+    if result.curve:
+        typer.echo("after 0, 1, … inner steps: " + "  ".join(f"{value:.3f}" for value in result.curve))
+    if result.quality is not None:
+        typer.echo(_quality_text(result.quality))
+    elif table is None:
+        typer.echo("--predictions FILE.csv writes the probabilities of all classes.")
+
+
+def _row_text(row: Prediction) -> str:
+    sure = f" ({100 * max(row.probabilities):.0f} %)" if row.probabilities else ""
+    truth = "" if row.truth is None else f"   (labelled {row.truth})"
+    return f"{row.source}: {row.predicted}{sure}{truth}"
+
+
+def _quality_text(quality: Quality) -> str:
+    how = "leave-one-out on the support set" if quality.leave_one_out else "queries"
+    if quality.measure == "accuracy":
+        low, high = quality.interval or (0.0, 1.0)
+        value = f"{100 * quality.value:.1f} % (95 % interval {100 * low:.1f} – {100 * high:.1f})"
+    else:
+        ends = (
+            ""
+            if quality.interval is None
+            else f" (95 % interval {quality.interval[0]:.4g} – {quality.interval[1]:.4g})"
+        )
+        value = f"{quality.value:.4g}{ends}"
+    return f"{quality.measure}: {value}, {quality.examples} examples, {how}"
+
+
+def _reject_text(calibration: Calibration, rate: float) -> str:
+    from ..adapt.unknowns import RATES
+
+    lines = ["unknowns: threshold   accepted   accuracy of accepted   false accepts"]
+    for each in sorted({*RATES, rate}):
+        at = calibration.at(each)
+        accuracy = "–" if at.accuracy is None else f"{100 * at.accuracy:.1f} %"
+        mark = "   ← --reject" if each == rate else ""
+        lines.append(
+            f"          {at.threshold:9.3f}   {100 * at.accepted:6.1f} %   {accuracy:>20}   "
+            f"{100 * at.false_accepts:10.1f} %{mark}"
+        )
+    lines.append(f"{len(calibration.known)} known and {len(calibration.unknown)} unknown examples.")
+    return "\n".join(lines)
+
+
+def _comparison_text(contenders: Sequence[Contender]) -> str:
+    width = max(len(each.name) for each in contenders)
+    lines = []
+    for each in contenders:
+        if each.accuracy is None or each.interval is None or each.better is None:
+            lines.append(f"{each.name:<{width}}   {each.note}")
+            continue
+        low, high = each.interval
+        ours, theirs = each.better
+        paired = "" if each is contenders[0] else f"   right where it is wrong: {ours}, the reverse: {theirs}"
+        note = f" ({each.note})" if each.note else ""
+        lines.append(
+            f"{each.name:<{width}}   {100 * each.accuracy:5.1f} % ({100 * low:.1f} – {100 * high:.1f}){paired}{note}"
+        )
+    return "\n".join(lines)
+
+
+def _extras(calibration: Calibration | None, contenders: Sequence[Contender]) -> dict[str, Any]:
+    from ..adapt.unknowns import RATES
+
+    extras: dict[str, Any] = {}
+    if calibration is not None:
+        extras["unknowns"] = [{"rate": rate, **asdict(calibration.at(rate))} for rate in RATES]
+    if contenders:
+        extras["comparison"] = [asdict(each) for each in contenders]
+    return extras
+
+
+def _write_table(path: Path, classes: Sequence[str], rows: Sequence[Prediction]) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    values = len(rows[0].values) if rows else 0
+    columns = classes or [f"value{i}" if values > 1 else "value" for i in range(values)]
+    writer.writerow(["file", "predicted", "truth", *columns])
+    for row in rows:
+        writer.writerow(
+            [row.source, row.predicted, row.truth or "", *(f"{n:.6g}" for n in row.probabilities or row.values)]
+        )
+    try:
+        path.write_text(file.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, allow_nan=False))
