@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from ..errors import ConfigError
 from ..protocols.tasks import ClassNames, Faulty, FewShot, Grouped, Preprocessed, Sized, TaskFamily
 from ..task import Split
 
@@ -106,9 +108,11 @@ def report_of(family: TaskFamily) -> TaskReport:
 
 
 def _split(family: TaskFamily, split: Split) -> SplitReport:
-    classes = len(family.classes(split)) if isinstance(family, ClassNames) else None
     units = len(Counter(family.units(split)[1])) if isinstance(family, Grouped) else None
-    sizes = sorted(family.sizes(split)) if isinstance(family, Sized) else []
+    classes, sizes = None, list[int]()
+    with suppress(ConfigError):  # what families say whose tasks are groups, with the same classes in all
+        classes = len(family.classes(split)) if isinstance(family, ClassNames) else None
+        sizes = sorted(family.sizes(split)) if isinstance(family, Sized) else []
     if not sizes:
         return SplitReport(split, classes, units)
     return SplitReport(split, classes, units, sizes[0], float(median(sizes)), sizes[-1])
@@ -135,7 +139,8 @@ def _preprocessing(family: TaskFamily) -> str:
 
 def _split_text(split: SplitReport, unit: str) -> str:
     if split.classes is None:
-        return f"{split.split:<10}  tasks by number"
+        tasks = "tasks by number" if split.units is None else f"{split.units:,} {unit}, each of them a task"
+        return f"{split.split:<10}  {tasks}"
     text = f"{split.split:<10}  {split.classes:,} classes"
     if split.units is not None and unit not in ("", "classes"):
         text += f" in {split.units:,} {unit}"

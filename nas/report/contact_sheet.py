@@ -74,9 +74,9 @@ def _draw_classes(figure: Any, support: tuple[Tensor, Tensor], query: tuple[Tens
 
 def _draw_example(axes: Any, example: Tensor) -> None:
     if example.dim() == 3:
-        pixels = example.clamp(0, 1).permute(1, 2, 0)
+        pixels = example.clamp(0, 1).permute(1, 2, 0).numpy()
         grey = pixels.shape[2] != 3
-        axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1, aspect="auto")
+        axes.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
         return
     values = example if example.dim() == 2 else example[None]
     if example.dim() == 1 and len(example) <= 64:
