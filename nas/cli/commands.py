@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import stage_two
+from . import own_data, stage_two
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -33,6 +33,9 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Name = Annotated[str, typer.Argument(help="The run's name.")]
+MovedSpace = Annotated[
+    str | None, typer.Option("--space", metavar="FILE.py", help="Where your own space's file is now, if it was moved.")
+]
 
 
 @app.command()
@@ -111,7 +114,7 @@ def compare(  # the options of a command are its parameters
 
 
 @app.command()
-def resume(name: Name, as_json: Json = False) -> None:
+def resume(name: Name, space: MovedSpace = None, as_json: Json = False) -> None:
     """Continue a run that was interrupted or killed. Nothing is computed twice."""
     from ..runs import folder as runs
     from ..runs import launch
@@ -120,7 +123,7 @@ def resume(name: Name, as_json: Json = False) -> None:
     run = runs.existing_run(name)
     started = time.monotonic()
     with TerminalProgress().shown() as progress:
-        outcome = launch.resume(run, progress)
+        outcome = launch.resume(run, progress, space)
     _ended(outcome, as_json, time.monotonic() - started)
 
 
@@ -148,26 +151,41 @@ def show(name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(name: Name) -> None:
+def report(name: Name, space: MovedSpace = None) -> None:
     """Write a run's report as a web page, and print where it and the TensorBoard logs are."""
     from ..runs.run import open_run
 
     run = open_run(name)
-    typer.echo(f"{run.report()}\ntensorboard --logdir {run.run_folder.logs}")
+    typer.echo(f"{run.report(space=space)}\ntensorboard --logdir {run.run_folder.logs}")
 
 
 @app.command()
 def export(
-    name: Name, out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")]
+    name: Name,
+    out: Annotated[Path, typer.Option(help="A folder that does not exist yet, or is empty.")],
+    format_: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="PARTS", help="Parts, with commas: all, source, onnx, picture, card."),
+    ] = None,
+    point: Annotated[
+        int | None, typer.Option(metavar="TRIAL", help="Number of a trial to export in place of the winner.")
+    ] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Also train the network plainly, for `nas adapt --compare`.")
+    ] = False,
+    space: MovedSpace = None,
 ) -> None:
-    """Write the winner to a folder: architecture, picture, source code, meta-learned weights."""
+    """Write the winner to a folder: architecture, picture, source code, meta-learned weights, ONNX, card."""
+    from ..export.contents import chosen
+    from ..runs.exporting import ExportOptions
     from ..runs.run import open_run
 
-    for path in open_run(name).export(out):
+    options = ExportOptions(chosen(format_ or []), point, pretrained)
+    for path in open_run(name).export(out, options, space=space):
         typer.echo(path)
 
 
-app.registered_commands += stage_two.app.registered_commands
+app.registered_commands += stage_two.app.registered_commands + own_data.app.registered_commands
 
 
 @app.command("list")

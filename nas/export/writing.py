@@ -20,16 +20,17 @@ from .. import __version__
 from ..adaptation_rule import AdaptationRule
 from ..architecture import Architecture
 from ..data.preprocessing import Preprocessing
-from ..errors import ConfigError
+from ..errors import ConfigError, NasError
 from ..protocols.learners import LEARNER
 from ..provenance import versions
 from ..space.drawing import draw, to_dot
 from ..space.graph import live
 from ..task import TaskShape
 from .checksums import SUMS, sums_of
+from .contents import CARD, ONNX, PICTURE, SOURCE
 from .form import MODEL, PROGRAM, Form, form_of
 from .naming import named_tensors, tensor_names
-from .stage_two import stage_two_files
+from .stage_two import SOURCES, stage_two_files
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -39,6 +40,7 @@ NETWORK = "network.json"
 PATHS = "paths"
 """Key of the metadata of weights.safetensors with the path of each tensor in the network that was exported."""
 ARCHITECTURE, WEIGHTS, LEARNED = "architecture.json", "weights.safetensors", "learner.safetensors"
+MODEL_ONNX, PRETRAINED = "model.onnx", "pretrained.safetensors"
 LINE_LETTERS, RECIPE_LINES = 110, 60
 """Maximum length and number of the recipe's lines in model.py's docstring; architecture.json has all of them."""
 
@@ -53,6 +55,8 @@ class Extras:
         preprocessing: How data become inputs, for `preprocessing.json`.
         card: The text of `card.md`.
         texts: Further files, by name.
+        pretrained: The same network after plain pre-training, for `pretrained.safetensors`.
+        parts: The parts to write (`nas.export.contents`).
     """
 
     graph: nx.DiGraph | None = None
@@ -60,6 +64,8 @@ class Extras:
     preprocessing: Preprocessing | None = None
     card: str | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
+    pretrained: torch.nn.Module | None = None
+    parts: tuple[str, ...] = (SOURCE, PICTURE, CARD)
 
 
 NO_EXTRAS = Extras()
@@ -106,19 +112,15 @@ def export(
     contents = {
         ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
         WEIGHTS: save(weights, metadata={"format": "pt", PATHS: json.dumps(names)}),
-        **_forward(form),
-        **_pictures(extras.graph),
-        **{name: text.encode() for name, text in extras.texts.items()},
-        **({"card.md": extras.card.encode()} if extras.card else {}),
         **({LEARNED: save(learned, metadata={"format": "pt"})} if learned else {}),
+        **_forward(form),
+        **_stage_two(form, shape, names, extras),
+        **_optional(network, shape, names, extras),
     }
-    if extras.rule is not None and form.source is not None:
-        contents |= stage_two_files(
-            extras.rule, shape, {path: name for name, path in names.items()}, extras.preprocessing
-        )
+    contents = {name: content for name, content in contents.items() if _wanted(name, extras)}
     contents[SUMS] = sums_of(contents)
     write_folder(folder, contents)
-    if form.why:
+    if form.why and SOURCE in extras.parts:
         log.warning("%s has no %s: %s", folder, MODEL if form.program else f"{MODEL} and no {PROGRAM}", form.why)
     return sorted(folder / name for name in contents)
 
@@ -153,6 +155,42 @@ def _forward(form: Form) -> dict[str, bytes]:
     from .program import program_bytes
 
     return {PROGRAM: program_bytes(form.program)}
+
+
+def _stage_two(form: Form, shape: TaskShape, names: Mapping[str, str], extras: Extras) -> dict[str, bytes]:
+    if extras.rule is None or form.source is None:
+        return {}
+    by_path = {path: name for name, path in names.items()}
+    return stage_two_files(extras.rule, shape, by_path, extras.preprocessing)
+
+
+def _optional(network: torch.nn.Module, shape: TaskShape, names: Mapping[str, str], extras: Extras) -> dict[str, bytes]:
+    """The files that an export may lack."""
+    contents = {name: text.encode() for name, text in extras.texts.items()}
+    if CARD in extras.parts and extras.card:
+        contents["card.md"] = extras.card.encode()
+    if PICTURE in extras.parts:
+        contents |= _pictures(extras.graph)
+    if ONNX in extras.parts:
+        contents |= _onnx(network, shape, None if extras.rule is None else extras.rule.head)
+    if extras.pretrained is not None:
+        contents[PRETRAINED] = save(_weights(extras.pretrained, names), metadata={"format": "pt"})
+    return contents
+
+
+def _onnx(network: torch.nn.Module, shape: TaskShape, head: str | None) -> dict[str, bytes]:
+    from .onnx_file import network_onnx
+
+    try:
+        return {MODEL_ONNX: network_onnx(network, shape.input_shape, head)}
+    except NasError as error:
+        log.warning("no %s is written: %s", MODEL_ONNX, error)
+        return {}
+
+
+def _wanted(name: str, extras: Extras) -> bool:
+    """Whether a file is of the chosen parts."""
+    return SOURCE in extras.parts or name not in (MODEL, PROGRAM, *SOURCES, *extras.texts)
 
 
 def _pictures(graph: nx.DiGraph | None) -> dict[str, bytes]:

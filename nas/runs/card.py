@@ -1,24 +1,26 @@
-"""The card of a run's winner, from its final result."""
+"""Cards of exported networks: of a run's winner, from its final result, and of any other trial."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..analysis.final_result import FinalResult, Measured
+from ..analysis.intervals import estimate
+from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.schema import Config
 from ..export.card import Card, CardRow
 from ..protocols.tasks import FewShot, Licensed
 from ..provenance import processor, versions
 from ..report.formatting import TERMINAL, interval_of, number
-from ..trial import Trial
+from ..trial import Score, Trial
 
 NO_RULE = "Its learner does not say how it adapts as data, so there is no adapt.py."
 NO_SOURCE = "Its forward could not be written as source, so there is no adapt.py."
 
 
-def card_of(final: FinalResult, config: Config, parts: Parts, trial: Trial | None, no_python: str) -> Card:
+def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Trial | None, no_python: str) -> Card:
     """The card of a run's winner.
 
     Args:
@@ -28,40 +30,87 @@ def card_of(final: FinalResult, config: Config, parts: Parts, trial: Trial | Non
         trial: The winner's trial, for its latency; None where it is not known.
         no_python: Why the export has no adapt.py; empty where it has one.
     """
-    winner, tasks = final.winner, parts.measurer.tasks
+    winner = final.winner
     assert winner is not None
-    few = f"{tasks.shots} support and {tasks.queries} query examples" if isinstance(tasks, FewShot) else "small tasks"
-    each = " of each class" if final.percent else ""
-    ways = f"{tasks.shape.num_outputs}-way, " if final.percent else ""
+    rows = [_row(role, entry, final.percent) for role, entry in final.tested.items()]
+    if final.difference is not None:
+        value = number(final.difference.value, final.percent, signed=True, plain=TERMINAL)
+        interval = interval_of(final.difference, final.percent, signed=True, plain=TERMINAL)
+        rows.append(CardRow("difference", value, interval))
     seeds = [str(entry.get("seed")) for entry in winner.provenance]
-    facts = [
+    return Card(
+        title=_title(config, parts, winner.architecture),
+        facts=_facts(config, parts, winner.architecture, seeds, trial),
+        measure=f"test {_measure(final.percent)}",
+        results=rows,
+        protocol=_protocol(final, winner),
+        limits=_limits(winner.protocol, final.percent),
+        versions=versions(),
+        no_python=no_python,
+    )
+
+
+def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts, no_python: str) -> Card:
+    """The card of a trial that is not the winner.
+
+    Args:
+        trial: The trial.
+        score: Its score on fresh validation tasks, after the meta-training of the exported weights.
+        config: The run's config.
+        parts: The components that it names.
+        no_python: Why the export has no adapt.py; empty where it has one.
+    """
+    percent = parts.measurer.tasks.shape.kind == "classification"
+    measured = estimate([score.per_task])
+    metrics = score.metrics
+    entry = Measured(
+        trial.architecture,
+        measured,
+        parameters=metrics.get("parameters"),
+        flops=metrics.get("flops"),
+        flops_uncounted=metrics.get("flops_uncounted", 0.0),
+    )
+    return Card(
+        title=_title(config, parts, trial.architecture),
+        facts=_facts(config, parts, trial.architecture, [str(score.provenance.get("seed"))], trial),
+        measure=f"validation {_measure(percent)}",
+        results=[_row(f"trial {trial.number}", entry, percent)],
+        protocol=f"Measured on {len(score.per_task)} validation tasks after {score.protocol.get('budget')} outer "
+        "steps, with one seed; the interval is over tasks alone. The search chose among networks of these classes, so "
+        "test tasks may give less. It was not compared with a baseline; the run's winner was.",
+        limits=_limits(score.protocol, percent),
+        versions=versions(),
+        no_python=no_python,
+    )
+
+
+def _title(config: Config, parts: Parts, architecture: Architecture) -> str:
+    return f"{_base_name(config.space.name)} {architecture.key} for {_base_name(parts.measurer.tasks.name)}"
+
+
+def _measure(percent: bool) -> str:
+    return "accuracy" if percent else "score (higher is better)"
+
+
+def _facts(
+    config: Config, parts: Parts, architecture: Architecture, seeds: Sequence[str], trial: Trial | None
+) -> list[tuple[str, str]]:
+    tasks = parts.measurer.tasks
+    percent = tasks.shape.kind == "classification"
+    few = f"{tasks.shots} support and {tasks.queries} query examples" if isinstance(tasks, FewShot) else "small tasks"
+    ways = f"{tasks.shape.num_outputs}-way, " if percent else ""
+    return [
         ("Search space", _base_name(config.space.name)),
-        ("Architecture", winner.key),
-        ("Tasks", f"{_base_name(tasks.name)}: {ways}{few}{each}"),
+        ("Architecture", architecture.key),
+        ("Tasks", f"{_base_name(tasks.name)}: {ways}{few}{' of each class' if percent else ''}"),
         ("Input", " × ".join(map(str, tasks.shape.input_shape)) + ", float32"),
-        ("Output", f"{tasks.shape.num_outputs} {'class scores' if final.percent else 'numbers'}"),
+        ("Output", f"{tasks.shape.num_outputs} {'class scores' if percent else 'numbers'}"),
         ("Learner", parts.measurer.learner.name),
         ("Seeds of the meta-trainings", ", ".join(seeds) or "not known"),
         ("Latency of one input", _latency(trial)),
         ("Licence of the data", tasks.licence if isinstance(tasks, Licensed) else "not known; ask who owns the data"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
-    rows = [_row(role, entry, final.percent) for role, entry in final.tested.items()]
-    if final.difference is not None:
-        value = number(final.difference.value, final.percent, signed=True, plain=TERMINAL)
-        interval = interval_of(final.difference, final.percent, signed=True, plain=TERMINAL)
-        rows.append(CardRow("difference", value, interval))
-    measure = "accuracy" if final.percent else "score (higher is better)"
-    return Card(
-        title=f"{_base_name(config.space.name)} {winner.key} for {_base_name(tasks.name)}",
-        facts=facts,
-        measure=f"test {measure}",
-        results=rows,
-        protocol=_protocol(final, winner),
-        limits=_limits(winner.protocol, final),
-        versions=versions(),
-        no_python=no_python,
-    )
 
 
 def _row(role: str, entry: Measured, percent: bool) -> CardRow:
@@ -81,12 +130,12 @@ def _protocol(final: FinalResult, winner: Measured) -> str:
     return f"{text} Warning: {final.warning}." if final.warning else text
 
 
-def _limits(protocol: Mapping[str, Any], final: FinalResult) -> list[str]:
+def _limits(protocol: Mapping[str, Any], percent: bool) -> list[str]:
     limits = [
         "It is made to be adapted: without labelled examples of the task its outputs mean nothing.",
         "The intervals hold for tasks like those of the test; other data may do better or worse.",
     ]
-    if final.percent:
+    if percent:
         limits.append("For another number of classes than in the table its head is rebuilt, which was not measured.")
     if protocol.get("norm") == "batch":
         limits.append(

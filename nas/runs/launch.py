@@ -85,19 +85,20 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
             return _carry_out(RunContext(run, store, config, parts, executor, progress))
 
 
-def resume(run: RunFolder, progress: Progress) -> Outcome:
+def resume(run: RunFolder, progress: Progress, space: str | None = None) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is.
 
     Args:
         run: The run.
         progress: Receiver of its events.
+        space: The present place of the user's own space, FILE.py, where the file was moved; None where it was not.
 
     Raises:
         NasError: As `start` does, and where the run's data or its user's files have changed.
     """
     with Store.open(run.store_path) as store:
-        resume_checks.check_files(store)
-        config = folder.config_of(store)
+        resume_checks.check_files(store, space)
+        config = resume_checks.config_with(store, space)
         parts = build(config, StoredCosts(store))
         unfinished = store.get(folder.FINAL) is None
         if unfinished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..analysis.mixed_protocols import mixed_scores
@@ -10,23 +11,74 @@ from ..analysis.protocol_check import DATA, MEASURED, MOST_NAMED, SPACE_TABLE, d
 from ..config import parts
 from ..config.parts import Parts
 from ..config.paths import data_files
-from ..config.schema import Config
-from ..errors import ProtocolError
+from ..config.schema import Config, name_and_options
+from ..errors import ConfigError, ProtocolError
 from ..registry import user_files
 from ..store.sqlite_store import Store
 from .folder import INVENTORY, PROTOCOL, RunFolder, config_of
 
 
-def check_files(store: Store) -> None:
+def check_files(store: Store, space: str | None = None) -> None:
     """Checks that the user's files are those that a run was started with.
+
+    Args:
+        store: The run's store.
+        space: The present place of the user's own space, FILE.py, where the file was moved; None where it was not.
 
     Raises:
         ConfigError: A file is gone or has changed, or one of them now imports another file.
     """
     files = store.meta.get("files", {})
+    if space is not None:
+        folders = _folders(config_of(store), space)
+        files = {_moved(path, *folders): text for path, text in files.items()}
     user_files.check_unchanged(files)
     if PROTOCOL in store.meta:  # Earlier versions kept only the files that the config names.
-        user_files.check_unchanged(files, config_of(store).files)
+        user_files.check_unchanged(files, config_with(store, space).files)
+
+
+def config_with(store: Store, space: str | None) -> Config:
+    """The config of a run, with the present place of the user's own space.
+
+    Args:
+        store: The run's store.
+        space: As for `check_files`.
+
+    Raises:
+        ConfigError: The run has no space of a user's file, or `space` is not that file under its name.
+    """
+    config = config_of(store)
+    if space is None:
+        return config
+    before, now = _folders(config, space)
+    changed: dict[str, Any] = {}
+    for key, table in (("space", config.space), ("controller", config.controller)):
+        changed[key] = table.model_copy(update={"name": _moved(table.name, before, now)})
+    baseline = config.final.baseline
+    name, _ = name_and_options(baseline)
+    place = _moved(name, before, now)
+    moved = place if isinstance(baseline, str) else baseline.model_copy(update={"name": place})
+    changed["final"] = config.final.model_copy(update={"baseline": moved})
+    return config.model_copy(update=changed)
+
+
+def _folders(config: Config, space: str) -> tuple[Path, Path]:
+    """The folder of the user's own space when the run was started, and its present one."""
+    name = config.space.name
+    if not user_files.is_user_class_name(name):
+        raise ConfigError(f"--space {space}: this run's space is {name!r}, which is no file of yours; leave it out")
+    before = Path(name.rpartition(":")[0])
+    now = Path(space.rpartition(":")[0] if user_files.is_user_class_name(space) else space).absolute()
+    now = now / before.name if now.is_dir() else now
+    if now.name != before.name or not now.is_file():
+        raise ConfigError(f"--space {space}: there is no file {before.name}; give the path that {before} has now")
+    return before.parent, now.parent
+
+
+def _moved(text: str, before: Path, now: Path) -> str:
+    """A path, or a name FILE.py:NAME, with its present folder; unchanged where it is not of the moved folder."""
+    path = Path(text)
+    return str(now / path.relative_to(before)) if path.is_absolute() and path.is_relative_to(before) else text
 
 
 def check_scores(run: RunFolder) -> None:
@@ -100,8 +152,8 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:MOST_NAMED])) + more
 
 
-def parts_of(store: Store) -> Parts:
-    """The components that a run's config names, with which its results are read. Raises ConfigError as `check_files`
-    does."""
-    check_files(store)
-    return parts.build(config_of(store))
+def parts_of(store: Store, space: str | None = None) -> Parts:
+    """The components that a run's config names, with which its results are read. Arguments and errors are those of
+    `check_files`."""
+    check_files(store, space)
+    return parts.build(config_with(store, space))

@@ -13,9 +13,10 @@ from ..protocols.spaces import SearchSpace
 from ..registry import user_files
 from ..store.sqlite_store import Store
 from ..trial import Trial
-from . import artifacts, launch, resume_checks
+from . import artifacts, exporting, launch, resume_checks
 from . import folder as run_folders
 from . import summary as run_summary
+from .exporting import WINNER, ExportOptions
 from .folder import RunFolder
 from .progress import Progress, Silence
 
@@ -64,29 +65,36 @@ class Run:
         final = self.final
         return None if final is None else final.winner
 
-    def report(self) -> Path:
+    def report(self, *, space: str | None = None) -> Path:
         """Writes the report's page anew, and returns its path.
+
+        Args:
+            space: The present place of the user's own space, FILE.py, where the file was moved; else None.
 
         Raises:
             NasError: The user's files that the run was started with are gone or have changed.
         """
         with self._opened() as store:
-            return artifacts.write_report(self.run_folder, store, resume_checks.parts_of(store))
+            return artifacts.write_report(self.run_folder, store, resume_checks.parts_of(store, space))
 
-    def export(self, folder: Path | str) -> list[Path]:
-        """Writes the winner to a folder: architecture, picture, source code, meta-learned weights.
+    def export(self, folder: Path | str, options: ExportOptions = WINNER, *, space: str | None = None) -> list[Path]:
+        """Writes a network to a folder: architecture, picture, source code, meta-learned weights.
 
         Args:
             folder: A folder that does not exist yet, or is empty.
+            options: Which network, and which parts of the folder; by default all of the winner.
+            space: As for `report`.
 
         Returns:
             The files.
 
         Raises:
-            NasError: The run has no winner, or the folder cannot be used.
+            NasError: The run has no winner or no such trial, or the folder cannot be used.
         """
         with self._opened() as store:
-            return artifacts.export_winner(self.run_folder, store, resume_checks.parts_of(store), Path(folder))
+            config = resume_checks.config_with(store, space)
+            parts = resume_checks.parts_of(store, space)
+            return exporting.export_network(self.run_folder, store, parts, Path(folder), options, config)
 
     def _opened(self) -> Store:
         return Store.open(self.run_folder.store_path, readonly=True)

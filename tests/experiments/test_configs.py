@@ -13,7 +13,7 @@ from nas.config import reading as configs
 from nas.report.terminal import final_text
 from nas.runs import folder, launch
 from nas.runs import summary as run_summary
-from nas.runs.artifacts import export_winner
+from nas.runs.exporting import export_network
 from nas.store import Store
 
 DATA = ROOT.parent / "shared" / "data" / "omniglot_28.npz"
@@ -131,7 +131,7 @@ def test_a_table_is_searched_to_the_end(name, tmp_path, monkeypatch):
         Store.open(run.store_path) as store,
         pytest.raises(configs.ConfigError, match="makes no networks: there is none to measure, export or adapt"),
     ):
-        export_winner(run, store, parts.build(config), tmp_path / "out")
+        export_network(run, store, parts.build(config), tmp_path / "out")
 
 
 def _check_final(final, trials, config):

@@ -26,7 +26,7 @@ from nas.evaluators.networks.normalisation import Normalisation
 from nas.evaluators.tasks import Glyphs
 from nas.export import source as exported
 from nas.runs import folder, launch
-from nas.runs.artifacts import export_winner
+from nas.runs.exporting import export_network
 from nas.search_spaces import NniSpace
 from nas.search_spaces.nni import space as nni_space
 from nas.search_spaces.nni.space import HUB, SAMPLE_FILE, as_space
@@ -353,7 +353,7 @@ def test_a_search_from_its_config_to_the_sample_of_its_winner(tmp_path: Path, mo
     with Store.open(run.store_path) as store:
         assert [trial.state for trial in store.trials()] == ["done"] * 2
         parts = build(config)
-        export_winner(run, store, parts, tmp_path / "winner")
+        export_network(run, store, parts, tmp_path / "winner")
         final = folder.final_of(store)
     assert final is not None
     assert final.winner is not None

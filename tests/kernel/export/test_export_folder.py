@@ -61,8 +61,8 @@ def exported(folder: Path, **changes: Any) -> list[Path]:
 def test_folder_holds_every_file_and_reads_back(tmp_path: Path) -> None:
     network = Tiny()
     paths = exported(tmp_path / "a" / "net", network=network)
-    names = ["SHA256SUMS", "architecture.json", "cell.dot", "cell.png", "cell.svg", "model.py", "network.json"]
-    names.append("weights.safetensors")
+    pictures = ["cell.dot", "cell.png", "cell.svg"]
+    names = ["SHA256SUMS", "architecture.json", *pictures, "model.py", "network.json", "weights.safetensors"]
     assert paths == [tmp_path / "a" / "net" / name for name in names]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["net"]
     assert len({path.stat().st_mode for path in paths}) == 1  # what one may read, one may read whole

@@ -21,7 +21,7 @@ from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
 from nas.report.terminal import progress_text
 from nas.runs import folder, launch, resume_checks
 from nas.runs import summary as run_summary
-from nas.runs.artifacts import export_winner
+from nas.runs.exporting import export_network
 from nas.runs.launch import Outcome
 from nas.search_spaces import Mlp
 from nas.store import Store
@@ -141,7 +141,7 @@ def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbr
     assert result(run) == whole
     assert len(run.store_path.read_bytes()) == len(before)
     with Store.open(run.store_path, readonly=True) as store:
-        files = export_winner(run, store, launch.build(folder.config_of(store)), run.folder / "net")
+        files = export_network(run, store, launch.build(folder.config_of(store)), run.folder / "net")
     assert {file.name for file in files} >= {"architecture.json", "model.py", "weights.safetensors"}
 
 
@@ -293,7 +293,7 @@ def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_h
     warned = [record.message for record in caplog.records if "will be exported as model.pt2" in record.message]
     assert bool(warned) == (file == "model.pt2")
     with Store.open(run.store_path, readonly=True) as store:
-        paths = export_winner(run, store, resume_checks.parts_of(store), tmp_path / "out")
+        paths = export_network(run, store, resume_checks.parts_of(store), tmp_path / "out")
     assert {path.name for path in paths} & {"model.py", "model.pt2"} == {file}
 
 

@@ -13,6 +13,7 @@ from helpers.launch import Crash, Quiet, crash_at, in_this_process, own_runs, to
 from nas.errors import ConfigError, RunError
 from nas.runs import open_run, resume, run_search, summary
 from nas.runs import run as run_module
+from nas.runs.exporting import ExportOptions
 from nas.search_spaces import Mlp
 from nas.store import Store
 
@@ -48,7 +49,7 @@ def test_a_run_is_opened_by_its_name_with_the_same_results(inline: None, tmp_pat
     report.unlink()
     assert opened.report() == report
     assert "<!doctype html>" in report.read_text("utf-8")
-    files = opened.export(str(tmp_path / "net"))
+    files = opened.export(str(tmp_path / "net"), ExportOptions(("source",)))
     assert {file.name for file in files} >= {"architecture.json", "model.py", "weights.safetensors"}
     with pytest.raises(ConfigError, match="not an empty folder"):
         opened.export(tmp_path / "net")
