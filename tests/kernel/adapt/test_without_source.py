@@ -6,6 +6,8 @@ from pathlib import Path
 from helpers.cli import run
 from helpers.predictors import adaptable
 
+import nas
+
 SPACE = """
 from dataclasses import dataclass
 
@@ -41,8 +43,6 @@ def test_an_export_and_its_predictor_need_no_source_of_the_space(tmp_path: Path)
     assert adapted.returncode == 0, adapted.stderr
     for file in net.iterdir():
         file.unlink()
-    predicted = run(tmp_path, "-m", "nas", "predict", "predictor", "images", "--json")
-    assert predicted.returncode == 0, predicted.stderr
-    labels = [[row["predicted"] for row in json.loads(said.stdout)["predictions"]] for said in (adapted, predicted)]
-    assert labels[0] == labels[1]
-    assert len(labels[0]) == 6
+    labels = [row["predicted"] for row in json.loads(adapted.stdout)["predictions"]]
+    images = sorted((tmp_path / "images").glob("*/*.png"))
+    assert list(nas.load(tmp_path / "predictor").predict(images).labels) == labels
