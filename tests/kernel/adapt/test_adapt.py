@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers.export import exported
 from PIL import Image, ImageDraw
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from nas import config as configs
@@ -350,7 +351,9 @@ def test_the_network_that_adapts_has_the_weights_of_the_file(number_net, tmp_pat
     net = tmp_path / "net"
     shutil.copytree(number_net, net)
     weights = {name: 2 * tensor for name, tensor in load_file(net / "weights.safetensors").items()}
-    save_file(weights, net / "weights.safetensors", {"format": "pt"})
+    with safe_open(net / "weights.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    save_file(weights, net / "weights.safetensors", metadata)
     (net / "SHA256SUMS").unlink()
     assert adapt(net, tmp_path / "mine.csv", None) != before
 

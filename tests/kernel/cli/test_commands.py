@@ -73,7 +73,7 @@ def test_a_finished_run_is_shown_resumed_reported_exported_and_adapted(finished,
     assert (exported.status, exported.err) == (0, "")
     assert "net/model.py" in exported.out.split()
     (place / "mine.csv").write_text("0,1\n1,2\n2,1\n")
-    adapted = nas("adapt", "net", "--support", "mine.csv", "--json")
+    adapted = nas("adapt", "net", "--support", "mine.csv", "--query", "mine.csv", "--json")
     document = json.loads(adapted.out)
     assert [row["truth"] for row in document["predictions"]] == ["1", "2", "1"]
     assert len(document["curve"]) == 3
