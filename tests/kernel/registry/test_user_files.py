@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import pickle
 import random
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
