@@ -215,6 +215,11 @@ class ClassFamily:
         """Names of the classes of a split."""
         return list(_pool(self._checked(), split).names)
 
+    def sizes(self, split: Split) -> list[int]:
+        """Number of examples of each class of a split."""
+        data = self._checked()
+        return [len(data.row(row)) for row in _pool(data, split).rows.tolist()]
+
     def units(self, split: Split) -> tuple[str, tuple[int, ...]]:
         """Unit of each class (`nas.protocols.Grouped`): its row of examples, which its rotations share."""
         return "classes", tuple(_pool(self._checked(), split).rows.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,22 +134,6 @@ def adapt_to(predictor: Predictor, support: Path, query: Path | None = None) -> 
         raise DataError(f"{support} cannot be adapted to: {error}") from error
 
 
-def predict(predictor: Predictor, paths: Sequence[Path]) -> Adapted:
-    """The predictions of an adapted predictor for files and folders.
-
-    Raises:
-        DataError: A file cannot be read; the message names it.
-    """
-    examples = read(predictor, paths, labelled=False)
-    assert predictor.fitted is not None
-    support = Support(examples, predictor.fitted.classes, predictor.fitted.labels)
-    try:
-        predictions = _predictions(predictor, support, examples, predictor.outputs(examples.x))
-    except ValueError as error:
-        raise DataError(str(error)) from error
-    return Adapted(predictions, (), predictor.fitted.classes, None, examples.notes)
-
-
 def decided(adapted: AdaptedPredictor, threshold: float) -> AdaptedPredictor:
     """The same with 'unknown' in place of predictions whose score is below a threshold."""
     predictor = adapted.predictor.with_threshold(threshold)
@@ -185,8 +170,8 @@ def _adapt_to(predictor: Predictor, support_path: Path, query_path: Path | None)
     if query is not None and query_path is not None:
         check_known(query, support.classes, query_path)
     adapted = _fitted(predictor, support)
-    notes = [*examples.notes, *(() if query is None else query.notes)]
-    if adapted.rebuilt:
+    notes = [*examples.notes, *_doubtful(support), *(() if query is None else query.notes)]
+    if adapted.rebuilt and predictor.rule["method"] == "gradient":
         notes.append(
             f"{len(support.classes)} classes; the network was trained with {predictor.rule['outputs']}, so its head is "
             "rebuilt"
@@ -194,17 +179,38 @@ def _adapt_to(predictor: Predictor, support_path: Path, query_path: Path | None)
     if query is None:
         outputs, kept = leave_one_out(predictor, examples.x, support.y)
         if not kept.all():
-            notes.append(f"{int((~kept).sum())} examples are the only ones of their class and cannot be left out")
+            what = "the only ones of their class" if support.classes else "the only ones"
+            notes.append(
+                f"{int((~kept).sum())} examples are {what} and cannot be left out; give --query to predict others"
+            )
         places = kept.nonzero().flatten()
         shown, outputs = _part(examples, places), outputs[places]
         curve: tuple[float, ...] = ()
     else:
         shown, outputs = query, adapted.outputs(query.x)
         curve = _curve(predictor, support, query)
-    predictions = _predictions(adapted, support, shown, outputs)
+    predictions = predictions_of(adapted, support.classes, shown, outputs)
     quality = _quality(adapted, predictions, shown, outputs, left_out=query is None)
     result = Adapted(predictions, curve, support.classes, quality, tuple(dict.fromkeys(notes)))
     return AdaptedPredictor(adapted, support, result, query)
+
+
+def _doubtful(support: Support) -> list[str]:
+    """What is odd about a support set that can be used: equal inputs in two classes, classes of a single example."""
+    if not support.classes:
+        return []
+    notes: list[str] = []
+    first: dict[bytes, int] = {}
+    for place, inputs in enumerate(support.examples.x):
+        other = first.setdefault(inputs.numpy().tobytes(), place)
+        if support.examples.labels[other] != support.examples.labels[place]:
+            sources = support.examples.sources
+            notes.append(f"{sources[other]} and {sources[place]} are the same input, in two classes")
+    counts = Counter(support.examples.labels)
+    single = [name for name in support.classes if counts[name] == 1]
+    if single and len(single) < len(support.classes):
+        notes.append(f"{len(single)} of {len(support.classes)} classes have one example, such as {single[0]!r}")
+    return notes
 
 
 def _fitted(predictor: Predictor, support: Support) -> Predictor:
@@ -224,8 +230,11 @@ def _part(examples: Examples, places: Tensor) -> Examples:
     return Examples(examples.x[places], labels, targets, tuple(examples.sources[i] for i in chosen))
 
 
-def _predictions(predictor: Predictor, support: Support, examples: Examples, outputs: Tensor) -> tuple[Prediction, ...]:
-    if not support.classes:
+def predictions_of(
+    predictor: Predictor, classes: tuple[str, ...], examples: Examples, outputs: Tensor
+) -> tuple[Prediction, ...]:
+    """The predictions that outputs (examples, classes or targets) mean; `classes` is empty in regression."""
+    if not classes:
         values = predictor.unscaled(outputs).tolist()
         truths = [None] * len(values) if examples.targets is None else predictor.unscaled(examples.targets).tolist()
         numbers = zip(examples.sources, values, truths, strict=True)
@@ -233,7 +242,7 @@ def _predictions(predictor: Predictor, support: Support, examples: Examples, out
             Prediction(source, _text(value), None if truth is None else _text(truth), values=tuple(value))
             for source, value, truth in numbers
         )
-    predicted = predictor.decided(support.classes, outputs)
+    predicted = predictor.decided(classes, outputs)
     assert predicted.probabilities is not None
     assert predicted.scores is not None
     known = list(examples.labels) if examples.labelled else [None] * len(outputs)

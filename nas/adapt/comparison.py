@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..adaptation_rule import AdaptationRule
-from ..analysis.intervals import proportion_interval
+from ..analysis.intervals import paired_difference_interval, proportion_interval
+from ..errors import DataError
 from ..export import reading
 from ..export.stage_two import rule_settings
 from ..export.standalone.adapt import Predictor
@@ -34,6 +35,7 @@ class Contender:
         accuracy: Its accuracy in [0, 1]; None where it was not measured.
         interval: Wilson's 95 % interval.
         better: Number of examples that the adapted network gets right and this one does not, and the reverse.
+        difference: 95 % interval of the adapted network's accuracy less this one's, on the same examples.
         note: Why it was not measured, or with which settings.
     """
 
@@ -41,6 +43,7 @@ class Contender:
     accuracy: float | None
     interval: tuple[float, float] | None = None
     better: tuple[int, int] | None = None
+    difference: tuple[float, float] | None = None
     note: str = ""
 
 
@@ -55,6 +58,8 @@ def compare(adapted: AdaptedPredictor) -> tuple[Contender, ...]:
     if query is None:
         _, kept = leave_one_out(predictor, support.examples.x, support.y)
         truths = support.y[kept]
+        if not len(truths):
+            raise DataError("each class has one example; --compare needs two of a class to leave one out, or --query")
     else:
         truths = torch.tensor([support.classes.index(label) for label in query.labels])
 
@@ -84,7 +89,8 @@ def compare(adapted: AdaptedPredictor) -> tuple[Contender, ...]:
 def _contender(name: str, right: Tensor, ours: Tensor, note: str = "") -> Contender:
     count, correct = len(right), int(right.sum())
     better = int((ours & ~right).sum()), int((right & ~ours).sum())
-    return Contender(name, correct / count, proportion_interval(correct, count), better, note)
+    difference = paired_difference_interval(*better, count)
+    return Contender(name, correct / count, proportion_interval(correct, count), better, difference, note)
 
 
 def _nearest(x: Tensor, y: Tensor, query: Tensor | None) -> Tensor:
@@ -111,6 +117,11 @@ def _scratch(predictor: Predictor) -> Predictor:
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
+                continue
+            for parameter in module.parameters(recurse=False):
+                # A layer that does not say how it starts: random numbers of the same mean and deviation.
+                deviation, mean = torch.std_mean(parameter.detach(), correction=0)
+                parameter.data = mean + deviation * torch.randn_like(parameter)
     return _with_learner(predictor, network, "scratch")
 
 

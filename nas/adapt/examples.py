@@ -110,7 +110,7 @@ def _images(path: Path, preprocessing: ImagePreprocessing) -> Examples:
     import numpy as np
     import torch
 
-    files, skipped = _image_files(path)
+    files, skipped = image_files(path)
     converted = [read_converted(file, preprocessing) for file, _ in files]
     pixels = np.stack([each.pixels for each in converted])
     text = Conversions.of(each.rules for each in converted).text()
@@ -123,8 +123,8 @@ def _images(path: Path, preprocessing: ImagePreprocessing) -> Examples:
     )
 
 
-def _image_files(path: Path) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
-    """Image files with their class, and what was left out."""
+def image_files(path: Path) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
+    """Image files with their class, UNKNOWN where it is not known, and what was left out, in words."""
     if path.is_file():
         return [(path, UNKNOWN)], ()
     if not path.exists():

@@ -54,8 +54,22 @@ def load(folder: Path | str) -> Predictor:
             predictor = _rebuilt(folder, exported)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
+    _check_fitted(folder, predictor)
     predictor.read = reader_of(predictor.settings["preprocessing"])
     return predictor
+
+
+def _check_fitted(folder: Path, predictor: Predictor) -> None:
+    """Raises DataError where a saved adaptation is not one of the network."""
+    import torch
+
+    if predictor.fitted is None:
+        return
+    tried = attempt(predictor.outputs, torch.zeros(2, *predictor.rule["input_shape"]))
+    outputs = len(predictor.fitted.classes) or predictor.rule["outputs"]
+    if tried.error is not None or tried.value.shape != (2, outputs):
+        why = "it has another number of classes" if tried.error is None else reason(tried.error)
+        raise DataError(f"{folder / standalone.STATE} does not fit the network: {why}; adapt the network again")
 
 
 def save(predictor: Predictor, folder: Path) -> None:

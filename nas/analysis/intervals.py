@@ -202,6 +202,21 @@ def proportion_interval(successes: int, count: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def paired_difference_interval(better: int, worse: int, count: int) -> tuple[float, float]:
+    """95 % interval of the difference between two proportions of the same examples, in [-1, 1] (Bonett and Price,
+    "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", 2012).
+
+    Args:
+        better: Number of examples that only the first method gets right.
+        worse: Number of examples that only the second method gets right.
+        count: Number of all examples, at least 1.
+    """
+    z = 1.959963984540054
+    first, second = (better + 1) / (count + 2), (worse + 1) / (count + 2)
+    half = z * ((first + second - (first - second) ** 2) / (count + 2)) ** 0.5
+    return max(-1.0, first - second - half), min(1.0, first - second + half)
+
+
 def t_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t distribution at a probability."""
     from scipy.special import stdtrit

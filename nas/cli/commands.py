@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import stage_two
+from . import own_data, stage_two
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -185,8 +185,7 @@ def export(
         typer.echo(path)
 
 
-app.command()(stage_two.adapt)
-app.command()(stage_two.predict)
+app.registered_commands += stage_two.app.registered_commands + own_data.app.registered_commands
 
 
 @app.command("list")

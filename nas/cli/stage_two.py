@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from ..adapt.comparison import Contender
     from ..adapt.unknowns import Calibration
 
+app = typer.Typer()
+"""Its commands become commands of `nas`."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Table = Annotated[
     Path | None, typer.Option("--predictions", metavar="FILE.csv", help="Write predictions with probabilities as CSV.")
 ]
 
 
-def adapt(  # the options of a command are its parameters
+@app.command()
+def adapt(
     folder: Annotated[Path, typer.Argument(help="A folder that `nas export` wrote.")],
     support: Annotated[
         Path,
@@ -73,7 +77,7 @@ def adapt(  # the options of a command are its parameters
     if predictions is not None:
         _write_table(predictions, adapted.result.classes, adapted.result.predictions)
     if as_json:
-        _print_json({**asdict(adapted.result), **_extras(calibration, contenders)})
+        _print_json({**asdict(adapted.result), **_extras(calibration, reject, contenders)})
         return
     _print_result(adapted.result, predictions)
     if calibration is not None and reject is not None:
@@ -84,29 +88,34 @@ def adapt(  # the options of a command are its parameters
         typer.echo(f"{out} holds the adapted predictor. Next: nas predict {out} FILES")
 
 
+@app.command()
 def predict(
     predictor: Annotated[Path, typer.Argument(help="A folder that `nas adapt --out` wrote.")],
     files: Annotated[list[Path], typer.Argument(help="Images, folders of images, or files of series or of numbers.")],
     predictions: Table = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the classes of files with a predictor that `nas adapt --out` saved."""
-    from ..adapt.adaptation import predict as predict_files
+    """Predict the classes of files with a predictor that `nas adapt --out` saved.
+
+    Files that cannot be read are named on standard error, the others are predicted, and the exit status is then 1.
+    """
+    from ..adapt.prediction import predict as predict_files
     from ..adapt.predictor import load
 
     _check_options(None, None, None, predictions)
     loaded = load(predictor)
-    if loaded.fitted is None:
-        raise ConfigError(f"{predictor} is not adapted yet; run `nas adapt {predictor} --support DIR --out PREDICTOR`")
     result = predict_files(loaded, files)
     _say_notes(result.notes)
     if predictions is not None:
         _write_table(predictions, result.classes, result.predictions)
     if as_json:
         _print_json(asdict(result))
-        return
-    for row in result.predictions:
-        typer.echo(_row_text(row))
+    else:
+        for row in result.predictions:
+            typer.echo(_row_text(row))
+    _say_notes(result.failed)
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def _check_options(reject: float | None, unknowns: Path | None, out: Path | None, predictions: Path | None) -> None:
@@ -120,12 +129,18 @@ def _check_options(reject: float | None, unknowns: Path | None, out: Path | None
         check_target(out)
     if predictions is not None and predictions.exists():
         raise ConfigError(f"{predictions} exists; choose another file, or remove it")
+    if predictions is not None and not predictions.absolute().parent.is_dir():
+        raise ConfigError(f"{predictions} cannot be written: there is no folder {predictions.parent}; make it first")
 
 
 def _check_classes(adapted: AdaptedPredictor, reject: float | None, compare: bool) -> None:
+    from ..export.standalone.adapt import UNKNOWN
+
     classes, query = adapted.support.classes, adapted.query
     if not classes and (compare or reject is not None):
         raise ConfigError(f"{'--compare' if compare else '--reject'} is for classes; this network predicts numbers")
+    if reject is not None and UNKNOWN in classes:
+        raise ConfigError(f"a class is named {UNKNOWN!r}, which --reject answers for none of them; rename its folder")
     if compare and query is not None and not query.labelled:
         raise ConfigError(
             "--compare needs to know the classes of the queries; leave --query out to compare by leave-one-out"
@@ -194,7 +209,13 @@ def _comparison_text(contenders: Sequence[Contender]) -> str:
             continue
         low, high = each.interval
         ours, theirs = each.better
-        paired = "" if each is contenders[0] else f"   right where it is wrong: {ours}, the reverse: {theirs}"
+        paired = ""
+        if each is not contenders[0] and each.difference is not None:
+            least, most = each.difference
+            paired = (
+                f"   only the adapted network right: {ours}, only this one: {theirs}; "
+                f"difference {100 * least:+.1f} – {100 * most:+.1f}"
+            )
         note = f" ({each.note})" if each.note else ""
         lines.append(
             f"{each.name:<{width}}   {100 * each.accuracy:5.1f} % ({100 * low:.1f} – {100 * high:.1f}){paired}{note}"
@@ -202,11 +223,12 @@ def _comparison_text(contenders: Sequence[Contender]) -> str:
     return "\n".join(lines)
 
 
-def _extras(calibration: Calibration | None, contenders: Sequence[Contender]) -> dict[str, Any]:
+def _extras(calibration: Calibration | None, rate: float | None, contenders: Sequence[Contender]) -> dict[str, Any]:
     from ..adapt.unknowns import RATES
 
     extras: dict[str, Any] = {}
-    if calibration is not None:
+    if calibration is not None and rate is not None:
+        extras["reject"] = {"rate": rate, **asdict(calibration.at(rate))}
         extras["unknowns"] = [{"rate": rate, **asdict(calibration.at(rate))} for rate in RATES]
     if contenders:
         extras["comparison"] = [asdict(each) for each in contenders]
@@ -223,10 +245,15 @@ def _write_table(path: Path, classes: Sequence[str], rows: Sequence[Prediction])
         writer.writerow(
             [row.source, row.predicted, row.truth or "", *(f"{n:.6g}" for n in row.probabilities or row.values)]
         )
+    part = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
     try:
-        path.write_text(file.getvalue(), encoding="utf-8")
+        # File names need not be Unicode; their bytes are kept.
+        part.write_bytes(file.getvalue().encode("utf-8", errors="surrogateescape"))
+        part.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; choose another file") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _print_json(document: Any) -> None:

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..protocols.controllers import Controller
 from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring
 from ..protocols.spaces import SearchSpace
+from ..protocols.tasks import TaskFamily
 from ..registry import builtin, components
 from ..space.constraints import Constrained
 from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options
@@ -50,6 +51,18 @@ class Parts:
     def baseline_measurer(self) -> Measurer:
         """Evaluator of the baseline network. Raises ConfigError where it makes no networks."""
         return _measurer(self.baseline_evaluator)
+
+
+def tasks_of(config: Config) -> TaskFamily:
+    """The task family that a config names, without the other components.
+
+    Raises:
+        KeyFault: It names none, or one that cannot be made.
+    """
+    if config.tasks is None:
+        raise KeyFault("tasks is missing; give it", ("tasks",))
+    family: TaskFamily = _create("tasks", config.tasks, "tasks")
+    return family
 
 
 def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Parts:

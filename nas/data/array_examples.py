@@ -61,7 +61,8 @@ def read_examples(
     y: NDArray[np.float32] | None = None
     if target_names:
         targets = np.stack([complete(table, name) for name in target_names], axis=1)
-        y = ((targets - preprocessing.target_mean) / preprocessing.target_deviation).astype(np.float32)
+        with np.errstate(over="ignore"):
+            y = ((targets - preprocessing.target_mean) / preprocessing.target_deviation).astype(np.float32)
     try:
         column = None if label is None else table.name(label, "label")
     except ConfigError:
@@ -111,7 +112,8 @@ def scaled(x: NDArray[Any], preprocessing: ArrayPreprocessing) -> NDArray[np.flo
     ones = (1,) * (len(preprocessing.shape) - 1)
     mean = np.array(preprocessing.mean).reshape(-1, *ones)
     deviation = np.array(preprocessing.deviation).reshape(-1, *ones)
-    return np.asarray((x - mean) / deviation, dtype=np.float32)
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, which readers of the result refuse
+        return np.asarray((x - mean) / deviation, dtype=np.float32)
 
 
 def _columns(table: Table, preprocessing: ArrayPreprocessing) -> tuple[Sequence[str], Sequence[str]]:

@@ -83,7 +83,7 @@ def _source_form(network: nn.Module, graph: fx.Graph, about: Sequence[str]) -> F
     """Source and description of a traced network. Raises NasError where the source cannot be written."""
     text = write(network, graph, about)
     try:
-        return Form(text, None, graph=encode(network, graph, text.weights))
+        return Form(text, None, graph=encode(network, graph, text))
     except NasError as error:
         log.info("no network.json: %s", error)
         return Form(text, None)

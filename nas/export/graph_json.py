@@ -13,25 +13,26 @@ from ..errors import NasError
 from .expressions import Training
 from .graph_tables import ATTRIBUTES, DTYPES, LAYERS, METHODS, function_key
 from .layers import constructor_arguments
-from .naming import flat_name, named_tensors
+from .naming import named_tensors
+from .python_source import Source
 
 FORMAT = 1
 """Version of network.json."""
 
 
-def encode(network: nn.Module, graph: fx.Graph, weights: Mapping[str, str]) -> dict[str, Any]:
+def encode(network: nn.Module, graph: fx.Graph, source: Source) -> dict[str, Any]:
     """The content of network.json.
 
     Args:
         network: The network that has the graph's layers and tensors.
         graph: Its forward.
-        weights: For each tensor of the export by name, its path in the network.
+        source: Its source, whose names of layers and tensors are taken.
 
     Raises:
         NasError: The forward has a layer, call or value that is not in `graph_tables`; the message names it.
     """
     layers: dict[str, Any] = {}
-    names = {path: name for name, path in weights.items()}
+    names = {path: name for name, path in source.weights.items()}
     tensors: dict[str, Any] = {}
     ids: dict[fx.Node, str] = {}
     calls: list[dict[str, Any]] = []
@@ -46,7 +47,7 @@ def encode(network: nn.Module, graph: fx.Graph, weights: Mapping[str, str]) -> d
             calls.append({"id": ids[node], "op": "input", "default": [_value(value, ids) for value in node.args]})
             continue
         if node.op == "call_module":
-            target = flat_name(path)
+            target = source.names[path]
             layers[target] = _layer(network.get_submodule(path), path)
         elif node.op == "get_attr":
             target = names[path]
@@ -60,7 +61,7 @@ def encode(network: nn.Module, graph: fx.Graph, weights: Mapping[str, str]) -> d
         arguments = [_value(value, ids) for value in node.args]
         keywords = {key: _value(value, ids) for key, value in node.kwargs.items()}
         calls.append(call | ({"args": arguments} if arguments else {}) | ({"kwargs": keywords} if keywords else {}))
-    ties = _ties(parameters, weights)
+    ties = _ties(parameters, source.weights)
     return {"format": FORMAT, "layers": layers, "tensors": tensors, "ties": ties, "calls": calls, "output": output}
 
 

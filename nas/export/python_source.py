@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import fx, nn
@@ -12,7 +13,7 @@ from torch import fx, nn
 from ..errors import NasError
 from .expressions import call, literal
 from .layers import constructor
-from .naming import flat_names, free_variable, named_tensors
+from .naming import SILENT, export_names, free_variable, named_tensors
 
 WIDTH = 120
 INDENT = " " * 8
@@ -25,10 +26,15 @@ class Source:
     Attributes:
         text: The text of a Python module with a class `Network`.
         weights: For each tensor of that class's state, by name, its path in the network.
+        names: The attribute of that class for each layer, and each tensor that is used by itself, by its path.
+        head: The attribute of the linear layer that gives the output; None where there is none. The class then has a
+            method `features`, whose result is the head's input.
     """
 
     text: str
     weights: dict[str, str]
+    names: dict[str, str] = field(default_factory=dict)
+    head: str | None = None
 
 
 def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Source:
@@ -45,7 +51,8 @@ def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Sou
     modules, attributes = _used(network, graph)
     # A parameter of a layer that is also called stays in that layer.
     inside = {path for path in attributes if path.rpartition(".")[0] in modules}
-    names = flat_names([*modules, *(path for path in attributes if path not in inside)])
+    head = _head(network, graph)
+    names = export_names(network, [*modules, *(path for path in attributes if path not in inside)], head)
     names |= {path: f"{names[path.rpartition('.')[0]]}.{path.rpartition('.')[2]}" for path in inside}
     constructor_lines = [*_layer_lines(network, modules, names)]
     constructor_lines += _tensor_lines(network, [path for path in attributes if path not in inside], names)
@@ -56,9 +63,24 @@ def write(network: nn.Module, graph: fx.Graph, about: Sequence[str] = ()) -> Sou
     }
     weights |= {names[path]: path for path in attributes if path not in inside}
     constructor_lines += _ties(network, weights)
-    inputs, forward = _forward(network, graph, names)
-    body = ["    def __init__(self) -> None:", f"{INDENT}super().__init__()", *constructor_lines, "", inputs, *forward]
-    return Source("\n".join([*_header(body, about), *body, ""]), weights)
+    forward = _forward(network, graph, names, head)
+    body = ["    def __init__(self) -> None:", f"{INDENT}super().__init__()", *constructor_lines, "", *forward]
+    text = "\n".join([*_header(body, about), *body, ""])
+    return Source(text, weights, names, None if head is None else names[head])
+
+
+def _head(network: nn.Module, graph: fx.Graph) -> str | None:
+    """The path of the linear layer whose result is the output, where nothing else uses the layer."""
+    output = next(node for node in reversed(graph.nodes)).args[0]
+    if not isinstance(output, fx.Node) or output.op != "call_module" or len(output.users) != 1:
+        return None
+    path = str(output.target)
+    calls = [node for node in graph.nodes if node.op == "call_module" and str(node.target) == path]
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    alone = len(calls) == 1 and len(output.args) == 1 and not output.kwargs and len(inputs) == 1
+    tensors = [node for node in graph.nodes if node.op == "get_attr" and str(node.target).startswith(f"{path}.")]
+    plain = isinstance(network.get_submodule(path), nn.Linear) and output.args[0] is not inputs[0]
+    return path if alone and plain and not tensors else None
 
 
 def _used(network: nn.Module, graph: fx.Graph) -> tuple[list[str], list[str]]:
@@ -130,8 +152,8 @@ def _ties(network: nn.Module, weights: dict[str, str]) -> Iterator[str]:
                 yield f"{INDENT}self.{flat} = self.{owner}"
 
 
-def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tuple[str, list[str]]:
-    """The signature and the lines of forward: one call per line, a chain of calls in one variable."""
+def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str], head: str | None) -> list[str]:
+    """The lines of `forward`, and before a head those of `features`: one call per line, a chain in one variable."""
     variables: dict[fx.Node, str] = {}
     pending_uses = {node: len(node.users) for node in graph.nodes}
     inputs, lines, group = ["self"], [], ""
@@ -143,10 +165,14 @@ def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tupl
         for before in node.all_input_nodes:
             pending_uses[before] -= 1
         live = {variable for before, variable in variables.items() if pending_uses[before]}
+        taken = set(variables.values())
         if node.op == "placeholder":
-            variables[node] = free_variable(str(node.target), live)
+            variables[node] = free_variable(str(node.target), taken)
             default = "".join(f" = {literal(value)}" for value in node.args)
             inputs.append(f"{variables[node]}{default or ': torch.Tensor'}")
+        elif node.op == "call_module" and str(node.target) == head:
+            lines += ["", f"{INDENT}return {literal(node.args[0], name)}"]
+            break
         elif node.op == "output":
             lines += [*([""] if group else []), f"{INDENT}return {literal(node.args[0], name)}"]
         elif node.op != "get_attr":
@@ -154,13 +180,24 @@ def _forward(network: nn.Module, graph: fx.Graph, names: dict[str, str]) -> tupl
             expression, arguments = call(node, name, names.__getitem__)
             target = ""
             if node.users:
-                variables[node] = _chained(node, variables, live) or free_variable(_preferred(node), live)
+                variables[node] = _chained(node, variables, live) or free_variable(_preferred(node, names), taken)
                 target = f"{variables[node]} = "
             lines += [*heading, *_statement(target, expression, arguments)]
     # The annotation is certain only for a single value that is no size.
     out = next(node for node in reversed(graph.nodes)).args[0]
     returns = " -> torch.Tensor" if isinstance(out, fx.Node) and not _is_size(out) else ""
-    return f"    def forward({', '.join(inputs)}){returns}:", lines if lines[0] else lines[1:]
+    lines = lines if lines[0] else lines[1:]
+    if head is None:
+        return [f"    def forward({', '.join(inputs)}){returns}:", *lines]
+    result = f"self.{names[head]}(self.features({inputs[1].partition(':')[0]}))"
+    return [
+        f"    def features({', '.join(inputs)}) -> torch.Tensor:",
+        f'{INDENT}"""The input of the head."""',
+        *lines,
+        "",
+        f"    def forward({', '.join(inputs)}) -> torch.Tensor:",
+        f"{INDENT}return {result}",
+    ]
 
 
 def _is_size(node: fx.Node) -> bool:
@@ -172,8 +209,19 @@ def _chained(node: fx.Node, variables: dict[fx.Node, str], live: set[str]) -> st
     first = node.args[0] if node.args else None
     if not isinstance(first, fx.Node) or _is_size(node) or _container(first) != _container(node):
         return None
+    if _branch(first) != _branch(node):
+        return None
     variable = variables.get(first)
     return None if variable in live else variable
+
+
+def _branch(node: fx.Node) -> str:
+    """What a value is of, so that values of two branches never share a variable: the list that a layer is in, or the
+    layer itself; for a function, its module."""
+    if node.op != "call_module":
+        return _container(node)
+    owner, _, last = str(node.target).rpartition(".")
+    return owner if last.isdecimal() else str(node.target)
 
 
 def _container(node: fx.Node) -> str:
@@ -183,14 +231,16 @@ def _container(node: fx.Node) -> str:
     return str(owners[-1]) if owners else ""
 
 
-def _preferred(node: fx.Node) -> str:
+def _preferred(node: fx.Node, names: Mapping[str, str]) -> str:
     """The variable that a value should have: the name of the layer that computes it, else of its module, else x."""
-    container = _container(node)
+    container = ".".join(part for part in _container(node).split(".") if part not in SILENT)
     path = str(node.target)
-    if node.op == "call_module" and not (path.rpartition(".")[0] == container and path[-1].isdecimal()):
-        return path
-    size = [path if node.op == "call_method" else str(node.args[1])] if _is_size(node) else []
-    return ".".join([*([container] if container else []), *size]) or "x"
+    if node.op == "call_module":
+        branch = _branch(node)
+        return names[path] if branch == path else ".".join(part for part in branch.split(".") if part not in SILENT)
+    what = [path if node.op == "call_method" else str(node.args[1])] if _is_size(node) else []
+    what += ["sum"] if node.target is operator.add else []
+    return ".".join([*([container] if container else []), *what]) or "x"
 
 
 def _group(container: str) -> str:
@@ -202,7 +252,7 @@ def _group(container: str) -> str:
 def _heading(before: str, group: str) -> tuple[str, list[str]]:
     if group == before:
         return before, []
-    return group, ["", f"{INDENT}# {_comment(group)}"] if group else [""]
+    return group, ["", f"{INDENT}# {_comment(group)}"] if group and not group.isdecimal() else [""]
 
 
 def _comment(group: str) -> str:

@@ -20,7 +20,7 @@ from ..errors import DataError, NasError
 from ..protocols.learners import LEARNER
 from ..task import TaskShape
 from .naming import named_tensors, tensor_names
-from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, WEIGHTS
+from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, PATHS, WEIGHTS
 
 if TYPE_CHECKING:
     from .graph_network import GraphNetwork
@@ -75,10 +75,10 @@ def load(folder: Path) -> Exported:
     recipe = content.get("recipe")
     if not isinstance(recipe, dict):
         raise DataError(f"{path}: 'recipe' must be an object; {REMEDY}")
-    _checktensors_of(weights, path, "weights", content.get("weights"))
+    _check_tensors(weights, path, "weights", content.get("weights"))
     learner = folder / LEARNED if "learner" in content else None
     if learner is not None:
-        _checktensors_of(learner, path, "learner", content["learner"])
+        _check_tensors(learner, path, "learner", content["learner"])
     return Exported(architecture, _shape(path, content.get("task")), MappingProxyType(recipe), weights, learner)
 
 
@@ -127,10 +127,10 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
             another shape.
     """
     tensors = named_tensors(network)
-    paths = tensor_names(network)
+    paths = _paths(weights) or tensor_names(network)
     restored = {}
     for flat, tensor in tensors_of(weights).items():
-        if flat not in paths:
+        if paths.get(flat) not in tensors:
             raise DataError(f"{weights} holds {flat!r}, which the network does not have; are they of one architecture?")
         path = paths[flat]
         expected = tensors[path]
@@ -141,6 +141,16 @@ def restore(network: torch.nn.Module, weights: Path) -> dict[str, torch.Tensor]:
             )
         restored[path] = tensor
     return restored
+
+
+def _paths(weights: Path) -> dict[str, str]:
+    """The path of each tensor in the network, as the file says; empty for files of earlier versions."""
+    try:
+        with safe_open(weights, framework="pt") as file:
+            paths = json.loads((file.metadata() or {}).get(PATHS, "{}"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{weights} cannot be read as safetensors: {error}; {REMEDY}") from error
+    return {str(name): str(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
 
 
 def _json(path: Path) -> Any:
@@ -169,7 +179,7 @@ def _shape(path: Path, task: object) -> TaskShape:
     raise DataError(f"{path}: 'task' must hold input_shape, num_outputs and kind, not {task!r}; {REMEDY}")
 
 
-def _checktensors_of(weights: Path, path: Path, entry: str, listed: object) -> None:
+def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> None:
     """Compares the header of a file of tensors with the shapes listed in `path`; the tensors are not read."""
     if not isinstance(listed, dict):
         raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")

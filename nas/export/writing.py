@@ -37,6 +37,8 @@ FORMAT = 1
 """Version of the content of architecture.json."""
 NETWORK = "network.json"
 """The network's forward as data, of which `graph_network` makes the network again."""
+PATHS = "paths"
+"""Key of the metadata of weights.safetensors with the path of each tensor in the network that was exported."""
 ARCHITECTURE, WEIGHTS, LEARNED = "architecture.json", "weights.safetensors", "learner.safetensors"
 MODEL_ONNX, PRETRAINED = "model.onnx", "pretrained.safetensors"
 LINE_LETTERS, RECIPE_LINES = 110, 60
@@ -109,7 +111,7 @@ def export(
     weights, learned = _weights(network, names), _learned(network)
     contents = {
         ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
-        WEIGHTS: save(weights, metadata={"format": "pt"}),
+        WEIGHTS: save(weights, metadata={"format": "pt", PATHS: json.dumps(names)}),
         **({LEARNED: save(learned, metadata={"format": "pt"})} if learned else {}),
         **_forward(form),
         **_stage_two(form, shape, names, extras),

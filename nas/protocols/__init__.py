@@ -16,7 +16,19 @@ from .evaluators import (
 )
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
-from .tasks import ClassNames, FewShot, Grouped, Inventoried, Licensed, Preprocessed, Reader, TargetReader, TaskFamily
+from .tasks import (
+    ClassNames,
+    Faulty,
+    FewShot,
+    Grouped,
+    Inventoried,
+    Licensed,
+    Preprocessed,
+    Reader,
+    Sized,
+    TargetReader,
+    TaskFamily,
+)
 
 __all__ = [
     "CARRIED",
@@ -26,6 +38,7 @@ __all__ = [
     "Cost",
     "Costed",
     "Evaluator",
+    "Faulty",
     "Featured",
     "FewShot",
     "FileSpace",
@@ -44,6 +57,7 @@ __all__ = [
     "Resumable",
     "SearchSpace",
     "SecondOrder",
+    "Sized",
     "Tabled",
     "TargetReader",
     "TaskFamily",

@@ -119,6 +119,22 @@ class Preprocessed(Protocol):
 
 
 @runtime_checkable
+class Sized(Protocol):
+    """Task family that knows how many examples its classes have."""
+
+    def sizes(self, split: Split) -> Sequence[int]:
+        """Number of examples of each class of a split, in the order of `ClassNames.classes`."""
+        ...
+
+
+@runtime_checkable
+class Faulty(Protocol):
+    """Task family of a user's own files that says what was left out or looks wrong."""
+
+    def faults(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
 class Licensed(Protocol):
     """Task family whose data have a known licence.
 

@@ -14,7 +14,7 @@ LEVELS = (
     ("nas", "__main__"),
     ("cli",),
     ("compare",),
-    ("runs", "adapt"),
+    ("runs", "adapt", "init"),
     ("config", "checks"),
     ("search", "report", "export", "testing"),
     ("networks",),

@@ -27,6 +27,7 @@ MAY_EXECUTE = {
 MAY_PRINT = (
     "nas/cli/commands.py",
     "nas/cli/progress.py",
+    "nas/cli/stage_two.py",
     "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",

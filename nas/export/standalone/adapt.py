@@ -164,6 +164,8 @@ class Predictor:
 
     def with_threshold(self, threshold: float | None) -> Predictor:
         """The predictor that answers 'unknown' where the score is below a threshold; None for never."""
+        if threshold is not None and UNKNOWN in self._needed().classes:
+            raise ValueError(f"a class is called {UNKNOWN!r}, which is the answer below a threshold; rename it")
         changed = copy.copy(self)
         changed.threshold = threshold
         return changed
@@ -181,7 +183,8 @@ class Predictor:
                     shutil.copyfile(self.folder / name, part / name)
             tensors = {**fitted.tensors, "labels": fitted.labels}
             save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, part / STATE)
-            content = {"format": FORMAT, "classes": fitted.classes, "threshold": self.threshold}
+            content = {"format": FORMAT, "classes": fitted.classes, "examples": len(fitted.labels)}
+            content |= {"threshold": self.threshold, "torch": torch.__version__}
             (part / PREDICTOR).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             files = sorted(part.iterdir())
             sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]

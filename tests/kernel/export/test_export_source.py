@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -235,19 +236,37 @@ def test_what_is_not_used_is_neither_in_the_source_nor_in_the_weights() -> None:
     for absent in ("dead", "unused"):
         assert absent not in written.text
         assert not any(absent in flat for flat in written.weights)
-    assert written.weights["cells_0_ops_0_depth.weight"] == "cells.0.ops.0.depth.weight"
+    assert written.weights["cells_0_0_depth.weight"] == "cells.0.ops.0.depth.weight"
     assert written.weights["cells_1_scale"] == "cells.1.scale"
 
 
 def test_source_reads_well() -> None:
     text = source(Conv4(), input_shape=IMAGE).text
-    assert "self.blocks_0_0 = nn.Conv2d(3, 8, 3, padding=1)\n" in text
-    assert "self.blocks_0_1 = nn.BatchNorm2d(8, track_running_stats=False)\n" in text
-    assert "self.blocks_0_3 = nn.MaxPool2d(2)\n" in text
+    assert "self.blocks_0_conv3x3 = nn.Conv2d(3, 8, 3, padding=1)\n" in text
+    assert "self.blocks_0_norm = nn.BatchNorm2d(8, track_running_stats=False)\n" in text
+    assert "self.blocks_0_max_pool = nn.MaxPool2d(2)\n" in text
+    assert text.endswith("""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x))
+""")
     assert "        # blocks.1\n" in text
     cells = source(CellNet(), input_shape=IMAGE).text
-    assert "x = F.dropout(x, p=0.3, training=self.training)\n" in cells
-    assert "x = F.max_pool2d(cells_0, 2)\n" in cells
+    assert "x_3 = F.max_pool2d(cells_1_4, 2)\n        x_3 = F.dropout(x_3, p=0.3, training=self.training)\n" in cells
+
+
+def variables_of(text: str) -> list[tuple[str, str]]:
+    """Each assignment in the forward of a source: the variable, and the expression without spaces."""
+    lines = text[text.index("    def f") :].splitlines()
+    assigned = [line.strip().partition(" = ") for line in lines if " = " in line and not line.strip().startswith("def")]
+    return [(name, expression) for name, _, expression in assigned]
+
+
+@pytest.mark.parametrize("make", [Conv4, CellNet])
+def test_a_variable_is_assigned_again_only_from_itself(make) -> None:
+    seen: set[str] = set()
+    for name, expression in variables_of(source(make(), input_shape=IMAGE).text):
+        assert name not in seen or re.search(rf"(?<!\w){name}(?!\w)", expression), f"{name} = {expression}"
+        seen.add(name)
 
 
 def test_export_changes_neither_the_network_nor_the_random_state() -> None:
@@ -287,6 +306,7 @@ def test_names_that_meet_are_refused() -> None:
     network.get_submodule("a").add_module("b_c", nn.Linear(2, 2))
     network.add_module("a_b", nn.Sequential())
     network.get_submodule("a_b").add_module("c", nn.Linear(2, 2))
+    network.add_module("end", nn.Linear(2, 2))
     with pytest.raises(NasError, match=r"'a\.b_c' and 'a_b\.c' would both"):
         source(network, input_shape=(2,))
 

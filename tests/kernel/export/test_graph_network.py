@@ -96,6 +96,7 @@ def changed(path, value):
     return content
 
 
+FIRST = "linear_1"
 DEEP = json.loads("[" * 40 + "]" * 40)
 
 
@@ -103,11 +104,11 @@ DEEP = json.loads("[" * 40 + "]" * 40)
     "path, value, message",
     [
         (["format"], 2, "not of format 1"),
-        (["layers", "layer_1", "type"], "Module", "not among the layers"),
-        (["layers", "layer_1", "type"], ["Linear"], "not among the layers"),
-        (["layers", "layer_1", "args"], [10**9, 10**9], "limit is|not the one of the weights|cannot be made"),
-        (["layers", "layer_1", "args"], ["a", {}], "cannot be made|which is none"),
-        (["layers", "layer_1", "args"], [4, 5], "not the one of the weights"),
+        (["layers", FIRST, "type"], "Module", "not among the layers"),
+        (["layers", FIRST, "type"], ["Linear"], "not among the layers"),
+        (["layers", FIRST, "args"], [10**9, 10**9], "limit is|not the one of the weights|cannot be made"),
+        (["layers", FIRST, "args"], ["a", {}], "cannot be made|which is none"),
+        (["layers", FIRST, "args"], [4, 5], "not the one of the weights"),
         (["layers", "forward"], {"type": "Linear", "args": [1, 1]}, "no name of a layer"),
         (["layers", "a.b"], {"type": "Linear", "args": [1, 1]}, "no name of a layer"),
         (["layers"], [], "must be an object"),
@@ -116,7 +117,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         (["calls", 1, "target"], "nothing", "is not listed"),
         (["calls", 1, "op"], "exec", "is a 'exec'"),
         (["calls", 1, "op"], "call_function", "is the function"),
-        (["calls", 1, "op"], "call_method", "is the method"),
+        (["calls", 1], {"id": "v1", "op": "call_method", "target": "numpy", "args": [{"ref": "v0"}]}, "is the method"),
         (["calls", 1, "args"], [{"ref": "v9"}], "no earlier call"),
         (["calls", 1, "args"], [{"ref": "v1"}], "no earlier call"),
         (["calls", 1, "args"], [{"call": "v0"}], "unknown kind"),
@@ -124,7 +125,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         (["calls", 1, "id"], "v0", "must be a new text"),
         (["calls"], None, "must be a list"),
         (["output"], {"ref": "v99"}, "no earlier call"),
-        (["ties"], {"layer_1.weight": "layer_3.weight"}, "not two names"),
+        (["ties"], {"linear_1.weight": "head.weight"}, "not two names"),
     ],
 )
 def test_odd_content_is_refused_by_its_entry(path, value, message):
@@ -135,10 +136,10 @@ def test_odd_content_is_refused_by_its_entry(path, value, message):
 
 def test_weights_of_another_network_are_refused():
     content, weights = plain_content()
-    with pytest.raises(DataError, match=r"layer_1\.weight"):
-        build(content, {**weights, "layer_1.weight": torch.zeros(9, 9)})
-    with pytest.raises(DataError, match=r"layer_3\.bias"):
-        build(content, {name: tensor for name, tensor in weights.items() if name != "layer_3.bias"})
+    with pytest.raises(DataError, match=r"linear_1\.weight"):
+        build(content, {**weights, "linear_1.weight": torch.zeros(9, 9)})
+    with pytest.raises(DataError, match=r"head\.bias"):
+        build(content, {name: tensor for name, tensor in weights.items() if name != "head.bias"})
 
 
 JSON = st.recursive(
