@@ -38,7 +38,6 @@ class Card:
         protocol: A sentence on how the results were measured.
         limits: What the network does not do, one sentence each.
         versions: Versions of the software by name.
-        no_python: Why there is no adapt.py; empty where there is one.
     """
 
     title: str
@@ -48,13 +47,12 @@ class Card:
     protocol: str
     limits: Sequence[str]
     versions: Mapping[str, str]
-    no_python: str = ""
 
 
-def card_text(card: Card) -> str:
-    """The text of card.md, in Markdown."""
+def card_text(card: Card, no_python: str = "") -> str:
+    """The text of card.md, in Markdown; `no_python` says why there is no adapt.py, and is empty where there is one."""
     from jinja2 import Environment, StrictUndefined
 
     template = (files("nas.export") / "templates" / "card.md.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # no HTML
-    return environment.from_string(template).render(**vars(card), python=not card.no_python)
+    return environment.from_string(template).render(**vars(card), no_python=no_python)

@@ -14,7 +14,6 @@ from typing import Any
 
 import networkx as nx
 import torch
-from safetensors.torch import save
 
 from .. import __version__
 from ..adaptation_rule import AdaptationRule
@@ -26,11 +25,13 @@ from ..provenance import versions
 from ..space.drawing import draw, to_dot
 from ..space.graph import live
 from ..task import TaskShape
+from .card import Card, card_text
 from .checksums import SUMS, sums_of
 from .contents import CARD, ONNX, PICTURE, SOURCE
 from .form import MODEL, PROGRAM, Form, form_of
 from .naming import named_tensors, tensor_names
 from .stage_two import SOURCES, stage_two_files
+from .tensor_file import PLAIN, tensor_file
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -53,7 +54,7 @@ class Extras:
         graph: The diagram of the architecture (`nas.space.graph`), for `cell.dot`, `cell.svg` and `cell.png`.
         rule: How the learner adapts the network, for `adapt.py`, `adaptation.json` and `adaptation.safetensors`.
         preprocessing: How data become inputs, for `preprocessing.json`.
-        card: The text of `card.md`.
+        card: The content of `card.md`.
         texts: Further files, by name.
         pretrained: The same network after plain pre-training, for `pretrained.safetensors`.
         parts: The parts to write (`nas.export.contents`).
@@ -62,7 +63,7 @@ class Extras:
     graph: nx.DiGraph | None = None
     rule: AdaptationRule | None = None
     preprocessing: Preprocessing | None = None
-    card: str | None = None
+    card: Card | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     pretrained: torch.nn.Module | None = None
     parts: tuple[str, ...] = (SOURCE, PICTURE, CARD)
@@ -111,11 +112,11 @@ def export(
     weights, learned = _weights(network, names), _learned(network)
     contents = {
         ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
-        WEIGHTS: save(weights, metadata={"format": "pt", PATHS: json.dumps(names)}),
-        **({LEARNED: save(learned, metadata={"format": "pt"})} if learned else {}),
+        WEIGHTS: tensor_file(weights, {**PLAIN, PATHS: json.dumps(names)}),
+        **({LEARNED: tensor_file(learned)} if learned else {}),
         **_forward(form),
         **_stage_two(form, shape, names, extras),
-        **_optional(network, shape, names, extras),
+        **_optional(network, shape, names, form, extras),
     }
     contents = {name: content for name, content in contents.items() if _wanted(name, extras)}
     contents[SUMS] = sums_of(contents)
@@ -164,18 +165,29 @@ def _stage_two(form: Form, shape: TaskShape, names: Mapping[str, str], extras: E
     return stage_two_files(extras.rule, shape, by_path, extras.preprocessing)
 
 
-def _optional(network: torch.nn.Module, shape: TaskShape, names: Mapping[str, str], extras: Extras) -> dict[str, bytes]:
+def _optional(
+    network: torch.nn.Module, shape: TaskShape, names: Mapping[str, str], form: Form, extras: Extras
+) -> dict[str, bytes]:
     """The files that an export may lack."""
     contents = {name: text.encode() for name, text in extras.texts.items()}
     if CARD in extras.parts and extras.card:
-        contents["card.md"] = extras.card.encode()
+        contents["card.md"] = card_text(extras.card, _no_python(form, extras)).encode()
     if PICTURE in extras.parts:
         contents |= _pictures(extras.graph)
     if ONNX in extras.parts:
         contents |= _onnx(network, shape, None if extras.rule is None else extras.rule.head)
     if extras.pretrained is not None:
-        contents[PRETRAINED] = save(_weights(extras.pretrained, names), metadata={"format": "pt"})
+        contents[PRETRAINED] = tensor_file(_weights(extras.pretrained, names))
     return contents
+
+
+def _no_python(form: Form, extras: Extras) -> str:
+    """Why an export has no adapt.py; empty where it has one."""
+    if SOURCE not in extras.parts:
+        return "It was exported without its sources, adapt.py among them."
+    if extras.rule is None:
+        return "Its learner does not say how it adapts as data, so there is no adapt.py."
+    return "" if form.source else "Its forward could not be written as source, so there is no adapt.py."
 
 
 def _onnx(network: torch.nn.Module, shape: TaskShape, head: str | None) -> dict[str, bytes]:

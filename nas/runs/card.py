@@ -16,11 +16,8 @@ from ..provenance import processor, versions
 from ..report.formatting import TERMINAL, interval_of, number
 from ..trial import Score, Trial
 
-NO_RULE = "Its learner does not say how it adapts as data, so there is no adapt.py."
-NO_SOURCE = "Its forward could not be written as source, so there is no adapt.py."
 
-
-def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Trial | None, no_python: str) -> Card:
+def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Trial | None) -> Card:
     """The card of a run's winner.
 
     Args:
@@ -28,7 +25,6 @@ def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Tria
         config: The run's config.
         parts: The components that it names.
         trial: The winner's trial, for its latency; None where it is not known.
-        no_python: Why the export has no adapt.py; empty where it has one.
     """
     winner = final.winner
     assert winner is not None
@@ -46,11 +42,10 @@ def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Tria
         protocol=_protocol(final, winner),
         limits=_limits(winner.protocol, final.percent),
         versions=versions(),
-        no_python=no_python,
     )
 
 
-def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts, no_python: str) -> Card:
+def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts) -> Card:
     """The card of a trial that is not the winner.
 
     Args:
@@ -58,7 +53,6 @@ def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts, no_p
         score: Its score on fresh validation tasks, after the meta-training of the exported weights.
         config: The run's config.
         parts: The components that it names.
-        no_python: Why the export has no adapt.py; empty where it has one.
     """
     percent = parts.measurer.tasks.shape.kind == "classification"
     measured = estimate([score.per_task])
@@ -80,7 +74,6 @@ def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts, no_p
         "test tasks may give less. It was not compared with a baseline; the run's winner was.",
         limits=_limits(score.protocol, percent),
         versions=versions(),
-        no_python=no_python,
     )
 
 

@@ -18,6 +18,7 @@ from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..config.schema import Config
 from ..errors import NasError, RunError
+from ..export.card import Card
 from ..export.contents import PARTS
 from ..failures import attempt, reason
 from ..protocols.evaluators import Measurer
@@ -30,7 +31,7 @@ from ..store.sqlite_store import Store
 from ..task import Bank
 from ..trial import Score, Trial
 from .artifacts import graph_of
-from .card import NO_RULE, card_of_trial, card_of_winner
+from .card import card_of_trial, card_of_winner
 from .folder import RunFolder, config_of, final_of
 from .measurements import FRESH
 
@@ -66,14 +67,14 @@ class Chosen:
         seed: Seed of its meta-training.
         network: The network with its meta-learned weights.
         result: Its result, for the recipe.
-        card: The text of its card.
+        card: Its card.
     """
 
     architecture: Architecture
     seed: int
     network: nn.Module
     result: Mapping[str, Any]
-    card: str
+    card: Card
 
 
 WINNER: Final = ExportOptions()
@@ -141,8 +142,6 @@ def export_network(
 
 
 def _winner(run: RunFolder, store: Store, parts: Parts) -> Chosen:
-    from ..export.card import card_text
-
     final, config, measurer = final_of(store), config_of(store), parts.measurer
     if final is None:
         raise RunError(f"run {run.name!r} has no winner yet; continue it with `nas resume {run.name}`")
@@ -154,8 +153,8 @@ def _winner(run: RunFolder, store: Store, parts: Parts) -> Chosen:
         raise RunError(f"run {run.name!r} does not say which weights of its winner are the best; search again")
     network = measurer.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
     trial = next((each for each in store.trials() if each.number == winner.number), None)
-    card = card_of_winner(final, config, parts, trial, _no_python(measurer, network))
-    return Chosen(architecture, seed, network, {"test": _test(winner)}, card_text(card))
+    card = card_of_winner(final, config, parts, trial)
+    return Chosen(architecture, seed, network, {"test": _test(winner)}, card)
 
 
 def _test(winner: Measured) -> dict[str, Any]:
@@ -163,8 +162,6 @@ def _test(winner: Measured) -> dict[str, Any]:
 
 
 def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen:
-    from ..export.card import card_text
-
     trial, config, measurer = trial_of(run, store, number), config_of(store), parts.measurer
     final = final_of(store)
     if final is not None and final.winner is not None and final.winner.number == number:
@@ -175,8 +172,8 @@ def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen
     score = _measured(measurer, architecture, config.final_budget, seed, bank, weights, f"trial {number}")
     network = measurer.trained(architecture, config.final_budget, seed, weights)
     result = {"trial": number, "validation": {"value": score.value, "protocol": dict(score.protocol)}}
-    card = card_of_trial(trial, score, config, parts, _no_python(measurer, network))
-    return Chosen(architecture, seed, network, result, card_text(card))
+    card = card_of_trial(trial, score, config, parts)
+    return Chosen(architecture, seed, network, result, card)
 
 
 def trial_of(run: RunFolder, store: Store, number: int) -> Trial:
@@ -205,15 +202,15 @@ def _measured(
     """The score on a bank; a network that has no weights yet is meta-trained, which is said with its time."""
     stored = weights.exists()
     if not stored:
-        log.warning("%s has no stored weights; it is meta-trained now, with %d outer steps", what, budget)
+        log.warning("%s has no stored weights and is trained now, with %d outer steps", what, budget)
     started = time.monotonic()
     measured = attempt(measurer.measure, architecture, budget, seed, bank=bank, weights=weights)
     if isinstance(measured.error, NasError):
         raise measured.error
     if measured.error is not None:
-        raise RunError(f"{what} cannot be meta-trained: {reason(measured.error)}") from measured.error
+        raise RunError(f"{what} cannot be trained: {reason(measured.error)}") from measured.error
     if not stored:
-        log.warning("%s: trained and measured in %.1f s", what, time.monotonic() - started)
+        log.warning("%s was trained and measured in %.1f s", what, time.monotonic() - started)
     return measured.value
 
 
@@ -224,7 +221,7 @@ def _pretrained(config: Config, chosen: Chosen) -> nn.Module:
     bank = Bank("validation", FRESH, min(2, config.final.validation_tasks))  # its score is not used
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "pretrained.safetensors"
-        budget, what = config.final_budget, "plain pre-training"
+        budget, what = config.final_budget, "the plainly pre-trained network"
         _measured(measurer, chosen.architecture, budget, chosen.seed, bank, weights, what)
         return measurer.trained(chosen.architecture, budget, chosen.seed, weights)
 
@@ -239,10 +236,6 @@ def _files_beside(store: Store) -> dict[str, str]:
 
 def _relative(path: Path, bases: list[Path]) -> str:
     return next((path.relative_to(base).as_posix() for base in bases if path.is_relative_to(base)), path.name)
-
-
-def _no_python(measurer: Measurer, network: nn.Module) -> str:
-    return "" if _rule_of(measurer, network) else NO_RULE
 
 
 def _rule_of(measurer: Measurer, network: nn.Module) -> AdaptationRule | None:

@@ -86,7 +86,7 @@ def test_a_trial_is_trained_once_and_exported_the_same_again(
 ) -> None:
     options = ExportOptions(PLAIN, another(run))
     run.export(tmp_path / "one", options)
-    assert f"trial {options.trial} has no stored weights; it is meta-trained now, with 3 outer steps" in caplog.text
+    assert f"trial {options.trial} has no stored weights and is trained now, with 3 outer steps" in caplog.text
     caplog.clear()
     run.export(tmp_path / "two", options)
     assert caplog.text == ""
@@ -147,6 +147,7 @@ def test_parts_that_are_not_wanted_are_not_written(run: Run, tmp_path: Path) -> 
     run.export(tmp_path / "net", ExportOptions(("card",)))
     names = set(contents(tmp_path / "net"))
     assert names >= {"card.md", "architecture.json", "weights.safetensors", "network.json", "adaptation.json"}
+    assert "It was exported without its sources" in (tmp_path / "net" / "card.md").read_text()
     assert not names & {"model.py", "adapt.py", "cell.svg", "cell.dot", "model.onnx"}
     load(tmp_path / "net").fit(torch.rand(4, 1), torch.rand(4, 1))
 
