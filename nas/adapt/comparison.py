@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..adaptation_rule import AdaptationRule
 from ..analysis.intervals import paired_difference_interval, proportion_interval
@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..export import reading
 from ..export.stage_two import rule_settings
 from ..export.standalone.adapt import Predictor
+from ..export.writing import PRETRAINED
 from ..protocols.learners import Portable
 from ..registry import components
 from ..task import TaskShape
@@ -21,9 +22,6 @@ from .leave_one_out import leave_one_out
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-PRETRAINED: Final = "pretrained.safetensors"
-"""File of an export with the weights of plain pre-training (`nas export --pretrained`)."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..export.reading import Exported
+
+
+ONNX = "predictor.onnx"
+"""File of a predictor's folder with the adapted network, where it was asked for."""
 
 
 def load(folder: Path | str) -> Predictor:
@@ -72,10 +78,16 @@ def _check_fitted(folder: Path, predictor: Predictor) -> None:
         raise DataError(f"{folder / standalone.STATE} does not fit the network: {why}; adapt the network again")
 
 
-def save(predictor: Predictor, folder: Path) -> None:
+def save(predictor: Predictor, folder: Path, *, onnx: bool = False) -> None:
     """Writes an adapted predictor to a new folder.
 
+    Args:
+        predictor: The predictor, of a folder that `load` read.
+        folder: A folder that does not exist yet, or is empty.
+        onnx: Whether the folder has `predictor.onnx` too, the adapted network for preprocessed inputs.
+
     Raises:
+        NasError: There is no ONNX file of it (`nas.export.onnx_file.predictor_onnx`).
         ConfigError: The folder is not empty, or cannot be written.
         DataError: The predictor is one whose network is built by a search space (see `load`), which its own folder
             could not do.
@@ -85,10 +97,20 @@ def save(predictor: Predictor, folder: Path) -> None:
             f"{predictor.folder} has no network.json or no adaptation.json, so a predictor made of it could not stand "
             "alone; export the network again with this version"
         )
+    from ..export.onnx_file import predictor_onnx  # loading an export needs none of these
+    from ..export.writing import check_target, write_folder
+
+    further = {ONNX: predictor_onnx(predictor)} if onnx else {}
+    part = folder.absolute().with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")
     try:
-        predictor.save(folder)
+        check_target(folder)
+        predictor.save(part)
+        contents = {file.name: file.read_bytes() for file in part.iterdir() if file.name != checksums.SUMS} | further
+        write_folder(folder, contents | {checksums.SUMS: checksums.sums_of(contents)})
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def reader_of(settings: Any) -> Callable[[Any], Any]:

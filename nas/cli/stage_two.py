@@ -43,6 +43,7 @@ def adapt(
         typer.Option(help="Examples to predict; by default those of --support, each left out of the adaptation."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to save the adapted predictor in.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Save the adapted network as ONNX too, in --out.")] = False,
     predictions: Table = None,
     reject: Annotated[
         float | None,
@@ -65,6 +66,8 @@ def adapt(
     from ..adapt.unknowns import calibrate_on
 
     _check_options(reject, unknowns, out, predictions)
+    if onnx and out is None:
+        raise ConfigError("--onnx is for --out; give a folder for the predictor too")
     adapted = adapt_to(load(folder), support, query)
     _check_classes(adapted, reject, compare)
     calibration = None if reject is None else calibrate_on(adapted, unknowns)
@@ -73,7 +76,7 @@ def adapt(
         adapted = decided(adapted, calibration.at(reject).threshold)
     _say_notes(adapted.result.notes)
     if out is not None:
-        save(adapted.predictor, out)
+        save(adapted.predictor, out, onnx=onnx)
     if predictions is not None:
         _write_table(predictions, adapted.result.classes, adapted.result.predictions)
     if as_json:

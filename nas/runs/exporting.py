@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..adaptation_rule import AdaptationRule
 from ..analysis.final_result import Measured
@@ -157,6 +157,20 @@ def _winner(run: RunFolder, store: Store, parts: Parts) -> Chosen:
     return Chosen(architecture, seed, network, {"test": _test(winner)}, card)
 
 
+class Training(NamedTuple):
+    """A meta-training.
+
+    Attributes:
+        architecture: Architecture of the network.
+        budget: Outer steps.
+        seed: Seed of the training.
+    """
+
+    architecture: Architecture
+    budget: int
+    seed: int
+
+
 def _test(winner: Measured) -> dict[str, Any]:
     return {"value": winner.value, "interval": winner.estimate.interval, "protocol": dict(winner.protocol)}
 
@@ -169,7 +183,8 @@ def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen
     architecture, seed = trial.architecture, config.search.seed + 1  # the first seed of the finals
     weights = run.weights(architecture, seed)
     bank = Bank("validation", FRESH, config.final.validation_tasks)
-    score = _measured(measurer, architecture, config.final_budget, seed, bank, weights, f"trial {number}")
+    training = Training(architecture, config.final_budget, seed)
+    score = _measured(measurer, training, bank, weights, f"trial {number}")
     network = measurer.trained(architecture, config.final_budget, seed, weights)
     result = {"trial": number, "validation": {"value": score.value, "protocol": dict(score.protocol)}}
     card = card_of_trial(trial, score, config, parts)
@@ -196,10 +211,9 @@ def trial_of(run: RunFolder, store: Store, number: int) -> Trial:
     return trial
 
 
-def _measured(
-    measurer: Measurer, architecture: Architecture, budget: int, seed: int, bank: Bank, weights: Path, what: str
-) -> Score:
+def _measured(measurer: Measurer, training: Training, bank: Bank, weights: Path, what: str) -> Score:
     """The score on a bank; a network that has no weights yet is meta-trained, which is said with its time."""
+    architecture, budget, seed = training
     stored = weights.exists()
     if not stored:
         log.warning("%s has no stored weights and is trained now, with %d outer steps", what, budget)
@@ -222,7 +236,7 @@ def _pretrained(config: Config, chosen: Chosen) -> nn.Module:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "pretrained.safetensors"
         budget, what = config.final_budget, "the plainly pre-trained network"
-        _measured(measurer, chosen.architecture, budget, chosen.seed, bank, weights, what)
+        _measured(measurer, Training(chosen.architecture, budget, chosen.seed), bank, weights, what)
         return measurer.trained(chosen.architecture, budget, chosen.seed, weights)
 
 
