@@ -13,7 +13,7 @@ from torch import Tensor
 from nas.bounds import LARGEST_SEED, check_number
 from nas.data.array_examples import read_examples
 from nas.data.csv_files import Header
-from nas.data.preprocessing import ArrayPreprocessing
+from nas.data.preprocessing import ArrayPreprocessing, to_json
 from nas.errors import ConfigError, nearest
 from nas.task import Split, TaskBatch, TaskShape
 
@@ -130,7 +130,8 @@ class Arrays(ClassFamily):
         options = {key: value for key, value in asdict(self).items() if key not in {"path", "header"}}
         if self.targets:
             del options["ways"]
-        return {"name": self.name, **options, "digest": self._set().digest}
+        preprocessing = to_json(self.preprocessing())
+        return {"name": self.name, **options, "preprocessing": preprocessing, "digest": self._set().digest}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:
         """Tasks by number, the same on every device and in any batch.

@@ -93,7 +93,8 @@ KINDS: Mapping[str, type[Preprocessing]] = {
 
 def to_json(preprocessing: Preprocessing) -> dict[str, Any]:
     """The preprocessing as JSON values, with its kind."""
-    return {"kind": preprocessing.kind, **asdict(preprocessing)}
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(preprocessing).items()}
+    return {"kind": preprocessing.kind, **values}
 
 
 def from_json(value: object) -> Preprocessing:

@@ -17,6 +17,7 @@ from ..config import parts as components
 from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..config.schema import Config
+from ..data.preprocessing import Preprocessing, from_json
 from ..errors import NasError, RunError
 from ..export.card import Card
 from ..export.contents import PARTS
@@ -24,7 +25,7 @@ from ..failures import attempt, reason
 from ..protocols.evaluators import Measurer
 from ..protocols.learners import LEARNER, Portable
 from ..protocols.spaces import FileSpace
-from ..protocols.tasks import Preprocessed
+from ..protocols.tasks import Preprocessed, TaskFamily
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
@@ -67,6 +68,7 @@ class Chosen:
         seed: Seed of its meta-training.
         network: The network with its meta-learned weights.
         result: Its result, for the recipe.
+        protocol: Protocol of the result.
         card: Its card.
     """
 
@@ -74,6 +76,7 @@ class Chosen:
     seed: int
     network: nn.Module
     result: Mapping[str, Any]
+    protocol: Mapping[str, Any]
     card: Card
 
 
@@ -132,7 +135,7 @@ def export_network(
         extras=Extras(
             graph=graph_of(parts, chosen.architecture),
             rule=_rule_of(measurer, chosen.network),
-            preprocessing=measurer.tasks.preprocessing() if isinstance(measurer.tasks, Preprocessed) else None,
+            preprocessing=_preprocessing(measurer.tasks, chosen.protocol),
             card=chosen.card,
             texts=dict(space.files(replay(space, chosen.architecture))) if isinstance(space, FileSpace) else {},
             pretrained=_pretrained(config, chosen) if options.pretrained else None,
@@ -154,7 +157,16 @@ def _winner(run: RunFolder, store: Store, parts: Parts) -> Chosen:
     network = measurer.trained(architecture, config.final_budget, seed, run.weights(architecture, seed))
     trial = next((each for each in store.trials() if each.number == winner.number), None)
     card = card_of_winner(final, config, parts, trial)
-    return Chosen(architecture, seed, network, {"test": _test(winner)}, card)
+    return Chosen(architecture, seed, network, {"test": _test(winner)}, winner.protocol, card)
+
+
+def _preprocessing(tasks: TaskFamily, protocol: Mapping[str, Any]) -> Preprocessing | None:
+    """How data become inputs: as the protocol says, which needs no data; else as the family does."""
+    described = protocol.get("tasks")
+    stored = described.get("preprocessing") if isinstance(described, Mapping) else None
+    if stored is not None:
+        return from_json(stored)
+    return tasks.preprocessing() if isinstance(tasks, Preprocessed) else None
 
 
 class Training(NamedTuple):
@@ -188,7 +200,7 @@ def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen
     network = measurer.trained(architecture, config.final_budget, seed, weights)
     result = {"trial": number, "validation": {"value": score.value, "protocol": dict(score.protocol)}}
     card = card_of_trial(trial, score, config, parts)
-    return Chosen(architecture, seed, network, result, card)
+    return Chosen(architecture, seed, network, result, score.protocol, card)
 
 
 def trial_of(run: RunFolder, store: Store, number: int) -> Trial:
