@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import sys
 import uuid
@@ -78,6 +79,9 @@ def adapt(
     if out is not None:
         save(adapted.predictor, out, onnx=onnx)
     if predictions is not None:
+        _write_table(predictions, adapted.result.classes, adapted.result.predictions)
+    elif adapted.result.predictions and adapted.result.quality is None and not as_json:
+        predictions = _free(Path("predictions.csv"))
         _write_table(predictions, adapted.result.classes, adapted.result.predictions)
     if as_json:
         _print_json({**asdict(adapted.result), **_extras(calibration, reject, contenders)})
@@ -162,8 +166,14 @@ def _print_result(result: Adapted, table: Path | None) -> None:
         typer.echo("after 0, 1, … inner steps: " + "  ".join(f"{value:.3f}" for value in result.curve))
     if result.quality is not None:
         typer.echo(_quality_text(result.quality))
-    elif table is None:
-        typer.echo("--predictions FILE.csv writes the probabilities of all classes.")
+    if table is not None:
+        typer.echo(f"{table} holds the predictions with {'probabilities' if result.classes else 'all numbers'}.")
+
+
+def _free(path: Path) -> Path:
+    """The path, with the first number from 2 that no file has where it is taken."""
+    paths = itertools.chain([path], (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2)))
+    return next(each for each in paths if not each.exists())
 
 
 def _row_text(row: Prediction) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -172,8 +173,13 @@ def _fitting(name: str, path: Path, options: Mapping[str, Any], counts: list[int
 
 
 def _checks(name: str, path: Path, options: Mapping[str, Any], ways: int, shots: int, queries: int) -> bool:
-    family = attempt(_family, name, path, options, ways, shots, queries)
-    return family.value is not None and attempt(family.value.describe).error is None
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # what does not fit is only tried
+    try:
+        family = attempt(_family, name, path, options, ways, shots, queries)
+        return family.value is not None and attempt(family.value.describe).error is None
+    finally:
+        logging.disable(before)
 
 
 def _family(name: str, path: Path, options: Mapping[str, Any], ways: int, shots: int, queries: int) -> TaskFamily:
