@@ -1,6 +1,7 @@
 """From a folder of images to a predictor that runs without this project, by the commands that a person would type.
 
     python -m nas.experiments.own_images WORK --omniglot omniglot_28.npz   (Omniglot, by alphabet)
+    python -m nas.experiments.own_images WORK --icons /usr/share/icons     (icons in colour; folders.py names packages)
     python -m nas.experiments.own_images WORK --colour 60                  (synthetic colour glyphs)
     python -m nas.experiments.own_images WORK --glyphs 40 --toy            (built-in glyphs, in seconds)
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ..command_line import machine
-from .folders import write_colour_glyphs, write_glyphs, write_omniglot
+from .folders import write_colour_glyphs, write_glyphs, write_icons, write_omniglot
 
 SHOTS: Final = 5
 QUERIES: Final = 5
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("work", type=Path, help="a new folder")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--omniglot", type=Path, metavar="FILE.npz", help="packed Omniglot")
+    source.add_argument("--icons", type=Path, metavar="FOLDER", help="icon themes, as installed")
     source.add_argument("--colour", type=int, metavar="CLASSES", help="synthetic colour glyphs")
     source.add_argument("--glyphs", type=int, metavar="CLASSES", help="built-in glyphs")
     parser.add_argument("--toy", action="store_true", help="a search of seconds, to see that all runs")
@@ -61,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = work / "kept"
     if options.omniglot is not None:
         write_omniglot(options.omniglot, work / "images", kept, alphabets=5)
+    elif options.icons is not None:
+        write_icons(options.icons, work / "images", themes=SHOTS + 3)
+        _keep_back(work / "images", kept, CLASSES)
     elif options.colour is not None:
         write_colour_glyphs(work / "images", options.colour, examples=20)
         _keep_back(work / "images", kept, CLASSES)

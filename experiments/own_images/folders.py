@@ -1,13 +1,16 @@
-"""Folders of images as a person would have them: Omniglot by alphabet, and colour glyphs on textured ground."""
+"""Folders of images as a person would have them: Omniglot by alphabet, icons of several themes, colour glyphs."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nas.data.image_files import size_of
 from nas.evaluators.tasks import Glyphs
 from nas.evaluators.tasks.omniglot_files import read_characters
 from nas.task import Split
@@ -49,6 +52,35 @@ def write_glyphs(folder: Path, kept: Path, classes: int) -> None:
             face, _, _ = pool.names[place].partition("/")
             images = data.examples[pool.rows[place]].numpy()
             _write(target / f"{face}-{place}", [255 - image for image in images])
+
+
+def write_icons(icons: Path, folder: Path, themes: int) -> None:
+    """Writes real colour images: each class is the name of an icon, each image its drawing in one theme.
+
+    Of each theme the drawing whose side is nearest to 48 pixels is taken. Links are left out, since they give one
+    drawing several names; so is a drawing that another theme has too.
+
+    Args:
+        icons: A folder of icon themes with PNG files, such as /usr/share/icons on Debian with the packages
+            tango-icon-theme, gnome-icon-theme, oxygen-icon-theme, mate-icon-theme, lxde-icon-theme,
+            elementary-xfce-icon-theme, faenza-icon-theme, moka-icon-theme and paper-icon-theme.
+        folder: Where the class folders go.
+        themes: Least number of themes that draw an icon.
+    """
+    drawings: dict[str, dict[bytes, Path]] = {}
+    for theme in sorted(path for path in icons.iterdir() if path.is_dir() and not path.is_symlink()):
+        best: dict[str, tuple[int, Path]] = {}
+        for path in sorted(theme.rglob("*.png")):
+            size = None if path.is_symlink() else size_of(path)
+            if size is not None and size[0] == size[1]:
+                best[path.stem] = min(best.get(path.stem, (10**6, path)), (abs(size[0] - 48), path))
+        for name, (_, path) in best.items():
+            drawings.setdefault(name, {}).setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    for name, of_name in drawings.items():
+        if len(of_name) >= themes:
+            (folder / name).mkdir(parents=True)
+            for path in of_name.values():
+                shutil.copy(path, folder / name / f"{path.relative_to(icons).parts[0]}.png")
 
 
 def write_colour_glyphs(folder: Path, classes: int, examples: int) -> None:

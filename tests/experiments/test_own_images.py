@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from nas.cli.commands import app
 from nas.experiments.own_images import __main__ as demonstration
-from nas.experiments.own_images.folders import write_colour_glyphs, write_omniglot
+from nas.experiments.own_images.folders import write_colour_glyphs, write_icons, write_omniglot
 from nas.init import writing
 
 AS_IT_IS = demonstration._print
@@ -52,6 +52,24 @@ def test_omniglot_is_written_by_alphabet_with_black_ink(tmp_path):
     with Image.open(tmp_path / "images" / "A" / "character01" / "01.png") as image:
         assert np.array_equal(np.asarray(image), 255 - images[0, 1])
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["B"]
+
+
+def test_icons_are_classes_with_a_drawing_of_each_theme(tmp_path):
+    for number, theme in enumerate(("one", "two", "three", "four")):
+        for size in (16, 48):
+            place = tmp_path / "icons" / theme / f"{size}x{size}" / "apps"
+            place.mkdir(parents=True)
+            shade = 40 * min(number, 2)  # the fourth theme has the drawings of the third
+            for name in ("clock", "folder"):
+                Image.new("RGB", (size, size), (shade, len(name), 0)).save(place / f"{name}.png")
+    (tmp_path / "icons" / "one" / "48x48" / "apps" / "folder.png").unlink()
+    (tmp_path / "icons" / "one" / "16x16" / "apps" / "folder.png").unlink()
+    write_icons(tmp_path / "icons", tmp_path / "images", themes=3)
+    images = sorted((tmp_path / "images").rglob("*.png"))
+    assert [path.parent.name for path in images] == ["clock"] * 3
+    assert len({path.name for path in images} & {"four.png", "three.png"}) == 1
+    with Image.open(images[0]) as image:
+        assert image.size == (48, 48)
 
 
 def test_colour_glyphs_are_the_same_each_time(tmp_path):
