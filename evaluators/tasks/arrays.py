@@ -14,7 +14,7 @@ from nas.bounds import LARGEST_SEED, check_number
 from nas.data.array_examples import read_examples
 from nas.data.csv_files import Header
 from nas.data.preprocessing import ArrayPreprocessing, to_json
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError, nearest, shown
 from nas.task import Split, TaskBatch, TaskShape
 
 from .array_data import Column, ColumnOptions, Missing
@@ -22,6 +22,9 @@ from .array_sets import ArraySet, SetOptions, array_set
 from .class_family import MOST_EXAMPLES, ClassData, ClassFamily
 from .counter_hash import SPLITS
 from .group_tasks import Draw, draw_tasks
+
+MOST_VALUES = 1_000_000
+"""Maximum of each size of an input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +75,11 @@ class Arrays(ClassFamily):
             check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
         else:
             super().__post_init__()
-        if len(self.input_shape) > 3 or min(self.input_shape, default=1) < 1:
-            raise ConfigError(f"arrays input_shape = {list(self.input_shape)}; give 1 to 3 whole numbers from 1")
+        sizes = self.input_shape
+        if len(sizes) > 3 or not all(isinstance(size, int) and 1 <= size <= MOST_VALUES for size in sizes):
+            raise ConfigError(
+                f"arrays input_shape = {shown(list(sizes))}; give 1 to 3 whole numbers from 1 to {MOST_VALUES:,}"
+            )
         if self.targets and self.label is not None:
             raise ConfigError("arrays has label and targets; label is for classification, targets are for regression")
         if self.targets and self.group is None:

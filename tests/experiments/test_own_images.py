@@ -6,6 +6,7 @@ from contextlib import chdir
 
 import numpy as np
 import pytest
+from helpers.cli import in_this_process as without_workers  # noqa: F401  # fixture
 from PIL import Image
 from typer.testing import CliRunner
 

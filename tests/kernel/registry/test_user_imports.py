@@ -174,7 +174,7 @@ def test_every_command_refuses_a_run_whose_imported_module_has_changed(
         assert (status, out) == (2, "")
         assert f"{path} has changed since this run was started: line " in err
         assert err.count("\n") == 1
-    assert f"{path} has changed since the network was exported" in call(*adapt).err
+    assert call(*adapt).status == 0  # an export needs no source of its space
     path.unlink()
     for arguments in commands:
         assert f"there is no file '{path}' with which this run was started; put it back" in call(*arguments).err
