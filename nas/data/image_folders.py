@@ -98,7 +98,8 @@ def list_classes(folder: Path) -> ImageListing:
 
 def list_images(folder: Path) -> tuple[Path, ...]:
     """The images directly in a folder, sorted by name."""
-    return _images(Path(folder), Path(os.path.realpath(folder)), {})
+    root = Path(os.path.realpath(folder))
+    return tuple(Path(folder) / image.name for image in _images(root, root, {}))
 
 
 def named(names: list[str]) -> str:

@@ -1,11 +1,12 @@
 """Listing of class folders, and what is left out."""
 
 import os
+from pathlib import Path
 
 import pytest
 from helpers.images import write_classes
 
-from nas.data.image_folders import list_classes
+from nas.data.image_folders import list_classes, list_images
 from nas.errors import DataError
 
 
@@ -100,3 +101,11 @@ def test_folders_that_cannot_be_used(tmp_path, kind):
     with pytest.raises(DataError, match=kind) as refused:
         list_classes(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_images_of_a_relative_folder_are_listed_beside_a_link_out_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_classes(tmp_path / "images", ["."])
+    (tmp_path / "images" / "out").symlink_to("/")
+    names = [f"images/{number:03d}.png" for number in range(4)]
+    assert [str(path) for path in list_images(Path("images"))] == names
