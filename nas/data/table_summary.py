@@ -69,9 +69,9 @@ class TableSummary:
 def summarise(path: Path | str) -> TableSummary:
     """Summary of a file that `read_table` reads.
 
-    The label is a column with a name in LABELS; else the only column of texts; else, in a table without names, the last
-    column of whole numbers with at most one distinct value in four rows. A group has a name in GROUPS, alone or as a
-    word of it.
+    The label is a column with a name in LABELS, the first of them that there is; else the only column of texts; else,
+    in a table without names, the last column of whole numbers with at most one distinct value in four rows. A group has
+    a name in GROUPS, alone or as a word of it.
 
     Raises:
         DataError: As `read_table`.
@@ -80,7 +80,7 @@ def summarise(path: Path | str) -> TableSummary:
     columns = tuple(_summary(table, name) for name in table.columns)
     single = [c for c in columns if c.kind != "arrays" and c.distinct > 1]
     group = next((c.name for c in single if _has_word(c.name, GROUPS) and 2 * c.distinct <= len(table)), None)
-    named = [c.name for c in single if c.name.lower() in LABELS]
+    named = sorted((c.name for c in single if c.name.lower() in LABELS), key=lambda name: LABELS.index(name.lower()))
     texts = [c.name for c in single if c.kind == "texts" and c.name != group]
     whole = (
         [] if table.header else [c.name for c in single[-1:] if 4 * c.distinct <= len(table) and _is_whole(table, c)]

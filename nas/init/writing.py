@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from ..bounds import check_number
 from ..config import reading
 from ..config.parts import build
 from ..errors import ConfigError
@@ -61,6 +62,7 @@ def first_config(data: Path, out: Path | None = None, minutes: float = 15.0) -> 
         ConfigError: The file exists, or nothing can be made of the data.
         DataError: The data cannot be read, or have too few classes.
     """
+    check_number("nas init", "minutes", minutes, 0.0, 1e6, above=True)
     data = Path(os.path.expanduser(data))
     target = Path(f"{data.resolve().stem or 'tasks'}.toml") if out is None else out
     if target.exists():

@@ -228,3 +228,10 @@ def test_the_digest_is_of_content_and_shape():
     one = np.arange(6.0)
     assert tables.digest_of(one) == tables.digest_of(one.copy())
     assert len({tables.digest_of(x) for x in (one, one.reshape(2, 3), one[::-1], one.astype(np.float32))}) == 4
+
+
+def test_a_target_is_the_label_before_a_feature_called_y(tmp_path):
+    path = tmp_path / "points.csv"
+    rows = [f"site{i % 4},{i},{i % 7},{3 * i}" for i in range(24)]
+    path.write_text("\n".join(["site,x,y,target", *rows]) + "\n")
+    assert summarise(path).label == "target"

@@ -107,3 +107,9 @@ def test_odd_names_stay_text(tmp_path):
             Image.new("L", (9, 9), 20 * number + image).save(place / f"{image}.png")
     _, config, _ = written(folder, out=tmp_path / "x.toml")
     assert config["tasks"]["path"] == str(folder)
+
+
+@pytest.mark.parametrize("minutes", [0.0, -3.0, float("nan")])
+def test_minutes_that_are_none_are_refused(tmp_path, minutes):
+    with pytest.raises(ConfigError, match="nas init minutes = "):
+        first_config(tmp_path, minutes=minutes)
