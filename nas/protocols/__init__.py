@@ -1,5 +1,6 @@
 """Protocols of the components that the packages exchange. Plain classes satisfy them, without a base class."""
 
+from .augmentations import Augmentation, AugmentingSpace
 from .controllers import Controller, Trials
 from .evaluators import (
     Cost,
@@ -33,6 +34,8 @@ from .tasks import (
 __all__ = [
     "CARRIED",
     "LEARNER",
+    "Augmentation",
+    "AugmentingSpace",
     "ClassNames",
     "Controller",
     "Cost",
