@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ from typing import Any, get_args
 from ..errors import ConfigError
 from ..registry import builtin, components, user_files
 from ..space.tables import read_table, stamp
-from .schema import Component, Config, name_and_options
+from .schema import PARTS, Component, Config, EvaluatorTable, TasksTable, name_and_options
 
 TABLE = "table"
 """Prefix of a space's name whose rest is a file."""
@@ -23,12 +24,15 @@ def absolute_paths(config: Config) -> Config:
     Paths are the files in names FILE.py:NAME and table:FILE, and the options whose type is a path. A leading ~ stands
     for the home folder. Unknown names and options are left unchanged.
     """
-    evaluator = _absolute("evaluator", config.evaluator)
-    evaluator = evaluator.model_copy(update={"learner": _absolute("learner", config.evaluator.learner)})
+    inner = {"learner": _absolute("learner", config.evaluator.learner)}
+    evaluator = _absolute("evaluator", config.evaluator).model_copy(
+        update=inner | _with_inner(config.evaluator, _absolute)
+    )
     contenders = {label: _absolute("controller", table, label) for label, table in config.compare.items()}
     changed = {
         "space": _absolute("space", config.space),
-        "tasks": config.tasks and _absolute("tasks", config.tasks),
+        "tasks": config.tasks
+        and _absolute("tasks", config.tasks).model_copy(update=_with_inner(config.tasks, _absolute)),
         "controller": _absolute("controller", config.controller),
         "evaluator": evaluator,
         "final": config.final.model_copy(update={"baseline": _absolute("space", config.final.baseline)}),
@@ -42,6 +46,8 @@ def data_files(config: Config) -> list[str]:
     paths: list[str] = []
     for room, table in _data_tables(config):
         paths += [_path(value) for value in _path_options(room, *name_and_options(table)).values()]
+        for part, inner in _inner(table).items():
+            paths += [_path(value) for value in _path_options(part, *name_and_options(inner)).values()]
     prefix, _, rest = config.space.name.partition(":")
     return list(dict.fromkeys([*paths, *([_path(rest)] if prefix == TABLE else [])]))
 
@@ -50,8 +56,7 @@ def without_data_folders(config: Config) -> Config:
     """The config without the folders of its data files, for an export: another machine does not have them."""
     changed: dict[str, Any] = {}
     for room, table in _data_tables(config):
-        paths = _path_options(room, *name_and_options(table))
-        changed[room] = table.model_copy(update={option: Path(path).name for option, path in paths.items()})
+        changed[room] = _file_names(room, table).model_copy(update=_with_inner(table, _file_names))
     return config.model_copy(update=changed)
 
 
@@ -70,9 +75,27 @@ def space_digest(config: Config) -> str | None:
     return read_table(Path(rest), stamp(Path(rest))).digest if prefix == TABLE else None
 
 
-def _data_tables(config: Config) -> list[tuple[builtin.Room, Component]]:
-    tasks: list[tuple[builtin.Room, Component]] = [] if config.tasks is None else [("tasks", config.tasks)]
+def _data_tables(config: Config) -> list[tuple[builtin.Room, TasksTable | EvaluatorTable]]:
+    tasks: list[tuple[builtin.Room, TasksTable | EvaluatorTable]]
+    tasks = [] if config.tasks is None else [("tasks", config.tasks)]
     return [*tasks, ("evaluator", config.evaluator)]
+
+
+def _inner(table: TasksTable | EvaluatorTable) -> dict[builtin.Room, str | Component]:
+    """The augmentation and the optimizer that a table names."""
+    inner = {part: getattr(table, part, None) for part in PARTS}
+    return {part: value for part, value in inner.items() if value is not None}
+
+
+def _with_inner(table: TasksTable | EvaluatorTable, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
+    return {part: change(part, value) for part, value in _inner(table).items()}
+
+
+def _file_names(room: builtin.Room, table: Any) -> Any:
+    """A component's table, or its name alone, with the names of files in place of their paths."""
+    paths = _path_options(room, *name_and_options(table))
+    names = {option: Path(path).name for option, path in paths.items()}
+    return table.model_copy(update=names) if names else table
 
 
 def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:

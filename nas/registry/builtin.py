@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
+Room = Literal["space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer"]
 """Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
@@ -62,6 +62,14 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_5WAY_TRANSDUCTIVE",
         "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
+    "augmentation": {
+        "none": "nas.evaluators.augmentation.controls:NoAugmentation",
+        "policy": "nas.evaluators.augmentation.policies:PolicyFile",
+        "random-policy": "nas.evaluators.augmentation.controls:RandomPolicy",
+        "rand-augment": "nas.evaluators.augmentation.controls:RandAugment",
+        "trivial-augment": "nas.evaluators.augmentation.controls:TrivialAugment",
+    },
+    "optimizer": {},
 }
 """Classes by kind and name, as MODULE:CLASS."""
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
@@ -98,5 +106,7 @@ ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "evaluator": "nas.evaluators",
     "tasks": "nas.tasks",
     "learner": "nas.learners",
+    "augmentation": "nas.augmentations",
+    "optimizer": "nas.optimizers",
 }
 """Entry point groups in which other packages offer components."""
