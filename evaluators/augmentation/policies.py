@@ -108,7 +108,7 @@ def apply_where(images: Tensor, applied: Tensor, numbers: Tensor, magnitudes: Te
     """
     changed = images.clone()
     active = torch.where(applied, numbers, -1)
-    for number in active.unique().tolist():
+    for number in torch.unique(active).tolist():
         if number >= 0:
             rows = (active == number).nonzero()[:, 0]
             changed[rows] = operations.apply(OPERATIONS[number], images[rows], magnitudes[rows], uniforms[rows])

@@ -24,15 +24,12 @@ def absolute_paths(config: Config) -> Config:
     Paths are the files in names FILE.py:NAME and table:FILE, and the options whose type is a path. A leading ~ stands
     for the home folder. Unknown names and options are left unchanged.
     """
-    inner = {"learner": _absolute("learner", config.evaluator.learner)}
-    evaluator = _absolute("evaluator", config.evaluator).model_copy(
-        update=inner | _with_inner(config.evaluator, _absolute)
-    )
+    evaluator = _absolute("evaluator", config.evaluator)
+    evaluator = evaluator.model_copy(update={"learner": _absolute("learner", config.evaluator.learner)})
     contenders = {label: _absolute("controller", table, label) for label, table in config.compare.items()}
     changed = {
         "space": _absolute("space", config.space),
-        "tasks": config.tasks
-        and _absolute("tasks", config.tasks).model_copy(update=_with_inner(config.tasks, _absolute)),
+        "tasks": config.tasks and _absolute("tasks", config.tasks),
         "controller": _absolute("controller", config.controller),
         "evaluator": evaluator,
         "final": config.final.model_copy(update={"baseline": _absolute("space", config.final.baseline)}),
@@ -81,13 +78,13 @@ def _data_tables(config: Config) -> list[tuple[builtin.Room, TasksTable | Evalua
     return [*tasks, ("evaluator", config.evaluator)]
 
 
-def _inner(table: TasksTable | EvaluatorTable) -> dict[builtin.Room, str | Component]:
+def _inner(table: Component) -> dict[builtin.Room, str | Component]:
     """The augmentation and the optimizer that a table names."""
     inner = {part: getattr(table, part, None) for part in PARTS}
     return {part: value for part, value in inner.items() if value is not None}
 
 
-def _with_inner(table: TasksTable | EvaluatorTable, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
+def _with_inner(table: Component, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
     return {part: change(part, value) for part, value in _inner(table).items()}
 
 
@@ -105,7 +102,7 @@ def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:
     if isinstance(table, str):
         return absolute
     paths = {option: _path(value) for option, value in _path_options(room, name or label, options).items()}
-    return table.model_copy(update={"name": absolute, **paths})
+    return table.model_copy(update={"name": absolute, **paths, **_with_inner(table, _absolute)})
 
 
 def _absolute_space(name: str) -> str:
