@@ -1,7 +1,7 @@
 """Contrast, colour, brightness and sharpness on batches of images, with the arithmetic of Pillow's `ImageEnhance`.
 
-Each is a mixture `degenerate + value · (image - degenerate)` in float32, truncated and cut to [0, 255]. Images are uint8
-(n, channels, height, width), values float64 (n,) up to 100, where 1 is the image itself.
+Each is a mixture `degenerate + value · (image - degenerate)` in float32, truncated and cut to [0, 255]. Images are
+uint8 (n, channels, height, width), values float64 (n,) in [0.1, 1.9], where 1 is the image itself.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _grey(pixels: Tensor) -> Tensor:
 
     The weights are Pillow's, in 1/65536; all sums stay below 2**24 and are exact.
     """
-    red, green, blue = pixels.split(1, dim=1)
+    red, green, blue = pixels[:, 0:1], pixels[:, 1:2], pixels[:, 2:3]
     sums = (red * 19595).add_(green * 38470).add_(blue * 7471).add_(0x8000)
     return sums.mul_(2.0**-16).floor_()
 

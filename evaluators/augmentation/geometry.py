@@ -6,8 +6,6 @@ square, become 0, the background. The sides of an image are below 16,384, where 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -136,9 +134,7 @@ def _rotations(values: Tensor, height: int, width: int) -> tuple[Tensor, Tensor,
     y_start = (-sine * -x + cosine * -y) + y
     x_start = x_start + cosine * 0.5 + sine * 0.5
     y_start = y_start + -sine * 0.5 + cosine * 0.5
-    cosine, sine, x_start, y_start = (
-        _fixed(part).int()[:, None, None] for part in (cosine, sine, x_start, y_start)
-    )
+    cosine, sine, x_start, y_start = (_fixed(part).int()[:, None, None] for part in (cosine, sine, x_start, y_start))
     return cosine, sine, x_start, y_start
 
 

@@ -39,7 +39,7 @@ def autocontrast(images: Tensor) -> Tensor:
     # `255 / tensor` would be 255 times the reciprocal, which rounds otherwise than Python's division.
     scale = torch.where(constant, 1.0, torch.full_like(lowest, 255.0) / (highest - lowest))
     offset = torch.where(constant, 0.0, -lowest * scale)
-    # Levels lie between the lowest and the highest, so nothing is outside [0, 256); int16 on the way is the faster cast.
+    # Levels lie between the lowest and the highest, so nothing is outside [0, 256). A cast by way of int16 is faster.
     return planes.double().mul_(scale).add_(offset).to(torch.int16).to(torch.uint8).view(images.shape)
 
 
