@@ -6,8 +6,6 @@ square, become 0, the background. The sides of an image are below 16,384, where 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -80,19 +78,22 @@ def cutout(images: Tensor, values: Tensor, uniforms: Tensor) -> Tensor:
         values: Sides of the squares as fractions of the width, in [0, 0.2].
         uniforms: Places of the centres as fractions of the width and the height, (n, 2) in [0, 1).
     """
-    height, width = images.shape[-2:]
+    number, _, height, width = images.shape
     sides = values * width
     columns = _covered(uniforms[:, 0].double() * width, sides, width)
     rows = _covered(uniforms[:, 1].double() * height, sides, height)
-    kept = ~(rows[:, :, None] & columns[:, None, :])
-    return images * kept[:, None].view(torch.uint8)
+    # Rows of masks: for each image one with the square's columns, and a last one without, chosen by a row's number.
+    masks = torch.cat([255 - columns.to(torch.uint8) * 255, images.new_full((1, width), 255)])
+    numbers = torch.arange(number, device=images.device)[:, None]
+    kept = masks.index_select(0, torch.where(rows, numbers, number).flatten())
+    return images & kept.view(number, 1, height, width)
 
 
 def _shears(values: Tensor, lines: int) -> tuple[Tensor, int]:
     """Shifts of the lines in whole pixels, (n, lines) int64, and a bound on their size."""
     values = values.clamp(-MOST_SHEAR, MOST_SHEAR)
     numbers = torch.arange(lines, device=values.device)
-    # Half a pixel is added along the line as well, and does not change the whole pixels of its shift but the first.
+    # Places are those of the pixels' middles, along the line and across it.
     shifts = (_fixed(0.5 + values * 0.5)[:, None] + numbers * _fixed(values)[:, None]) >> 16
     return shifts, int(MOST_SHEAR * lines) + 2
 

@@ -20,7 +20,7 @@ from . import colour, geometry, levels
 
 MOST_DRAWS = 2
 """Uniform random numbers of an image, of which an operation takes as many as it needs."""
-CPU_PIXELS, OTHER_PIXELS = 1 << 16, 1 << 26
+CPU_PIXELS, OTHER_PIXELS = 1 << 19, 1 << 26
 """Pixels that are computed at once: in a CPU's caches, or in the memory of another device."""
 Computation = Callable[[Tensor, Tensor, Tensor], Tensor]
 ONE_OR_THREE = (1, 3)
