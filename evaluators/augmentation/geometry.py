@@ -51,7 +51,7 @@ def rotate(images: Tensor, values: Tensor) -> Tensor:
     """Images turned counter-clockwise by value degrees about their centres, `Image.rotate(value)`."""
     number, channels, height, width = images.shape
     cosine, sine, x_start, y_start = _rotations(values, height, width)
-    # At 30 degrees the corners lie at most half the other side beyond an edge, times the sine of the angle.
+    # At 30 degrees, places lie at most half the other side, times the sine of the angle, beyond an edge: a quarter.
     right, down = height // 4 + 2, width // 4 + 2
     padded = pad(images, (right, right, down, down))
     stride = width + 2 * right
