@@ -39,6 +39,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "tasks": {
         "arrays": "nas.evaluators.tasks.arrays:Arrays",
+        "fashion-mnist": "nas.evaluators.tasks.fashion_mnist:FashionMnist",
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "image-folder": "nas.evaluators.tasks.image_folder:ImageFolder",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
