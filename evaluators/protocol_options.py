@@ -18,3 +18,16 @@ def options_of(component: Any) -> dict[str, Any]:
     known = fields(component) if is_dataclass(component) else ()
     before = {option.name: option.metadata[BEFORE] for option in known if BEFORE in option.metadata}
     return {name: value for name, value in vars(component).items() if name not in before or value != before[name]}
+
+
+def described(component: Any) -> dict[str, Any] | None:
+    """A component as it stands in a protocol: what its method `describe` gives, else its name and options.
+
+    None stands for None.
+    """
+    if component is None:
+        return None
+    describe = getattr(component, "describe", None)
+    if callable(describe):
+        return dict(describe())
+    return {"name": component.name, **options_of(component)}

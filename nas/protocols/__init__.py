@@ -16,6 +16,7 @@ from .evaluators import (
     ZeroCost,
 )
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
+from .optimizers import Optimizer
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
 from .tasks import (
     ClassNames,
@@ -55,6 +56,7 @@ __all__ = [
     "Measurer",
     "Measuring",
     "Normalising",
+    "Optimizer",
     "Portable",
     "Preprocessed",
     "Protocolled",

@@ -34,6 +34,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "evaluator": {
         "meta": "nas.evaluators.meta:MetaEvaluator",
+        "supervised": "nas.evaluators.supervised:SupervisedEvaluator",
         "tabular": "nas.evaluators.tabular:Tabular",
         "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",
     },
