@@ -14,10 +14,9 @@ from nas.protocols import Augmentation, Optimizer
 
 from ..networks.normalisation import batch_statistics
 from ..stages import STEP
+from ..tasks.counter_hash import fold
 from .crop_and_flip import DRAWS, crop_and_flip
 
-EPOCHS_APART = 2**32
-"""Distance of the generators' seeds of two trainings: epoch e of seed s has the seed s * EPOCHS_APART + e."""
 STATE, SLOT = "state:", "optimizer:"
 """Prefixes of the names of a network's tensors, and of the optimizer's, in a training's state."""
 
@@ -152,7 +151,7 @@ class SupervisedTraining:
         return torch.empty_like(p, dtype=value.dtype).copy_(value) if p.shape == value.shape else value
 
     def _epoch(self, epoch: int) -> None:
-        generator = torch.Generator().manual_seed(self._seed * EPOCHS_APART + epoch)
+        generator = generator_of(self._seed, epoch)
         device, count = self._data.labels.device, len(self._data.labels)
         order = torch.randperm(count, generator=generator).to(device)
         draws = DRAWS + (self._data.augmentation.draws if self._data.augmentation else 0)
@@ -163,7 +162,7 @@ class SupervisedTraining:
             inputs = self._inputs(rows, None if uniforms is None else uniforms[rows])
             loss = nn.functional.cross_entropy(self._network(inputs), self._data.labels[rows])
             self._optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             self._optimizer.step()
             total += loss.detach()
         if not bool(total.isfinite()):  # Read once an epoch, because reading waits for the device.
@@ -186,6 +185,15 @@ class SupervisedTraining:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             if rate is not None:
                 group["lr"] = rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def generator_of(seed: int, epoch: int) -> torch.Generator:
+    """The random numbers of one epoch, on the CPU, so that they are the same for every device.
+
+    Its seed is a hash of both, because torch's generator on the CPU reads no more than 32 bits of a seed.
+    """
+    key = fold(fold(torch.tensor(seed), 0), epoch)
+    return torch.Generator().manual_seed(int(key) & 0xFFFFFFFF)
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -35,11 +35,12 @@ def correct(network: nn.Module, family: LabelledTasks, bank: Bank, device: torch
     network.eval()
     parts: list[Tensor] = []
     with torch.inference_mode():
-        for examples, labels in zip(x.split(EXAMPLES_AT_ONCE), y.split(EXAMPLES_AT_ONCE), strict=True):
-            outputs = network(channels_last(family.inputs(examples)))
+        for start in range(0, len(x), EXAMPLES_AT_ONCE):
+            chunk = slice(start, start + EXAMPLES_AT_ONCE)
+            outputs = network(channels_last(family.inputs(x[chunk])))
             if not bool(outputs.isfinite().all()):
                 raise NasError("training diverged: an output is not finite; lower the rate of the optimizer")
-            parts.append(outputs.argmax(dim=1) == labels)
+            parts.append(outputs.argmax(dim=1) == y[chunk])
     values: list[float] = torch.cat(parts).double().tolist()
     return values
 
