@@ -305,9 +305,9 @@ class SupervisedEvaluator:
     def _new_training(
         self, network: nn.Module, architecture: Architecture, schedule: int, seed: int
     ) -> SupervisedTraining:
-        from .supervised_training.loop import Schedule, SupervisedTraining, TrainingData, channels_last_weights
+        from .supervised_training.loop import Schedule, SupervisedTraining, TrainingData, lay_out_weights
 
-        channels_last_weights(network)
+        lay_out_weights(network)
         device: torch.device = next(network.parameters()).device
         examples, labels = self._data.examples("train", device)
         data = TrainingData(examples, labels, self._data.inputs, self._augmentation(architecture))

@@ -21,7 +21,7 @@ def crop_and_flip(images: Tensor, uniforms: Tensor, *, padding: int, flip: bool)
         flip: Whether images are mirrored.
 
     Returns:
-        Images of the same shape and type, in channels-last memory.
+        Images of the same shape and type. Their channels are last in memory.
     """
     count, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, [padding] * 4)

@@ -15,7 +15,7 @@ from nas.errors import NasError
 from nas.protocols import Labelled, TaskFamily
 from nas.task import Bank
 
-from .loop import channels_last
+from .loop import laid_out
 
 EXAMPLES_AT_ONCE = 1000
 
@@ -37,7 +37,7 @@ def correct(network: nn.Module, family: LabelledTasks, bank: Bank, device: torch
     with torch.inference_mode():
         for start in range(0, len(x), EXAMPLES_AT_ONCE):
             chunk = slice(start, start + EXAMPLES_AT_ONCE)
-            outputs = network(channels_last(family.inputs(x[chunk])))
+            outputs = network(laid_out(family.inputs(x[chunk])))
             if not bool(outputs.isfinite().all()):
                 raise NasError("training diverged: an output is not finite; lower the rate of the optimizer")
             parts.append(outputs.argmax(dim=1) == y[chunk])

@@ -161,3 +161,13 @@ def test_examples_that_are_no_images_are_left_as_they_are():
     rows = torch.cat(batches)
     assert [len(batch) for batch in batches] == [7, 7, 6]
     assert torch.equal(rows.sort(dim=0).values, vectors.sort(dim=0).values)
+
+
+def test_a_strided_convolution_behind_the_first_gets_torchs_usual_layout():
+    """With channels last, oneDNN's gradient of this layer writes beyond its memory (torch 2.13, on a CPU)."""
+    layouts = []
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 1, stride=2), nn.Flatten(), nn.LazyLinear(3))
+    network(torch.zeros(2, 1, 4, 4))
+    network[1].register_forward_pre_hook(lambda module, inputs: layouts.append(inputs[0].stride()))
+    SupervisedTraining(network, data(), Sgd(), SCHEDULE, 0).advance(1)
+    assert set(layouts) == {(16, 4, 2, 1)}
