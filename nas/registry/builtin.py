@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Room = Literal["space", "controller", "evaluator", "tasks", "learner"]
+Room = Literal["space", "controller", "evaluator", "tasks", "learner", "optimizer"]
 """Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
@@ -62,6 +62,9 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_5WAY_TRANSDUCTIVE",
         "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
+    "optimizer": {
+        "learned": "nas.evaluators.optimizers.learned:Learned",
+    },
 }
 """Classes by kind and name, as MODULE:CLASS."""
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
@@ -98,5 +101,6 @@ ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "evaluator": "nas.evaluators",
     "tasks": "nas.tasks",
     "learner": "nas.learners",
+    "optimizer": "nas.optimizers",
 }
 """Entry point groups in which other packages offer components."""
