@@ -32,6 +32,6 @@ def load(folder: Path | str, *, lr: float = 1.0) -> MakeOptimizer:
         ConfigError: `lr` is out of range.
     """
     optimizer = components.find("optimizer", "learned")(Path(folder), lr)
-    optimizer.exported  # read once now, so that a damaged folder is an error here
+    optimizer.check()
     make: MakeOptimizer = optimizer
     return make

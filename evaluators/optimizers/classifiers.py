@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +31,8 @@ PIXELS, CLASSES = 784, 10
 class Mlp:
     """Fully connected networks on images, with cross-entropy on a new minibatch in each step.
 
-    The paper's are of 20 sigmoid units on MNIST with initial weights normal; here the deviation of a layer's weights and
-    biases is 1/√(3 * inputs), that of torch's own layers, so that an optimizer serves networks as torch makes them.
+    The paper's are of 20 sigmoid units on MNIST with normal initial weights. Here the deviation of a layer's weights and
+    biases is 1/√(3 * inputs), that of torch's own layers, because it is such networks that an optimizer shall serve.
 
     Attributes:
         units: Units of a hidden layer, at least 1.
@@ -59,7 +61,7 @@ class Mlp:
 
     def problem(self, generator: torch.Generator, functions: int, split: Split, device: torch.device) -> Problem:
         widths = [PIXELS, *([self.units] * self.layers), CLASSES]
-        shapes = [s for n, m in zip(widths, widths[1:], strict=False) for s in ((m, n), (m,))]
+        shapes = [s for n, m in pairwise(widths) for s in ((m, n), (m,))]
         activate = ACTIVATIONS[self.activation]
 
         def outputs(layers: Layers, images: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class Mlp:
             return signal
 
         fans = [n for n in widths[:-1] for _ in range(2)]
-        return _classifiers(self.images, self.batch, shapes, fans, outputs, generator, functions, split, device)
+        return _problem(self, _Networks(shapes, fans, outputs), generator, functions, split, device)
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,32 @@ class ConvNet:
         activate = ACTIVATIONS[self.activation]
 
         def outputs(layers: Layers, images: Tensor) -> Tensor:
-            count = len(images)
-            signal = images.transpose(0, 1)  # the functions' channels side by side, one group for each
+            signal = images.flatten(0, 1)[:, None]
             for weight, bias in (layers[:2], layers[2:4]):
-                kernel = weight.flatten(0, 1)
-                signal = functional.conv2d(signal, kernel, bias.flatten(), stride=2, padding=1, groups=count)
-                signal = activate(signal)
-            features = signal.unflatten(1, (count, second)).transpose(0, 1).flatten(2)
+                signal = activate(_strided_convolution(signal, weight, bias))
+            features = signal.reshape(len(weight), -1, second * 49)
             return torch.baddbmm(layers[5][:, None], features, layers[4].transpose(1, 2))
 
         fans = [9, 9, 9 * first, 9 * first, 49 * second, 49 * second]
-        return _classifiers(self.images, self.batch, shapes, fans, outputs, generator, functions, split, device)
+        return _problem(self, _Networks(shapes, fans, outputs), generator, functions, split, device)
+
+
+def _strided_convolution(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolutions of 3 x 3 with stride 2, one for each function, as a product of matrices: grouped ones are slower.
+
+    Args:
+        signal: Images of the functions one after the other, (functions * batch, channels, height, width).
+        weight: Kernels (functions, outputs, channels, 3, 3).
+        bias: Biases (functions, outputs).
+
+    Returns:
+        Images (functions * batch, outputs, height / 2, width / 2).
+    """
+    functions, outputs = bias.shape
+    patches = functional.unfold(signal, 3, padding=1, stride=2).unflatten(0, (functions, -1))
+    product = weight.reshape(functions, 1, outputs, -1) @ patches + bias[:, None, :, None]
+    height = (signal.shape[2] + 1) // 2
+    return product.flatten(0, 1).unflatten(2, (height, -1))
 
 
 def _check(name: str, activation: str, batch: int) -> None:
@@ -124,31 +141,52 @@ def _check(name: str, activation: str, batch: int) -> None:
         raise ConfigError(f"{name} activation = {shown(activation)}; it must be one of {', '.join(ACTIVATIONS)}")
 
 
-def _classifiers(
-    data: Images,
-    batch: int,
-    shapes: Sequence[tuple[int, ...]],
-    fans: Sequence[int],
-    outputs: Callable[[Layers, Tensor], Tensor],
+@dataclass(frozen=True)
+class _Networks:
+    """Networks of one form.
+
+    Attributes:
+        shapes: Shapes of a network's parameters.
+        fans: Number of inputs of the layer that each belongs to.
+        outputs: Scores (functions, batch, classes) of parameters (functions, *shape) and images (functions, batch, 28,
+            28).
+    """
+
+    shapes: Sequence[tuple[int, ...]]
+    fans: Sequence[int]
+    outputs: Callable[[Layers, Tensor], Tensor]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    def start(self, functions: int, generator: torch.Generator) -> Tensor:
+        """Initial parameters (functions, coordinates)."""
+        pairs = zip(self.sizes, self.fans, strict=True)
+        parts = [torch.randn(functions, size, generator=generator) * (3 * fan) ** -0.5 for size, fan in pairs]
+        return torch.cat(parts, dim=1)
+
+    def scores(self, parameters: Tensor, images: Tensor) -> Tensor:
+        """Scores (functions, batch, classes) of parameters (functions, coordinates)."""
+        parts = zip(parameters.split(self.sizes, dim=1), self.shapes, strict=True)
+        return self.outputs([part.unflatten(1, shape) for part, shape in parts], images)
+
+
+def _problem(
+    optimizee: Mlp | ConvNet,
+    networks: _Networks,
     generator: torch.Generator,
     functions: int,
     split: Split,
     device: torch.device,
 ) -> Problem:
-    images, labels = data.examples(split)
-    seed = int(torch.randint(2**31, (), generator=generator))
-    sizes = tuple(torch.Size(shape).numel() for shape in shapes)
-    parts = [
-        torch.randn(functions, size, generator=generator) * (3 * fan) ** -0.5
-        for size, fan in zip(sizes, fans, strict=True)
-    ]
+    images, labels = optimizee.images.examples(split)
+    batch, seed = optimizee.batch, int(torch.randint(2**31, (), generator=generator))
 
     def loss(parameters: Tensor, step: int) -> Tensor:
         chosen = torch.randint(len(images), (functions, batch), generator=generator_of(seed, step))
-        pixels = images[chosen].to(device).float() / 255
-        layers = [p.unflatten(1, shape) for p, shape in zip(parameters.split(sizes, dim=1), shapes, strict=True)]
-        scores = outputs(layers, pixels)
+        scores = networks.scores(parameters, images[chosen].to(device).float() / 255)
         each = functional.cross_entropy(scores.flatten(0, 1), labels[chosen].to(device).flatten(), reduction="none")
         return each.unflatten(0, (functions, batch)).mean(dim=1)
 
-    return Problem(torch.cat(parts, dim=1).to(device), sizes, loss)
+    return Problem(networks.start(functions, generator).to(device), networks.sizes, loss)

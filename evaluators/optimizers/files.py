@@ -117,7 +117,9 @@ def _weights(path: Path, spec: LstmSpec, description: Mapping[str, Any]) -> dict
     check_regular(path, MOST_WEIGHTS)
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
-        raise DataError(f"{path} has changed since it was written: its SHA-256 is not the one in {DESCRIPTION}; {AGAIN}")
+        raise DataError(
+            f"{path} has changed since it was written: its SHA-256 is not the one in {DESCRIPTION}; {AGAIN}"
+        )
     read_tensors = attempt(load, content)
     if read_tensors.error is not None:
         raise DataError(f"{path} is damaged: {reason(read_tensors.error)}; {AGAIN}")

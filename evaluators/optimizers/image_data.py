@@ -62,4 +62,6 @@ class Images:
         for file in (self.path / f"{name}.gz", self.path / name):
             if file.is_file():
                 return file
-        raise DataError(f"{self.path / name}.gz is missing; apt install dataset-fashion-mnist, or give the folder as path")
+        raise DataError(
+            f"{self.path / name}.gz is missing; apt install dataset-fashion-mnist, or give the folder as path"
+        )

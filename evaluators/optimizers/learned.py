@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -141,10 +142,14 @@ class Learned:
     def __post_init__(self) -> None:
         check_number("learned", "lr", self.lr, 0.0, LARGEST_RATE, above=True)
 
-    @property
+    @cached_property
     def exported(self) -> ExportedOptimizer:
-        """What the folder holds. Raises DataError where it cannot be used."""
+        """What the folder holds, read once. Raises DataError where it cannot be used."""
         return read(self.folder)
+
+    def check(self) -> None:
+        """Raises DataError where the folder cannot be used."""
+        _ = self.exported
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> LearnedOptimizer:
         """An optimizer of a module's parameters. Raises DataError where the folder cannot be used."""

@@ -19,8 +19,8 @@ class Problem:
     Attributes:
         start: Initial parameters (functions, coordinates).
         sizes: Sizes of the parameter tensors that a function's coordinates are made of, in order.
-        loss: Losses (functions,) of parameters (functions, coordinates) at a step, from 0 on. Where a function is a mean
-            over data, the step chooses the examples; the same step always chooses the same.
+        loss: Losses (functions,) of parameters (functions, coordinates) at a step, from 0 on. Where a function is a
+            mean over data, the step chooses the examples; the same step always chooses the same.
     """
 
     start: Tensor

@@ -187,9 +187,7 @@ def _iteration(
             _, gradient = problem.loss_and_gradient(parameters, number + 1)
             inner.append(gradient.reshape(-1)[chosen])
         inputs = torch.stack([preprocess(each, spec.preprocessing) for each in inner[:-1]])
-        gradients = unrolled_gradient(
-            spec, state.weights, inputs, torch.stack(inner[1:]), shares / functions, before
-        )
+        gradients = unrolled_gradient(spec, state.weights, inputs, torch.stack(inner[1:]), shares / functions, before)
         outer += 1
         state = _adam(state, gradients, outer, _rate(settings, state.iteration))
         network = FusedLstm(spec, state.weights)
