@@ -24,21 +24,22 @@ from .seeds import generator_of
 Activation = Literal["sigmoid", "relu"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 Layers = Sequence[Tensor]
-PIXELS, CLASSES = 784, 10
+CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Mlp:
     """Fully connected networks on images, with cross-entropy on a new minibatch in each step.
 
-    The paper's are of 20 sigmoid units on MNIST with normal initial weights. Here the deviation of a layer's weights and
-    biases is 1/√(3 * inputs), that of torch's own layers, because it is such networks that an optimizer shall serve.
+    The paper's are of 20 sigmoid units on MNIST with normal initial weights. Here the deviation of a layer's weights
+    and biases is 1/√(3 * inputs), that of torch's own layers, because such networks are what an optimizer is used on.
 
     Attributes:
         units: Units of a hidden layer, at least 1.
         layers: Hidden layers, at least 1.
         activation: Their nonlinearity.
         batch: Images of a minibatch, at least 1.
+        side: Side of the images, 28 or 14 pixels.
         path: Folder of the images' files.
     """
 
@@ -46,21 +47,22 @@ class Mlp:
     layers: int = 1
     activation: Activation = "sigmoid"
     batch: int = 128
+    side: Literal[14, 28] = 28
     path: Path = DEBIAN
     name: str = field(default="mlp", kw_only=True)
 
     def __post_init__(self) -> None:
         check_number(self.name, "units", self.units, 1, 4096)
         check_number(self.name, "layers", self.layers, 1, 8)
-        _check(self.name, self.activation, self.batch)
+        _check(self.name, self.activation, self.batch, self.side)
 
     @cached_property
     def images(self) -> Images:
         """The data, read when they are first needed."""
-        return Images(self.path)
+        return Images(self.path, self.side)
 
     def problem(self, generator: torch.Generator, functions: int, split: Split, device: torch.device) -> Problem:
-        widths = [PIXELS, *([self.units] * self.layers), CLASSES]
+        widths = [self.side**2, *([self.units] * self.layers), CLASSES]
         shapes = [s for n, m in pairwise(widths) for s in ((m, n), (m,))]
         activate = ACTIVATIONS[self.activation]
 
@@ -83,37 +85,39 @@ class ConvNet:
         channels: Channels of the first convolution, at least 1; the second has twice as many.
         activation: The nonlinearity.
         batch: Images of a minibatch, at least 1.
+        side: Side of the images, 28 or 14 pixels.
         path: Folder of the images' files.
     """
 
     channels: int = 8
     activation: Activation = "relu"
     batch: int = 128
+    side: Literal[14, 28] = 28
     path: Path = DEBIAN
     name: str = field(default="convnet", kw_only=True)
 
     def __post_init__(self) -> None:
         check_number(self.name, "channels", self.channels, 1, 1024)
-        _check(self.name, self.activation, self.batch)
+        _check(self.name, self.activation, self.batch, self.side)
 
     @cached_property
     def images(self) -> Images:
         """The data, read when they are first needed."""
-        return Images(self.path)
+        return Images(self.path, self.side)
 
     def problem(self, generator: torch.Generator, functions: int, split: Split, device: torch.device) -> Problem:
-        first, second = self.channels, 2 * self.channels
-        shapes = [(first, 1, 3, 3), (first,), (second, first, 3, 3), (second,), (CLASSES, second * 49), (CLASSES,)]
+        first, second, area = self.channels, 2 * self.channels, ((self.side + 3) // 4) ** 2
+        shapes = [(first, 1, 3, 3), (first,), (second, first, 3, 3), (second,), (CLASSES, second * area), (CLASSES,)]
         activate = ACTIVATIONS[self.activation]
 
         def outputs(layers: Layers, images: Tensor) -> Tensor:
             signal = images.flatten(0, 1)[:, None]
             for weight, bias in (layers[:2], layers[2:4]):
                 signal = activate(_strided_convolution(signal, weight, bias))
-            features = signal.reshape(len(weight), -1, second * 49)
+            features = signal.reshape(len(weight), -1, second * area)
             return torch.baddbmm(layers[5][:, None], features, layers[4].transpose(1, 2))
 
-        fans = [9, 9, 9 * first, 9 * first, 49 * second, 49 * second]
+        fans = [9, 9, 9 * first, 9 * first, area * second, area * second]
         return _problem(self, _Networks(shapes, fans, outputs), generator, functions, split, device)
 
 
@@ -135,7 +139,9 @@ def _strided_convolution(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor
     return product.flatten(0, 1).unflatten(2, (height, -1))
 
 
-def _check(name: str, activation: str, batch: int) -> None:
+def _check(name: str, activation: str, batch: int, side: int) -> None:
+    if side not in (14, 28):
+        raise ConfigError(f"{name} side = {shown(side)}; it must be 14 or 28")
     check_number(name, "batch", batch, 1, 10**5)
     if activation not in ACTIVATIONS:
         raise ConfigError(f"{name} activation = {shown(activation)}; it must be one of {', '.join(ACTIVATIONS)}")

@@ -27,12 +27,14 @@ class Images:
 
     Attributes:
         path: Folder of the four files, which are those of MNIST and of Fashion-MNIST, with or without .gz.
+        side: Side of the images that are given: 28, or 14 for the means of 2 x 2 pixels.
     """
 
     path: Path = DEBIAN
+    side: int = 28
 
     def examples(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Images (examples, 28, 28) uint8 and classes (examples,) int64. Raises DataError."""
+        """Images (examples, side, side) uint8 and classes (examples,) int64. Raises DataError."""
         images, labels = self._test if split == "test" else self._train
         if split == "test":
             return images, labels
@@ -56,6 +58,9 @@ class Images:
                 f"{self.path}: the {stem} files do not hold images of 28 x 28 pixels and their classes 0 to 9; "
                 "install dataset-fashion-mnist again"
             )
+        if self.side == 14:
+            quarters = images.unflatten(1, (14, 2)).unflatten(3, (14, 2)).to(torch.int32)
+            images = ((quarters.sum(dim=(2, 4)) + 2) // 4).to(torch.uint8)
         return images, labels
 
     def _file(self, name: str) -> Path:

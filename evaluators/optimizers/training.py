@@ -34,6 +34,8 @@ class TrainingSettings:
         functions: Functions of a batch.
         rate: Learning rate of Adam on the optimizer's weights.
         anneal: Whether the learning rate falls to zero along a half cosine; the paper's is constant.
+        clip: Largest norm of the outer gradient, to which longer ones are scaled down; 0 for none, as in the paper. A
+            long gradient is one of a few functions on which the optimizer is about to diverge.
         coordinates: Number of coordinates of a parameter tensor, drawn anew for each unrolled part, whose updates are
             differentiated; 0 takes all. The outer gradient is a sum over coordinates because inner gradients are
             detached, so that a drawn part, weighted by its share, estimates it without bias.
@@ -49,6 +51,7 @@ class TrainingSettings:
     functions: int = 128
     rate: float = 1e-3
     anneal: bool = False
+    clip: float = 0.0
     coordinates: int = 0
     validate_every: int = 50
     validation_functions: int = 256
@@ -58,6 +61,7 @@ class TrainingSettings:
         for option, most in (("iterations", 10**7), ("steps", 10**5), ("functions", 10**6), ("validate_every", 10**7)):
             check_number(OWNER, option, getattr(self, option), 1, most)
         check_number(OWNER, "unroll", self.unroll, 1, self.steps)
+        check_number(OWNER, "clip", self.clip, 0.0, 1e12)
         check_number(OWNER, "coordinates", self.coordinates, 0, 10**9)
         check_number(OWNER, "validation_functions", self.validation_functions, 1, 10**6)
         check_number(OWNER, "rate", self.rate, 0.0, LARGEST_RATE, above=True)
@@ -189,7 +193,7 @@ def _iteration(
         inputs = torch.stack([preprocess(each, spec.preprocessing) for each in inner[:-1]])
         gradients = unrolled_gradient(spec, state.weights, inputs, torch.stack(inner[1:]), shares / functions, before)
         outer += 1
-        state = _adam(state, gradients, outer, _rate(settings, state.iteration))
+        state = _adam(state, _clipped(gradients, settings.clip), outer, _rate(settings, state.iteration))
         network = FusedLstm(spec, state.weights)
     return replace(state, iteration=state.iteration + 1)
 
@@ -210,6 +214,15 @@ def _drawn(problem: Problem, most: int, generator: torch.Generator) -> tuple[Ten
         shares.append(torch.full((functions * count,), size / count, dtype=problem.start.dtype))
         first += size
     return torch.cat(numbers).to(device), torch.cat(shares).to(device)
+
+
+def _clipped(gradients: Weights, most: float) -> Weights:
+    """The gradients scaled to the norm `most` where theirs together is larger; zero where it is no number."""
+    if not most:
+        return gradients
+    norm = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+    factor = (most / norm).clamp(max=1.0) if norm.isfinite() else norm.new_zeros(())
+    return {name: factor * gradient.nan_to_num() for name, gradient in gradients.items()}
 
 
 def _rate(settings: TrainingSettings, iteration: int) -> float:
