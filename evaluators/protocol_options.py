@@ -18,3 +18,10 @@ def options_of(component: Any) -> dict[str, Any]:
     known = fields(component) if is_dataclass(component) else ()
     before = {option.name: option.metadata[BEFORE] for option in known if BEFORE in option.metadata}
     return {name: value for name, value in vars(component).items() if name not in before or value != before[name]}
+
+
+def described_options(component: Any) -> dict[str, Any]:
+    """As `options_of` for a dataclass, with an augmentation among the options as its `describe` gives it."""
+    names = {option.name for option in fields(component)}
+    options = {name: value for name, value in options_of(component).items() if name in names}
+    return {name: value.describe() if hasattr(value, "describe") else value for name, value in options.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,8 +18,11 @@ from nas.data.image_folders import alike_but_for_case, named
 from nas.data.image_set import ReadingOptions, faults
 from nas.data.preprocessing import Fit, ImagePreprocessing, to_json
 from nas.errors import ConfigError, DataError
+from nas.protocols import Augmentation
 from nas.task import Split, TaskShape
 
+from ..protocol_options import BEFORE, described_options
+from .augmented import augmented
 from .class_family import ClassData, ClassFamily, ClassPool
 from .counter_hash import SPLITS
 from .folder_classes import FolderImages, Splits, folder_images, split_names
@@ -63,6 +66,7 @@ class ImageFolder(ClassFamily):
         flip_vertical: Whether they are mirrored top to bottom at random.
         shift: Largest random shift of training images in pixels.
         crop: Smallest side of a random cut-out of training images, as a fraction in (0, 1].
+        augmentation: A further augmentation of training images, after these; None for none.
     """
 
     name: ClassVar[str] = "image-folder"
@@ -80,6 +84,7 @@ class ImageFolder(ClassFamily):
     flip_vertical: bool = False
     shift: int = 0
     crop: float = 1.0
+    augmentation: Augmentation | None = field(default=None, metadata={BEFORE: None})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +122,7 @@ class ImageFolder(ClassFamily):
 
     def describe(self) -> dict[str, Any]:
         """Identity of the tasks: the options, the preprocessing, and a digest of the images and splits."""
-        options = {key: value for key, value in asdict(self).items() if key not in NOT_OF_THE_TASKS}
+        options = {key: value for key, value in described_options(self).items() if key not in NOT_OF_THE_TASKS}
         digest = self._checked().digest
         return {"name": self.name, **options, "preprocessing": to_json(self.preprocessing()), "digest": digest}
 
@@ -137,6 +142,8 @@ class ImageFolder(ClassFamily):
             ConfigError, DataError: As `load`.
         """
         super().check()
+        if self.augmentation is not None:
+            self.augmentation.check(self.shape.input_shape[0])
         for line in self.faults():
             log.warning("%s: %s", self.name, line)
 
@@ -163,8 +170,10 @@ class ImageFolder(ClassFamily):
         return examples.to(torch.float32) / white
 
     def transformed(self, x: Tensor, keys: Tensor, split: Split) -> Tensor:
-        augmentation = TaskAugmentation(self.flip, self.flip_vertical, self.shift, self.crop)
-        return augmentation(x, keys) if split == "train" and augmentation.active else x
+        moves = TaskAugmentation(self.flip, self.flip_vertical, self.shift, self.crop)
+        if split == "train" and moves.active:
+            x = moves(x, keys)
+        return x if self.augmentation is None or split != "train" else augmented(x, keys, self.augmentation)
 
     def _images(self) -> FolderImages:
         if self.path is None:

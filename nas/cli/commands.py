@@ -190,7 +190,10 @@ app.registered_commands += stage_two.app.registered_commands + own_data.app.regi
 
 @app.command("list")
 def list_(
-    room: Annotated[str | None, typer.Argument(help="spaces, controllers, evaluators, tasks or learners.")] = None,
+    room: Annotated[
+        str | None,
+        typer.Argument(help="spaces, controllers, evaluators, tasks, learners, augmentations or optimizers."),
+    ] = None,
 ) -> None:
     """List the components that a config can name, with a line on each."""
     from ..config.reading import shipped
@@ -203,6 +206,8 @@ def list_(
         "evaluators": "evaluator",
         "tasks": "tasks",
         "learners": "learner",
+        "augmentations": "augmentation",
+        "optimizers": "optimizer",
     }
     if room is not None and room not in kinds:
         raise ConfigError(f"there is no list of {room!r}: {nearest(room, kinds)}")

@@ -15,7 +15,7 @@ from ..protocols.spaces import SearchSpace
 from ..protocols.tasks import TaskFamily
 from ..registry import builtin, components
 from ..space.constraints import Constrained
-from .schema import Component, Config, EvaluatorTable, KeyFault, name_and_options
+from .schema import PARTS, Component, Config, EvaluatorTable, KeyFault, TasksTable, name_and_options
 
 CONTROL = "random"
 """Name of the controller of the random-search control."""
@@ -61,7 +61,7 @@ def tasks_of(config: Config) -> TaskFamily:
     """
     if config.tasks is None:
         raise KeyFault("tasks is missing; give it", ("tasks",))
-    family: TaskFamily = _create("tasks", config.tasks, "tasks")
+    family: TaskFamily = _create("tasks", config.tasks, "tasks", **_optional_parts("tasks", config.tasks))
     return family
 
 
@@ -154,7 +154,7 @@ def _evaluator_arguments(config: Config) -> dict[str, Any]:
     if options is None or "tasks" in options:
         if config.tasks is None:
             raise KeyFault("key 'tasks' is missing; give it", ("tasks",))
-        arguments["tasks"] = _create("tasks", config.tasks, "tasks")
+        arguments["tasks"] = tasks_of(config)
     elif config.tasks is not None:
         raise KeyFault(f"evaluator {table.name!r} has no tasks; leave out the table", ("tasks",))
     if options is None or "learner" in options:
@@ -163,7 +163,25 @@ def _evaluator_arguments(config: Config) -> dict[str, Any]:
         raise KeyFault(f"evaluator {table.name!r} has no learner; leave it out", ("evaluator", "learner"))
     if options is None or "device" in options:
         arguments["device"] = config.search.device
-    return arguments
+    return arguments | _optional_parts("evaluator", table)
+
+
+def _optional_parts(room: builtin.Room, table: TasksTable | EvaluatorTable) -> dict[str, Any]:
+    """The augmentation and the optimizer that a table asks for, as arguments of its component's constructor.
+
+    Raises:
+        KeyFault: The component takes none, or one that cannot be made.
+    """
+    parts: dict[str, Any] = {}
+    known = components.readable_options(_find(room, table, room))
+    for part in PARTS:
+        inner = getattr(table, part, None)
+        if inner is None:
+            continue
+        if known is not None and part not in known:
+            raise KeyFault(f"{room} {table.name!r} takes no {part}; leave it out", (room, part))
+        parts[part] = _create(part, inner, room, part)
+    return parts
 
 
 def _constrained(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ from typing import Any, get_args
 from ..errors import ConfigError
 from ..registry import builtin, components, user_files
 from ..space.tables import read_table, stamp
-from .schema import Component, Config, name_and_options
+from .schema import PARTS, Component, Config, EvaluatorTable, TasksTable, name_and_options
 
 TABLE = "table"
 """Prefix of a space's name whose rest is a file."""
@@ -42,6 +43,8 @@ def data_files(config: Config) -> list[str]:
     paths: list[str] = []
     for room, table in _data_tables(config):
         paths += [_path(value) for value in _path_options(room, *name_and_options(table)).values()]
+        for part, inner in _inner(table).items():
+            paths += [_path(value) for value in _path_options(part, *name_and_options(inner)).values()]
     prefix, _, rest = config.space.name.partition(":")
     return list(dict.fromkeys([*paths, *([_path(rest)] if prefix == TABLE else [])]))
 
@@ -50,8 +53,7 @@ def without_data_folders(config: Config) -> Config:
     """The config without the folders of its data files, for an export: another machine does not have them."""
     changed: dict[str, Any] = {}
     for room, table in _data_tables(config):
-        paths = _path_options(room, *name_and_options(table))
-        changed[room] = table.model_copy(update={option: Path(path).name for option, path in paths.items()})
+        changed[room] = _file_names(room, table).model_copy(update=_with_inner(table, _file_names))
     return config.model_copy(update=changed)
 
 
@@ -70,9 +72,27 @@ def space_digest(config: Config) -> str | None:
     return read_table(Path(rest), stamp(Path(rest))).digest if prefix == TABLE else None
 
 
-def _data_tables(config: Config) -> list[tuple[builtin.Room, Component]]:
-    tasks: list[tuple[builtin.Room, Component]] = [] if config.tasks is None else [("tasks", config.tasks)]
+def _data_tables(config: Config) -> list[tuple[builtin.Room, TasksTable | EvaluatorTable]]:
+    tasks: list[tuple[builtin.Room, TasksTable | EvaluatorTable]]
+    tasks = [] if config.tasks is None else [("tasks", config.tasks)]
     return [*tasks, ("evaluator", config.evaluator)]
+
+
+def _inner(table: Component) -> dict[builtin.Room, str | Component]:
+    """The augmentation and the optimizer that a table names."""
+    inner = {part: getattr(table, part, None) for part in PARTS}
+    return {part: value for part, value in inner.items() if value is not None}
+
+
+def _with_inner(table: Component, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
+    return {part: change(part, value) for part, value in _inner(table).items()}
+
+
+def _file_names(room: builtin.Room, table: Any) -> Any:
+    """A component's table, or its name alone, with the names of files in place of their paths."""
+    paths = _path_options(room, *name_and_options(table))
+    names = {option: Path(path).name for option, path in paths.items()}
+    return table.model_copy(update=names) if names else table
 
 
 def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:
@@ -82,7 +102,7 @@ def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:
     if isinstance(table, str):
         return absolute
     paths = {option: _path(value) for option, value in _path_options(room, name or label, options).items()}
-    return table.model_copy(update={"name": absolute, **paths})
+    return table.model_copy(update={"name": absolute, **paths, **_with_inner(table, _absolute)})
 
 
 def _absolute_space(name: str) -> str:

@@ -14,6 +14,9 @@ from ..registry import user_files
 from ..search.fidelity import ONE_RUNG, Fidelity
 from ..trial import Duplicates
 
+PARTS: tuple[Literal["augmentation", "optimizer"], ...] = ("augmentation", "optimizer")
+"""Components that a table of the config may name inside it, where the table's own component takes them."""
+
 
 class KeyFault(ConfigError):
     """A key of a config that cannot be used.
@@ -45,17 +48,32 @@ class Component(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class TasksTable(Component):
+    """The task family.
+
+    Attributes:
+        name: Name of the task family.
+        augmentation: An augmentation of training images, by name or as a table; for families that take one.
+    """
+
+    augmentation: str | Component | None = None
+
+
 class EvaluatorTable(Component):
     """The evaluator.
 
     Attributes:
         name: Name of the evaluator.
         learner: A learner's name, or a table with its name and options; for evaluators that take one.
+        augmentation: An augmentation of training images likewise.
+        optimizer: An optimizer of the network's weights likewise.
         budget: Outer steps of a candidate's meta-training; epochs for an evaluator that looks up a table.
     """
 
     name: str = "meta"
     learner: str | Component = "anil"
+    augmentation: str | Component | None = None
+    optimizer: str | Component | None = None
     budget: Annotated[int, Field(ge=1, le=10**9)] = 200
 
 
@@ -189,7 +207,7 @@ class Config(Table):
     """
 
     space: Component
-    tasks: Component | None = None
+    tasks: TasksTable | None = None
     controller: Component = Component(name="reinforce")
     evaluator: EvaluatorTable = EvaluatorTable()
     search: SearchTable = SearchTable()

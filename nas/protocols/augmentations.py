@@ -23,6 +23,18 @@ class Augmentation(Protocol):
     @property
     def draws(self) -> int: ...
 
+    def check(self, channels: int) -> None:
+        """Logs what leaves images with so many channels as they are.
+
+        Raises:
+            DataError: A file that the augmentation is read from is missing or damaged.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Identity as JSON values: name, options, and a digest of what is read from a file. Raises as `check`."""
+        ...
+
     def __call__(self, images: Tensor, uniforms: Tensor) -> Tensor:
         """The changed images, on the same device.
 

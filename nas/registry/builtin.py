@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Room = Literal["space", "controller", "evaluator", "tasks", "learner", "optimizer"]
+Room = Literal["space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer", "optimizee"]
 """Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
@@ -62,8 +62,20 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "reptile-omniglot-5way-transductive": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_5WAY_TRANSDUCTIVE",
         "reptile-omniglot-20way": "nas.evaluators.learners.published:REPTILE_OMNIGLOT_20WAY",
     },
+    "augmentation": {
+        "none": "nas.evaluators.augmentation.controls:NoAugmentation",
+        "policy": "nas.evaluators.augmentation.policies:PolicyFile",
+        "random-policy": "nas.evaluators.augmentation.controls:RandomPolicy",
+        "rand-augment": "nas.evaluators.augmentation.controls:RandAugment",
+        "trivial-augment": "nas.evaluators.augmentation.controls:TrivialAugment",
+    },
     "optimizer": {
         "learned": "nas.evaluators.optimizers.learned:Learned",
+    },
+    "optimizee": {
+        "quadratics": "nas.evaluators.optimizers.quadratics:Quadratics",
+        "mlp": "nas.evaluators.optimizers.classifiers:Mlp",
+        "convnet": "nas.evaluators.optimizers.classifiers:ConvNet",
     },
 }
 """Classes by kind and name, as MODULE:CLASS."""
@@ -95,12 +107,16 @@ USER_CLASSES: Mapping[Room, tuple[str, tuple[str, ...]]] = {
 """Kinds that may be a user's class, FILE.py:NAME: the kind's name in messages, and the methods that it needs."""
 SPACE_ADAPTER = "nas.search_spaces.nni.space:as_space"
 """Function that adapts a user's class to a search space: a ModelSpace of NNI; a search space is returned as it is."""
+OPTIMIZER_TRAINING = "nas.evaluators.optimizers.runs:of_tables"
+"""Function that makes a training of a learned optimizer from the tables of its config."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",
     "controller": "nas.controllers",
     "evaluator": "nas.evaluators",
     "tasks": "nas.tasks",
     "learner": "nas.learners",
+    "augmentation": "nas.augmentations",
     "optimizer": "nas.optimizers",
+    "optimizee": "nas.optimizees",
 }
 """Entry point groups in which other packages offer components."""

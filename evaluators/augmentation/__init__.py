@@ -1,0 +1,1 @@
+"""Augmentation of images: operations, policies, and policies learned by gradient (DADA)."""
