@@ -1,10 +1,10 @@
-"""Learned optimizers, read from the folders that `nas train-optimizer` writes."""
+"""Learned optimizers: reading of the folders that `nas train-optimizer` writes, and what a training of one offers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .registry import components
 
@@ -14,11 +14,46 @@ if TYPE_CHECKING:
 MakeOptimizer = Callable[[Iterable[Any]], "torch.optim.Optimizer"]
 
 
+class Progress(Protocol):
+    """How far a training is."""
+
+    @property
+    def iteration(self) -> int:
+        """Finished iterations."""
+        ...
+
+    @property
+    def best_loss(self) -> float:
+        """The least validation loss so far; infinite before the first measurement."""
+        ...
+
+
+class OptimizerExport(Protocol):
+    """A trained optimizer."""
+
+    def contents(self) -> Mapping[str, bytes]:
+        """The files of its folder by name."""
+        ...
+
+
+class OptimizerTrainer(Protocol):
+    """A training of an optimizer that a config describes."""
+
+    @property
+    def iterations(self) -> int:
+        """Iterations in all."""
+        ...
+
+    def run(self, folder: Path, progress: Callable[[Progress], None]) -> OptimizerExport:
+        """Trains to the end, from where the folder's checkpoint is; `progress` is called after each iteration."""
+        ...
+
+
 def load(folder: Path | str, *, lr: float = 1.0) -> MakeOptimizer:
     """Reads a learned optimizer.
 
-    >>> make = nas.optimizers.load("runs/mlp/export")        # doctest: +SKIP
-    >>> optimizer = make(network.parameters())                # doctest: +SKIP
+    >>> make = nas.optimizers.load("runs/mlp/export")  # doctest: +SKIP
+    >>> optimizer = make(network.parameters())  # doctest: +SKIP
 
     Args:
         folder: The folder.

@@ -48,19 +48,18 @@ class ExportedOptimizer:
         described = json.dumps(asdict(self.spec), sort_keys=True).encode()
         return hashlib.sha256(described + tensor_file(self.weights)).hexdigest()
 
-
-def contents_of(optimizer: ExportedOptimizer) -> dict[str, bytes]:
-    """The files of a folder by name."""
-    weights = tensor_file({name: weight.detach().cpu().contiguous() for name, weight in optimizer.weights.items()})
-    description = {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": asdict(optimizer.spec),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "trained": dict(optimizer.trained),
-    }
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return {DESCRIPTION: text.encode(), WEIGHTS: weights}
+    def contents(self) -> dict[str, bytes]:
+        """The files of a folder by name."""
+        weights = tensor_file({name: weight.detach().cpu().contiguous() for name, weight in self.weights.items()})
+        description = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": asdict(self.spec),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "trained": dict(self.trained),
+        }
+        text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return {DESCRIPTION: text.encode(), WEIGHTS: weights}
 
 
 def read(folder: Path) -> ExportedOptimizer:

@@ -17,11 +17,13 @@ from nas.errors import DataError, RunError
 from nas.export.tensor_file import tensor_file
 from nas.failures import attempt, reason
 
+from ..meta_training.devices import device_of
 from .files import MOST_WEIGHTS, ExportedOptimizer
 from .lstm import LstmSpec
 from .problems import Optimizee
 from .training import TrainingSettings, TrainingState, start, train
 
+CPU = torch.device("cpu")
 CHECKPOINT = "checkpoint.safetensors"
 PARTS = ("weights", "first", "second", "best")
 """Fields of `TrainingState` that are tensors by name."""
@@ -43,7 +45,11 @@ class OptimizerTraining:
     spec: LstmSpec
     settings: TrainingSettings
     optimizee: Optimizee
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
+
+    @property
+    def iterations(self) -> int:
+        return self.settings.iterations
 
     def to_json(self) -> dict[str, Any]:
         """What the result depends on, but for the device."""
@@ -68,7 +74,8 @@ class OptimizerTraining:
         """
         folder.mkdir(parents=True, exist_ok=True)
         state = self.state(folder)
-        for state in train(self.spec, self.settings, self.optimizee, state):
+        for later in train(self.spec, self.settings, self.optimizee, state):
+            state = later
             if state.history and state.history[-1][0] == state.iteration:
                 self._save(folder / CHECKPOINT, state)
             progress(state)
@@ -122,7 +129,24 @@ class OptimizerTraining:
         )
 
 
+def of_tables(
+    network: Mapping[str, Any], optimizee: Optimizee, training: Mapping[str, Any], device: str
+) -> OptimizerTraining:
+    """The training that the tables of a config describe.
+
+    Args:
+        network: Options of `LstmSpec`.
+        optimizee: The functions.
+        training: Options of `TrainingSettings`.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        ConfigError: A value is out of range, the data are missing, or there is no such device.
+    """
+    return OptimizerTraining(LstmSpec(**network), TrainingSettings(**training), optimizee, device_of(device))
+
+
 def _contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors of a checkpoint and the JSON of its metadata. Raises whatever a damaged file makes the reader raise."""
+    """The tensors of a checkpoint and the JSON of its metadata. Raises anything for a damaged file."""
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[STATE])  # noqa: SIM118

@@ -12,7 +12,7 @@ from torch import nn
 from nas import optimizers
 from nas.errors import ConfigError, DataError
 from nas.evaluators.optimizers import files
-from nas.evaluators.optimizers.files import ExportedOptimizer, contents_of, read
+from nas.evaluators.optimizers.files import ExportedOptimizer, read
 from nas.evaluators.optimizers.learned import LearnedOptimizer
 from nas.evaluators.optimizers.lstm import LstmSpec, initial_state, initial_weights, preprocess, step
 from nas.evaluators.optimizers.seeds import generator_of
@@ -24,7 +24,7 @@ EXPORTED = ExportedOptimizer(SPEC, initial_weights(SPEC, generator_of(0)), {"opt
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, content in contents_of(EXPORTED).items():
+    for name, content in EXPORTED.contents().items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
 
