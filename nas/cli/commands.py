@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import own_data, stage_two
+from . import learned_optimizers, own_data, stage_two
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -185,7 +185,8 @@ def export(
         typer.echo(path)
 
 
-app.registered_commands += stage_two.app.registered_commands + own_data.app.registered_commands
+for others in (stage_two, own_data, learned_optimizers):
+    app.registered_commands += others.app.registered_commands
 
 
 @app.command("list")

@@ -63,11 +63,11 @@ def load(
 
 def from_json(data: object) -> Config:
     """The config in nested tables. Raises KeyFault for the first key at fault."""
-    _check_plain(data)
+    check_plain(data)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error) from None
 
 
 def shipped() -> list[str]:
@@ -83,23 +83,28 @@ def _shipped() -> Traversable:
 def _read(source: str) -> tuple[str, str]:
     if source in shipped():
         return source, _shipped().joinpath(f"{source}.toml").read_text("utf-8")
+    if not Path(source).exists():
+        raise ConfigError(
+            f"there is no file or shipped experiment {source!r}: {nearest(source, shipped())}, or give a .toml file"
+        )
+    return source, read_text(source)
+
+
+def read_text(source: str) -> str:
+    """The text of a config file. Raises ConfigError where it cannot be read."""
     try:
         with Path(source).open(encoding="utf-8-sig") as file:
             text = file.read(LONGEST + 1)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no file or shipped experiment {source!r}: {nearest(source, shipped())}, or give a .toml file"
-        ) from None
     except OSError as error:
         raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"config {source!r} cannot be read: {error}; save it as UTF-8") from None
     if len(text) > LONGEST:
         raise ConfigError(f"config {source!r} has more than {LONGEST} characters; is it the right file?")
-    return source, text
+    return text
 
 
-def _check_plain(data: object) -> None:
+def check_plain(data: object) -> None:
     """Raises KeyFault for values that no key takes and that later steps could not handle: numbers of more than 64 bits,
     dates, and deeply nested tables."""
     unchecked: list[tuple[tuple[str, ...], int, object]] = [((), 0, data)]
@@ -118,18 +123,18 @@ def _check_plain(data: object) -> None:
             raise KeyFault(f"key {key} is {value}, a date or time, which no key takes; if it is a text, quote it", path)
 
 
-def _explained(error: ValidationError) -> KeyFault:
+def explained(error: ValidationError, model: type[Table] = Config) -> KeyFault:
     """The first key at fault, and why. Where a table and another type are allowed, a table is judged as a table."""
     details = error.errors(include_url=False)
     about = [detail for detail in details if detail["loc"][:2] == details[0]["loc"][:2]]
     deepest = max(about, key=lambda detail: len(detail["loc"]))
     location = deepest["loc"]
     # The third is pydantic's name for the type tried, but in a table in a table, which is tried as nothing else.
-    tried = 0 if _table(location[:2]) else 1
+    tried = 0 if _table(location[:2], model) else 1
     path = [str(part) for part in (*location[:2], *location[2 + tried :])]
     key = shown(".".join(path)) if path else "the config"
     if deepest["type"] == "extra_forbidden":
-        table = _table(path[:-1])
+        table = _table(path[:-1], model)
         return KeyFault(f"key {key} is not known: {nearest(path[-1], table.model_fields if table else ())}", path)
     if deepest["type"] == "missing":
         return KeyFault(f"key {key} is missing; give it", path)
@@ -137,9 +142,9 @@ def _explained(error: ValidationError) -> KeyFault:
     return KeyFault(f"key {key} is {shown(deepest['input'])}: {'; '.join(reasons)}", path)
 
 
-def _table(path: Sequence[int | str]) -> type[Table] | None:
+def _table(path: Sequence[int | str], model: type[Table]) -> type[Table] | None:
     """The class of the table with fixed keys at a path; None where the path leads to anything else."""
-    table: type[Table] | None = Config
+    table: type[Table] | None = model
     for name in path:
         field = table.model_fields.get(str(name)) if table else None
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

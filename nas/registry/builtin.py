@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Room = Literal["space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer"]
+Room = Literal["space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer", "optimizee"]
 """Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
@@ -74,6 +74,12 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "optimizer": {
         "sgd": "nas.evaluators.supervised_training.optimizers:Sgd",
         "adam": "nas.evaluators.supervised_training.optimizers:Adam",
+        "learned": "nas.evaluators.optimizers.learned:Learned",
+    },
+    "optimizee": {
+        "quadratics": "nas.evaluators.optimizers.quadratics:Quadratics",
+        "mlp": "nas.evaluators.optimizers.classifiers:Mlp",
+        "convnet": "nas.evaluators.optimizers.classifiers:ConvNet",
     },
 }
 """Classes by kind and name, as MODULE:CLASS."""
@@ -105,6 +111,8 @@ USER_CLASSES: Mapping[Room, tuple[str, tuple[str, ...]]] = {
 """Kinds that may be a user's class, FILE.py:NAME: the kind's name in messages, and the methods that it needs."""
 SPACE_ADAPTER = "nas.search_spaces.nni.space:as_space"
 """Function that adapts a user's class to a search space: a ModelSpace of NNI; a search space is returned as it is."""
+OPTIMIZER_TRAINING = "nas.evaluators.optimizers.runs:of_tables"
+"""Function that makes a training of a learned optimizer from the tables of its config."""
 ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "space": "nas.search_spaces",
     "controller": "nas.controllers",
@@ -113,5 +121,6 @@ ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "learner": "nas.learners",
     "augmentation": "nas.augmentations",
     "optimizer": "nas.optimizers",
+    "optimizee": "nas.optimizees",
 }
 """Entry point groups in which other packages offer components."""

@@ -17,7 +17,7 @@ from .. import failures
 from ..errors import ConfigError, NasError, nearest, shown
 from ..failures import attempt, reason
 from . import user_files
-from .builtin import BUILT_IN, ENTRY_POINT_GROUPS, PREFIXES, SPACE_ADAPTER, USER_CLASSES, Room
+from .builtin import BUILT_IN, ENTRY_POINT_GROUPS, OPTIMIZER_TRAINING, PREFIXES, SPACE_ADAPTER, USER_CLASSES, Room
 
 
 def names(room: Room) -> list[str]:
@@ -105,6 +105,11 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     if room == "space" and not isinstance(attempt(getattr, made.value, "name").value, str):
         raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made.value
+
+
+def optimizer_trainer(network: Mapping[str, Any], optimizee: Any, training: Mapping[str, Any], device: str) -> Any:
+    """The training of a learned optimizer that a config's tables describe. Raises ConfigError for their values."""
+    return _built_in(OPTIMIZER_TRAINING)(network, optimizee, training, device)
 
 
 def options_of(cls: Callable[..., Any]) -> dict[str, Any]:

@@ -188,6 +188,18 @@ def comparison_folder(name: str | None, folder: Path | None, config_name: str) -
     return run.folder
 
 
+def training_folder(name: str) -> Path:
+    """Folder of the training of a learned optimizer, which may exist already.
+
+    Raises:
+        RunError: The name cannot be used, or its folder holds a run or a comparison.
+    """
+    run = run_of(re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64])
+    if run.store_path.exists() or (run.folder / RESULTS).exists():
+        raise RunError(f"{run.folder} holds a run or a comparison; give the training another --name")
+    return run.folder
+
+
 def existing_run(name: str) -> RunFolder:
     """The run of a name.
 

@@ -20,7 +20,7 @@ LEVELS = (
     ("networks",),
     ("space", "store"),
     ("protocols", "analysis"),
-    ("adaptation_rule", "augmentation_policy", "trial"),
+    ("adaptation_rule", "optimizers", "augmentation_policy", "trial"),
     ("architecture", "choose", "data", "executors", "registry"),
     ("failures", "provenance", "task", "bounds", "labels", "lazy", "locations", "options"),
     ("errors",),
