@@ -3,7 +3,7 @@
     python -m nas.experiments.reproduce.task_augmentation [--omniglot PATH] [--work DIR] [--out FILE] [--json]
 
 The policy is learned on an ordinary classification of training classes, and then changes the support and query images
-of training tasks. Test tasks are the same for all arms, are never augmented, and are measured once. The work folder keeps
+of training tasks. Test tasks are the same for all arms, never augmented, and measured once. The work folder keeps
 finished arms, so that an interrupted run can be continued.
 """
 
