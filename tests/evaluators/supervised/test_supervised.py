@@ -154,7 +154,8 @@ def test_an_augmentation_changes_the_training_and_is_in_the_protocol(evaluator):
 
 def test_the_policy_that_a_space_chooses_is_used(evaluator):
     """The narrow network's images are inverted twice, which changes nothing; those of the wide one once."""
-    plain, chosen = evaluator(), evaluator(space=Policies(), augmentation=Darker())
+    plain = evaluator(crop=0, flip=False)
+    chosen = evaluator(space=Policies(), augmentation=Darker(), crop=0, flip=False)
     assert chosen.evaluate(NARROW, 1, 0).per_task == plain.evaluate(NARROW, 1, 0).per_task
     assert chosen.evaluate(WIDE, 1, 0).per_task != plain.evaluate(WIDE, 1, 0).per_task
 
