@@ -86,7 +86,7 @@ def array_set(path: Path, options: SetOptions) -> ArraySet:
         ConfigError: A column does not exist.
         DataError: The file cannot be used, or has too few classes or groups; the message says which settings would fit.
     """
-    rows = _without_copies(rows_of(read_table(path, options.header), options.columns))
+    rows = without_copies(rows_of(read_table(path, options.header), options.columns))
     return grouped_set(rows, path, options) if rows.groups else _of_classes(rows, path, options)
 
 
@@ -230,7 +230,7 @@ def _places(owners: Sequence[Any]) -> dict[Any, NDArray[np.int64]]:
     return {owner: np.array(rows) for owner, rows in places.items()}
 
 
-def _without_copies(rows: Rows) -> Rows:
+def without_copies(rows: Rows) -> Rows:
     """The rows without those that repeat the inputs of another of the same class and group.
 
     In regression a repeated measurement with another target stays.

@@ -148,14 +148,22 @@ def split_by_content(examples: np.ndarray[Any, Any], labels: Sequence[int]) -> t
     """
     first: dict[int, dict[str, int]] = {}
     for row, (example, label) in enumerate(zip(examples, labels, strict=True)):
-        content = hashlib.sha256(np.ascontiguousarray(example).data).hexdigest()
-        first.setdefault(label, {}).setdefault(content, row)
+        first.setdefault(label, {}).setdefault(_content(example), row)
     members: dict[Split, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     for rows in first.values():
         for split, contents in split_by_hash(rows, 1).items():
             members[split] += [(content, rows[content]) for content in contents]
     kept = {split: [row for _, row in sorted(pairs)] for split, pairs in members.items()}
     return kept, len(labels) - sum(map(len, kept.values()))
+
+
+def in_order_of_content(examples: np.ndarray[Any, Any], rows: Sequence[int]) -> list[int]:
+    """Rows of examples (examples, …) in the order of the hashes of their content, which says nothing about classes."""
+    return sorted(rows, key=lambda row: (_content(examples[row]), row))
+
+
+def _content(example: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(example).data).hexdigest()
 
 
 def _within(indices: Sequence[int], least: int, most: int, what: str) -> Sequence[int]:

@@ -43,6 +43,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "fashion-mnist": "nas.evaluators.tasks.fashion_mnist:FashionMnist",
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "image-folder": "nas.evaluators.tasks.image_folder:ImageFolder",
+        "labelled-arrays": "nas.evaluators.tasks.labelled_arrays:LabelledArrays",
+        "labelled-images": "nas.evaluators.tasks.labelled_images:LabelledImages",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
         "sequences": "nas.evaluators.tasks.sequences:Sequences",
         "sinusoid": "nas.evaluators.tasks.sinusoid:Sinusoid",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
+from helpers.labelled import write_fashion_mnist
 from helpers.project import ROOT, TOY, needs_checkout
 
 from nas.architecture import Architecture
@@ -35,6 +36,10 @@ TABLES = {"nas_bench_201": DATA.with_name("nas_bench_201_cifar10.npz")}
 """Searches of tables, which train nothing and have no tasks, and the file of each."""
 
 
+LABELLED = {"fashion_mnist"}
+"""Searches with ordinary training on one data set, of which a toy copy is made."""
+
+
 class Silent:
     """Counts what it hears."""
 
@@ -58,7 +63,7 @@ class Silent:
 
 
 def test_every_experiment_is_run_here():
-    assert sorted([*(param.values[0] for param in TOY_RUNS), *TABLES]) == configs.shipped()
+    assert sorted([*(param.values[0] for param in TOY_RUNS), *TABLES, *LABELLED]) == configs.shipped()
 
 
 @needs_checkout
@@ -81,6 +86,7 @@ def test_its_file_loads_and_says_what_it_is(name):
 @pytest.mark.parametrize("name", configs.shipped())
 def test_a_mistake_in_it_would_be_seen(name):
     own = ["evaluator.datasett=a"] if name in TABLES else ["evaluator.learner.step=3", "tasks.shot=5"]
+    own = ["evaluator.optimizer.rat=1.0", "tasks.train_example=5"] if name in LABELLED else own
     for override in ("search.trails=3", "controller.name=evolutoin", *own):
         with pytest.raises(configs.ConfigError, match="did you mean"):
             configs.load(name, [override])
@@ -107,6 +113,25 @@ def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch):
     for file in ("report.html", "trials.sqlite"):
         assert (run.folder / file).stat().st_size > 0
     _check_final(summary["final"], trials, config)
+
+
+@pytest.mark.parametrize("name", sorted(LABELLED))
+def test_ordinary_training_runs_to_the_end(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
+    toy = [*(option.replace("evaluator.validation_tasks", "evaluator.validation_examples") for option in TOY)]
+    data = [f"tasks.path={write_fashion_mnist(tmp_path / 'data')}", "tasks.train_examples=40"]
+    config, progress = configs.load(name, [*toy, *data, "tasks.validation_examples=60"]), Silent()
+    outcome = launch.start(config, folder.new_run(None, name), progress)
+    final = outcome.final
+    assert outcome.state == "done"
+    assert progress.numbers == [0, 1, 2]
+    assert progress.measurements[-1] == (4, 4)
+    assert not final.failures
+    assert final.warning.startswith("measured on 4 validation examples, 4 test examples")
+    for entry in final.tested.values():
+        assert (len(entry.seeds), entry.protocol["bank"]["count"]) == (2, 4)
+        assert 0 <= entry.value <= 1
+    assert "test examples, paired" in final_text(final)
 
 
 @pytest.mark.parametrize("name", TABLES)

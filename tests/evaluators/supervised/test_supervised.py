@@ -11,7 +11,7 @@ from helpers.evaluators import NARROW, WIDE, Blobs, TinyConv
 from helpers.labelled import toy_fashion_mnist
 from helpers.meta import numbers
 
-from nas.augmentation_policy import AugmentationPolicy
+from nas.augmentation_policy import AugmentationPolicy, AugmentationStep, SubPolicy
 from nas.errors import ConfigError, DataError
 from nas.evaluators import MetaEvaluator, SupervisedEvaluator
 from nas.evaluators.learners import Anil
@@ -135,7 +135,8 @@ class Policies(TinyConv):
     """The width of the convolution, and a policy."""
 
     def augmentation(self, spec):
-        return AugmentationPolicy(())
+        step = AugmentationStep("Invert", 1.0, 0.5)
+        return AugmentationPolicy((SubPolicy(step, step if spec == 4 else AugmentationStep("Invert", 0.0, 0.5)),))
 
 
 class Darker:
@@ -149,6 +150,14 @@ def test_an_augmentation_changes_the_training_and_is_in_the_protocol(evaluator):
     plain, darker = evaluator().evaluate(NARROW, 1, 0), evaluator(augmentation=Darker()).evaluate(NARROW, 1, 0)
     assert darker.protocol["augmentation"]["name"] == "darker"
     assert plain.per_task != darker.per_task
+
+
+def test_the_policy_that_a_space_chooses_is_used(evaluator):
+    """The narrow network's images are inverted twice, which changes nothing; those of the wide one once."""
+    plain = evaluator(crop=0, flip=False)
+    chosen = evaluator(space=Policies(), augmentation=Darker(), crop=0, flip=False)
+    assert chosen.evaluate(NARROW, 1, 0).per_task == plain.evaluate(NARROW, 1, 0).per_task
+    assert chosen.evaluate(WIDE, 1, 0).per_task != plain.evaluate(WIDE, 1, 0).per_task
 
 
 def test_tasks_of_the_other_kind_are_refused_in_one_line(evaluator, tmp_path):
