@@ -1,7 +1,8 @@
-"""Evaluators of candidates: meta-training, table look-ups, zero-cost scores. `nas.registry` finds them by name."""
+"""Evaluators of candidates: meta-training, supervised training, tables, zero-cost scores. `nas.registry` finds them."""
 
 from .meta import MetaEvaluator
+from .supervised import SupervisedEvaluator
 from .tabular import Tabular
 from .zero_cost import ZeroCostEvaluator
 
-__all__ = ["MetaEvaluator", "Tabular", "ZeroCostEvaluator"]
+__all__ = ["MetaEvaluator", "SupervisedEvaluator", "Tabular", "ZeroCostEvaluator"]

@@ -7,15 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from nas.architecture import Architecture
 from nas.bounds import check_number
 from nas.errors import ConfigError
-from nas.failures import attempt
 from nas.networks.size import named_if_too_large
-from nas.protocols import Cost, Learner, SearchSpace, TaskFamily, ZeroCost
+from nas.protocols import Cost, Labelled, Learner, SearchSpace, TaskFamily, ZeroCost
 from nas.task import Bank
 from nas.trial import Score
 
@@ -70,6 +68,11 @@ class MetaEvaluator:
         for option, least in {"tasks_per_step": 1, "validation_tasks": 2, "chunk": 1}.items():
             check_number("evaluator", option, getattr(self, option), least, MOST_TASKS)
         check_number("evaluator", "train_queries", self.train_queries, 0, 10_000)
+        if isinstance(self.tasks, Labelled):
+            raise ConfigError(
+                f"{self.tasks.name!r} is one data set, of which no few-shot tasks are drawn; take evaluator "
+                "'supervised', or tasks such as image-folder or arrays"
+            )
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""
@@ -106,24 +109,11 @@ class MetaEvaluator:
             UncountedError: Not all FLOPs can be counted.
             SpaceError: The space has no such network. An error of the space's `build` is raised as it is.
         """
-        import torch
-
-        from .meta_training.devices import device_of
-        from .networks.building import assemble, flops_of
+        from .networks.costs import cost_of
         from .networks.normalisation import Normalisation
-        from .networks.profile import latency_ms, num_parameters
 
-        normalisation, shape = Normalisation(self.norm, self.head_norm), self.tasks.shape
-        if cost == "parameters":
-            with torch.device("meta"):  # No memory is needed for a network that is too large for this machine.
-                on_meta = attempt(assemble, self.space, architecture, shape, normalisation)
-            if on_meta.error is None:
-                return float(num_parameters(on_meta.value))
-        with torch.random.fork_rng(devices=[]):
-            network = assemble(self.space, architecture, shape, normalisation)
-            if cost == "latency_ms":
-                return latency_ms(network, shape, device_of(self.device))
-            return flops_of(network, shape) if cost == "flops" else float(num_parameters(network))
+        normalisation = Normalisation(self.norm, self.head_norm)
+        return cost_of(self.space, architecture, self.tasks.shape, normalisation, cost, device=self.device)
 
     def features(self, architecture: Architecture, names: Sequence[ZeroCost]) -> dict[str, float]:
         """Zero-cost scores (`zero_cost_proxies.py`) of the network with the initial weights of seed 0.
@@ -132,16 +122,11 @@ class MetaEvaluator:
         device or the number of threads. Errors of the space's `build`, and of a network that does not fit the tasks,
         are raised as they are.
         """
-        import torch
-
-        from .networks.building import assemble
+        from .networks.costs import features_of
         from .networks.normalisation import Normalisation
-        from .networks.zero_cost_proxies import scores
 
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            network = assemble(self.space, architecture, self.tasks.shape, Normalisation(self.norm, self.head_norm))
-        return {name: float(f"{fmean(values):.6g}") for name, values in scores(network, self.tasks, names).items()}
+        normalisation = Normalisation(self.norm, self.head_norm)
+        return features_of(self.space, architecture, self.tasks, normalisation, names)
 
     def trained(self, architecture: Architecture, budget: int, seed: int, weights: Path) -> nn.Module:
         """The network with the weights that `measure` left in a file, and the learner's own meta-learned parameters.
@@ -293,8 +278,9 @@ class MetaEvaluator:
         stages: tuple[int, Path] | None,
     ) -> int:
         """Meta-trains the network up to step `budget`, and returns the steps taken; `stages` is as in `_score`."""
-        from .meta_training.outer_loop import MetaTraining, OuterLoop, advance_from
+        from .meta_training.outer_loop import MetaTraining, OuterLoop
         from .networks.weights import attach
+        from .stages import advance_from
 
         attach(network, learner.initial(network, self.tasks))
         schedule = stages[0] if stages else budget

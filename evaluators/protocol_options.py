@@ -25,3 +25,16 @@ def described_options(component: Any) -> dict[str, Any]:
     names = {option.name for option in fields(component)}
     options = {name: value for name, value in options_of(component).items() if name in names}
     return {name: value.describe() if hasattr(value, "describe") else value for name, value in options.items()}
+
+
+def described(component: Any) -> dict[str, Any] | None:
+    """A component as it stands in a protocol: what its method `describe` gives, else its name and options.
+
+    None stands for None.
+    """
+    if component is None:
+        return None
+    describe = getattr(component, "describe", None)
+    if callable(describe):
+        return dict(describe())
+    return {"name": component.name, **options_of(component)}

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["classification", "regression"]
 Split = Literal["train", "validation", "test"]
+FRESH = 1_000_000
+"""Number of the first of the fresh validation tasks, which choose the winner; the bank of a search begins at 0."""
 
 
 @dataclass(frozen=True)

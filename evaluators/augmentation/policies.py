@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nas.augmentation_policy import OPERATIONS, AugmentationPolicy, SubPolicy, read_policy
+from nas.errors import ConfigError
 
 from . import operations
 from .operations import MOST_DRAWS
@@ -74,18 +75,29 @@ class PolicyFile:
         path: The file, which is read when it is first needed.
     """
 
-    path: Path
+    path: Path | None = None
     name = "policy"
     draws = POLICY_DRAWS
 
     def check(self, channels: int) -> None:
-        _read(self.path).check(channels)
+        """Logs what leaves images as they are.
+
+        Raises:
+            ConfigError: The option `path` is not set.
+            DataError: The file is missing or damaged.
+        """
+        self._read().check(channels)
 
     def describe(self) -> dict[str, Any]:
-        return _read(self.path).describe()
+        return self._read().describe()
 
     def __call__(self, images: Tensor, uniforms: Tensor) -> Tensor:
-        return _read(self.path)(images, uniforms)
+        return self._read()(images, uniforms)
+
+    def _read(self) -> PolicyAugmentation:
+        if self.path is None:
+            raise ConfigError("policy: path is not set; give the JSON file of a saved policy")
+        return _read(self.path)
 
 
 @lru_cache(maxsize=8)

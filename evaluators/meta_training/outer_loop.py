@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import DataError, NasError
 from nas.protocols import CARRIED, Learner, TaskFamily
 from nas.task import TaskBatch
 
-from ..networks.weights import read_tensors, write_tensors
+from ..stages import STEP
 from ..tasks.drawing import draw
 from .cuda_graph import Recorded
 from .microbatches import part_of
 
-log = logging.getLogger(__name__)
 SEEDS_APART = 2**32
 """Distance of the training tasks of two seeds: those of seed s are numbered from s * SEEDS_APART."""
 STEPS_PER_CHECK = 10
@@ -30,7 +25,7 @@ STEPS_PER_CHECK = 10
 DRAWN_AT_ONCE = {"cpu": 1, "cuda": 256}
 """Number of tasks that are drawn at once for the next outer steps, by kind of device. On a GPU a draw is many small
 kernels and takes as long for the tasks of one step; a CPU is faster with what fits into its cache."""
-STEP, WEIGHT = "outer_step", "weight"
+WEIGHT = "weight"
 
 
 @dataclass(frozen=True)
@@ -48,41 +43,6 @@ class OuterLoop:
     tasks_per_step: int
     train_queries: int
     anneal: bool
-
-
-def advance_from(checkpoint: Path, training: MetaTraining, to: int, label: Mapping[str, str]) -> int:
-    """Continues a training from the state in a file up to step `to`.
-
-    The new state is written to the file, unless the file holds a later one or the schedule is at its end. A file that
-    is missing, damaged or of another label is no error: the training then starts from its beginning. A file that cannot
-    be written is no error either.
-
-    Args:
-        checkpoint: File of the state.
-        training: A new training.
-        to: Outer step to stop at, at most the loop's budget.
-        label: Identity of the training in the file's metadata.
-
-    Returns:
-        The number of outer steps taken.
-
-    Raises:
-        NasError: The training diverges.
-    """
-    later = False
-    with suppress(DataError):
-        state = read_tensors(checkpoint, label)
-        later = STEP in state and int(state[STEP]) > to
-        if not later:
-            training.restore(state)
-    begun = training.step
-    training.advance(to)
-    if begun < to < training.loop.budget and not later:
-        try:
-            write_tensors(training.state(), checkpoint, label)
-        except (OSError, SafetensorError) as error:  # A full disk, for example, is no fault of the candidate.
-            log.warning("the stage after outer step %d cannot be kept, and will be computed again: %s", to, error)
-    return to - begun
 
 
 class MetaTraining:
@@ -117,6 +77,11 @@ class MetaTraining:
         self._finite = torch.ones((), dtype=torch.bool, device=self._device)
         self._finite_steps = torch.zeros((), dtype=torch.int64, device=self._device)
         self._drawn: tuple[range, TaskBatch] | None = None
+
+    @property
+    def budget(self) -> int:
+        """Outer steps of the whole schedule."""
+        return self.loop.budget
 
     def advance(self, to: int) -> None:
         """Continues until `to` outer steps of the loop's budget are taken.

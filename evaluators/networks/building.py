@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.architecture import Architecture
 from nas.errors import SpaceError, UncountedError
 from nas.networks.size import check_size, named_if_too_large
-from nas.protocols import Learner, SearchSpace
+from nas.protocols import SearchSpace
 from nas.space import replay
 from nas.task import TaskShape
 
@@ -21,13 +22,21 @@ from .normalisation import Normalisation, normalise_head_input, set_normalisatio
 from .output_layer import mark_head
 
 
+class NetworkCheck(Protocol):
+    """What must be able to train a network, such as a learner."""
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        """Raises SpaceError where it cannot train the network, tried on inputs x (examples, *input_shape)."""
+        ...
+
+
 def build(
     space: SearchSpace,
     architecture: Architecture,
     shape: TaskShape,
     normalisation: Normalisation,
     *,
-    learner: Learner,
+    learner: NetworkCheck,
     seed: int,
 ) -> nn.Module:
     """The network of an architecture, on the CPU.
@@ -37,7 +46,7 @@ def build(
         architecture: Architecture to build.
         shape: Shape of the tasks.
         normalisation: Normalisation of the network.
-        learner: Learner that must be able to adapt the network.
+        learner: Learner, or other training, that must be able to treat the network.
         seed: Seed of the initial weights.
 
     Raises:

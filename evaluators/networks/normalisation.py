@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ from nas.networks.batch_order import BATCH_NORMS
 
 from .output_layer import head_name, names_of, rename_head
 
-Norm = Literal["group", "batch", "support", "none"]
+Norm = Literal["group", "batch", "support", "none", "running"]
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 GROUP_SIZE = 8
 
@@ -69,9 +71,51 @@ class SupportNorm(nn.Module):
         return (x - mean) * torch.rsqrt(variance + self.eps)
 
 
+class RunningNorm(nn.Module):
+    """Batch normalisation with running averages (Ioffe & Szegedy, arXiv 1502.03167), for ordinary training.
+
+    Unlike torch's layers it does not look at `training`: it uses and updates the statistics of the batch only within
+    `batch_statistics`, and the running averages at all other times, so that a network is the same in training and in
+    evaluation mode. The averages begin as mean 0 and variance 1.
+
+    Args:
+        layer: The layer of torch in whose place it stands, whose parameters it takes.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = layer.weight, layer.bias, layer.eps
+        self.momentum = 0.1 if layer.momentum is None else layer.momentum
+        self.of_batch = False
+        self.register_buffer("mean", torch.zeros(layer.num_features))
+        self.register_buffer("variance", torch.ones(layer.num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, channels, …) in and out."""
+        return nn.functional.batch_norm(
+            x, self.mean, self.variance, self.weight, self.bias, self.of_batch, self.momentum, self.eps
+        )
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Within the context each `RunningNorm` normalises by its batch, and updates its averages."""
+    layers = [module for module in network.modules() if isinstance(module, RunningNorm)]
+    for layer in layers:
+        layer.of_batch = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.of_batch = False
+
+
 BATCH_LAYERS = (*BATCH_NORMS, SupportNorm)
 """Layers in which the output for one example depends on the rest of the batch, as the evaluator's `norm` allows."""
-NORMALISATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, SupportNorm, Affine)
+NORMALISATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, SupportNorm, RunningNorm, Affine)
 """Layers that normalise, or scale and shift normalised values."""
 
 
@@ -84,6 +128,7 @@ def set_normalisation(network: nn.Module, mode: Norm) -> nn.Module:
             by itself. 'batch': statistics of the current batch; this is transductive, because the queries of a task
             influence each other, as in MAML's published numbers. 'support': statistics of the support set, reused for
             the queries, which do not influence each other. 'none': only a scale and shift of each channel.
+            'running': running averages (`RunningNorm`), for training on one data set.
 
     Raises:
         SpaceError: Another layer keeps running statistics, which would mix the tasks.
@@ -162,6 +207,8 @@ def _replacement(layer: nn.Module, mode: Norm) -> nn.Module | None:
         norm = type(layer)(layer.num_features, eps=layer.eps, affine=layer.affine, track_running_stats=False)
         norm.weight, norm.bias = layer.weight, layer.bias
         return norm
+    if mode == "running":
+        return RunningNorm(layer)
     plain = SupportNorm(layer.eps) if mode == "support" else nn.Identity()
     if not layer.affine:
         return plain

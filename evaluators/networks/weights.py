@@ -75,3 +75,20 @@ def read_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> No
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     attach(network, extra)
+
+
+def write_state(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Writes all parameters and buffers to a file, as `write_tensors` does."""
+    write_tensors(network.state_dict(), path, label)
+
+
+def read_state(network: nn.Module, path: Path, label: Mapping[str, str]) -> None:
+    """Copies the parameters and buffers of a file into the network.
+
+    Raises:
+        DataError: The file is damaged, has another label, or holds tensors of other shapes.
+    """
+    state, own = read_tensors(path, label), network.state_dict()
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
+        raise DataError(f"{path} holds other weights than this network has; delete it to train again")
+    network.load_state_dict(state)

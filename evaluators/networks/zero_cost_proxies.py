@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nas.protocols import TaskFamily, ZeroCost
+from nas.protocols import Labelled, TaskFamily, ZeroCost
 from nas.task import Kind
 
 from ..losses import task_losses
@@ -22,6 +22,8 @@ from .profile import num_parameters
 
 TASKS: Final = 4
 """Number of training tasks whose support sets the scores use."""
+EXAMPLES: Final = 25
+"""Number of examples in place of a support set where tasks have none."""
 ACTIVATIONS = {
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
     *("tanh", "hardtanh", "sigmoid", "hardsigmoid", "log_sigmoid", "hardswish", "softsign", "threshold"),
@@ -132,6 +134,13 @@ def _without_normalisation(network: nn.Module) -> nn.Module:
 
 @lru_cache(maxsize=8)
 def _support(family: TaskFamily, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """Examples and labels of the support sets, drawn once in a process for equal families."""
+    """Examples and labels of the support sets, drawn once in a process for equal families.
+
+    Tasks of a data set (`nas.protocols.Labelled`) have no support sets; the first training examples stand in for them.
+    """
+    if isinstance(family, Labelled):
+        batch = family.tasks("train", range(min(TASKS * EXAMPLES, len(family.examples("train", device)[1]))), device)
+        x, y = batch.query_x[:, 0], batch.query_y[:, 0]
+        return list(zip(x.tensor_split(TASKS), y.tensor_split(TASKS), strict=True))
     batch = draw(family, "train", range(TASKS), device)
     return list(zip(batch.support_x, batch.support_y, strict=True))

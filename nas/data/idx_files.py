@@ -6,7 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,11 @@ def read_idx(path: Path) -> NDArray[Any]:
         raise DataError(f"{path} cannot be read as an IDX file: {why}; install or download it again") from None
 
 
-def _read_array(file: IO[bytes]) -> NDArray[Any]:
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _read_array(file: _Readable) -> NDArray[Any]:
     """The array of an open file. Raises ValueError where its content is not what its header claims."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:

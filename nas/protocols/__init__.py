@@ -16,6 +16,7 @@ from .evaluators import (
     ZeroCost,
 )
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
+from .optimizers import Optimizer
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
 from .tasks import (
     ClassNames,
@@ -23,6 +24,7 @@ from .tasks import (
     FewShot,
     Grouped,
     Inventoried,
+    Labelled,
     Licensed,
     Preprocessed,
     Reader,
@@ -48,11 +50,13 @@ __all__ = [
     "GraphSpace",
     "Grouped",
     "Inventoried",
+    "Labelled",
     "Learner",
     "Licensed",
     "Measurer",
     "Measuring",
     "Normalising",
+    "Optimizer",
     "Portable",
     "Preprocessed",
     "Protocolled",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class TaskFamily(Protocol):
     """Source of tasks, deterministic in (family, split, index, seed). Splits are disjoint in classes.
 
-    A family is a frozen value: equal families draw equal tasks. `FewShot`, `ClassNames`, `Grouped` and `Reader` are
-    what a family may offer besides.
+    A family is a frozen value: equal families draw equal tasks. `FewShot`, `Labelled`, `ClassNames`, `Grouped` and
+    `Reader` are what a family may offer besides.
     """
 
     def __hash__(self) -> int: ...
@@ -54,6 +54,32 @@ class FewShot(Protocol):
 
     @property
     def queries(self) -> int: ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """One data set with labelled examples, for ordinary supervised training. All splits have the same classes.
+
+    As a task family, its tasks are single examples: task i of a split has no support set, and example i as its only
+    query. The finals' fresh validation tasks (`nas.task.FRESH`) are the second half of the validation split, and the
+    others its first half, so that no example both scores candidates and chooses among finalists.
+    """
+
+    def examples(self, split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+        """All examples of a split: (examples, *input_shape) uint8 or float32, and their labels (examples,) int64."""
+        ...
+
+    def inputs(self, examples: Tensor) -> Tensor:
+        """Examples as the float32 inputs of a network, of the same shape: bytes become numbers in [0, 1]."""
+        ...
+
+    def rows(self, split: Split, indices: Sequence[int]) -> Sequence[int]:
+        """The places in `examples` of the tasks of these numbers.
+
+        Raises:
+            ConfigError: The split has no such task; the message has the largest number of tasks.
+        """
+        ...
 
 
 @runtime_checkable

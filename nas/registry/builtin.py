@@ -34,11 +34,13 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "evaluator": {
         "meta": "nas.evaluators.meta:MetaEvaluator",
+        "supervised": "nas.evaluators.supervised:SupervisedEvaluator",
         "tabular": "nas.evaluators.tabular:Tabular",
         "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",
     },
     "tasks": {
         "arrays": "nas.evaluators.tasks.arrays:Arrays",
+        "fashion-mnist": "nas.evaluators.tasks.fashion_mnist:FashionMnist",
         "glyphs": "nas.evaluators.tasks.glyphs:Glyphs",
         "image-folder": "nas.evaluators.tasks.image_folder:ImageFolder",
         "omniglot": "nas.evaluators.tasks.omniglot:Omniglot",
@@ -70,6 +72,8 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "trivial-augment": "nas.evaluators.augmentation.controls:TrivialAugment",
     },
     "optimizer": {
+        "sgd": "nas.evaluators.supervised_training.optimizers:Sgd",
+        "adam": "nas.evaluators.supervised_training.optimizers:Adam",
         "learned": "nas.evaluators.optimizers.learned:Learned",
     },
     "optimizee": {

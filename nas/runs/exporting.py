@@ -29,12 +29,11 @@ from ..protocols.tasks import Preprocessed, TaskFamily
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
-from ..task import Bank
+from ..task import FRESH, Bank
 from ..trial import Score, Trial
 from .artifacts import graph_of
 from .card import card_of_trial, card_of_winner
 from .folder import RunFolder, config_of, final_of
-from .measurements import FRESH
 
 if TYPE_CHECKING:
     from torch import nn

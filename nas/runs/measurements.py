@@ -15,13 +15,11 @@ from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
 from ..errors import SearchError
 from ..failures import attempt, reason
-from ..task import Bank
+from ..task import FRESH, Bank
 from ..trial import Score, Trial
 from .context import RunContext
 from .successive_rejects import race
 
-FRESH = 1_000_000
-"""First of the fresh validation tasks; the bank of a search begins at 0."""
 POLL_S = 0.2
 """Longest time between two calls of `stop`, in seconds."""
 Ranked = list[tuple[Trial, int]]

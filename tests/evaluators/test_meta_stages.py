@@ -79,7 +79,7 @@ def test_a_checkpoint_that_cannot_be_written_is_no_failure_of_the_candidate(tmp_
     for actual in (nowhere, lost):
         assert list(map(numbers, actual)) == list(map(numbers, expected))
         assert [score.metrics["outer_steps"] for score in actual] == [3, 6]
-    assert "after outer step 3 cannot be kept, and will be computed again: No space left" in caplog.text
+    assert "after step 3 cannot be kept, and will be computed again: No space left" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
 
 

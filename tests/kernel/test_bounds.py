@@ -24,6 +24,8 @@ ARGUMENTS = {
     "evaluator": {"space": None, "tasks": None, "learner": None},
     "tasks": {},
     "learner": {},
+    "augmentation": {},
+    "optimizer": {},
 }
 
 
