@@ -123,14 +123,15 @@ def table_text(settings: StudyTable, found: Sequence[Row], seeds: Sequence[int])
             less = f"   {row.less.value:+.4f}   {row.less.low:+.4f} – {row.less.high:+.4f}"
         lines.append(f"{row.test:<24}{row.steps:>6}  {row.optimizer:<10}{rate:>9}{row.loss.value:>11.4f}{less}")
     ranges = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in RANGES.items())
-    options = settings.training
+    iterations, functions = (settings.training[key] for key in ("iterations", "functions"))
+    steps = settings.training.get("steps", 100)
     return "\n".join(
         [
             *lines,
             "",
-            f"Learned: {len(seeds)} trainings, seeds {' '.join(map(str, seeds))}, of {options['iterations']} batches of "
-            f"{options['functions']} functions each; its intervals are over trainings and functions.",
-            f"Opponents: rate with the least mean loss after {options.get('steps', 100)} steps on "
+            f"Learned: {len(seeds)} trainings, seeds {' '.join(map(str, seeds))}, of {iterations} batches, "
+            f"{functions} functions each; its intervals are over trainings and functions.",
+            f"Opponents: rate with the least mean loss after {steps} steps on "
             f"{settings.tuning_functions} validation functions of the same kind, {settings.rates_a_decade} rates a "
             f"decade ({ranges}); momentum 0.9 for nag, other constants as in torch.",
             "Longer runs keep the rates; the learned optimizer was trained on the first 100 steps only.",
