@@ -8,8 +8,9 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..trial import Trial
-from .intervals import Estimate
+from .intervals import TASKS, Estimate
 from .ranking import Anytime
+from .units import task_unit
 
 TABLE = "table"
 """Kind of the result of a search whose evaluator makes no networks, only a table or scores."""
@@ -222,6 +223,12 @@ class FinalResult:
     def percent(self) -> bool:
         """Whether the values are accuracies in [0, 1], which reports show as percentages."""
         return self.kind == "classification"
+
+    @property
+    def unit(self) -> str:
+        """What the values are means over: 'tasks', or 'examples' of one data set."""
+        entries = (*self.tested.values(), *self.finalists)
+        return task_unit(entries[0].protocol) if entries else TASKS
 
     @property
     def tested(self) -> dict[str, Measured]:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from ..config.schema import Config
-from ..protocols.tasks import FewShot
+from ..protocols.tasks import FewShot, Labelled
 from ..registry import components, user_files
 from ..report.terminal import duplicates_text, score_text
 from ..runs.folder import RunFolder
@@ -128,7 +128,8 @@ class TerminalProgress:
 
 def header(config: Config, workers: int) -> str:
     """One line on a run: search space, tasks, controller, number of candidates, workers and device."""
-    rungs = f", rungs of {' → '.join(map(str, config.budgets))} outer steps" if len(config.budgets) > 1 else ""
+    budgets = " → ".join(map(str, config.budgets))
+    rungs = f", rungs of {budgets} {_budget_unit(config)}" if len(config.budgets) > 1 else ""
     where = {"cpu": "on the CPU", "auto": ""}.get(config.search.device, f"on {config.search.device}")
     return " · ".join(
         [
@@ -140,11 +141,19 @@ def header(config: Config, workers: int) -> str:
     )
 
 
+def _budget_unit(config: Config) -> str:
+    table = config.tasks
+    labelled = table is not None and isinstance(components.create("tasks", table.name, table.options), Labelled)
+    return "epochs" if labelled else "outer steps"
+
+
 def _tasks_text(config: Config) -> str:
     if config.tasks is None:
         return f", {config.evaluator.name}"
     family = components.create("tasks", config.tasks.name, config.tasks.options)
     shots = f" {family.shots}-shot" if isinstance(family, FewShot) else ""
+    if isinstance(family, Labelled):
+        return f" on {user_files.shortened(config.tasks.name)}"
     ways = f" {family.shape.num_outputs}-way" if family.shape.kind == "classification" else ""
     return f" on {user_files.shortened(config.tasks.name)}" + (f",{ways}{shots}" if ways or shots else "")
 

@@ -38,6 +38,8 @@ class Card:
         protocol: A sentence on how the results were measured.
         limits: What the network does not do, one sentence each.
         versions: Versions of the software by name.
+        classes: Names of the classes that the network tells apart as it is, in the order of its outputs; empty for a
+            network that is made to be adapted.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Card:
     protocol: str
     limits: Sequence[str]
     versions: Mapping[str, str]
+    classes: Sequence[str] = ()
 
 
 def card_text(card: Card, no_python: str = "") -> str:

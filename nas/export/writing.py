@@ -284,8 +284,10 @@ def _about(architecture: Architecture, shape: TaskShape, recipe: Mapping[str, An
         "To load the weights (pip install torch safetensors):",
         "    from safetensors.torch import load_file\n    network = Network()\n"
         "    network.load_state_dict(load_file('weights.safetensors'))",
-        f"They are meta-learned initial weights, made to be adapted: before use, take the recipe's few gradient steps "
-        f"on the {loss} of a few labelled examples of your own task.",
+        f"They are trained weights: the outputs are the scores of the recipe's {shape.num_outputs} classes."
+        if "classes" in recipe
+        else f"They are meta-learned initial weights, made to be adapted: before use, take the recipe's few gradient "
+        f"steps on the {loss} of a few labelled examples of your own task.",
         *(["\n".join(["Recipe (the whole of it is in architecture.json):", *lines])] if lines else []),
     ]
 

@@ -29,12 +29,13 @@ def sentences(final: FinalResult) -> Iterator[str]:
     units = [name for name in names if name not in BASE]
     num_units = next(iter(with_parts.values())).units
     counted = f" ({num_units} {units[0]} here)" if units and num_units is not None else ""
-    yield f"95 % intervals are over other {listed(names)} like these{counted}."
+    shown = [final.unit if name == TASKS else name for name in names]
+    yield f"95 % intervals are over other {listed(shown)} like these{counted}."
     yield from _conditional(final, with_parts)
     if len(names) > 1:
         errors = ", ".join(f"{role} {_errors(estimate, names, percent)}" for role, estimate in with_parts.items())
         # The part of the classes holds the differences between tasks that are due to the results of their classes.
-        besides = {TASKS: f"tasks besides their {units[0]}"} if units else {}
+        besides = {TASKS: f"tasks besides their {units[0]}" if units else final.unit}
         sources = " · ".join(besides.get(name, name) for name in names)
         yield f"Standard errors{' in points' if percent else ''} from {sources}: {errors}."
 

@@ -87,8 +87,8 @@ def costs(
 
 
 def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -> str | None:
-    """Score after each inner step, a line for each name, the first in bold. None where all curves are empty."""
-    shown = {name: curve for name, curve in named.items() if curve}
+    """Score after each inner step, a line for each name, the first in bold. None where no curve has two points."""
+    shown = {name: curve for name, curve in named.items() if len(curve) > 1}
     if not shown:
         return None
 

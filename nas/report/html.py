@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.final_result import FinalResult
+from ..analysis.intervals import TASKS
 from ..analysis.pareto_front import objectives_of
+from ..analysis.units import task_unit
 from ..errors import ConfigError
 from ..trial import Trial
 from . import coverage, figures, pareto_front, random_control, sections
@@ -65,8 +67,12 @@ def _page(
     # The scores of a search may be of another kind than the final ones, as zero-cost scores are.
     accuracies = all(0 <= trial.value <= 1 for trial in trials if trial.score is not None)
     percent = final is not None and final.percent and accuracies
+    unit = task_unit(next((trial.score.protocol for trial in trials if trial.score is not None), {}))
+    purpose = "learns from few examples" if unit == TASKS else "is trained on one data set"
     return Page(
         name=name,
+        about=f"A search for a network that {purpose}",
+        unit=unit,
         cards=sections.cards(trials, final, percent=percent),
         origin=sections.origin(trials),
         results=sections.results(final) if final is not None else None,

@@ -31,6 +31,8 @@ class Page:
 
     Attributes:
         name: The run's name.
+        about: What was searched for, in one line.
+        unit: What the values are means over, such as 'tasks'.
         cards: Its most important numbers.
         origin: Protocol and provenance of the best score.
         results: The networks on the test tasks.
@@ -47,6 +49,8 @@ class Page:
     """
 
     name: str
+    about: str
+    unit: str
     cards: Sequence[Card]
     origin: Table | None
     results: Table | None

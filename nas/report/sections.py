@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
+from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
 from . import figures
 from .formatting import interval, interval_of, number, probability, sizes
@@ -29,7 +30,7 @@ def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) 
     shown = [Card("candidates", f"{candidates:,}"), Card("failed", f"{count['failed']:,}")]
     if count["done"] > candidates:
         shown.append(Card("promoted", f"{count['done'] - candidates:,}"))
-        shown.append(Card("outer steps", f"{steps_spent(trials):,}"))
+        shown.append(Card(budget_unit_of(trials), f"{steps_spent(trials):,}"))
     if len(trials) > len(new):
         shown.append(Card("duplicates, not evaluated again", f"{len(trials) - len(new):,}"))
     if count["pending"]:
@@ -41,7 +42,7 @@ def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) 
         title = f"the search's median candidate, #{_number(final.median)}"
         shown.append(Card(title, number(final.median.value, final.percent)))
     if final is not None and final.winner is not None:
-        title = f"winner on test tasks, #{_number(final.winner)}"
+        title = f"winner on test {final.unit}, #{_number(final.winner)}"
         shown.append(Card(title, number(final.winner.value, final.percent)))
     return shown
 

@@ -8,6 +8,7 @@ from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import comparable, rank
 from ..analysis.run_summary import RunSummary
+from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
 from . import coverage, random_control
 from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
@@ -29,12 +30,13 @@ def final_text(final: FinalResult) -> str:
         return _table_text(final)
     percent = final.percent
     finalists = ", ".join(f"#{entry.number} {_number(entry.value, percent)}" for entry in final.finalists)
-    lines = [f"Finalists, re-measured on fresh tasks with {_seeds(final.finalists)}: {finalists}"]
+    lines = [f"Finalists, re-measured on fresh {final.unit} with {_seeds(final.finalists)}: {finalists}"]
     median = final.median
     if median is not None and median.difference is not None:
         lines.append(
-            f"The search's median candidate, on the same tasks: #{median.number} {_number(median.value, percent)}; "
-            f"the winner is {number(median.difference.value, percent, signed=True, plain=TERMINAL)} "
+            f"The search's median candidate, on the same {final.unit}: #{median.number} "
+            f"{_number(median.value, percent)}; the winner is "
+            f"{number(median.difference.value, percent, signed=True, plain=TERMINAL)} "
             f"({interval_of(median.difference, percent, signed=True, plain=TERMINAL)}) better"
         )
     measure = "test accuracy" if percent else "test −MSE"
@@ -64,7 +66,7 @@ def progress_text(summary: RunSummary) -> str:
     if search["fidelity"] is None:
         return text
     full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
-    steps = f"{summary.search.outer_steps:,} outer steps, {full:,} without rungs"
+    steps = f"{summary.search.outer_steps:,} {budget_unit_of(trials)}, {full:,} without rungs"
     promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
@@ -121,7 +123,7 @@ def _row(role: str, entry: Measured, percent: bool) -> str:
 def _difference(name: str, apart: Estimate, final: FinalResult) -> str:
     value = number(apart.value, final.percent, signed=True, plain=TERMINAL)
     shown = interval_of(apart, final.percent, signed=True, plain=TERMINAL)
-    note = f"   ({final.tasks} test tasks, paired{probability(apart.p_value)})"
+    note = f"   ({final.tasks} test {final.unit}, paired{probability(apart.p_value)})"
     return f"{name:<20}{value:>14}{shown:>22}{note}"
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..analysis.final_result import FinalResult, Measured
-from ..analysis.intervals import estimate
+from ..analysis.intervals import TASKS, estimate
+from ..analysis.units import budget_unit, task_unit
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..config.schema import Config
 from ..export.card import Card, CardRow
-from ..protocols.tasks import FewShot, Licensed
+from ..protocols.tasks import ClassNames, FewShot, Labelled, Licensed, TaskFamily
 from ..provenance import processor, versions
 from ..report.formatting import TERMINAL, interval_of, number
 from ..trial import Score, Trial
@@ -42,6 +43,7 @@ def card_of_winner(final: FinalResult, config: Config, parts: Parts, trial: Tria
         protocol=_protocol(final, winner),
         limits=_limits(winner.protocol, final.percent),
         versions=versions(),
+        classes=_classes(parts.measurer.tasks),
     )
 
 
@@ -69,11 +71,10 @@ def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts) -> C
         facts=_facts(config, parts, trial.architecture, [str(score.provenance.get("seed"))], trial),
         measure=f"validation {_measure(percent)}",
         results=[_row(f"trial {trial.number}", entry, percent)],
-        protocol=f"Measured on {len(score.per_task)} validation tasks after {score.protocol.get('budget')} outer "
-        "steps, with one seed; the interval is over tasks alone. The search chose among networks of these classes, so "
-        "test tasks may give less. It was not compared with a baseline; the run's winner was.",
+        protocol=_protocol_of_trial(score),
         limits=_limits(score.protocol, percent),
         versions=versions(),
+        classes=_classes(parts.measurer.tasks),
     )
 
 
@@ -90,20 +91,39 @@ def _facts(
 ) -> list[tuple[str, str]]:
     tasks = parts.measurer.tasks
     percent = tasks.shape.kind == "classification"
-    few = f"{tasks.shots} support and {tasks.queries} query examples" if isinstance(tasks, FewShot) else "small tasks"
-    ways = f"{tasks.shape.num_outputs}-way, " if percent else ""
+    if isinstance(tasks, Labelled):
+        what = [("Data", f"{_base_name(tasks.name)}: {tasks.shape.num_outputs} classes")]
+        how = [("Seeds of the trainings", ", ".join(seeds) or "not known")]
+    else:
+        what = [("Tasks", _tasks_text(tasks))]
+        how = [("Learner", parts.measurer.learner.name)]
+        how.append(("Seeds of the meta-trainings", ", ".join(seeds) or "not known"))
     return [
         ("Search space", _base_name(config.space.name)),
         ("Architecture", architecture.key),
-        ("Tasks", f"{_base_name(tasks.name)}: {ways}{few}{' of each class' if percent else ''}"),
+        *what,
         ("Input", " × ".join(map(str, tasks.shape.input_shape)) + ", float32"),
         ("Output", f"{tasks.shape.num_outputs} {'class scores' if percent else 'numbers'}"),
-        ("Learner", parts.measurer.learner.name),
-        ("Seeds of the meta-trainings", ", ".join(seeds) or "not known"),
+        *how,
         ("Latency of one input", _latency(trial)),
         ("Licence of the data", tasks.licence if isinstance(tasks, Licensed) else "not known; ask who owns the data"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
+
+
+def _tasks_text(tasks: TaskFamily) -> str:
+    """'omniglot: 5-way, 1 support and 15 query examples of each class'."""
+    classification = tasks.shape.kind == "classification"
+    few = f"{tasks.shots} support and {tasks.queries} query examples" if isinstance(tasks, FewShot) else "small tasks"
+    ways = f"{tasks.shape.num_outputs}-way, " if classification else ""
+    return f"{_base_name(tasks.name)}: {ways}{few}{' of each class' if classification else ''}"
+
+
+def _classes(tasks: TaskFamily) -> tuple[str, ...]:
+    """Names of the classes that a network tells apart without adaptation; numbers where they have no names."""
+    if not isinstance(tasks, Labelled):
+        return ()
+    return tuple(tasks.classes("train") if isinstance(tasks, ClassNames) else map(str, range(tasks.shape.num_outputs)))
 
 
 def _row(role: str, entry: Measured, percent: bool) -> CardRow:
@@ -115,15 +135,31 @@ def _row(role: str, entry: Measured, percent: bool) -> CardRow:
 
 
 def _protocol(final: FinalResult, winner: Measured) -> str:
+    unit, steps = task_unit(winner.protocol), budget_unit(winner.protocol)
+    new = ", of classes that the search never saw," if unit == TASKS else ", which the search never saw,"
     text = (
-        f"Measured once on {final.tasks} test tasks, of classes that the search never saw, after "
-        f"{winner.protocol.get('budget')} outer steps, with {len(winner.seeds)} seeds; architecture.json has the whole "
-        "protocol."
+        f"Measured once on {final.tasks} test {unit}{new} after {winner.protocol.get('budget')} {steps}, with "
+        f"{len(winner.seeds)} seeds; architecture.json has the whole protocol."
     )
     return f"{text} Warning: {final.warning}." if final.warning else text
 
 
+def _protocol_of_trial(score: Score) -> str:
+    unit, steps = task_unit(score.protocol), budget_unit(score.protocol)
+    seen = "networks of these classes" if unit == TASKS else "networks trained on the same data"
+    return (
+        f"Measured on {len(score.per_task)} validation {unit} after {score.protocol.get('budget')} {steps}, with one "
+        f"seed; the interval is over {unit} alone. The search chose among {seen}, so test {unit} may give less. It was "
+        "not compared with a baseline; the run's winner was."
+    )
+
+
 def _limits(protocol: Mapping[str, Any], percent: bool) -> list[str]:
+    if task_unit(protocol) != TASKS:
+        return [
+            "It knows these classes alone, and gives one of them to any input.",
+            "The intervals hold for examples like those of the test; other data may do better or worse.",
+        ]
     limits = [
         "It is made to be adapted: without labelled examples of the task its outputs mean nothing.",
         "The intervals hold for tasks like those of the test; other data may do better or worse.",

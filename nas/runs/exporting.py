@@ -18,14 +18,14 @@ from ..config.parts import Parts
 from ..config.paths import without_data_folders
 from ..config.schema import Config
 from ..data.preprocessing import Preprocessing, from_json
-from ..errors import NasError, RunError
+from ..errors import ConfigError, NasError, RunError
 from ..export.card import Card
 from ..export.contents import PARTS
 from ..failures import attempt, reason
 from ..protocols.evaluators import Measurer
 from ..protocols.learners import LEARNER, Portable
 from ..protocols.spaces import FileSpace
-from ..protocols.tasks import Preprocessed, TaskFamily
+from ..protocols.tasks import Labelled, Preprocessed, TaskFamily
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
@@ -113,15 +113,18 @@ def export_network(
     from ..export.writing import Extras, check_target, export
 
     check_target(folder)
+    if options.pretrained and isinstance(parts.measurer.tasks, Labelled):
+        raise ConfigError("this network is trained by plain supervised training already; leave out --pretrained")
     config = config or config_of(store)
     chosen = _winner(run, store, parts) if options.trial is None else _of_trial(run, store, parts, options.trial)
     measurer = parts.measurer
     space = parts.space
-    files = _files_beside(store)
+    files, classes = _files_beside(store), list(chosen.card.classes)
     recipe = {
         "run": run.name,
         "seed": chosen.seed,
         **chosen.result,
+        **({"classes": classes} if classes else {}),
         "config": without_data_folders(config).to_json(),
         **({"files": files} if files else {}),
     }
@@ -227,7 +230,7 @@ def _measured(measurer: Measurer, training: Training, bank: Bank, weights: Path,
     architecture, budget, seed = training
     stored = weights.exists()
     if not stored:
-        log.warning("%s has no stored weights and is trained now, with %d outer steps", what, budget)
+        log.warning("%s has no stored weights and is trained now, with a budget of %d", what, budget)
     started = time.monotonic()
     measured = attempt(measurer.measure, architecture, budget, seed, bank=bank, weights=weights)
     if isinstance(measured.error, NasError):
@@ -271,4 +274,5 @@ def _rule_of(measurer: Measurer, network: nn.Module) -> AdaptationRule | None:
     parameters = {
         name: p.detach() for name, p in network.named_parameters() if p.requires_grad or name.startswith(LEARNER)
     }
-    return learner.adaptation(network, parameters, measurer.tasks.shape.kind)
+    rule = learner.adaptation(network, parameters, measurer.tasks.shape.kind)
+    return None if rule.head_only and rule.head is None else rule  # Without a head there is nothing to be adapted.

@@ -16,7 +16,7 @@ from ..analysis.final_result import ControlResult, FinalResult, Measured
 from ..analysis.ranking import leaders, median
 from ..analysis.seed_variance import SeedPool
 from ..config.schema import FinalTable
-from ..protocols.tasks import FewShot, TaskFamily
+from ..protocols.tasks import FewShot, Labelled, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
@@ -104,10 +104,11 @@ def _control(context: RunContext, control: Store, winner: Sequence[Score], pool:
 
 def warning(config: FinalTable, tasks: TaskFamily) -> str | None:
     """The warning that a result rests on too few tasks or queries; None where there are enough."""
-    counts = {"validation tasks": config.validation_tasks, "test tasks": config.tasks}
+    unit = "examples" if isinstance(tasks, Labelled) else "tasks"
+    counts = {f"validation {unit}": config.validation_tasks, f"test {unit}": config.tasks}
     few = [f"{count:,} {name}" for name, count in counts.items() if count < ENOUGH_TASKS]
-    rule = f"at least {ENOUGH_TASKS} tasks"
-    if tasks.shape.kind == "classification":
+    rule = f"at least {ENOUGH_TASKS} {unit}"
+    if tasks.shape.kind == "classification" and not isinstance(tasks, Labelled):
         rule += f" of {ENOUGH_QUERIES} queries a class"
         queries = tasks.queries if isinstance(tasks, FewShot) else ENOUGH_QUERIES
         few += [f"{queries} queries a class"] if queries < ENOUGH_QUERIES else []

@@ -127,7 +127,7 @@ class Measurements:
         ranked = race(finalists, len(finalists) * seeds, measure)
         if not ranked:
             error = self.error(finalists[-1].architecture, bank, seeds)
-            raise SearchError(f"none of the {len(finalists)} finalists could be meta-trained again: {error}")
+            raise SearchError(f"none of the {len(finalists)} finalists could be trained again: {error}")
         return ranked
 
     def pool(self, banks: Mapping[Bank, Iterable[tuple[Architecture, int]]]) -> SeedPool:

@@ -14,16 +14,16 @@ from ..architecture import Architecture
 from ..checks.space import CheckedSpace, SpaceTimeout, check_fingerprint, quick_check
 from ..config.parts import Parts, measures
 from ..config.paths import space_digest
-from ..config.schema import Config
+from ..config.schema import Config, FinalTable
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..protocols.evaluators import Evaluator, Measurer, Normalising, Protocolled, Tabled
 from ..protocols.spaces import SearchSpace
-from ..protocols.tasks import Inventoried
+from ..protocols.tasks import Inventoried, Labelled
 from ..space.identity import network_key
 from ..space.sampling import replay, sample
-from ..task import Split
+from ..task import FRESH, Bank, Split
 
 log = logging.getLogger(__name__)
 MOST_LOOK_UPS = 101
@@ -101,6 +101,8 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
     if not measures(parts.evaluator):
         check_table(config, parts)
         return _protocol(config, parts, executor)
+    if isinstance(parts.measurer.tasks, Labelled):
+        executor.submit(_check_banks, parts.measurer.tasks, config.final).result()
     searched = (parts.space, parts.constrained, parts.measurer)
     for space, limited, evaluator in (searched, (parts.baseline, parts.baseline, parts.baseline_measurer)):
         error = _error(space, limited, evaluator, executor)
@@ -112,6 +114,16 @@ def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] 
                 "check the options of both"
             ) from error
     return _protocol(config, parts, executor)
+
+
+def _check_banks(tasks: Labelled, final: FinalTable) -> None:
+    """Raises ConfigError where a data set has fewer examples than the finals measure."""
+    for bank in (Bank("validation", FRESH, final.validation_tasks), Bank("test", 0, final.tasks)):
+        try:
+            tasks.rows(bank.split, bank.indices)
+        except ConfigError as error:
+            option = "tasks" if bank.split == "test" else "validation_tasks"
+            raise ConfigError(f"final.{option} = {bank.count:,}: {error}") from None
 
 
 def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
