@@ -1,4 +1,4 @@
-"""Augmentation of training tasks: images of training alone, the same in any batch, and its place in configs and runs."""
+"""Augmentation of training tasks: training images alone, the same in any batch; its place in configs and runs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def test_laws_of_task_families_with_an_augmentation(folder: Path) -> None:
 
 def test_a_folder_is_augmented_after_its_other_changes(folder: Path) -> None:
     options: dict[str, Any] = {"path": folder, "ways": 2, "queries": 2}
-    invert = AugmentationPolicy((SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0)),))
+    once = SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0))
+    invert = AugmentationPolicy((once,))
     moved = ImageFolder(**options, flip=True, flip_vertical=True)
     both = ImageFolder(**options, flip=True, flip_vertical=True, augmentation=PolicyAugmentation(invert))
     for split in ("train", "validation"):
@@ -163,9 +164,9 @@ def test_a_config_in_toml_has_a_table_of_the_augmentation(tmp_path: Path) -> Non
     config = configs.load(str(source))
     assert parts.tasks_of(config) == Glyphs(augmentation=RandomPolicy(sub_policies=5))
     assert configs.from_json(config.to_json()) == config
+    source.write_text(source.read_text().replace("= 5", "= 0"))
     with pytest.raises(ConfigError, match=r"study\.toml:7: random-policy sub_policies = 0"):
-        source.write_text(source.read_text().replace("= 5", "= 0"))
-        parts.build(configs.load(str(source)))
+        configs.load(str(source))
 
 
 @pytest.mark.parametrize(
