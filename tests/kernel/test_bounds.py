@@ -26,6 +26,7 @@ ARGUMENTS = {
     "learner": {},
     "augmentation": {},
     "optimizer": {},
+    "optimizee": {},
 }
 
 
