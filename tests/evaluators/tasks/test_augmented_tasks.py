@@ -96,7 +96,9 @@ def test_laws_of_task_families_with_an_augmentation(folder: Path) -> None:
 
 def test_a_folder_is_augmented_after_its_other_changes(folder: Path) -> None:
     options: dict[str, Any] = {"path": folder, "ways": 2, "queries": 2}
-    invert = AugmentationPolicy((SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0)),))
+    invert = AugmentationPolicy(
+        (SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0)),)
+    )
     moved = ImageFolder(**options, flip=True, flip_vertical=True)
     both = ImageFolder(**options, flip=True, flip_vertical=True, augmentation=PolicyAugmentation(invert))
     for split in ("train", "validation"):

@@ -17,8 +17,6 @@ RATE = 0.3
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
-
-
 def smooth_network(seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
