@@ -1,5 +1,6 @@
 """Search spaces, one folder each; `nas.registry` finds them by name."""
 
+from .augmentation_policy.space import AugmentationPolicySpace
 from .cell_pairs.darts import Darts
 from .cell_pairs.nasnet import NasNet
 from .conv_chain.space import ConvChain
@@ -14,6 +15,7 @@ from .recurrent_cell.space import RecurrentCell
 from .transformer.space import Transformer
 
 __all__ = [
+    "AugmentationPolicySpace",
     "Conv4",
     "ConvChain",
     "Darts",

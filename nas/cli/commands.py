@@ -216,7 +216,7 @@ def list_(
         typer.echo(f"{heading}:")
         lines = {name: _about(kinds[heading], name) for name in components.names(kinds[heading])}
         lines |= builtin.NAME_FORMS.get(kinds[heading], {})
-        width = max(map(len, lines)) + 2
+        width = max(map(len, lines), default=0) + 2
         for name, about in lines.items():
             typer.echo(f"  {name:<{width}}{about}")
     if room is None:

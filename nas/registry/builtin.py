@@ -19,6 +19,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "nasnet": "nas.search_spaces.cell_pairs.nasnet:NasNet",
         "nas-bench-101": "nas.search_spaces.nas_bench_101.space:NasBench101",
         "nas-bench-201": "nas.search_spaces.nas_bench_201.space:NasBench201",
+        "augmentation-policy": "nas.search_spaces.augmentation_policy.space:AugmentationPolicySpace",
         "conv4": "nas.search_spaces.plain.fixed:Conv4",
         "mlp40": "nas.search_spaces.plain.fixed:Mlp40",
     },

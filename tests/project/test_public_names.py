@@ -24,8 +24,8 @@ PUBLIC = {
     "nas.report": "TensorBoardLog write_html",
     "nas.runs": "open_run resume run_search",
     "nas.search": "SearchOptions search",
-    "nas.search_spaces": "Conv4 ConvChain Darts FewShotCell Mlp Mlp40 Mobile NasBench101 NasBench201 NasNet NniSpace "
-    "RecurrentCell Transformer as_space",
+    "nas.search_spaces": "AugmentationPolicySpace Conv4 ConvChain Darts FewShotCell Mlp Mlp40 Mobile NasBench101 "
+    "NasBench201 NasNet NniSpace RecurrentCell Transformer as_space",
     "nas.space": "Choose Count all_ends any_other count crossover decide enumerate_all mutate neighbours num_options "
     "options_taken replay sample sample_uniformly",
     "nas.store": "MemoryStore Store",

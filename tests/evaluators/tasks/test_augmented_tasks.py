@@ -1,4 +1,4 @@
-"""Augmentation of training tasks: training images alone, the same in any batch; its place in configs and runs."""
+"""Augmentation of training tasks: of training alone, the same in any batch, and its place in configs and runs."""
 
 from __future__ import annotations
 
@@ -96,8 +96,9 @@ def test_laws_of_task_families_with_an_augmentation(folder: Path) -> None:
 
 def test_a_folder_is_augmented_after_its_other_changes(folder: Path) -> None:
     options: dict[str, Any] = {"path": folder, "ways": 2, "queries": 2}
-    once = SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0))
-    invert = AugmentationPolicy((once,))
+    invert = AugmentationPolicy(
+        (SubPolicy(AugmentationStep("Invert", 1.0, 0.0), AugmentationStep("Invert", 0.0, 0.0)),)
+    )
     moved = ImageFolder(**options, flip=True, flip_vertical=True)
     both = ImageFolder(**options, flip=True, flip_vertical=True, augmentation=PolicyAugmentation(invert))
     for split in ("train", "validation"):
@@ -166,7 +167,7 @@ def test_a_config_in_toml_has_a_table_of_the_augmentation(tmp_path: Path) -> Non
     assert configs.from_json(config.to_json()) == config
     source.write_text(source.read_text().replace("= 5", "= 0"))
     with pytest.raises(ConfigError, match=r"study\.toml:7: random-policy sub_policies = 0"):
-        configs.load(str(source))
+        parts.build(configs.load(str(source)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The space `augmentation-policy`."""
