@@ -232,8 +232,8 @@ def text(study: Study, settings: Settings) -> str:
     """The table for people."""
     lines = [
         f"Architecture search with ordinary training on Fashion-MNIST: {settings.search['trials']} candidates a "
-        f"search, {len(settings.seeds)} seeds, {settings.evaluator['budget']} epochs of {settings.tasks['train_examples']:,} "
-        "images each.",
+        f"search, {len(settings.seeds)} seeds, {settings.evaluator['budget']} epochs of "
+        f"{settings.tasks['train_examples']:,} images each.",
         "",
         f"{'controller':<14}{'best score':>12}{'fresh images':>14}   above random, paired by seed, 95 % interval",
     ]
