@@ -87,7 +87,8 @@ class AugmentationPolicy:
             raise DataError(f"a policy has no key {shown(unknown[0])}; leave it out")
         rows = data.get("sub_policies")
         if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_SUB_POLICIES:
-            raise DataError(f"sub_policies must be a list of 1 to {MOST_SUB_POLICIES:,} sub-policies")
+            given = f"a list of {len(rows):,}" if isinstance(rows, list) else shown(rows)
+            raise DataError(f"sub_policies is {given}; it must be a list of 1 to {MOST_SUB_POLICIES:,} sub-policies")
         return cls(tuple(_sub_policy(number, row) for number, row in enumerate(rows, 1)))
 
     def write(self, path: Path) -> None:
@@ -101,8 +102,9 @@ def read_policy(path: Path) -> AugmentationPolicy:
         DataError: The file is missing, too large, no JSON, or holds no policy; the message names the file.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise DataError(f"it has more than {LARGEST_FILE_BYTES:,} bytes")
+        size = path.stat().st_size
+        if size > LARGEST_FILE_BYTES:
+            raise DataError(f"the file has {size:,} bytes; a policy has at most {LARGEST_FILE_BYTES:,}")
         return AugmentationPolicy.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DataError(f"augmentation policy {path} cannot be read: {error.strerror or error}") from error
@@ -114,7 +116,7 @@ def read_policy(path: Path) -> AugmentationPolicy:
 
 def _sub_policy(number: int, row: object) -> SubPolicy:
     if not isinstance(row, list) or len(row) != 2:
-        raise DataError(f"sub-policy {number} must be a list of two steps")
+        raise DataError(f"sub-policy {number} is {shown(row)}; it must be a list of two steps")
     return SubPolicy(_step(number, row[0]), _step(number, row[1]))
 
 

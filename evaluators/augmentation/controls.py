@@ -49,7 +49,8 @@ class RandAugment:
     Attributes:
         operations: Number of operations applied to an image one after the other, the paper's N, from 1 to 10.
         strength: Strength of all of them in [0, 1], the paper's M over its largest value. Ranges are those of the
-            operations' table, and the sign of two-sided operations is random.
+            operations' table, and the sign of two-sided operations is random. At 0 only AutoContrast and Equalize,
+            which have no strength, change an image.
     """
 
     operations: int = 2
@@ -141,7 +142,9 @@ def random_policy(sub_policies: int, seed: int) -> AugmentationPolicy:
 
 
 def magnitudes_of(strengths: Tensor, numbers: Tensor, signs: Tensor) -> Tensor:
-    """Magnitudes at which operations change images by a strength in [0, 1], of which 0 changes nothing.
+    """Magnitudes at which operations change images by a strength in [0, 1].
+
+    Strength 0 changes nothing, except by AutoContrast and Equalize, which have no strength.
 
     Args:
         strengths: (images,) in [0, 1].

@@ -56,7 +56,8 @@ class PolicyAugmentation:
     def __call__(self, images: Tensor, uniforms: Tensor) -> Tensor:
         rows = self.policy.sub_policies
         numbers = torch.tensor([[OPERATIONS.index(step.operation) for step in row.steps] for row in rows])
-        values = torch.tensor([[(step.probability, step.magnitude) for step in row.steps] for row in rows])
+        pairs = [[(step.probability, step.magnitude) for step in row.steps] for row in rows]
+        values = torch.tensor(pairs, dtype=torch.float64)
         chosen = drawn_number(uniforms[:, 0], len(rows))
         number, value = numbers.to(images.device)[chosen], values.to(images.device)[chosen]
         for step in range(2):

@@ -15,6 +15,9 @@ from nas.task import Kind, TaskBatch
 
 from ..losses import task_losses
 from ..networks.normalisation import query_markers
+from ..optimizers.files import ExportedOptimizer
+from ..optimizers.lstm import LstmState
+from .learned_steps import learned_directions
 from .vectorised.channels_last import call_examples
 from .vectorised.per_task_weights import Parameters, call_tasks
 
@@ -49,10 +52,13 @@ class Adapted(NamedTuple):
     Attributes:
         parameters: Values by name, (tasks, *shape).
         adam: State of each task's optimizer, (tasks, *shape); empty for SGD.
+        lstm: State of a learned optimizer for all coordinates of all tasks, one task after the other; None before the
+            first step, and for the others.
     """
 
     parameters: Parameters
     adam: AdamState
+    lstm: LstmState | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Descent:
         optimizer: 'sgd' is plain gradient descent; 'adam' is Adam (Kingma & Ba, arXiv 1412.6980) without momentum
             (β1 = 0), as in Reptile's experiments.
         reduction: Whether the loss is the mean over a task's support set or its sum.
+        learned: A learned optimizer in place of `optimizer`, with a state for each coordinate of each task. It needs
+            `first_order`: its updates are constants to the outer gradient, as its own training detaches gradients too.
     """
 
     network: nn.Module
@@ -79,6 +87,7 @@ class Descent:
     first_order: bool
     optimizer: InnerOptimizer = "sgd"
     reduction: Reduction = "mean"
+    learned: ExportedOptimizer | None = None
 
     def start(self, parameters: Parameters, batch: TaskBatch, adam: AdamState = NO_STEPS) -> Adapted:
         """The same parameters and the same state of the optimizer, both (*shape), for every task."""
@@ -107,13 +116,15 @@ class Descent:
                 loss, list(moving.values()), create_graph=not self.first_order, materialize_grads=True
             )
         directions = dict(zip(moving, gradients, strict=True))
-        adam = state.adam
-        if self.optimizer == "adam":
+        adam, lstm = state.adam, state.lstm
+        if self.learned is not None:
+            directions, lstm = learned_directions(self.learned, directions, lstm)
+        elif self.optimizer == "adam":
             squares = {name: _running_mean(adam.squares.get(name), grad) for name, grad in directions.items()}
             adam = AdamState(squares, adam.taken + 1)
             directions = {name: _scaled(grad, squares[name], adam.taken) for name, grad in directions.items()}
         moved = {name: _moved(state.parameters[name], rates[name], step) for name, step in directions.items()}
-        return Adapted({**state.parameters, **moved}, adam), losses.detach()
+        return Adapted({**state.parameters, **moved}, adam, lstm), losses.detach()
 
     def adapted(self, parameters: Parameters, rates: Rates, batch: TaskBatch) -> Parameters:
         """Parameters of each task, (tasks, *shape), after all steps on its support set from `parameters`, (*shape)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +19,8 @@ from nas.task import Kind, TaskBatch
 from ..networks.compatibility import check_gradient
 from ..networks.normalisation import norm_parameters, sees_batch
 from ..networks.output_layer import head_name, marked
+from ..optimizers.files import ExportedOptimizer, read
+from ..protocol_options import BEFORE, LEFT_OUT
 from .inner_loop import (
     MOST_STEPS,
     Descent,
@@ -48,9 +51,13 @@ class Maml:
         first_order: With order 2, the fraction of the outer steps, in [0, 1], that come first and take first-order
             gradients, which are cheaper (derivative-order annealing of MAML++, Antoniou et al., arXiv 1810.09502,
             section 4).
-        inner_optimizer: 'sgd', or 'adam': Adam without momentum, with a fresh state for each task.
+        inner_optimizer: 'sgd', 'adam': Adam without momentum, with a fresh state for each task, or 'learned': a learned
+            optimizer likewise, which has no step size, so that `inner_lr` is not used. Its updates are constant shifts
+            to the outer gradient, for which `order` must be 1.
         reduction: Loss of an inner step: the mean over the support set's examples, or their sum (the sum over all
             numbers in regression).
+        optimizer: Folder of the learned optimizer (nas train-optimizer), with inner_optimizer = "learned".
+        learned: What the folder holds; None without one.
         name: Name of the learner in protocols and messages.
     """
 
@@ -62,8 +69,10 @@ class Maml:
     adapted: Literal["all", "head", "norm"] = "all"
     train_steps: int = 0
     first_order: float = 0.0
-    inner_optimizer: InnerOptimizer = "sgd"
+    inner_optimizer: Literal["sgd", "adam", "learned"] = "sgd"
     reduction: Reduction = "mean"
+    optimizer: Path | None = field(default=None, metadata={BEFORE: None, LEFT_OUT: True})
+    learned: ExportedOptimizer | None = field(init=False, default=None, repr=False, metadata={BEFORE: None})
     name: str = field(default="maml", kw_only=True)
     outer_optimizer: ClassVar[Literal["adam", "sgd"]] = "adam"
 
@@ -73,6 +82,21 @@ class Maml:
         check_number(self.name, "first_order", self.first_order, 0.0, 1.0)
         if self.order == 1 and self.first_order:
             raise ConfigError(f"{self.name} first_order = {self.first_order} with order = 1; it is for order = 2 only")
+        self._check_learned()
+        if self.optimizer is not None:
+            object.__setattr__(self, "learned", read(self.optimizer))
+
+    def _check_learned(self) -> None:
+        if (self.inner_optimizer == "learned") != (self.optimizer is not None):
+            raise ConfigError(
+                f'{self.name} inner_optimizer = "{self.inner_optimizer}" with optimizer = {self.optimizer}; give '
+                'inner_optimizer = "learned" and, as optimizer, the folder of a learned one together, or neither'
+            )
+        if self.optimizer is not None and (self.order == 2 or self.learn_lr):
+            raise ConfigError(
+                f'{self.name} inner_optimizer = "learned" with order = {self.order} and learn_lr = {self.learn_lr}; '
+                "its updates are not differentiated and have no step size: give order = 1 and leave out learn_lr"
+            )
 
     @property
     def second_order(self) -> bool:
@@ -104,6 +128,11 @@ class Maml:
         return descent.predictions(network_parameters(parameters), self._rates(network, parameters), batch)
 
     def adaptation(self, network: nn.Module, parameters: Mapping[str, Tensor], kind: Kind) -> AdaptationRule:
+        if self.inner_optimizer == "learned":
+            raise ConfigError(
+                f'{self.name} inner_optimizer = "learned" cannot be exported, as an export holds no optimizer; train '
+                'with inner_optimizer = "sgd" or "adam" for a network to export'
+            )
         return AdaptationRule(
             method="gradient",
             head_only=False,
@@ -117,7 +146,8 @@ class Maml:
         )
 
     def _descent(self, network: nn.Module, kind: Kind, steps: int, *, first_order: bool) -> Descent:
-        return Descent(network, kind, steps, first_order, self.inner_optimizer, self.reduction)
+        optimizer: InnerOptimizer = "adam" if self.inner_optimizer == "adam" else "sgd"
+        return Descent(network, kind, steps, first_order, optimizer, self.reduction, self.learned)
 
     def _rates(self, network: nn.Module, parameters: Mapping[str, Tensor]) -> Rates:
         rate = self._rate(parameters)
@@ -125,6 +155,8 @@ class Maml:
         return {name: rate for name in network_parameters(parameters) if name in names}
 
     def _rate(self, parameters: Mapping[str, Tensor]) -> Tensor | float:
+        if self.learned is not None:
+            return 1.0  # a factor of the updates
         return learner_parameters(parameters)[LOG_RATE].exp() if self.learn_lr else self.inner_lr
 
 

@@ -48,6 +48,10 @@ class ExportedOptimizer:
         described = json.dumps(asdict(self.spec), sort_keys=True).encode()
         return hashlib.sha256(described + tensor_file(self.weights)).hexdigest()
 
+    def describe(self) -> dict[str, Any]:
+        """What a protocol holds of it."""
+        return {"network": asdict(self.spec), "sha256": self.digest}
+
     def contents(self) -> dict[str, bytes]:
         """The files of a folder by name."""
         weights = tensor_file({name: weight.detach().cpu().contiguous() for name, weight in self.weights.items()})

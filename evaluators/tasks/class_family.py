@@ -59,6 +59,25 @@ class ClassPool:
         return ClassPool(self.names, self.rows.to(device), *optional)
 
 
+def in_rotations(names: Sequence[str], rows: Sequence[int]) -> ClassPool:
+    """A pool in which each class turned by 90, 180 and 270° is a further class, NAME@90 and so on.
+
+    Args:
+        names: Name of each class.
+        rows: Row of each class in the tensor of examples, whose images are as high as wide.
+
+    Returns:
+        The pool; a task has at most one rotation of a class.
+    """
+    turned = torch.arange(4).repeat_interleave(len(names))
+    return ClassPool(
+        tuple(name + (f"@{90 * turn}" if turn else "") for turn in range(4) for name in names),
+        rows=torch.tensor(list(rows) * 4, dtype=torch.int64),
+        turns=turned,
+        variants=torch.arange(4 * len(names)).reshape(4, len(names)).T.contiguous(),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class ClassData:
     """Data set, with splits that are checked to be disjoint in classes.

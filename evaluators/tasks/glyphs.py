@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -15,7 +15,8 @@ from nas.bounds import check_number
 from nas.errors import DataError
 from nas.task import Split
 
-from .class_family import ClassData, ClassPool
+from ..protocol_options import BEFORE
+from .class_family import ClassData, ClassPool, in_rotations
 from .handwriting import Points, draw, fitted, plain
 from .image_family import ImageFamily
 
@@ -50,11 +51,14 @@ class Glyphs(ImageFamily):
 
     Attributes:
         drawers: Drawings of each class, from 2 to 1000; the first 20 are the same for any number.
+        rotations: Whether each training class turned by 90, 180 and 270° is a further class; a task has at most one
+            rotation of a class.
     """
 
     name: ClassVar[str] = "glyphs"
     licence: ClassVar[str] = "Hershey fonts: free to use with acknowledgement, in any format but that of the U.S. NTIS"
     drawers: int = 20
+    rotations: bool = field(default=False, metadata={BEFORE: False})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,20 +66,27 @@ class Glyphs(ImageFamily):
 
     def load(self) -> ClassData:
         """Draws all classes, once in a process. Raises DataError where the package lacks a face."""
-        return _drawn(self.drawers)
+        return _drawn(self.drawers, self.rotations)
 
 
 @lru_cache(maxsize=2)
-def _drawn(drawers: int) -> ClassData:
+def _images(drawers: int) -> tuple[Mapping[str, tuple[Split, Glyph]], torch.Tensor]:
     glyphs = _distinct()
     images = np.stack([draw(strokes, drawers=drawers, key=name) for name, (_, strokes) in glyphs.items()])
+    return glyphs, torch.from_numpy(images)
+
+
+@lru_cache(maxsize=2)
+def _drawn(drawers: int, rotations: bool) -> ClassData:
+    glyphs, images = _images(drawers)
     splits = [split for split, _ in glyphs.values()]
     pools: dict[Split, ClassPool] = {}
     for split in FACES:
         rows = [row for row, owner in enumerate(splits) if owner == split]
-        names = list(glyphs)
-        pools[split] = ClassPool(tuple(names[row] for row in rows), torch.tensor(rows))
-    return ClassData(torch.from_numpy(images), pools)
+        names = [list(glyphs)[row] for row in rows]
+        turned = rotations and split == "train"
+        pools[split] = in_rotations(names, rows) if turned else ClassPool(tuple(names), torch.tensor(rows))
+    return ClassData(images, pools)
 
 
 def _distinct() -> dict[str, tuple[Split, Glyph]]:

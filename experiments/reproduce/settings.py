@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -15,6 +15,7 @@ from nas import config as configs
 from nas.config import Config, Table
 from nas.errors import ConfigError, nearest
 
+T = TypeVar("T", bound=Table)
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Options = dict[str, Any]
 Changes = Annotated[Options, Field(default_factory=dict)]
@@ -95,9 +96,15 @@ class Row:
 
 
 def load(name: str, path: Path | None) -> Settings:
-    """The settings that come with a reproduction, or those of another TOML file.
+    """The settings that come with a reproduction, or those of another TOML file. Raises ConfigError."""
+    return read_settings(Settings, name, path)
+
+
+def read_settings(kind: type[T], name: str, path: Path | None) -> T:
+    """Settings of any kind.
 
     Args:
+        kind: Class of the settings.
         name: Name of the reproduction.
         path: TOML file; None for the one that comes with the package.
 
@@ -105,11 +112,8 @@ def load(name: str, path: Path | None) -> Settings:
         ConfigError: The file cannot be read, or its settings are not valid.
     """
     try:
-        if path is None:
-            text = files("nas.experiments.reproduce").joinpath(f"{name}.toml").read_text("utf-8")
-        else:
-            text = path.read_text("utf-8")
-        return Settings.model_validate(tomllib.loads(text))
+        source = files("nas.experiments.reproduce").joinpath(f"{name}.toml") if path is None else path
+        return kind.model_validate(tomllib.loads(source.read_text("utf-8")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))

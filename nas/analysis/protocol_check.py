@@ -15,7 +15,7 @@ MEASURED = "measured/"
 """Prefix of the keys of a store's records of final measurements, before the split of their bank."""
 SPACE_TABLE = "space_table"
 """Key, beside those of a score's protocol, of the digest of a table whose rows are the searched space."""
-DATA = frozenset({"tasks.digest", "table", SPACE_TABLE})
+DATA = frozenset({"tasks.digest", "tasks.augmentation.digest", "table", SPACE_TABLE})
 """Entries of a protocol that only other data change."""
 
 Protocol = Mapping[str, Any]

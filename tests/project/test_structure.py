@@ -26,6 +26,7 @@ MAY_EXECUTE = {
 }
 MAY_PRINT = (
     "nas/cli/commands.py",
+    "nas/cli/learned_optimizers.py",
     "nas/cli/own_data.py",
     "nas/cli/progress.py",
     "nas/cli/stage_two.py",

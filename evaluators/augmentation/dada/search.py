@@ -35,7 +35,7 @@ class DadaOptions:
         epochs: Passes over the training half, at least 1.
         batch: Images of a training batch and of a validation batch, at least 2.
         rate: Learning rate of the weights, and size of the unrolled step; falls to zero by a cosine.
-        momentum: Momentum of the weights, in [0, 1).
+        momentum: Momentum of the weights, in [0, 1].
         policy_rate: Learning rate of Adam on the distribution's parameters.
         temperature: Temperature of the relaxed choices.
         sub_policies: Number of sub-policies of the policy that is kept, from 1 to 105.
