@@ -55,8 +55,8 @@ from ..command_line import (
     show_progress,
 )
 from .paired_errors import PairedError, paired_errors
-from .settings import read_settings
 from .policy_figure import save_figure
+from .settings import read_settings
 
 NAME = "augmentation"
 Count = Annotated[int, Field(ge=1, le=10**6)]
