@@ -75,7 +75,7 @@ def measure(setting: Setting, rounds: int) -> Seconds:
 
     def plain() -> None:
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network(train.x.float() / 255.0), train.y).backward()
+        torch.autograd.backward(nn.functional.cross_entropy(network(train.x.float() / 255.0), train.y))
         optimizer.step()
 
     steps: dict[str, Callable[[], object]] = {
