@@ -71,11 +71,13 @@ def measure(setting: Setting, rounds: int) -> Seconds:
     train, validation = setting.images(1), setting.images(2)
     state = Dada(setting.network(), DadaOptions(batch=setting.batch))
     network = setting.network()
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=0.9)
+    weights = list(network.parameters())
+    optimizer = torch.optim.SGD(weights, lr=RATE, momentum=0.9)
 
     def plain() -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(nn.functional.cross_entropy(network(train.x.float() / 255.0), train.y))
+        loss = nn.functional.cross_entropy(network(train.x.float() / 255.0), train.y)
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.grad = gradient
         optimizer.step()
 
     steps: dict[str, Callable[[], object]] = {
