@@ -13,15 +13,15 @@ import torch
 from safetensors import safe_open
 
 from nas.data.regular_files import check_regular
-from nas.errors import DataError, RunError
+from nas.errors import ConfigError, DataError, RunError
 from nas.export.tensor_file import tensor_file
 from nas.failures import attempt, reason
 
 from ..meta_training.devices import device_of
-from .files import MOST_WEIGHTS, ExportedOptimizer
+from .files import MOST_WEIGHTS, ExportedOptimizer, read
 from .lstm import LstmSpec
 from .problems import Optimizee
-from .training import TrainingSettings, TrainingState, start, train
+from .training import TrainingSettings, TrainingState, start, train, validated
 
 CPU = torch.device("cpu")
 CHECKPOINT = "checkpoint.safetensors"
@@ -40,12 +40,22 @@ class OptimizerTraining:
         settings: How it is trained.
         optimizee: The functions.
         device: Where it is trained.
+        initial: An optimizer to go on from, with a network of the same size; it is measured before the first iteration,
+            and is the result where no later weights have a lower validation loss. None starts from random weights.
     """
 
     spec: LstmSpec
     settings: TrainingSettings
     optimizee: Optimizee
     device: torch.device = CPU
+    initial: ExportedOptimizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.initial is not None and self.initial.spec != self.spec:
+            raise ConfigError(
+                f"the initial optimizer has a network of {self.initial.spec}, the training one of {self.spec}; give "
+                "the table optimizer the values of the initial one"
+            )
 
     @property
     def iterations(self) -> int:
@@ -59,6 +69,7 @@ class OptimizerTraining:
             "network": asdict(self.spec),
             "training": asdict(self.settings),
             "optimizee": {"name": self.optimizee.name, **plain},
+            **({} if self.initial is None else {"initial": self.initial.describe()}),
         }
 
     def run(self, folder: Path, progress: Callable[[TrainingState], None]) -> ExportedOptimizer:
@@ -84,7 +95,12 @@ class OptimizerTraining:
     def state(self, folder: Path) -> TrainingState:
         """The state of the folder's checkpoint, or that before the first iteration."""
         path = folder / CHECKPOINT
-        return self._load(path) if path.exists() else start(self.spec, self.settings, self.device)
+        if path.exists():
+            return self._load(path)
+        if self.initial is None:
+            return start(self.spec, self.settings, self.device)
+        first = start(self.spec, self.settings, self.device, self.initial.weights)
+        return validated(self.spec, self.settings, self.optimizee, first, self.device)
 
     def exported(self, state: TrainingState) -> ExportedOptimizer:
         """The optimizer with the least validation loss so far."""
@@ -137,13 +153,17 @@ def of_tables(
     Args:
         network: Options of `LstmSpec`.
         optimizee: The functions.
-        training: Options of `TrainingSettings`.
+        training: Options of `TrainingSettings`, and `initial`: the folder of an optimizer to go on from, or ''.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
-        ConfigError: A value is out of range, the data are missing, or there is no such device.
+        ConfigError: A value is out of range, or there is no such device.
+        DataError: The folder of the initial optimizer cannot be used.
     """
-    return OptimizerTraining(LstmSpec(**network), TrainingSettings(**training), optimizee, device_of(device))
+    options = dict(training)
+    folder = options.pop("initial", "")
+    initial = read(Path(folder).expanduser()) if folder else None
+    return OptimizerTraining(LstmSpec(**network), TrainingSettings(**options), optimizee, device_of(device), initial)
 
 
 def _contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

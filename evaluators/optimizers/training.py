@@ -95,9 +95,12 @@ class TrainingState:
     history: tuple[tuple[int, float], ...] = field(default=())
 
 
-def start(spec: LstmSpec, settings: TrainingSettings, device: torch.device) -> TrainingState:
-    """The state before the first iteration."""
-    weights = {n: w.to(device) for n, w in initial_weights(spec, generator_of(settings.seed, "weights")).items()}
+def start(
+    spec: LstmSpec, settings: TrainingSettings, device: torch.device, weights: Weights | None = None
+) -> TrainingState:
+    """The state before the first iteration, with random weights where none are given."""
+    given = initial_weights(spec, generator_of(settings.seed, "weights")) if weights is None else weights
+    weights = {name: weight.to(device) for name, weight in given.items()}
     zeros = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     return TrainingState(0, weights, zeros, zeros, weights)
 
@@ -119,7 +122,7 @@ def train(
         problem = optimizee.problem(generator, settings.functions, "train", device)
         state = _iteration(spec, settings, problem, generator, state)
         if state.iteration % settings.validate_every == 0 or state.iteration == settings.iterations:
-            state = _validated(spec, settings, optimizee, state, device)
+            state = validated(spec, settings, optimizee, state, device)
         yield state
 
 
@@ -243,7 +246,7 @@ def _adam(state: TrainingState, gradients: Weights, number: int, rate: float) ->
     return replace(state, weights=weights, first=first, second=second)
 
 
-def _validated(
+def validated(
     spec: LstmSpec, settings: TrainingSettings, optimizee: Optimizee, state: TrainingState, device: torch.device
 ) -> TrainingState:
     """The state with the weights measured on the validation functions, which are always the same."""

@@ -46,6 +46,7 @@ class TrainingTable(Table):
         validate_every: Iterations between measurements, which are checkpoints too.
         validation_functions: Functions of a measurement.
         seed: Seed of all random numbers.
+        initial: Folder of an optimizer to go on from; empty for random weights.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
     """
 
@@ -60,6 +61,7 @@ class TrainingTable(Table):
     validate_every: Annotated[int, Field(ge=1, le=10**7)] = 50
     validation_functions: Annotated[int, Field(ge=1, le=10**6)] = 256
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    initial: str = ""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "cpu"
 
 

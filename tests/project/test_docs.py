@@ -171,7 +171,8 @@ def test_toml_is_valid(block, tmp_path, monkeypatch):
     elif "learner" in data.get("evaluator", {}):
         learner = data["evaluator"]["learner"]
         defaults = registry.create("learner", learner["name"], {})
-        assert {"name": defaults.name, **vars(defaults)} == learner, "a table of a learner shows all its defaults"
+        options = {option: value for option, value in vars(defaults).items() if value is not None}
+        assert {"name": defaults.name, **options} == learner, "a table of a learner shows all its defaults"
     elif "tasks" in data:
         name, tasks = data["tasks"].pop("name"), data["tasks"]
         if "path" in tasks:  # an example, with data of one's own
