@@ -28,22 +28,19 @@ def options_of(component: Any) -> dict[str, Any]:
     A field of a dataclass that was added later is left out where its value keeps the earlier behaviour. Scores stored
     before the field existed then still have the same protocol. A value with a method `describe` stands as it says.
     """
-    known = fields(component) if is_dataclass(component) else ()
-    before = {option.name: option.metadata[BEFORE] for option in known if BEFORE in option.metadata}
-    out = {option.name for option in known if LEFT_OUT in option.metadata}
-    options = {name: value for name, value in vars(component).items() if name not in before or value != before[name]}
-    return {name: _plain(value) for name, value in options.items() if name not in out}
+    if not is_dataclass(component):
+        return {name: _plain(value) for name, value in vars(component).items()}
+    told = [option for option in fields(component) if LEFT_OUT not in option.metadata]
+    pairs = [(option, getattr(component, option.name)) for option in told]
+    return {
+        option.name: _plain(value)
+        for option, value in pairs
+        if BEFORE not in option.metadata or value != option.metadata[BEFORE]
+    }
 
 
 def _plain(value: Any) -> Any:
     return value.describe() if isinstance(value, Described) else value
-
-
-def described_options(component: Any) -> dict[str, Any]:
-    """As `options_of` for a dataclass, with an augmentation among the options as its `describe` gives it."""
-    names = {option.name for option in fields(component)}
-    options = {name: value for name, value in options_of(component).items() if name in names}
-    return {name: value.describe() if hasattr(value, "describe") else value for name, value in options.items()}
 
 
 def described(component: Any) -> dict[str, Any] | None:

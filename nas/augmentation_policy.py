@@ -107,7 +107,10 @@ def read_policy(path: Path) -> AugmentationPolicy:
             raise DataError(f"the file has {size:,} bytes; a policy has at most {LARGEST_FILE_BYTES:,}")
         return AugmentationPolicy.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DataError(f"augmentation policy {path} cannot be read: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise DataError(
+            f"augmentation policy {path} cannot be read: {why}; give the JSON file of a saved policy"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"augmentation policy {path} is no JSON text: {error}") from error
     except DataError as error:

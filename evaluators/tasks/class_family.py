@@ -18,7 +18,7 @@ from nas.bounds import LARGEST_SEED, check_number
 from nas.errors import ConfigError, DataError, nearest
 from nas.task import Split, TaskBatch, TaskShape
 
-from ..protocol_options import described_options
+from ..protocol_options import options_of
 from .counter_hash import SPLITS, choose, fold, task_keys
 
 log = logging.getLogger(__name__)
@@ -246,7 +246,7 @@ class ClassFamily:
 
     def describe(self) -> dict[str, Any]:
         """Identity of the tasks: the options, and a digest of the examples and of the classes of each split."""
-        options = {key: value for key, value in described_options(self).items() if key not in {"path", "download"}}
+        options = {key: value for key, value in options_of(self).items() if key not in {"path", "download"}}
         return {"name": self.name, **options, "digest": self._checked().digest}
 
     def tasks(self, split: Split, indices: Sequence[int], device: torch.device) -> TaskBatch:

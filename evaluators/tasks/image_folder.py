@@ -21,7 +21,7 @@ from nas.errors import ConfigError, DataError
 from nas.protocols import Augmentation
 from nas.task import Split, TaskShape
 
-from ..protocol_options import BEFORE, described_options
+from ..protocol_options import BEFORE, options_of
 from .augmented import augmented
 from .class_family import ClassData, ClassFamily, ClassPool
 from .counter_hash import SPLITS
@@ -122,7 +122,7 @@ class ImageFolder(ClassFamily):
 
     def describe(self) -> dict[str, Any]:
         """Identity of the tasks: the options, the preprocessing, and a digest of the images and splits."""
-        options = {key: value for key, value in described_options(self).items() if key not in NOT_OF_THE_TASKS}
+        options = {key: value for key, value in options_of(self).items() if key not in NOT_OF_THE_TASKS}
         digest = self._checked().digest
         return {"name": self.name, **options, "preprocessing": to_json(self.preprocessing()), "digest": digest}
 
