@@ -86,7 +86,7 @@ def test_a_trial_is_trained_once_and_exported_the_same_again(
 ) -> None:
     options = ExportOptions(PLAIN, another(run))
     run.export(tmp_path / "one", options)
-    assert f"trial {options.trial} has no stored weights and is trained now, with 3 outer steps" in caplog.text
+    assert f"trial {options.trial} has no stored weights and is trained now, with a budget of 3" in caplog.text
     caplog.clear()
     run.export(tmp_path / "two", options)
     assert caplog.text == ""

@@ -357,7 +357,7 @@ def test_a_number_that_no_store_can_hold_is_a_failed_measurement(study):
 
 
 def test_without_a_finalist_that_can_be_measured_the_finals_fail_with_the_reason(study):
-    with pytest.raises(SearchError, match="none of the 3 finalists could be meta-trained again: ValueError: it broke"):
+    with pytest.raises(SearchError, match="none of the 3 finalists could be trained again: ValueError: it broke"):
         study.hold(quality=breaks(lambda *_: True))
     assert study.store.get("final") is None
 
