@@ -85,3 +85,30 @@ def test_keys_that_cannot_be_used_are_named(config, call, change, message):
     assert done.status == 2
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_training_goes_on_from_another_optimizer(config, call, tmp_path):
+    """No weights are better on the same validation functions after a step of nearly zero size, so these stay."""
+    first = call("train-optimizer", str(config), "--out", str(tmp_path / "first"))
+    assert first.status == 0
+    words = ["--name", "second", "--out", str(tmp_path / "second"), "--json"]
+    words += ["--set", f"training.initial={tmp_path / 'first'}", "--set", "training.rate=1e-30"]
+    second = call("train-optimizer", str(config), *words)
+    assert "initial" in json.loads(second.out)["trained"]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("optimizer.hidden=5", "give the table optimizer the values of the initial one"),
+        ("training.initial=none", "none is no folder of a learned optimizer"),
+    ],
+)
+def test_an_initial_optimizer_that_does_not_fit_is_refused(config, call, tmp_path, change, message):
+    call("train-optimizer", str(config), "--out", str(tmp_path / "first"))
+    words = ["--name", "second", "--set", f"training.initial={tmp_path / 'first'}", "--set", change]
+    done = call("train-optimizer", str(config), *words)
+    assert done.status == 2
+    assert message in done.err
