@@ -136,21 +136,33 @@ class Learned:
         lr: Factor of the updates, above 0.
     """
 
-    folder: Path
+    folder: Path | None = None
     lr: float = 1.0
+    name = "learned"
 
     def __post_init__(self) -> None:
         check_number("learned", "lr", self.lr, 0.0, LARGEST_RATE, above=True)
 
     @cached_property
     def exported(self) -> ExportedOptimizer:
-        """What the folder holds, read once. Raises DataError where it cannot be used."""
+        """What the folder holds, read once.
+
+        Raises:
+            ConfigError: The option `folder` is not set.
+            DataError: The folder cannot be used.
+        """
+        if self.folder is None:
+            raise ConfigError("learned: folder is not set; give a folder that nas train-optimizer wrote")
         return read(self.folder)
 
     def check(self) -> None:
-        """Raises DataError where the folder cannot be used."""
+        """Raises what `exported` raises."""
         _ = self.exported
 
+    def describe(self) -> dict[str, Any]:
+        """Name, factor, and a digest of the weights, as JSON values. Raises what `exported` raises."""
+        return {"name": self.name, "lr": self.lr, **self.exported.describe()}
+
     def __call__(self, parameters: Iterable[nn.Parameter]) -> LearnedOptimizer:
-        """An optimizer of a module's parameters. Raises DataError where the folder cannot be used."""
+        """An optimizer of a module's parameters. Raises what `exported` raises."""
         return LearnedOptimizer(parameters, self.exported, lr=self.lr)
