@@ -54,12 +54,13 @@ from ..command_line import (
     resumable,
     show_progress,
 )
-from .paired_errors import PairedError, paired_errors
+from .paired_errors import PairedError, p_text, paired_errors
 from .policy_figure import save_figure
 from .settings import read_settings
 
 NAME = "augmentation"
 Count = Annotated[int, Field(ge=1, le=10**6)]
+CONTROLS = ("rand-augment", "trivial-augment", "random policies")
 ARMS = ("none", "rand-augment", "trivial-augment", "random policies", "reinforce", "evolution", "dada")
 
 
@@ -277,7 +278,7 @@ def run(settings: Settings, work: Path) -> Result:
     errors = {name: [100 * (1 - arm.accuracy) for arm in results] for name, results in arms.items()}
     return Result(
         settings=settings,
-        arms=paired_errors(errors, ("none", "trivial-augment")),
+        arms=paired_errors(errors, ("none", *CONTROLS)),
         search_seconds={name: float(np.mean([arm.search_s for arm in results])) for name, results in arms.items()},
         train_seconds=float(np.mean([arm.train_s for arm in arms["none"]])),
         machine=machine(),
@@ -295,14 +296,14 @@ def text(result: Result) -> str:
     ]
     for arm in result.arms:
         difference = arm.differences.get("none")
-        apart = " " * 40 if difference is None else f"{difference.text:>35} {difference.p_value:>6.3f}"
+        apart = " " * 40 if difference is None else f"{difference.text:>35} {p_text(difference.p_value):>6}"
         seconds = result.search_seconds[arm.name]
         cost = f"{seconds:>7.0f} s ({seconds / result.train_seconds:.1f} trainings)" if seconds else ""
         lines.append(f"{arm.name:<18}{arm.error.text:>24} {apart}   {cost}")
-    dada = next(arm for arm in result.arms if arm.name == "dada").differences["trivial-augment"]
+    dada = next(arm for arm in result.arms if arm.name == "dada").differences
     lines += [
         "",
-        f"DADA less TrivialAugment: {dada.text} (p = {dada.p_value:.3f})",
+        *(f"DADA less {name}: {dada[name].text}, p {p_text(dada[name].p_value)}" for name in CONTROLS),
         "Intervals and p are Student's t over seeds, paired: a seed has the same images, initial weights and batches "
         "in all arms.",
         "Published (CIFAR-10, WRN-28-10, all 50,000 images): baseline 3.9, Cutout 3.1, AutoAugment 2.6, DADA 2.7 % "

@@ -66,6 +66,15 @@ def paired_errors(errors: Mapping[str, Sequence[float]], references: Sequence[st
     )
 
 
+def p_text(p_value: float) -> str:
+    """A p-value for a table.
+
+    >>> p_text(0.0001)
+    '<.001'
+    """
+    return "<.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def mean_of(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> Mean:
     """The mean of independent values, at least two, with Student's t interval."""
     numbers = np.asarray(values, dtype=float)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from nas.augmentation_policy import OPERATIONS
@@ -34,7 +35,8 @@ def save_figure(history: Sequence[Epoch], file: Path) -> None:
         moved = np.argsort(-np.abs(curves[-1] - curves[0]))
         for number, operation in enumerate(OPERATIONS):
             named = number in moved[:LABELLED]
-            axes.plot(curves[:, number], lw=1.8 if named else 0.8, label=operation if named else None)
+            style = {"lw": 1.8, "label": operation} if named else {"lw": 0.8}
+            axes.plot(curves[:, number], color=colormaps["tab20"](number), **style)
         axes.set(title=title, xlabel="epoch")
         axes.legend(fontsize=8)
     figure.savefig(file, dpi=110)

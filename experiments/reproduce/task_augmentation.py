@@ -49,7 +49,7 @@ from ..command_line import (
     resumable,
     show_progress,
 )
-from .paired_errors import PairedError, paired_errors
+from .paired_errors import PairedError, p_text, paired_errors
 from .settings import read_settings
 
 NAME = "task_augmentation"
@@ -219,7 +219,7 @@ def text(result: Result, settings: Settings) -> str:
             line = f"{comparison.family:<10}{comparison.learner:<10}{arm.name:<11}{arm.error.text:<25}"
             for other in ("none", "rotations"):
                 difference = arm.differences.get(other)
-                line += f"{difference.text:>26} {difference.p_value:>6.3f}" if difference else " " * 33
+                line += f"{difference.text:>26} {p_text(difference.p_value):>6}" if difference else " " * 33
             lines.append(line.rstrip())
     lines += [
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from importlib.resources import files
@@ -23,6 +24,8 @@ from .toml import DEEPEST, override, parse, place
 
 QUICK_START = "quickstart"
 """Name of the shipped config that needs no download."""
+LONGEST_NAME = 255
+"""Characters from which on a text may be too long for the name of a file."""
 LONGEST = 1_000_000
 """Maximum characters of a config file: far more than any needs, and few enough to parse at once."""
 
@@ -83,7 +86,7 @@ def _shipped() -> Traversable:
 def _read(source: str) -> tuple[str, str]:
     if source in shipped():
         return source, _shipped().joinpath(f"{source}.toml").read_text("utf-8")
-    if not Path(source).exists():
+    if not os.path.exists(Path(source)) and len(source) < LONGEST_NAME:
         raise ConfigError(
             f"there is no file or shipped experiment {source!r}: {nearest(source, shipped())}, or give a .toml file"
         )

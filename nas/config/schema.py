@@ -215,7 +215,13 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        """The config as JSON values; an augmentation or optimizer that is not asked for has no key."""
+        data = self.model_dump(mode="json")
+        for table in (data["tasks"], data["evaluator"]):
+            for part in PARTS if table is not None else ():
+                if table.get(part) is None:
+                    table.pop(part, None)
+        return data
 
     @property
     def files(self) -> dict[str, str]:

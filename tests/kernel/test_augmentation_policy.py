@@ -149,8 +149,10 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
-    assert file_refusal(tmp_path / "none.json").endswith("cannot be read: No such file or directory")
-    assert file_refusal(tmp_path).endswith("cannot be read: Is a directory")
+    assert file_refusal(tmp_path / "none.json").endswith(
+        "cannot be read: No such file or directory; give the JSON file of a saved policy"
+    )
+    assert file_refusal(tmp_path).endswith("cannot be read: Is a directory; give the JSON file of a saved policy")
 
 
 def test_a_bad_policy_in_a_file_is_refused_with_its_name(tmp_path):
