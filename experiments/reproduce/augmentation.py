@@ -33,7 +33,7 @@ from nas.evaluators.augmentation.dada.search import DadaOptions, Images, Learned
 from nas.evaluators.augmentation.policies import PolicyAugmentation
 from nas.evaluators.supervised import SupervisedEvaluator
 from nas.evaluators.supervised_training.optimizers import Sgd
-from nas.evaluators.tasks.fashion_mnist import FashionMnist
+from nas.evaluators.tasks.fashion_mnist import FOLDER, FashionMnist
 from nas.evaluators.tasks.labelled_family import LabelledData
 from nas.executors import InlineExecutor
 from nas.protocols import Augmentation, Controller, SearchSpace
@@ -77,8 +77,9 @@ class TrainingTable(Table):
 
 
 class DataTable(Table):
-    """Numbers of images."""
+    """Fashion-MNIST: its folder, and numbers of images."""
 
+    path: str = str(FOLDER)
     train_examples: Count
     test_examples: Count
 
@@ -174,7 +175,10 @@ class Study:
 
     @property
     def whole(self) -> FashionMnist:
-        return FashionMnist(train_examples=self.settings.data.train_examples, validation_examples=4, seed=self.seed)
+        data = self.settings.data
+        return FashionMnist(
+            train_examples=data.train_examples, validation_examples=4, seed=self.seed, path=Path(data.path)
+        )
 
     @property
     def halves(self) -> Halves:
