@@ -17,16 +17,15 @@ import multiprocessing
 import random
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+import numpy as np
+from pydantic import Field
 
 from nas import config as configs
 from nas.analysis.intervals import Estimate, average, compare
@@ -53,7 +52,8 @@ from ..command_line import (
     whole,
 )
 from .kept_scores import KeptScores
-from .seed_differences import SeedDifference, seed_difference
+from .paired_errors import Mean, mean_of
+from .settings import read_settings
 
 COMMAND = "python -m nas.experiments.reproduce.supervised_nas"
 RANDOM = "random"
@@ -139,7 +139,7 @@ class Study:
     """
 
     searches: tuple[Searched, ...]
-    differences: Mapping[str, SeedDifference]
+    differences: Mapping[str, Mean]
     tested: Mapping[str, Estimate]
     better: Mapping[str, Estimate]
     owner: tuple[str, int]
@@ -149,14 +149,7 @@ class Study:
 
 def load(path: Path | None) -> Settings:
     """The settings that come with the study, or those of another file. Raises ConfigError where they are not valid."""
-    try:
-        source = files("nas.experiments.reproduce").joinpath("supervised_nas.toml") if path is None else path
-        settings = Settings.model_validate(tomllib.loads(source.read_text("utf-8")))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{path or 'settings'}: key {'.'.join(map(str, first['loc']))!r}: {first['msg']}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"settings {path or ''} cannot be read: {error}") from None
+    settings = read_settings(Settings, "supervised_nas", path)
     if RANDOM not in settings.controllers or len(settings.controllers) < 2:
         raise ConfigError("controllers must have random and at least one other, to be compared with it")
     return settings
@@ -241,7 +234,7 @@ def text(study: Study, settings: Settings) -> str:
         of_name = [each for each in study.searches if each.controller == name]
         value, fresh = (100 * fmean(values) for values in ([e.value for e in of_name], [e.fresh for e in of_name]))
         apart = study.differences.get(name)
-        shown = "" if apart is None else f"{100 * apart.mean:+.2f} ({100 * apart.low:+.2f} – {100 * apart.high:+.2f})"
+        shown = "" if apart is None else f"{100 * apart.value:+.2f} ({100 * apart.low:+.2f} – {100 * apart.high:+.2f})"
         lines.append(f"{name:<14}{value:>10.2f} %{fresh:>12.2f} %   {shown}".rstrip())
     lines += ["", f"{'on the test images, once':<28}{'accuracy':>10}   95 % interval"]
     lines += [f"{role:<28}{100 * e.value:>8.2f} %   {_ends(e)}" for role, e in study.tested.items()]
@@ -272,9 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_table(options, [*parser.prog.split(), *arguments], text(study, settings), asdict(study))
 
 
-def _differences(settings: Settings, searches: Sequence[Searched]) -> dict[str, SeedDifference]:
+def _differences(settings: Settings, searches: Sequence[Searched]) -> dict[str, Mean]:
     fresh = {name: [each.fresh for each in searches if each.controller == name] for name in settings.controllers}
-    return {name: seed_difference(values, fresh[RANDOM]) for name, values in fresh.items() if name != RANDOM}
+    return {name: mean_of(np.subtract(values, fresh[RANDOM])) for name, values in fresh.items() if name != RANDOM}
 
 
 def _supervised(evaluator: object) -> SupervisedEvaluator:

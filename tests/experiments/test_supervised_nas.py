@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from helpers.labelled import write_fashion_mnist
 from scipy import stats
 
 from nas.errors import ConfigError
 from nas.experiments.reproduce import supervised_nas
-from nas.experiments.reproduce.seed_differences import seed_difference
+from nas.experiments.reproduce.paired_errors import mean_of
 
 TOY = """
 seeds = [0, 1]
@@ -95,6 +96,6 @@ def test_settings_that_cannot_be_used_are_refused(settings):
 
 def test_the_interval_of_a_difference_is_that_of_a_paired_t_test():
     first, second = [0.5, 0.7, 0.61, 0.66], [0.45, 0.71, 0.5, 0.6]
-    apart = seed_difference(first, second)
+    apart = mean_of(np.subtract(first, second))
     expected = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert (apart.low, apart.high) == pytest.approx((expected.low, expected.high))
