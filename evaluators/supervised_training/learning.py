@@ -1,4 +1,4 @@
-"""What supervised training asks of a network, and how the trained network is adapted to other classes."""
+"""Requirements of supervised training on a network, and the adaptation of a trained network to other classes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """DADA on Fashion-MNIST reduced to 4,000 images: test errors of learned augmentation policies and of their controls.
 
-    python -m nas.experiments.reproduce.augmentation [--work DIR] [--out FILE] [--figure FILE] [--json]
+    python -m nas.experiments.reproduce.augmentation [--work DIR] [--out FILE] [--json]
 
 Every arm trains the same network on the same images with the same schedule and seed, and is tested once. The searches
 see the training images alone, one half for training and one for validation. The work folder keeps finished arms, so

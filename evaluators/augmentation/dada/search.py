@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from nas.augmentation_policy import OPERATIONS, AugmentationPolicy
 from nas.bounds import LARGEST_RATE, LARGEST_SEED, check_number
-from nas.errors import DataError, NasError
+from nas.errors import DataError, NasError, SpaceError
+from nas.networks.batch_order import BATCH_NORMS
 
 from ..operations import MOST_DRAWS
 from ..policies import apply_where
@@ -208,6 +209,7 @@ def learn_policy(
 
     Raises:
         DataError: A half has fewer images than a batch.
+        SpaceError: The network has batch normalisation, through which images of a batch influence each other.
         NasError: The training diverges.
     """
     options = options or DadaOptions()
@@ -215,6 +217,11 @@ def learn_policy(
         raise DataError(
             f"dada: batches of {options.batch} images need as many in each half; there are {len(train.x)} training and "
             f"{len(validation.x)} validation images: lower batch or give more"
+        )
+    if any(isinstance(module, BATCH_NORMS) for module in network.modules()):
+        raise SpaceError(
+            "dada: the network has batch normalisation, and each image's loss must depend on that image alone; use "
+            "group normalisation"
         )
     started = time.perf_counter()
     search = Dada(network, options)

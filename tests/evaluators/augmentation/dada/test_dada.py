@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nas.augmentation_policy import OPERATIONS, AugmentationPolicy
-from nas.errors import ConfigError, DataError, NasError
+from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.evaluators.augmentation.dada import search
 from nas.evaluators.augmentation.dada.bilevel import UnrolledStep
 from nas.evaluators.augmentation.dada.distribution import PAIRS, Draw, PolicyParameters, draw
@@ -185,6 +185,13 @@ def test_a_rate_at_which_training_diverges_is_refused():
     options = DadaOptions(epochs=3, batch=8, rate=1e6)
     with pytest.raises(NasError, match=r"dada: a loss is not finite in epoch \d; lower the rate"):
         learn_policy(network, bright_or_dark(24, 1), bright_or_dark(24, 2), options)
+
+
+def test_batch_normalisation_is_refused():
+    network = nn.Sequential(nn.BatchNorm2d(1), small_network())
+    half = bright_or_dark(TINY.batch, 0)
+    with pytest.raises(SpaceError, match="use group normalisation"):
+        learn_policy(network, half, half, TINY)
 
 
 @pytest.mark.parametrize("numbers", [(7, 20), (20, 7)])
