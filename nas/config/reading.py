@@ -99,7 +99,7 @@ def read_text(source: str) -> str:
         with Path(source).open(encoding="utf-8-sig") as file:
             text = file.read(LONGEST + 1)
     except OSError as error:
-        raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}; give a .toml file") from None
     except ValueError as error:
         raise ConfigError(f"config {source!r} cannot be read: {error}; save it as UTF-8") from None
     if len(text) > LONGEST:
