@@ -15,6 +15,7 @@ from nas.errors import ConfigError
 from nas.networks.size import named_if_too_large
 from nas.protocols import Cost, Labelled, Learner, SearchSpace, TaskFamily, ZeroCost
 from nas.task import Bank
+from nas.training_recipe import OuterOptimizer
 from nas.trial import Score
 
 from .protocol_options import options_of
@@ -22,6 +23,7 @@ from .protocol_options import options_of
 if TYPE_CHECKING:
     from torch import nn
 
+Unit = Literal["outer steps", "GFLOPs", "seconds"]
 MOST_TASKS = 1_000_000
 """Maximum of each number of tasks. The finals' fresh validation tasks are numbered from here on."""
 
@@ -44,6 +46,9 @@ class MetaEvaluator:
         train_queries: Queries of each class (of each task in regression) in meta-training; 0 takes all.
         validation_tasks: Tasks of the bank, at least 2.
         anneal: Whether the outer learning rate falls linearly to zero over the budget; else it is constant.
+        outer: Optimizer of the outer loop, such as { name = "sgd", rate = 0.1 }; None for the learner's own.
+        unit: What the budget counts: outer steps, or GFLOPs or seconds of the meta-training (`step_cost`). Of these,
+            only seconds depend on the machine and what else it does.
         chunk: Maximum number of tasks taken at once in meta-training and in scoring, which bounds memory. It changes
             rounding only.
         tf32: Whether a GPU multiplies with 10 bits of mantissa. This is an eighth faster, but changes scores: on an
@@ -63,6 +68,8 @@ class MetaEvaluator:
     chunk: int = 25
     tf32: bool = False
     device: str = "auto"
+    outer: OuterOptimizer | None = None
+    unit: Unit = "outer steps"
 
     def __post_init__(self) -> None:
         for option, least in {"tasks_per_step": 1, "validation_tasks": 2, "chunk": 1}.items():
@@ -147,7 +154,7 @@ class MetaEvaluator:
         return network
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """The score on the validation bank after `budget` outer steps.
+        """The score on the validation bank after a meta-training of `budget` outer steps, or what `unit` says.
 
         Raises:
             NasError: Meta-training or adaptation diverges, or labels leak.
@@ -205,6 +212,8 @@ class MetaEvaluator:
             "train_queries": self.train_queries,
             "anneal": self.anneal,
             "tf32": self.tf32,
+            **({} if self.outer is None else {"outer": asdict(self.outer)}),
+            **({} if self.unit == "outer steps" else {"budget_unit": self.unit}),
         }
 
     def _label(self, architecture: Architecture, budget: int, seed: int) -> dict[str, str]:
@@ -277,14 +286,19 @@ class MetaEvaluator:
         seed: int,
         stages: tuple[int, Path] | None,
     ) -> int:
-        """Meta-trains the network up to step `budget`, and returns the steps taken; `stages` is as in `_score`."""
+        """Meta-trains the network up to the budget, and returns the steps taken; `stages` is as in `_score`."""
         from .meta_training.outer_loop import MetaTraining, OuterLoop
+        from .meta_training.step_cost import step_cost
         from .networks.weights import attach
         from .stages import advance_from
 
         attach(network, learner.initial(network, self.tasks))
         schedule = stages[0] if stages else budget
-        loop = OuterLoop(schedule, self.tasks_per_step, self.train_queries, self.anneal)
+        loop = OuterLoop(schedule, self.tasks_per_step, self.train_queries, self.anneal, self.outer)
+        if self.unit != "outer steps":
+            cost = step_cost(network, self.tasks, learner, loop, self.unit)
+            budget = max(1, int(budget / cost))
+            loop = replace(loop, budget=max(1, int(schedule / cost)))
         training = MetaTraining(network, self.tasks, learner, loop, seed)
         if stages is None:
             training.advance(budget)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nas.errors import DataError, NasError
 from nas.protocols import CARRIED, Learner, TaskFamily
 from nas.task import TaskBatch
+from nas.training_recipe import OuterOptimizer
 
 from ..stages import STEP
 from ..tasks.drawing import draw
@@ -37,12 +38,18 @@ class OuterLoop:
         tasks_per_step: Training tasks of each step.
         train_queries: Queries of each class (of each task in regression); 0 takes all.
         anneal: Whether the learning rate falls linearly to zero over the budget.
+        outer: The outer optimizer; None for the learner's own.
     """
 
     budget: int
     tasks_per_step: int
     train_queries: int
     anneal: bool
+    outer: OuterOptimizer | None = None
+
+    def optimizer(self, learner: Learner) -> OuterOptimizer:
+        """The outer optimizer with a learner."""
+        return self.outer or OuterOptimizer(learner.outer_optimizer, learner.outer_lr)
 
 
 class MetaTraining:
@@ -70,7 +77,7 @@ class MetaTraining:
         self._device = next(iter(self._parameters.values())).device
         # The outer optimizer changes these; each carried parameter takes the value that the learner returns for it.
         self._moved = {name: p for name, p in self._parameters.items() if not name.startswith(CARRIED)}
-        self._optimizer = _optimizer(learner, list(self._moved.values()))
+        self._optimizer = _optimizer(loop.optimizer(learner), list(self._moved.values()))
         self._rate = self._optimizer.param_groups[0]["lr"]
         # Whether all numbers so far were finite, and for how many steps. Both stay on the device, because reading a
         # number from there waits for it.
@@ -92,7 +99,7 @@ class MetaTraining:
         apply = Recorded(self._apply, self._device)
         for step in range(self.step, to):
             if self.loop.anneal:
-                self._rate.fill_(self._learner.outer_lr * (1 - step / self.loop.budget))
+                self._rate.fill_(self.loop.optimizer(self._learner).rate * (1 - step / self.loop.budget))
             apply(self._draw(step), self._learner.at(step / self.loop.budget))
             self.step = step + 1
             if self.step % STEPS_PER_CHECK == 0 or self.step == to:
@@ -168,13 +175,13 @@ class MetaTraining:
             )
 
 
-def _optimizer(learner: Learner, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """The outer optimizer, with its rate and its state as tensors on the device, so that steps can be recorded."""
+def _optimizer(outer: OuterOptimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer with its rate and its state as tensors on the device, so that steps can be recorded."""
     device = parameters[0].device
     # On a GPU torch's fused optimizers read the rate as a float32.
     precision = torch.float32 if device.type == "cuda" else torch.float64
-    rate = torch.tensor(learner.outer_lr, dtype=precision, device=device)
-    if learner.outer_optimizer == "sgd":
+    rate = torch.tensor(outer.rate, dtype=precision, device=device)
+    if outer.name == "sgd":
         return torch.optim.SGD(parameters, lr=rate, fused=True)
     return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=device.type == "cuda")
 

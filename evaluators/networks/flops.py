@@ -1,4 +1,4 @@
-"""FLOPs of a forward pass: convolutions and matrix products, including those inside composite operations of torch."""
+"""FLOPs of a computation: convolutions and matrix products, including those inside composite operations of torch."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NO_PRODUCTS = {"linalg_vector_norm", "linalg_cross", "linalg_diagonal", "_linalg
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of a forward pass.
+    """FLOPs of a computation.
 
     Attributes:
         counted: FLOPs, 2 for a multiply-add, of convolutions and matrix products. A bilinear form counts as two
             products, and distances count as one product of their pairs. Element-wise operations, lookups and
             interpolation are left out.
-        uncounted: Names of operations that may compute products and have no formula here; with them the pass takes
+        uncounted: Names of operations that may compute products and have no formula here; with them it takes
             more than `counted`.
     """
 
@@ -44,10 +44,16 @@ class Flops:
 
 def count(network: nn.Module, x: Tensor) -> Flops:
     """FLOPs of `network(x)` on the CPU, for all examples of x (examples, *input_shape) together."""
-    with _attention_in_parts(), torch.no_grad():
+    with torch.no_grad():
+        return count_of(lambda: network(x))
+
+
+def count_of(compute: Callable[[], object]) -> Flops:
+    """FLOPs of everything that a function computes, gradients included."""
+    with _attention_in_parts():
         counter = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
         with counter, _Unknown(counter.flop_registry) as unknown:
-            network(x)
+            compute()
     return Flops(int(counter.get_total_flops()), tuple(sorted(unknown.names)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import reading as configs
-from ..config.parts import build
+from ..config.parts import build, learner_of
 from ..data.image_files import opened
 from ..data.preprocessing import ImagePreprocessing, Preprocessing, to_json
 from ..errors import ConfigError, DataError, NasError
@@ -136,7 +136,7 @@ def _rebuilt(folder: Path, exported: Exported) -> Predictor:
         ) from built.error
     measurer, network = built.value
     parameters = reading.meta_learned(network, exported)
-    learner = measurer.learner
+    learner = learner_of(measurer, exported.architecture)
     if not isinstance(learner, Portable):
         raise DataError(
             f"learner {learner.name!r} does not say how it adapts (nas.protocols.Portable), so {folder} cannot be "

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, get_args
 
 from ..analysis.pareto_front import check_costs, objectives_of
+from ..architecture import Architecture
 from ..errors import ConfigError
 from ..protocols.controllers import Controller
 from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring
+from ..protocols.learners import Learner
+from ..protocols.recipes import RecipeMeasuring, RecipeSpace
 from ..protocols.spaces import SearchSpace
 from ..protocols.tasks import TaskFamily
 from ..registry import builtin, components
 from ..space.constraints import Constrained
-from .schema import PARTS, Component, Config, EvaluatorTable, KeyFault, TasksTable, name_and_options
+from .schema import PARTS, Component, Config, EvaluatorTable, KeyFault, SpaceTable, TasksTable, name_and_options
 
 CONTROL = "random"
 """Name of the controller of the random-search control."""
@@ -82,7 +85,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         raise KeyFault(
             "the controller is random, and its control would be the same search; leave it out", ("search", "control")
         )
-    space: SearchSpace = _create("space", config.space, "space")
+    space: SearchSpace = _create("space", config.space, "space", **_optional_parts("space", config.space))
     baseline: SearchSpace = _create("space", final.baseline, "final", "baseline")
     if baseline.name == space.name and name_and_options(final.baseline) != name_and_options(config.space):
         raise KeyFault(
@@ -92,6 +95,12 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         )
     arguments = _evaluator_arguments(config)
     evaluator: Evaluator = _create("evaluator", table, "evaluator", space=space, **arguments)
+    if isinstance(space, RecipeSpace) and not isinstance(evaluator, RecipeMeasuring):
+        raise KeyFault(
+            f"evaluator {table.name!r} trains all candidates alike, and those of space {space.name!r} choose their own "
+            "training; take evaluator 'recipe'",
+            ("evaluator", "name"),
+        )
     constrained = _constrained(config, space, evaluator, costs)
     features = features_of(config, evaluator)
     controller: Controller = _create(
@@ -115,6 +124,11 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:
     """Whether an evaluator makes networks, which the finals measure."""
     return isinstance(evaluator, Measuring)
+
+
+def learner_of(measurer: Measurer, architecture: Architecture) -> Learner:
+    """The learner that a candidate was trained with."""
+    return measurer.learner_of(architecture) if isinstance(measurer, RecipeMeasuring) else measurer.learner
 
 
 def features_of(config: Config, evaluator: Evaluator) -> dict[str, Any]:
@@ -166,21 +180,21 @@ def _evaluator_arguments(config: Config) -> dict[str, Any]:
     return arguments | _optional_parts("evaluator", table)
 
 
-def _optional_parts(room: builtin.Room, table: TasksTable | EvaluatorTable) -> dict[str, Any]:
-    """The augmentation and the optimizer that a table asks for, as arguments of its component's constructor.
+def _optional_parts(room: builtin.Room, table: SpaceTable | TasksTable | EvaluatorTable) -> dict[str, Any]:
+    """The components that a table names inside it, as arguments of its own component's constructor.
 
     Raises:
         KeyFault: The component takes none, or one that cannot be made.
     """
     parts: dict[str, Any] = {}
     known = components.readable_options(_find(room, table, room))
-    for part in PARTS:
+    for part, kind in PARTS.items():
         inner = getattr(table, part, None)
         if inner is None:
             continue
         if known is not None and part not in known:
             raise KeyFault(f"{room} {table.name!r} takes no {part}; leave it out", (room, part))
-        parts[part] = _create(part, inner, room, part)
+        parts[part] = _create(kind, inner, room, part)
     return parts
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ..errors import ConfigError
 from ..registry import builtin, components, user_files
 from ..space.tables import read_table, stamp
-from .schema import PARTS, Component, Config, EvaluatorTable, TasksTable, name_and_options
+from .schema import PARTS, Component, Config, EvaluatorTable, SpaceTable, TasksTable, name_and_options
 
 TABLE = "table"
 """Prefix of a space's name whose rest is a file."""
@@ -44,7 +44,7 @@ def data_files(config: Config) -> list[str]:
     for room, table in _data_tables(config):
         paths += [_path(value) for value in _path_options(room, *name_and_options(table)).values()]
         for part, inner in _inner(table).items():
-            paths += [_path(value) for value in _path_options(part, *name_and_options(inner)).values()]
+            paths += [_path(value) for value in _path_options(PARTS[part], *name_and_options(inner)).values()]
     prefix, _, rest = config.space.name.partition(":")
     return list(dict.fromkeys([*paths, *([_path(rest)] if prefix == TABLE else [])]))
 
@@ -72,20 +72,20 @@ def space_digest(config: Config) -> str | None:
     return read_table(Path(rest), stamp(Path(rest))).digest if prefix == TABLE else None
 
 
-def _data_tables(config: Config) -> list[tuple[builtin.Room, TasksTable | EvaluatorTable]]:
-    tasks: list[tuple[builtin.Room, TasksTable | EvaluatorTable]]
-    tasks = [] if config.tasks is None else [("tasks", config.tasks)]
-    return [*tasks, ("evaluator", config.evaluator)]
+def _data_tables(config: Config) -> list[tuple[builtin.Room, SpaceTable | TasksTable | EvaluatorTable]]:
+    tables: tuple[tuple[builtin.Room, SpaceTable | TasksTable | EvaluatorTable | None], ...]
+    tables = (("space", config.space), ("tasks", config.tasks), ("evaluator", config.evaluator))
+    return [(room, table) for room, table in tables if table is not None]
 
 
-def _inner(table: Component) -> dict[builtin.Room, str | Component]:
-    """The augmentation and the optimizer that a table names."""
+def _inner(table: Component) -> dict[str, str | Component]:
+    """The components that a table names inside it."""
     inner = {part: getattr(table, part, None) for part in PARTS}
     return {part: value for part, value in inner.items() if value is not None}
 
 
 def _with_inner(table: Component, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
-    return {part: change(part, value) for part, value in _inner(table).items()}
+    return {part: change(kind, value) for part, kind in PARTS.items() if (value := _inner(table).get(part)) is not None}
 
 
 def _file_names(room: builtin.Room, table: Any) -> Any:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from ..errors import ConfigError
 from ..protocols.evaluators import Cost
-from ..registry import user_files
+from ..registry import builtin, user_files
 from ..search.fidelity import ONE_RUNG, Fidelity
 from ..trial import Duplicates
 
-PARTS: tuple[Literal["augmentation", "optimizer"], ...] = ("augmentation", "optimizer")
-"""Components that a table of the config may name inside it, where the table's own component takes them."""
+PARTS: Mapping[str, builtin.Room] = {
+    "architecture": "space",
+    "augmentation": "augmentation",
+    "optimizer": "optimizer",
+}
+"""Components that a table of the config may name inside it, where the table's own component takes them: their kinds."""
 
 
 class KeyFault(ConfigError):
@@ -46,6 +50,17 @@ class Component(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
+
+
+class SpaceTable(Component):
+    """The search space.
+
+    Attributes:
+        name: Name of the space.
+        architecture: The space of the networks, by name or as a table; for spaces that choose more than networks.
+    """
+
+    architecture: str | Component | None = None
 
 
 class TasksTable(Component):
@@ -206,7 +221,7 @@ class Config(Table):
         compare: Controllers by the names that `nas compare --controllers` takes besides those of the registry.
     """
 
-    space: Component
+    space: SpaceTable
     tasks: TasksTable | None = None
     controller: Component = Component(name="reinforce")
     evaluator: EvaluatorTable = EvaluatorTable()
@@ -215,9 +230,9 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values; an augmentation or optimizer that is not asked for has no key."""
+        """The config as JSON values; a part of a table that is not asked for has no key."""
         data = self.model_dump(mode="json")
-        for table in (data["tasks"], data["evaluator"]):
+        for table in (data["space"], data["tasks"], data["evaluator"]):
             for part in PARTS if table is not None else ():
                 if table.get(part) is None:
                     table.pop(part, None)
@@ -227,7 +242,14 @@ class Config(Table):
     def files(self) -> dict[str, str]:
         """The texts of the users' files that the config names, and of those beside them that they import, by path.
         Raises ConfigError where one cannot be read."""
-        tables = (self.space, self.controller, self.final.baseline, self.evaluator.learner, self.tasks)
+        tables = (
+            self.space,
+            self.space.architecture,
+            self.controller,
+            self.final.baseline,
+            self.evaluator.learner,
+            self.tasks,
+        )
         return user_files.texts(name_and_options(table)[0] for table in tables if table is not None)
 
     @property

@@ -17,6 +17,7 @@ from .evaluators import (
 )
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
 from .optimizers import Optimizer
+from .recipes import RecipeMeasuring, RecipeSpace
 from .spaces import FileSpace, GraphSpace, SearchSpace, TextSpace
 from .tasks import (
     ClassNames,
@@ -61,6 +62,8 @@ __all__ = [
     "Preprocessed",
     "Protocolled",
     "Reader",
+    "RecipeMeasuring",
+    "RecipeSpace",
     "Resumable",
     "SearchSpace",
     "SecondOrder",

@@ -20,6 +20,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "nas-bench-101": "nas.search_spaces.nas_bench_101.space:NasBench101",
         "nas-bench-201": "nas.search_spaces.nas_bench_201.space:NasBench201",
         "augmentation-policy": "nas.search_spaces.augmentation_policy.space:AugmentationPolicySpace",
+        "recipe": "nas.search_spaces.recipe.space:RecipeSpace",
         "conv4": "nas.search_spaces.plain.fixed:Conv4",
         "mlp40": "nas.search_spaces.plain.fixed:Mlp40",
     },
@@ -35,6 +36,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "evaluator": {
         "meta": "nas.evaluators.meta:MetaEvaluator",
+        "recipe": "nas.evaluators.recipe:RecipeEvaluator",
         "supervised": "nas.evaluators.supervised:SupervisedEvaluator",
         "tabular": "nas.evaluators.tabular:Tabular",
         "zero-cost": "nas.evaluators.zero_cost:ZeroCostEvaluator",

@@ -9,7 +9,7 @@ from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import TASKS, estimate
 from ..analysis.units import budget_unit, task_unit
 from ..architecture import Architecture
-from ..config.parts import Parts
+from ..config.parts import Parts, learner_of
 from ..config.schema import Config
 from ..export.card import Card, CardRow
 from ..protocols.tasks import ClassNames, FewShot, Labelled, Licensed, TaskFamily
@@ -96,7 +96,7 @@ def _facts(
         how = [("Seeds of the trainings", ", ".join(seeds) or "not known")]
     else:
         what = [("Tasks", _tasks_text(tasks))]
-        how = [("Learner", parts.measurer.learner.name)]
+        how = [("Learner", learner_of(parts.measurer, architecture).name)]
         how.append(("Seeds of the meta-trainings", ", ".join(seeds) or "not known"))
     return [
         ("Search space", _base_name(config.space.name)),

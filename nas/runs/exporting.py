@@ -14,7 +14,7 @@ from ..adaptation_rule import AdaptationRule
 from ..analysis.final_result import Measured
 from ..architecture import Architecture
 from ..config import parts as components
-from ..config.parts import Parts
+from ..config.parts import Parts, learner_of
 from ..config.paths import without_data_folders
 from ..config.schema import Config
 from ..data.preprocessing import Preprocessing, from_json
@@ -23,13 +23,13 @@ from ..export.card import Card
 from ..export.contents import PARTS
 from ..failures import attempt, reason
 from ..protocols.evaluators import Measurer
-from ..protocols.learners import LEARNER, Portable
+from ..protocols.learners import LEARNER, Learner, Portable
 from ..protocols.spaces import FileSpace
 from ..protocols.tasks import Labelled, Preprocessed, TaskFamily
 from ..registry import user_files
 from ..space.sampling import replay
 from ..store.sqlite_store import Store
-from ..task import FRESH, Bank
+from ..task import FRESH, Bank, Kind
 from ..trial import Score, Trial
 from .artifacts import graph_of
 from .card import card_of_trial, card_of_winner
@@ -136,7 +136,7 @@ def export_network(
         recipe=user_files.shortened(recipe),
         extras=Extras(
             graph=graph_of(parts, chosen.architecture),
-            rule=_rule_of(measurer, chosen.network),
+            rule=_rule_of(learner_of(measurer, chosen.architecture), measurer.tasks.shape.kind, chosen.network),
             preprocessing=_preprocessing(measurer.tasks, chosen.protocol),
             card=chosen.card,
             texts=dict(space.files(replay(space, chosen.architecture))) if isinstance(space, FileSpace) else {},
@@ -266,13 +266,12 @@ def _relative(path: Path, bases: list[Path]) -> str:
     return next((path.relative_to(base).as_posix() for base in bases if path.is_relative_to(base)), path.name)
 
 
-def _rule_of(measurer: Measurer, network: nn.Module) -> AdaptationRule | None:
-    """How the run's learner adapts the network; None where it does not say."""
-    learner = measurer.learner
+def _rule_of(learner: Learner, kind: Kind, network: nn.Module) -> AdaptationRule | None:
+    """How a learner adapts the network; None where it does not say."""
     if not isinstance(learner, Portable):
         return None
     parameters = {
         name: p.detach() for name, p in network.named_parameters() if p.requires_grad or name.startswith(LEARNER)
     }
-    rule = learner.adaptation(network, parameters, measurer.tasks.shape.kind)
+    rule = learner.adaptation(network, parameters, kind)
     return None if rule.head_only and rule.head is None else rule  # Without a head there is nothing to be adapted.

@@ -45,7 +45,7 @@ def diagram(spec: AugmentedNetwork) -> nx.DiGraph:
         before = "image"
         for place, step in enumerate(sub_policy.steps):
             node = f"{number}.{place}"
-            graph.add_node(node, op=_label(step))
+            graph.add_node(node, op=step_label(step))
             graph.add_edge(before, node)
             before = node
         graph.add_edge(before, "network")
@@ -54,7 +54,8 @@ def diagram(spec: AugmentedNetwork) -> nx.DiGraph:
     return graph
 
 
-def _label(step: AugmentationStep) -> str:
+def step_label(step: AugmentationStep) -> str:
+    """A text that two steps share when they are the same; those of probability 0 are, and magnitudes without effect."""
     if not step.probability:
         return "skip"
     label = f"{step.operation}, p {step.probability:.4g}"

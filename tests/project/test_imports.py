@@ -20,6 +20,7 @@ LEVELS = (
     ("networks",),
     ("space", "store"),
     ("protocols", "analysis"),
+    ("training_recipe",),
     ("adaptation_rule", "optimizers", "augmentation_policy", "trial"),
     ("architecture", "choose", "data", "executors", "registry"),
     ("failures", "provenance", "task", "bounds", "labels", "lazy", "locations", "options"),
