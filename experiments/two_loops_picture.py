@@ -37,23 +37,23 @@ class Box(NamedTuple):
 
 
 OUTER_LOOP = Box((0.1, 0.1, 9.8, 5.2), BLUE, fill=OUTER_FILL)
-TASKS = [Box((2.85 + shift, 1.15 - shift, 4.1, 3.55), ORANGE, fill=INNER_FILL) for shift in (0.24, 0.12, 0.0)]
+TASKS = [Box((2.78 + shift, 1.15 - shift, 4.34, 3.55), ORANGE, fill=INNER_FILL) for shift in (0.24, 0.12, 0.0)]
 STEPS = (
     Box((0.35, 3.0, 2.0, 1.1), BLUE, "$\\bf{1}$  take a batch\nof tasks"),
     Box((0.35, 1.2, 2.0, 1.1), BLUE, "initial weights\n$\\varphi$"),
-    Box((3.0, 3.5, 3.15, 0.7), ORANGE, "$\\bf{2}$  start from $\\varphi$:  $w \\leftarrow \\varphi$"),
+    Box((2.95, 3.5, 3.35, 0.7), ORANGE, "$\\bf{2}$  start from $\\varphi$:  $w \\leftarrow \\varphi$"),
     Box(
-        (3.0, 2.37, 3.15, 0.88),
+        (2.95, 2.37, 3.35, 0.88),
         ORANGE,
         "$\\bf{3}$  adapt:  $w \\leftarrow w - \\alpha\\,\\nabla L(w)$\nsupport set (Reptile: all examples)",
     ),
     Box(
-        (3.0, 1.25, 3.15, 0.88),
+        (2.95, 1.25, 3.35, 0.88),
         ORANGE,
         "$\\bf{4}$  MAML: measure $L_{\\rm query}(w)$\nReptile: difference $\\varphi - w$",
     ),
     Box(
-        (7.55, 1.2, 2.1, 2.9),
+        (7.6, 1.2, 2.1, 2.9),
         BLUE,
         "$\\bf{5}$  change $\\varphi$\n\nMAML: subtract\n$\\beta\\,\\nabla_{\\!\\varphi}$ mean $L_{\\rm query}(w)$\n\n"
         "Reptile: subtract\n$\\epsilon$ mean $(\\varphi - w)$",
@@ -61,19 +61,19 @@ STEPS = (
 )
 CAPTIONS: Final = (
     (0.35, 4.97, BLUE, "OUTER LOOP: changes $\\varphi$, the same for all tasks"),
-    (3.0, 4.43, ORANGE, "INNER LOOP of each task: changes its $w$"),
-    (6.41, 2.81, ORANGE, "$k$\ntimes"),
+    (2.95, 4.43, ORANGE, "INNER LOOP of each task: changes its $w$"),
+    (6.57, 2.81, ORANGE, "$k$\ntimes"),
     (4.1, 0.47, BLUE, "next outer step"),
 )
 """Left end, height, colour and text of each caption."""
 ARROWS: Final = (
-    ((2.35, 3.85), (3.0, 3.85)),
-    ((2.35, 1.75), (2.6, 1.75), (2.6, 3.65), (3.0, 3.65)),
-    ((4.57, 3.5), (4.57, 3.25)),
-    ((4.57, 2.37), (4.57, 2.13)),
-    ((6.15, 2.55), (6.35, 2.55), (6.35, 3.07), (6.15, 3.07)),
-    ((6.15, 1.69), (7.55, 1.69)),
-    ((8.6, 1.2), (8.6, 0.66), (1.35, 0.66), (1.35, 1.2)),
+    ((2.35, 3.85), (2.95, 3.85)),
+    ((2.35, 1.75), (2.57, 1.75), (2.57, 3.65), (2.95, 3.65)),
+    ((4.62, 3.5), (4.62, 3.25)),
+    ((4.62, 2.37), (4.62, 2.13)),
+    ((6.3, 2.55), (6.51, 2.55), (6.51, 3.07), (6.3, 3.07)),
+    ((6.3, 1.69), (7.6, 1.69)),
+    ((8.65, 1.2), (8.65, 0.66), (1.35, 0.66), (1.35, 1.2)),
 )
 """Corners of each arrow, from its start to its end."""
 
@@ -103,8 +103,17 @@ def _draw(axes: Axes, box: Box) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     x, y, width, height = box.place
-    shape = {"boxstyle": "round,pad=0,rounding_size=0.12", "edgecolor": box.edge, "facecolor": box.fill}
-    axes.add_patch(FancyBboxPatch((x, y), width, height, linewidth=1.4, **shape))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.12",
+            linewidth=1.4,
+            edgecolor=box.edge,
+            facecolor=box.fill,
+        )
+    )
     axes.text(x + width / 2, y + height / 2, box.text, ha="center", va="center", fontsize=FONT, linespacing=1.4)
 
 
