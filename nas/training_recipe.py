@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from .augmentation_policy import AugmentationPolicy
@@ -67,7 +69,27 @@ class TrainingRecipe:
         """Names of the parts that are given."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
+    @property
+    def key(self) -> str:
+        """A stable digest of 16 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def text(self, part: str) -> str:
+        """What a part says, for people: 'anil, inner_lr 0.3, steps 5'."""
+        value = getattr(self, part)
+        if isinstance(value, LearnerChoice):
+            return ", ".join([value.name, *(f"{option} {_plain(given)}" for option, given in value.options)])
+        if isinstance(value, OuterOptimizer):
+            return f"{value.name}, rate {value.rate:g}"
+        if isinstance(value, Normalisation):
+            return f"{value.norm}, {'with' if value.head_norm else 'without'} head norm"
+        return f"policy of {len(value.sub_policies)} sub-policies" if value is not None else "default"
+
     def with_part(self, other: TrainingRecipe, part: str) -> TrainingRecipe:
         """This recipe with a part of another one."""
         changes: Mapping[str, Any] = {part: getattr(other, part)}
         return replace(self, **changes)
+
+
+def _plain(value: Option) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..trial import Trial
+from .attribution import Attribution
 from .intervals import TASKS, Estimate
 from .ranking import Anytime
 from .units import task_unit
@@ -206,6 +207,7 @@ class FinalResult:
         control: Result of the random-search control; None for a run without one.
         warning: What a report must say where the numbers rest on too little; else None.
         failures: The measurements that failed.
+        attribution: What each part of a winning recipe contributed; None for other winners.
     """
 
     kind: str
@@ -218,6 +220,7 @@ class FinalResult:
     control: ControlResult | None = None
     warning: str | None = None
     failures: tuple[Failure, ...] = ()
+    attribution: Attribution | None = None
 
     @property
     def percent(self) -> bool:
@@ -250,13 +253,14 @@ class FinalResult:
             "control": None if self.control is None else self.control.to_json(),
             "warning": self.warning,
             "failures": [failure.to_json() for failure in self.failures],
+            **({} if self.attribution is None else {"attribution": self.attribution.to_json()}),
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> FinalResult:
         """Reads what `to_json` wrote, also results of earlier versions, which lack some keys."""
         median, winner, baseline = (_entry(data.get(key)) for key in ("median", "winner", "baseline"))
-        difference, control = data.get("difference"), data.get("control")
+        difference, control, attribution = (data.get(key) for key in ("difference", "control", "attribution"))
         return FinalResult(
             kind=data.get("kind", ""),
             tasks=data.get("tasks"),
@@ -268,6 +272,7 @@ class FinalResult:
             control=ControlResult.from_json(control) if control else None,
             warning=data.get("warning"),
             failures=_failures(data.get("failures") or ()),
+            attribution=Attribution.from_json(attribution) if attribution else None,
         )
 
 

@@ -182,6 +182,8 @@ class FinalTable(Table):
         validation_tasks: Fresh validation tasks, by which the winner is chosen.
         tasks: Test tasks, on which the winner and the baseline network are measured once.
         baseline: A space of one hand-designed network, which is trained and tested like the winner.
+        attribution: Whether the parts of a winning recipe (space `recipe`) are exchanged with the default's one at a
+            time, to say what each contributed. Each part takes two more measurements of the winner's number of seeds.
     """
 
     top: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -190,6 +192,7 @@ class FinalTable(Table):
     validation_tasks: Annotated[int, Field(ge=2, le=10**6)] = 600
     tasks: Annotated[int, Field(ge=2, le=10**6)] = 600
     baseline: str | Component = "conv4"
+    attribution: bool = True
 
 
 class ContenderTable(Component):

@@ -21,6 +21,7 @@ from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
 from . import random_control
+from .attribution import attribution_of
 from .context import RunContext
 from .folder import FINAL
 from .measurements import Measurements, Stopped
@@ -73,6 +74,7 @@ def _result(context: RunContext, control: Store | None) -> FinalResult:
         control=None if control is None else _control(context, control, of_winner, pool),
         warning=warning(config, context.parts.measurer.tasks),
         failures=measurements.failures(),
+        attribution=attribution_of(measurements, winner.architecture, baseline) if config.attribution else None,
     )
 
 

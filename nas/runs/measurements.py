@@ -15,11 +15,15 @@ from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
 from ..errors import SearchError
 from ..failures import attempt, reason
+from ..protocols.recipes import RecipeMeasuring
 from ..task import FRESH, Bank
+from ..training_recipe import TrainingRecipe
 from ..trial import Score, Trial
 from .context import RunContext
 from .successive_rejects import race
 
+ATTRIBUTED = "attributed/"
+"""Prefix of the keys of records of an attribution's measurements."""
 POLL_S = 0.2
 """Longest time between two calls of `stop`, in seconds."""
 Ranked = list[tuple[Trial, int]]
@@ -32,16 +36,30 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One architecture, meta-trained with one seed, measured on one bank."""
+    """One architecture, meta-trained with one seed, measured on one bank.
+
+    Attributes:
+        architecture: The architecture.
+        seed: Seed of the meta-training.
+        bank: The tasks.
+        training: The recipe that it is trained by, in place of its own, for an attribution; None for its own.
+    """
 
     architecture: Architecture
     seed: int
     bank: Bank
+    training: TrainingRecipe | None = None
+
+    @property
+    def group(self) -> str:
+        """Prefix of the keys of measurements on the same bank."""
+        return f"{MEASURED}{self.bank.split}/" if self.training is None else ATTRIBUTED
 
     @property
     def key(self) -> str:
         """Key of its record in the store."""
-        return f"{MEASURED}{self.bank.split}/{self.architecture.space}/{self.architecture.key}/{self.seed}"
+        recipe = "" if self.training is None else f"{self.training.key}/"
+        return f"{self.group}{recipe}{self.architecture.space}/{self.architecture.key}/{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,10 @@ class Measurements:
             counts[architecture] = max(count, counts.get(architecture, 0))
         seeds = enumerate(self.seeds(max(counts.values())))
         measurements = [Measurement(a, seed, bank) for i, seed in seeds for a, count in counts.items() if i < count]
+        self.make_each(measurements)
+
+    def make_each(self, measurements: Sequence[Measurement]) -> None:
+        """Makes those of some measurements that the store lacks. Raises Stopped as `make`."""
         missing = [m for m in measurements if self.context.store.get(m.key) is None]
         if missing and self.context.stop():
             raise Stopped
@@ -194,7 +216,7 @@ class Measurements:
     def _keep(self, measurement: Measurement, record: dict[str, Any]) -> None:
         """Stores a measurement. Raises ProtocolError for a score of another protocol than those on the same bank."""
         store, split = self.context.store, measurement.bank.split
-        stored = store.items(f"{MEASURED}{split}/").values() if record["score"] else ()
+        stored = store.items(measurement.group).values() if record["score"] else ()
         first = next((other["score"] for other in stored if other["score"]), None)
         if first is not None:
             check_same(first["protocol"], record["score"]["protocol"], f"the final {split} measurements")
@@ -204,13 +226,17 @@ class Measurements:
         parts = self.context.parts
         searched = measurement.architecture.space == parts.space.name
         evaluator = parts.measurer if searched else parts.baseline_measurer
+        weights = self.context.run.weights(measurement.architecture, measurement.seed)
+        if measurement.training is not None and isinstance(evaluator, RecipeMeasuring):
+            evaluator = evaluator.with_training(measurement.training)
+            weights = weights.with_name(f"{measurement.training.key}-{weights.name}")
         return self.context.executor.submit(
             evaluator.measure,
             measurement.architecture,
             self.context.config.final_budget,
             measurement.seed,
             bank=measurement.bank,
-            weights=self.context.run.weights(measurement.architecture, measurement.seed),
+            weights=weights,
         )
 
 
