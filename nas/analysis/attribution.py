@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .intervals import Estimate, difference
+import numpy as np
 
-Rows = Sequence[Sequence[float]]
-"""Values by seed and task."""
+from ..trial import Score
+from .intervals import Estimate, compare, difference
+from .seed_variance import SeedPool, square_scale
+
 Mix = frozenset[str]
 """The parts that a recipe has from the winner; the others are the default's."""
 
@@ -88,33 +90,48 @@ def mixes(parts: Sequence[str]) -> list[Mix]:
     return list(dict.fromkeys([frozenset(), everything, *alone, *(everything - part for part in alone)]))
 
 
-def attributed(values: Mapping[Mix, Rows], choices: Mapping[str, str]) -> Attribution:
+def attributed(scores: Mapping[Mix, Sequence[Score]], choices: Mapping[str, str], *, accuracy: bool) -> Attribution:
     """The attribution.
 
     Args:
-        values: Values of the recipes of `mixes`, for the same seeds and tasks.
+        scores: Scores of the recipes of `mixes`, one a seed, for the same seeds and tasks.
         choices: What the winner chose, in words, by part.
+        accuracy: Whether the values are accuracies.
     """
     everything = frozenset(choices)
-    winner, default = values[everything], values[frozenset()]
-    total = difference(winner, default)
-    alone = [values[frozenset({part})] for part in choices]
-    without = [values[everything - {part}] for part in choices]
+    pool = SeedPool.of_scores([{" ".join(sorted(mix)): row for mix, row in scores.items()}], accuracy=accuracy)
+
+    def effect(more: Mix, fewer: Mix) -> Estimate:
+        return compare(scores[more], scores[fewer], accuracy=accuracy, pool=pool)
+
     effects = [
-        PartEffect(part, choice, difference(added, default), difference(winner, removed))
-        for (part, choice), added, removed in zip(choices.items(), alone, without, strict=True)
+        PartEffect(part, choice, effect(frozenset({part}), frozenset()), effect(everything, everything - {part}))
+        for part, choice in choices.items()
     ]
+    alone, without = ([frozenset({part}) for part in choices], [everything - {part} for part in choices])
     others = len(choices) - 1
+    rests = [
+        {everything: 1, frozenset(): others} | dict.fromkeys(alone, -1),
+        {everything: -others, frozenset(): -1} | dict.fromkeys(without, 1),
+    ]
+    interaction, overlap = (_combination(scores, weights, pool) for weights in rests)
     return Attribution(
         effects=tuple(effects),
-        total=total,
-        interaction=difference(_sum([winner, *[default] * others]), _sum(alone)),
-        overlap=difference(_sum(without), _sum([default, *[winner] * others])),
-        tasks=len(winner[0]),
-        seeds=len(winner),
+        total=effect(everything, frozenset()),
+        interaction=interaction,
+        overlap=overlap,
+        tasks=len(scores[everything][0].per_task),
+        seeds=len(scores[everything]),
     )
 
 
-def _sum(tables: Sequence[Rows]) -> list[list[float]]:
-    """The sums, number by number, of tables of the same seeds and tasks."""
-    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
+def _combination(scores: Mapping[Mix, Sequence[Score]], weights: Mapping[Mix, float], pool: SeedPool) -> Estimate:
+    """The mean of a weighted sum of recipes' values, whose trainings vary independently of each other."""
+    tables = {mix: np.array([score.per_task for score in scores[mix]]) for mix in weights}
+    total = np.zeros_like(next(iter(tables.values())))
+    square = 0.0
+    for mix, weight in weights.items():
+        total += weight * tables[mix]
+        square += weight**2 * square_scale(tables[mix], accuracy=pool.accuracy)
+    pooled = pool.of_differences()
+    return difference(total.tolist(), np.zeros_like(total).tolist(), pooled=pooled and pooled.scaled(square))

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..analysis.intervals import Estimate
 from ..analysis.ranking import Anytime
 from ..trial import Trial
 
@@ -123,6 +124,27 @@ def anytime(named: Mapping[str, Anytime], *, label: str, percent: bool) -> str |
         _whole(axes)
 
     return _svg(plot, "Best score against evaluations", label, percent)
+
+
+def contributions(
+    named: Mapping[str, tuple[Estimate, Estimate]], titles: tuple[str, str], *, label: str, percent: bool
+) -> str:
+    """Chart of two estimates by name as bars with their 95 % intervals; `titles` are those of the two."""
+
+    def plot(axes: Axes) -> None:
+        for i, (title, colour) in enumerate(zip(titles, (BLUE, ORANGE), strict=True)):
+            bars = [pair[i] for pair in named.values()]
+            places = [place + 0.4 * i - 0.2 for place in range(len(bars))]
+            values = [bar.value for bar in bars]
+            ends = [bar.interval or (bar.value, bar.value) for bar in bars]
+            errors = [[v - low for v, (low, _) in zip(values, ends, strict=True)]]
+            errors.append([high - v for v, (_, high) in zip(values, ends, strict=True)])
+            axes.bar(places, values, 0.38, color=colour, label=title)
+            axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_xticks(range(len(named)), list(named))
+
+    return _svg(plot, "Contributions of the winner's parts", label, percent)
 
 
 def cell(graph: nx.DiGraph) -> str:

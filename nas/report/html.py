@@ -6,16 +6,18 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.choice_effects import ChoiceEffect
 from ..analysis.final_result import FinalResult
 from ..analysis.intervals import TASKS
 from ..analysis.pareto_front import objectives_of
 from ..analysis.units import task_unit
 from ..errors import ConfigError
 from ..trial import Trial
-from . import coverage, figures, pareto_front, random_control, sections
+from . import attribution, coverage, figures, pareto_front, random_control, sections
 from .page import Page
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def write_html(
     trials: Sequence[Trial],
     final: FinalResult | None = None,
     graph: nx.DiGraph | None = None,
+    effects: Sequence[ChoiceEffect] = (),
 ) -> None:
     """Writes the page of a run, finished or not; an older page at `path` is replaced in one step.
 
@@ -42,12 +45,18 @@ def write_html(
         trials: The trials of its search.
         final: Its final result; None for a run that is not done.
         graph: The winner's cell, or while there is no winner that of the best trial.
+        effects: Effects of the space's choices on the search's scores, the largest first.
 
     Raises:
         ConfigError: `path` cannot be written.
     """
     path = Path(path)
-    text = _html(_page(name, config, sorted(trials, key=lambda trial: trial.number), final, graph))
+    page = _page(name, config, sorted(trials, key=lambda trial: trial.number), final)
+    text = _html(
+        replace(
+            page, cell="" if graph is None else figures.cell(graph), choices=sections.choices(effects, page.percent)
+        )
+    )
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -62,7 +71,6 @@ def _page(
     config: Mapping[str, Any],
     trials: Sequence[Trial],
     final: FinalResult | None,
-    graph: nx.DiGraph | None,
 ) -> Page:
     # The scores of a search may be of another kind than the final ones, as zero-cost scores are.
     accuracies = all(0 <= trial.value <= 1 for trial in trials if trial.score is not None)
@@ -73,6 +81,7 @@ def _page(
         name=name,
         about=f"A search for a network that {purpose}",
         unit=unit,
+        percent=percent,
         cards=sections.cards(trials, final, percent=percent),
         origin=sections.origin(trials),
         results=sections.results(final) if final is not None else None,
@@ -82,8 +91,10 @@ def _page(
         front=pareto_front.section(
             trials, objectives_of(config), label="accuracy" if percent else "score", percent=percent
         ),
-        cell="" if graph is None else figures.cell(graph),
+        cell="",
         cell_owner="winner" if final is not None and final.winner is not None else "best candidate so far",
+        attribution=attribution.section(final),
+        choices=None,
         finalists=sections.finalists(final) if final is not None else None,
         trials=sections.all_trials(trials, percent=percent),
         failures=sections.failures(trials),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .attribution import AttributionSection
 from .pareto_front import FrontSection
 from .tables import Table
 
@@ -33,6 +34,7 @@ class Page:
         name: The run's name.
         about: What was searched for, in one line.
         unit: What the values are means over, such as 'tasks'.
+        percent: Whether the scores are accuracies, shown as percentages.
         cards: Its most important numbers.
         origin: Protocol and provenance of the best score.
         results: The networks on the test tasks.
@@ -42,6 +44,8 @@ class Page:
         front: Its Pareto front.
         cell: Picture of the best cell, as a PNG in base64; empty where there is none.
         cell_owner: Whose cell it is.
+        attribution: What each part of a winning recipe contributed.
+        choices: Which choices of the space mattered.
         finalists: The finalists on fresh validation tasks.
         trials: All trials.
         failures: The failed candidates.
@@ -51,6 +55,7 @@ class Page:
     name: str
     about: str
     unit: str
+    percent: bool
     cards: Sequence[Card]
     origin: Table | None
     results: Table | None
@@ -60,6 +65,8 @@ class Page:
     front: FrontSection | None
     cell: str
     cell_owner: str
+    attribution: AttributionSection | None
+    choices: Table | None
     finalists: Table | None
     trials: Table | None
     failures: Table | None

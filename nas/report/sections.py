@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ..analysis.choice_effects import ChoiceEffect
 from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
@@ -14,6 +15,9 @@ from . import figures
 from .formatting import interval, interval_of, number, probability, sizes
 from .page import Card, Chart
 from .tables import Table
+
+MOST_CHOICES = 30
+"""Choices whose effects are listed."""
 
 
 def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) -> list[Card]:
@@ -120,6 +124,24 @@ def all_trials(trials: Sequence[Trial], *, percent: bool) -> Table | None:
         rows.append([f"#{trial.number}", trial.architecture.key, state, f"{trial.budget:,}", *shown, *costs, seconds])
     heads = ["trial", "key", "state", "budget", "score", "± standard error", "parameters", "MFLOPs", "seconds"]
     return Table(heads, rows, num_numbers=6) if rows else None
+
+
+def choices(effects: Sequence[ChoiceEffect], percent: bool) -> Table | None:
+    """The effect of each choice of the space on the scores of the search, the largest first."""
+    rows = [
+        [
+            effect.choice,
+            effect.best,
+            number(effect.means[effect.best], percent),
+            number(min(effect.means.values()), percent),
+            f"{effect.share:.0%}",
+            probability(effect.p_value).removeprefix(", "),
+            f"{effect.trials:,}",
+        ]
+        for effect in effects[:MOST_CHOICES]
+    ]
+    heads = ["choice", "best option", "its mean", "worst option's mean", "share of the variance", "F test", "trials"]
+    return Table(heads, rows, num_numbers=5) if rows else None
 
 
 def failures(trials: Sequence[Trial]) -> Table | None:

@@ -10,7 +10,7 @@ from ..analysis.ranking import comparable, rank
 from ..analysis.run_summary import RunSummary
 from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
-from . import coverage, random_control
+from . import attribution, coverage, random_control
 from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
 
 Z95 = 1.96
@@ -50,7 +50,7 @@ def final_text(final: FinalResult) -> str:
     control = tested.get("control")
     differences = {"difference": final.difference, "winner − random": control and control.difference}
     lines += [_difference(name, apart, final) for name, apart in differences.items() if apart]
-    return "\n".join([*lines, *_notes(final)])
+    return "\n".join([*lines, *attribution.lines(final), *_notes(final)])
 
 
 def progress_text(summary: RunSummary) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis import ranking
+from ..analysis.choice_effects import choice_effects
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..protocols.spaces import GraphSpace
 from ..registry import user_files
-from ..space.sampling import replay
+from ..space.sampling import options_taken, replay
 from ..store.sqlite_store import Store
 from .folder import RunFolder, final_of
 
@@ -33,6 +35,7 @@ def write_report(run: RunFolder, store: Store, parts: Parts) -> Path:
         trials=trials,
         final=final,
         graph=graph_of(parts, leaders[0]) if leaders else None,
+        effects=choice_effects(ranking.comparable(trials), partial(options_taken, parts.space)),
     )
     return run.report
 

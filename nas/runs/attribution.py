@@ -75,5 +75,5 @@ def attribution_of(measurements: Measurements, winner: Architecture, default: Ar
     records = {mix: [measurements.context.store.get(each.key) for each in row] for mix, row in planned.items()}
     if not all(record and record["score"] for row in records.values() for record in row):
         return None
-    values = {mix: [Score.from_json(record["score"]).per_task for record in row] for mix, row in records.items()}
-    return attributed(values, recipes.choices)
+    scores = {mix: [Score.from_json(record["score"]) for record in row] for mix, row in records.items()}
+    return attributed(scores, recipes.choices, accuracy=measurements.accuracy)
