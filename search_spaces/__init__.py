@@ -11,6 +11,7 @@ from .nas_bench_201.space import NasBench201
 from .nni.space import NniSpace, as_space
 from .plain.fixed import Conv4, Mlp40
 from .plain.mlp import Mlp
+from .recipe.space import RecipeSpace
 from .recurrent_cell.space import RecurrentCell
 from .transformer.space import Transformer
 
@@ -27,6 +28,7 @@ __all__ = [
     "NasBench201",
     "NasNet",
     "NniSpace",
+    "RecipeSpace",
     "RecurrentCell",
     "Transformer",
     "as_space",
