@@ -140,6 +140,9 @@ def curves(adaptation: Adaptation, learner: Learner, bank: Bank) -> Curves:
         learner: Learner that adapts it.
         bank: Tasks to measure on.
 
+    Returns:
+        Values and losses of all tasks of the bank.
+
     Raises:
         NasError: Labels leak: the network is better than guessing before it has adapted.
     """

@@ -1,4 +1,4 @@
-"""Figure of the study of pre-training and meta-learning: adaptation curves, and losses before and after adaptation."""
+"""Results of the study of pre-training and meta-learning, and their figure: curves, and losses before and after."""
 
 from __future__ import annotations
 

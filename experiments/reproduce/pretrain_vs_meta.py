@@ -16,7 +16,7 @@ classification each task numbers its classes at random, so that no weights have 
 log(ways), before they have seen labels. Pre-training has exactly this loss, as its new head starts from zero; what it
 minimised is the loss of another problem, all training classes at once, and is not comparable.
 
-About 45 minutes on two free processor cores. The work folder keeps finished results; an interrupted run goes on.
+About 35 minutes on two free processor cores. The work folder keeps finished results; an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NOTES = (
     "Intervals and p are Student's t over seeds, paired: a seed has the same initial weights and training tasks in all "
     "methods, and all are measured on the same test tasks. They hold for these test tasks.",
     "Losses are means on the queries before adaptation and after the last step. In classification no weights can be "
-    "below log(ways) before adaptation, as each task numbers its classes at random; prototypes' own head is untrained.",
+    "below log(ways) before adaptation, as each task numbers its classes at random; the head of protonet is untrained.",
 )
 
 
