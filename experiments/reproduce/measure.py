@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nas import config as configs
+from nas.evaluators.losses import task_losses
 from nas.evaluators.meta_training.devices import device_of, reproducible
 from nas.evaluators.meta_training.scoring import adaptations, check_no_leak, task_values
 from nas.protocols import Learner, TaskFamily
@@ -35,15 +36,30 @@ class Result:
 
     Attributes:
         values: By number of inner steps, as text: one value a test task (accuracy, or minus the squared error).
+        losses: By number of inner steps, as text: the mean loss on the queries of the test tasks.
         rate: Tuned inner rate; None for the learner's own.
         train_seconds: Seconds of meta-training; 0 if another row had left the same weights.
         seconds: Seconds of the whole measurement.
     """
 
     values: dict[str, list[float]]
+    losses: dict[str, float]
     rate: float | None
     train_seconds: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Each task after each number of inner steps: tensors (steps + 1, tasks), float64 on the CPU.
+
+    Attributes:
+        values: Accuracies, or minus squared errors.
+        losses: Mean losses on the queries (`task_losses`).
+    """
+
+    values: Tensor
+    losses: Tensor
 
 
 @dataclass(frozen=True)
@@ -101,22 +117,23 @@ def _measure(row: Row, seed: int, weights: Path) -> Result:
         if row.table.rates:
             rate = tuned(adaptation, learner, Bank("validation", 0, row.test.validation_tasks), row.table.rates)
             learner = _with_rate(learner, rate)
-        values = curves(adaptation, learner, Bank("test", 0, row.test.tasks))
-    kept = {str(step): values[step].tolist() for step in row.table.steps}
-    return Result(kept, rate, train_seconds, time.perf_counter() - began)
+        test_curves = curves(adaptation, learner, Bank("test", 0, row.test.tasks))
+    values = {str(step): test_curves.values[step].tolist() for step in row.table.steps}
+    losses = {str(step): float(test_curves.losses[step].mean()) for step in row.table.steps}
+    return Result(values, losses, rate, train_seconds, time.perf_counter() - began)
 
 
 def tuned(adaptation: Adaptation, learner: Learner, bank: Bank, rates: Sequence[float]) -> float:
     """The inner rate with the best mean value over the bank after the last step; never one that diverges."""
     means = []
     for rate in rates:
-        mean = float(curves(adaptation, _with_rate(learner, rate), bank)[-1].mean())
+        mean = float(curves(adaptation, _with_rate(learner, rate), bank).values[-1].mean())
         means.append(mean if math.isfinite(mean) else -math.inf)
     return rates[means.index(max(means))]
 
 
-def curves(adaptation: Adaptation, learner: Learner, bank: Bank) -> Tensor:
-    """The value of each task after each number of inner steps.
+def curves(adaptation: Adaptation, learner: Learner, bank: Bank) -> Curves:
+    """The value and the loss of each task after each number of inner steps.
 
     Args:
         adaptation: Network and tasks.
@@ -124,23 +141,23 @@ def curves(adaptation: Adaptation, learner: Learner, bank: Bank) -> Tensor:
         bank: Tasks to measure on.
 
     Returns:
-        Accuracies, or minus squared errors, (steps + 1, tasks), float64 on the CPU.
+        Values and losses of all tasks of the bank.
 
     Raises:
         NasError: Labels leak: the network is better than guessing before it has adapted.
     """
     network, family = adaptation.network, adaptation.family
     kind = family.shape.kind
-    parts = [
-        task_values(predictions, batch.query_y, kind).double().cpu()
-        for predictions, batch in adaptations(
-            network, family, learner, bank, steps=adaptation.steps, chunk=adaptation.chunk
-        )
-    ]
-    values = torch.cat(parts, dim=1)
+    values, losses = list[Tensor](), list[Tensor]()
+    for predictions, batch in adaptations(
+        network, family, learner, bank, steps=adaptation.steps, chunk=adaptation.chunk
+    ):
+        values.append(task_values(predictions, batch.query_y, kind).double().cpu())
+        losses.append(torch.stack([task_losses(kind, each, batch.query_y) for each in predictions]).double().cpu())
+    found = Curves(torch.cat(values, dim=1), torch.cat(losses, dim=1))
     if kind == "classification":
-        check_no_leak(values[0], family.shape.num_outputs)
-    return values
+        check_no_leak(found.values[0], family.shape.num_outputs)
+    return found
 
 
 def _with_rate(learner: Learner, rate: float) -> Learner:

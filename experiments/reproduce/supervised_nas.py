@@ -13,12 +13,10 @@ About 35 minutes on two free processor cores. The work folder keeps finished sco
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -48,12 +46,12 @@ from ..command_line import (
     machine_line,
     print_table,
     resumable,
-    show_progress,
     whole,
 )
 from .kept_scores import KeptScores
 from .paired_errors import Mean, mean_of
 from .settings import read_settings
+from .workers import finished, worker_processes
 
 COMMAND = "python -m nas.experiments.reproduce.supervised_nas"
 RANDOM = "random"
@@ -188,13 +186,13 @@ def run(settings: Settings, work: Path, workers: int) -> Study:
     started = time.monotonic()
     build(settings.config(RANDOM)).measurer.tasks.check()
     work.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool:
+    with worker_processes(workers) as pool:
         jobs = [
             pool.submit(run_search, settings, name, seed, work)
             for seed in settings.seeds
             for name in settings.controllers
         ]
-        searches = [job.result() for job in _shown(jobs, lambda r: f"{r.controller}, seed {r.seed}: {r.fresh:.4f}")]
+        searches = [job.result() for job in finished(jobs, lambda r: f"{r.controller}, seed {r.seed}: {r.fresh:.4f}")]
         searches.sort(key=lambda each: (list(settings.controllers).index(each.controller), each.seed))
         best = max(searches, key=lambda each: each.fresh)
         best_random = max((each for each in searches if each.controller == RANDOM), key=lambda each: each.fresh)
@@ -206,7 +204,7 @@ def run(settings: Settings, work: Path, workers: int) -> Study:
         }
         seeds = range(1, 1 + settings.test.seeds)
         tests = [pool.submit(run_test, settings, a, seed, work) for a in roles.values() for seed in seeds]
-        for job in _shown(tests, lambda _: "a training for the test"):
+        for job in finished(tests, lambda _: "a training for the test"):
             job.result()
     scores = {role: [_test_score(settings, a, seed, work) for seed in seeds] for role, a in roles.items()}
     first, *others = scores
@@ -276,20 +274,8 @@ def _supervised(evaluator: object) -> SupervisedEvaluator:
     return evaluator
 
 
-def _shown(jobs: Sequence[Any], line: Callable[[Any], str]) -> Iterable[Any]:
-    for number, job in enumerate(as_completed(jobs), 1):
-        show_progress(f"{number}/{len(jobs)}: {line(job.result())}")
-        yield job
-
-
 def _ends(estimate: Estimate) -> str:
     return f"{100 * estimate.low:.2f} – {100 * estimate.high:.2f}"
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

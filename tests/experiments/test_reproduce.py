@@ -211,18 +211,19 @@ def test_the_tuned_rate_is_the_best_on_the_bank_and_never_one_that_diverges():
 
 def test_curves_are_each_tasks_value_after_each_step_whatever_the_chunk():
     network, family, bank = torch.nn.Linear(1, 1), Sinusoid(queries=7, oracle=True), Bank("test", 3, 9)
-    values = measure.curves(measure.Adaptation(network, family, steps=2, chunk=4), Wrong(), bank)
+    found = measure.curves(measure.Adaptation(network, family, steps=2, chunk=4), Wrong(), bank)
     x = draw(family, "test", range(3, 12), torch.device("cpu")).query_x[..., :1]
     for step in range(3):
         expected = -((((0.1 - 0.3) * step + 0.01 * x[:, :1]) ** 2).mean(dim=(1, 2)))
-        assert torch.allclose(values[step], expected.double(), atol=1e-5)
+        assert torch.allclose(found.values[step], expected.double(), atol=1e-5)
+    assert torch.allclose(found.losses, -found.values, atol=1e-6)  # in regression
 
 
 def test_a_line_is_the_mean_with_its_interval_in_the_tables_unit(tmp_path):
     loaded = settings.load("sinusoid", None)
     [row] = settings.rows(loaded, "full", methods=["maml"], device="cpu", task_options={})
     values = {str(step): [-1.0, -2.0, -6.0] for step in row.table.steps}
-    results = {0: measure.Result(values, None, 1.0, 2.0)}
+    results = {0: measure.Result(values, {}, None, 1.0, 2.0)}
     [first, *_] = table.lines(row, results, regression=True)
     margin = 4.302653 * 7**0.5 / 3**0.5  # Student's t with 2 degrees of freedom; the variance is 7
     assert first.value == pytest.approx(3)
