@@ -88,7 +88,8 @@ def test_one_protocol_serves_all_recipes_and_networks_alone():
 
 
 @pytest.mark.parametrize(
-    "change", [{"unit": "GFLOPs"}, {"unit": "seconds"}, {"tasks_per_step": 3}, {"learner": ProtoNet()}, {"norm": "none"}]
+    "change",
+    [{"unit": "GFLOPs"}, {"unit": "seconds"}, {"tasks_per_step": 3}, {"learner": ProtoNet()}, {"norm": "none"}],
 )
 def test_other_units_and_defaults_are_other_protocols(change):
     assert evaluator().search_protocol(2, 2) != evaluator(**change).search_protocol(2, 2)
