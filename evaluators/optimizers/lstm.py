@@ -60,11 +60,20 @@ class LstmState(NamedTuple):
     cell: Tensor
 
 
-def initial_weights(spec: LstmSpec, generator: torch.Generator) -> dict[str, Tensor]:
-    """Weights uniform in ±1/√hidden, as torch initialises an LSTM, in float32 on the CPU."""
+def initial_weights(spec: LstmSpec, generator: torch.Generator, forget_bias: float = 0.0) -> dict[str, Tensor]:
+    """Weights uniform in ±1/√hidden, as torch initialises an LSTM, in float32 on the CPU.
+
+    Args:
+        spec: Size of the network.
+        generator: Source of randomness.
+        forget_bias: Added to the biases of the forget gates.
+    """
     bound = spec.hidden**-0.5
     shapes = spec.shapes()
-    return {name: (2 * torch.rand(shape, generator=generator) - 1) * bound for name, shape in shapes.items()}
+    weights = {name: (2 * torch.rand(shape, generator=generator) - 1) * bound for name, shape in shapes.items()}
+    for layer in range(spec.layers):
+        weights[f"bias_l{layer}"][spec.hidden : 2 * spec.hidden] += forget_bias
+    return weights
 
 
 def initial_state(spec: LstmSpec, coordinates: int, like: Tensor) -> LstmState:

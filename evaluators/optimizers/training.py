@@ -39,6 +39,8 @@ class TrainingSettings:
         coordinates: Number of coordinates of a parameter tensor, drawn anew for each unrolled part, whose updates are
             differentiated; 0 takes all. The outer gradient is a sum over coordinates because inner gradients are
             detached, so that a drawn part, weighted by its share, estimates it without bias.
+        forget_bias: Added to the initial biases of the forget gates. Above 0 the network remembers earlier gradients from
+            the start (Jozefowicz et al., "An empirical exploration of recurrent network architectures", 2015).
         validate_every: Iterations between measurements on the validation functions.
         validation_functions: Number of validation functions; the weights with the least mean loss after the last step
             are the result.
@@ -53,6 +55,7 @@ class TrainingSettings:
     anneal: bool = False
     clip: float = 0.0
     coordinates: int = 0
+    forget_bias: float = 0.0
     validate_every: int = 50
     validation_functions: int = 256
     seed: int = 0
@@ -62,6 +65,7 @@ class TrainingSettings:
             check_number(OWNER, option, getattr(self, option), 1, most)
         check_number(OWNER, "unroll", self.unroll, 1, self.steps)
         check_number(OWNER, "clip", self.clip, 0.0, 1e12)
+        check_number(OWNER, "forget_bias", self.forget_bias, -100.0, 100.0)
         check_number(OWNER, "coordinates", self.coordinates, 0, 10**9)
         check_number(OWNER, "validation_functions", self.validation_functions, 1, 10**6)
         check_number(OWNER, "rate", self.rate, 0.0, LARGEST_RATE, above=True)
@@ -99,8 +103,9 @@ def start(
     spec: LstmSpec, settings: TrainingSettings, device: torch.device, weights: Weights | None = None
 ) -> TrainingState:
     """The state before the first iteration, with random weights where none are given."""
-    given = initial_weights(spec, generator_of(settings.seed, "weights")) if weights is None else weights
-    weights = {name: weight.to(device) for name, weight in given.items()}
+    if weights is None:
+        weights = initial_weights(spec, generator_of(settings.seed, "weights"), settings.forget_bias)
+    weights = {name: weight.to(device) for name, weight in weights.items()}
     zeros = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     return TrainingState(0, weights, zeros, zeros, weights)
 

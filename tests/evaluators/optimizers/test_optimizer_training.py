@@ -134,3 +134,14 @@ def test_an_unrolling_that_does_not_divide_the_steps_is_refused():
         TrainingSettings(unroll=7)
     with pytest.raises(ConfigError, match="rate = -1"):
         TrainingSettings(rate=-1.0)
+
+
+def test_the_forget_bias_is_added_to_the_forget_gates_alone():
+    plain, biased = (start(SPEC, replace(SMALL, forget_bias=bias), CPU).weights for bias in (0.0, 2.5))
+    for name, weight in plain.items():
+        added = torch.zeros_like(weight)
+        if name.startswith("bias_l"):
+            added[SPEC.hidden : 2 * SPEC.hidden] = 2.5  # rows: input, forget, cell, output
+        torch.testing.assert_close(biased[name], weight + added)
+    with pytest.raises(ConfigError, match="forget_bias = nan"):
+        replace(SMALL, forget_bias=float("nan"))
