@@ -39,8 +39,8 @@ class TrainingSettings:
         coordinates: Number of coordinates of a parameter tensor, drawn anew for each unrolled part, whose updates are
             differentiated; 0 takes all. The outer gradient is a sum over coordinates because inner gradients are
             detached, so that a drawn part, weighted by its share, estimates it without bias.
-        forget_bias: Added to the initial biases of the forget gates. Above 0 the network remembers earlier gradients from
-            the start (Jozefowicz et al., "An empirical exploration of recurrent network architectures", 2015).
+        forget_bias: Added to the initial biases of the forget gates. Above 0 the network remembers earlier gradients
+            from the start (Jozefowicz et al., "An empirical exploration of recurrent network architectures", 2015).
         validate_every: Iterations between measurements on the validation functions.
         validation_functions: Number of validation functions; the weights with the least mean loss after the last step
             are the result.
