@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecipeEvaluator(MetaEvaluator):
-    """`MetaEvaluator` for candidates that choose a training recipe besides a network (space `recipe`).
+    """Meta-trains each candidate by the recipe that it chose (space `recipe`), all with the same computation.
 
     The options are the default recipe: what a candidate of another space is trained with, and the baseline network. The
     budget is one of computation, so that a recipe with dearer steps takes fewer of them.

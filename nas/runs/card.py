@@ -12,6 +12,7 @@ from ..architecture import Architecture
 from ..config.parts import Parts, learner_of
 from ..config.schema import Config
 from ..export.card import Card, CardRow
+from ..protocols.recipes import RecipeMeasuring
 from ..protocols.tasks import ClassNames, FewShot, Labelled, Licensed, TaskFamily
 from ..provenance import processor, versions
 from ..report.formatting import TERMINAL, interval_of, number
@@ -97,6 +98,7 @@ def _facts(
     else:
         what = [("Tasks", _tasks_text(tasks))]
         how = [("Learner", learner_of(parts.measurer, architecture).name)]
+        how += _recipe(parts, architecture)
         how.append(("Seeds of the meta-trainings", ", ".join(seeds) or "not known"))
     return [
         ("Search space", _base_name(config.space.name)),
@@ -109,6 +111,15 @@ def _facts(
         ("Licence of the data", tasks.licence if isinstance(tasks, Licensed) else "not known; ask who owns the data"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
+
+
+def _recipe(parts: Parts, architecture: Architecture) -> list[tuple[str, str]]:
+    """What a candidate that chose its own training is trained with, besides the learner's name."""
+    measurer = parts.measurer
+    if not isinstance(measurer, RecipeMeasuring):
+        return []
+    recipe = measurer.recipe_of(architecture)
+    return [(f"Training: {part}", recipe.text(part)) for part in recipe.parts]
 
 
 def _tasks_text(tasks: TaskFamily) -> str:

@@ -20,13 +20,13 @@ class Grids:
         inner_rates: Rates of SGD's inner steps.
         adam_inner_rates: Rates of Adam's inner steps.
         inner_steps: Numbers of inner steps.
-        optimizer: Folder of a learned optimizer of the inner steps; None for none.
+        learned_optimizer: Folder of a learned optimizer of the inner steps; None for none.
     """
 
     inner_rates: tuple[float, ...]
     adam_inner_rates: tuple[float, ...]
     inner_steps: tuple[int, ...]
-    optimizer: Path | None
+    learned_optimizer: Path | None
 
 
 Options = dict[str, Option]
@@ -42,11 +42,11 @@ def _anil(choose: Choose, grids: Grids) -> Options:
 
 
 def _maml(choose: Choose, grids: Grids) -> Options:
-    learned = () if grids.optimizer is None else (LEARNED,)
+    learned = () if grids.learned_optimizer is None else (LEARNED,)
     adapted = choose("adapted_layers", ("all", "norm"))
     options = {"adapted": adapted, **_steps(choose, grids), **_inner(choose, grids, ("sgd", "adam", *learned))}
     if options["inner_optimizer"] == LEARNED:  # Its updates have no rate, and are not differentiated.
-        return {**options, "optimizer": str(grids.optimizer), "order": 1}
+        return {**options, "optimizer": str(grids.learned_optimizer), "order": 1}
     return {**options, "order": choose("order", (1, 2)), "learn_lr": _learned_rate(choose)}
 
 

@@ -43,7 +43,7 @@ class RecipeSpace:
         inner_rates: Rates of SGD's inner steps, a logarithmic grid, each above 0.
         adam_inner_rates: Rates of Adam's inner steps.
         inner_steps: Numbers of inner steps, each at least 1.
-        optimizer: Folder of a learned optimizer (`nas train-optimizer`), which MAML's inner steps may then use.
+        learned_optimizer: Folder of a learned optimizer (`nas train-optimizer`), which MAML's inner steps may then use.
         outer_optimizers: Optimizers of the outer loop.
         adam_rates: Adam's outer rates.
         sgd_rates: SGD's outer rates.
@@ -59,7 +59,7 @@ class RecipeSpace:
     inner_rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     adam_inner_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
     inner_steps: tuple[int, ...] = (1, 3, 5)
-    optimizer: Path | None = None
+    learned_optimizer: Path | None = None
     outer_optimizers: tuple[Literal["adam", "sgd"], ...] = ("adam", "sgd")
     adam_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
     sgd_rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -85,6 +85,11 @@ class RecipeSpace:
             check_number(self.name, "inner_steps", steps, 1, MOST_STEPS)
         if self.sub_policies:
             AugmentationPolicySpace(self.sub_policies)
+        if self.learned_optimizer is not None and not (self.learned_optimizer / "optimizer.json").is_file():
+            raise ConfigError(
+                f"{self.name} learned_optimizer = {self.learned_optimizer} holds no optimizer.json; give the folder "
+                "that nas train-optimizer exported"
+            )
         if self.policy is not None:
             object.__setattr__(self, "saved", read_policy(self.policy))
 
@@ -116,7 +121,7 @@ class RecipeSpace:
 
     @property
     def _grids(self) -> Grids:
-        return Grids(self.inner_rates, self.adam_inner_rates, self.inner_steps, self.optimizer)
+        return Grids(self.inner_rates, self.adam_inner_rates, self.inner_steps, self.learned_optimizer)
 
     def _augmentation(self, choose: Choose) -> AugmentationPolicy | None:
         saved = () if self.saved is None else ("saved",)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_recipes_of_different_choices_have_different_keys(network):
 
 
 def test_a_learned_optimizer_is_offered_to_maml_alone(optimizer_folder):
-    space = RecipeSpace(architecture=Conv4(), learners=("anil", "maml"), optimizer=optimizer_folder)
+    space = RecipeSpace(architecture=Conv4(), learners=("anil", "maml"), learned_optimizer=optimizer_folder)
     learned = 0
     for recipe in recipes(200, space):
         learner = space.recipe_of(replay(space, recipe)).learner
@@ -156,6 +157,10 @@ def test_a_choice_of_both_levels_is_named_and_refused():
         ({"adam_rates": (-1.0,)}, "adam_rates = -1.0; it must be"),
         ({"inner_steps": (0,)}, "inner_steps = 0; it must be"),
         ({"sub_policies": 26}, "sub_policies = 26; it must be"),
+        (
+            {"learned_optimizer": Path("nowhere")},
+            "nowhere holds no optimizer.json; give the folder",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
