@@ -155,7 +155,9 @@ def _search(context: RunContext, logs: Path) -> None:
     config, parts, store, executor = context.config, context.parts, context.store, context.executor
     done = [trial for trial in store.trials() if trial.state != "pending"]
     context.progress.started(context.run, config, done, executor.workers)
-    log = TensorBoardLog(logs, done)
+    log, promoted = TensorBoardLog(logs, parts.space, parts.controller), store.promoted()
+    for promotion in (trial for trial in done if trial.number in promoted):
+        log.add(promotion)  # The others are replayed to the controller.
     leader = next(iter(ranking.best(done)), None)
 
     def on_trial(trial: Trial) -> None:
@@ -164,21 +166,19 @@ def _search(context: RunContext, logs: Path) -> None:
         log.add(trial)
         context.progress.trial(trial, leader)
 
-    try:
-        options = SearchOptions(
-            trials=config.search.trials,
-            budget=config.evaluator.budget,
-            seed=config.search.seed,
-            workers=executor.workers,
-            fidelity=config.fidelity,
-            duplicates=config.search.repeats,
-            seconds=config.search.seconds or math.inf,
-            on_trial=on_trial,
-            stop=context.stop,
-        )
-        end = search(parts.space, parts.controller, _evaluator(context), store, executor, options)
-    finally:
-        log.close()
+    options = SearchOptions(
+        trials=config.search.trials,
+        budget=config.evaluator.budget,
+        seed=config.search.seed,
+        workers=executor.workers,
+        fidelity=config.fidelity,
+        duplicates=config.search.repeats,
+        seconds=config.search.seconds or math.inf,
+        on_trial=on_trial,
+        on_replayed=log.add,
+        stop=context.stop,
+    )
+    end = search(parts.space, parts.controller, _evaluator(context), store, executor, options)
     if end == "exhausted":
         context.progress.exhausted()
     if end != "interrupted":

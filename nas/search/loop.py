@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 from dataclasses import replace
 from typing import Any
 
+from ..architecture import Architecture
 from ..errors import NasError, SearchError
 from ..failures import attempt, reason
 from ..protocols.controllers import Controller, Trials
@@ -55,7 +56,7 @@ def search(
         SpaceError: A proposal is of another space.
         StoreError: The store cannot be continued or written.
     """
-    store.replay(GuardedController(controller, then=STORED))
+    store.replay(_ReplayedController(GuardedController(controller, then=STORED), options.on_replayed))
     budget = time_budget(evaluator, options.seconds)
     running = _RunningTrials(executor, evaluator, options.clock, budget)
     plan = Plan(space, CheckedController(controller, space, then=STORED), store, options, budget)
@@ -89,6 +90,21 @@ def _too_many(failures: Sequence[Trial]) -> SearchError:
         f"{len(failures)} candidates failed in a row, the last (#{last.number}) with {last.error}; "
         "all are stored: remove the cause and resume, or start a new run"
     )
+
+
+class _ReplayedController:
+    """A controller that is told stored trials one by one, as in the search that they are of."""
+
+    def __init__(self, controller: Controller, on_replayed: Callable[[Trial], None]) -> None:
+        self._controller, self._on_replayed = controller, on_replayed
+
+    def ask(self, n: int) -> list[Architecture]:
+        return self._controller.ask(n)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self._controller.tell([trial])
+            self._on_replayed(trial)
 
 
 class _RunningTrials:
