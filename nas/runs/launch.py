@@ -155,9 +155,7 @@ def _search(context: RunContext, logs: Path) -> None:
     config, parts, store, executor = context.config, context.parts, context.store, context.executor
     done = [trial for trial in store.trials() if trial.state != "pending"]
     context.progress.started(context.run, config, done, executor.workers)
-    log, promoted = TensorBoardLog(logs, parts.space, parts.controller), store.promoted()
-    for promotion in (trial for trial in done if trial.number in promoted):
-        log.add(promotion)  # The others are replayed to the controller.
+    log = TensorBoardLog(logs, parts.space, parts.controller)
     leader = next(iter(ranking.best(done)), None)
 
     def on_trial(trial: Trial) -> None:

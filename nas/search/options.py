@@ -37,7 +37,7 @@ class SearchOptions:
         seconds: Time budget, summed over evaluations, above 0. It is real time except where the evaluator is `Tabled`:
             there it is the time that the table gives, and nothing begins that would exceed it.
         on_trial: Called with every trial that ended, after it is stored and the controller is told.
-        on_replayed: Called with every stored trial of a search that is continued, after the controller is told.
+        on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
         max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
