@@ -96,6 +96,7 @@ class PoolSelection:
 
 def kendall_tau(x: npt.ArrayLike, y: npt.ArrayLike) -> float | None:
     """Kendall's rank correlation τ-b (1945) of two samples (values,); None where all values of one are equal."""
-    first, second = (np.sign(np.subtract.outer(values, values)) for values in map(np.asarray, (x, y)))
+    # The sign of each difference; the difference itself could overflow.
+    first, second = (1 * np.greater.outer(values, values) - np.less.outer(values, values) for values in (x, y))
     untied = float((first**2).sum() * (second**2).sum())
     return float((first * second).sum()) / untied**0.5 if untied else None

@@ -36,8 +36,8 @@ def write(path: Path, events: Sequence[Event], *, append: bool = False) -> None:
     with path.open("ab" if append else "wb") as file:
         header = [] if file.tell() else [Event(wall_time=time.time(), file_version="brain.Event:2")]
         records = RecordWriter(file)
-        for event in (*header, *events):
-            records.write(event.SerializeToString())
+        for each in (*header, *events):
+            records.write(each.SerializeToString())
 
 
 def steps(folder: Path, tag: str) -> set[int]:
@@ -47,16 +47,16 @@ def steps(folder: Path, tag: str) -> set[int]:
     found: set[int] = set()
 
     def read(path: Path) -> None:
-        for event in LegacyEventFileLoader(str(path)).Load():
-            if any(value.tag == tag for value in event.summary.value):
-                found.add(event.step)
+        for read_event in LegacyEventFileLoader(str(path)).Load():
+            if any(value.tag == tag for value in read_event.summary.value):
+                found.add(read_event.step)
 
     for path in sorted(folder.glob(f"{PREFIX}*")):
         attempt(read, path)
     return found
 
 
-def summary(*values: Summary.Value, step: int = 0) -> Event:
+def event(values: Sequence[Summary.Value], step: int = 0) -> Event:
     """The event of some values at a step, now."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -64,11 +64,11 @@ def summary(*values: Summary.Value, step: int = 0) -> Event:
     return Event(step=step, wall_time=time.time(), summary=Summary(value=values))
 
 
-def scalars(values: Mapping[str, float], step: int = 0) -> Event:
-    """The event of some numbers by tag at a step, now."""
+def scalars(values: Mapping[str, float]) -> list[Summary.Value]:
+    """Numbers by tag."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    return summary(*(Summary.Value(tag=tag, simple_value=value) for tag, value in sorted(values.items())), step=step)
+    return [Summary.Value(tag=tag, simple_value=value) for tag, value in sorted(values.items())]
 
 
 def picture(tag: str, png: bytes) -> Summary.Value:

@@ -19,7 +19,7 @@ from ..trial import Trial
 from . import event_files, figures
 
 if TYPE_CHECKING:
-    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +82,17 @@ class TensorBoardLog:
             values["score/best"] = self._best.value
         if isinstance(self._controller, Watched):
             values |= {f"controller/{name}": value for name, value in self._controller.measurements().items()}
-        events = []
+        pictures: list[Summary.Value] = []
         if trial.duplicate_of is None:
             values |= _own_values(trial)
             if trial.number < MAX_CANDIDATES:
                 self._write_candidate(trial)
             if trial is self._best and trial.score is not None:
                 self._write_curve(trial, trial.score.curve)
-                events += self._picture(trial)
-        # The scalars come last: their step says that all of the trial is logged.
-        event_files.write(self._file, [*events, event_files.scalars(values, trial.number)], append=True)
+                pictures = self._pictures(trial)
+        # One event, written last, so that it is there as a whole or not at all, and says that the trial is logged.
+        event = event_files.event([*event_files.scalars(values), *pictures], trial.number)
+        event_files.write(self._file, [event], append=True)
 
     def _write_candidate(self, trial: Trial) -> None:
         """A session of the hparams plugin."""
@@ -103,22 +104,22 @@ class TensorBoardLog:
         event_files.write(
             self._folder / "candidates" / f"{trial.number:04}" / WHOLE,
             [
-                event_files.summary(event_files.session_start(hparams, now - (trial.seconds or 0.0))),
-                event_files.scalars(metrics),
-                event_files.summary(event_files.session_end(done=trial.state == "done", ended_s=now)),
+                event_files.event([event_files.session_start(hparams, now - (trial.seconds or 0.0))]),
+                event_files.event(event_files.scalars(metrics)),
+                event_files.event([event_files.session_end(done=trial.state == "done", ended_s=now)]),
             ],
         )
 
     def _write_curve(self, trial: Trial, curve: tuple[float, ...]) -> None:
         if len(curve) > 1:
-            events = [event_files.scalars({"best/inner_steps": value}, step) for step, value in enumerate(curve)]
+            points = [event_files.scalars({"best/inner_steps": value}) for value in curve]
+            events = [event_files.event(point, step) for step, point in enumerate(points)]
             event_files.write(self._folder / "best" / f"{trial.number:04}" / WHOLE, events)
 
-    def _picture(self, trial: Trial) -> list[Event]:
+    def _pictures(self, trial: Trial) -> list[Summary.Value]:
+        """The picture of the trial's cell; none where the space draws no graphs."""
         png = of_graph(self._space, trial.architecture, figures.cell)
-        if png is None:
-            return []
-        return [event_files.summary(event_files.picture("best/cell", base64.b64decode(png)), step=trial.number)]
+        return [] if png is None else [event_files.picture("best/cell", base64.b64decode(png))]
 
     @cached_property
     def _logged(self) -> set[int]:

@@ -37,6 +37,10 @@ def test_kendalls_tau_is_scipys(levels):
     assert kendall_tau(x, y) == pytest.approx(kendalltau(x, y).statistic, abs=1e-12)
 
 
+def test_kendalls_tau_of_huge_values():
+    assert kendall_tau([1e308, 0.0, -1e308], [3.0, 2.0, 1.0]) == 1
+
+
 def test_of_equal_values_there_is_no_tau():
     assert kendall_tau([1.0, 1.0], [1.0, 2.0]) is None
     assert kendall_tau([1.0, 2.0], [2.0, 2.0]) is None
