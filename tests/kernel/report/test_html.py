@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import json
 import re
@@ -17,6 +19,7 @@ from nas.analysis.final_result import FinalResult
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.report import write_html
+from nas.report.details import NO_DETAILS, Details
 from nas.report.formatting import interval, number
 from nas.report.random_control import LATER, NONE, anytime_text
 from nas.trial import Score, Trial
@@ -110,7 +113,7 @@ def cell() -> nx.DiGraph:
 
 def written(folder: Path, **changes: Any) -> Page:
     usual = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
-    arguments = {**usual, "graph": cell(), **changes}
+    arguments = {**usual, "details": Details(graph_of=lambda _: cell()), **changes}
     if arguments["final"] is not None:
         arguments["final"] = FinalResult.from_json(arguments["final"])
     write_html(folder / "report.html", **arguments)
@@ -121,12 +124,14 @@ def written(folder: Path, **changes: Any) -> Page:
 def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
     page = written(tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "script" not in page.tags
+    [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;; " in text
+    assert page.tags.count("script") == text.count("<script") == 1
     assert page.handlers == []
-    assert "<script" not in text
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
-    assert sum(link.startswith("data:") for link in page.links) == 1
-    assert page.tags.count("svg") == 3
+    assert sum(link.startswith("data:") for link in page.links) == 6  # the winner's cell and those of the five best
+    assert page.tags.count("svg") == 5
     assert not re.search(r"url\((?!['\"]?#)", text)
     assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
 
@@ -273,10 +278,10 @@ def test_results_may_lack_their_entries(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
-    page = written(tmp_path, trials=[], final=None, graph=None, config={})
+    page = written(tmp_path, trials=[], final=None, details=NO_DETAILS, config={})
     assert "No test results yet: the run has not come to its finals." in page.words
     assert not {"svg", "img", "table"} & set(page.tags)
-    pending = written(tmp_path, trials=trials(0), final=None, graph=None)
+    pending = written(tmp_path, trials=trials(0), final=None, details=NO_DETAILS)
     assert "svg" not in pending.tags
     interrupted = written(tmp_path, final=None)
     assert "The cell of the best candidate so far" in interrupted.words
