@@ -30,6 +30,7 @@ class Details:
         options_of: The options that an architecture took, by choice.
         effects: Effects of the space's choices on the search's scores, the largest first.
         commands: Commands that repeat, continue and export the run.
+        warnings: What is wrong with the run's scores, such as several protocols.
         state: 'running', 'done', 'interrupted' or 'failed'; empty where it is not known.
     """
 
@@ -37,6 +38,7 @@ class Details:
     options_of: Callable[[Architecture], Mapping[str, Any]] = _no_options
     effects: Sequence[ChoiceEffect] = ()
     commands: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     state: str = ""
 
 

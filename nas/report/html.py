@@ -88,10 +88,11 @@ def _page(
     leaders = [winner.architecture] if winner is not None else [t.architecture for t in ranking.best(trials)]
     graph = details.graph_of(leaders[0]) if leaders else None
     costs = objectives_of(config)
+    notes = [*(f"Warning: {text}." for text in details.warnings), random_control.note(config, final)]
     return Page(
         name=name,
         state=details.state,
-        outcome=outcome(trials, final, random_control.note(config, final), percent=percent),
+        outcome=outcome(trials, final, notes, percent=percent),
         about=f"A search for a network that {purpose}",
         unit=unit,
         percent=percent,

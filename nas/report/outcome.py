@@ -28,18 +28,18 @@ class Outcome:
     reasons: Sequence[str]
 
 
-def outcome(trials: Sequence[Trial], final: FinalResult | None, control: str, *, percent: bool) -> Outcome:
+def outcome(trials: Sequence[Trial], final: FinalResult | None, notes: Sequence[str], *, percent: bool) -> Outcome:
     """The outcome of a run, finished or not.
 
     Args:
         trials: The trials of its search.
         final: Its final result; None for a run that is not done.
-        control: Note on its random-search control.
+        notes: Further sentences, such as on its random-search control.
         percent: Whether the search's scores are accuracies, shown as percentages.
     """
     if final is None:
-        return Outcome(_unfinished(trials, percent), [NO_RESULT, control])
-    return Outcome(_finished(final), [*_reasons(final), control])
+        return Outcome(_unfinished(trials, percent), [NO_RESULT, *notes])
+    return Outcome(_finished(final), [*_reasons(final), *notes])
 
 
 def _unfinished(trials: Sequence[Trial], percent: bool) -> str:

@@ -9,21 +9,20 @@ import uuid
 from pathlib import Path
 
 from ..errors import ConfigError
-from .page import Page
 
 TEMPLATES = Path(__file__).parent / "templates"
 TABLES, LIVE = "tables.js", "live.js"
 """Scripts: of every page, and of a served page besides."""
 
 
-def rendered(page: Page, template: str = "page.html.j2", *, live: bool = False) -> str:
+def rendered(page: object, template: str = "page.html.j2", *, live: bool = False) -> str:
     """A page as HTML.
 
     Nothing is loaded from anywhere, and only the scripts of this package run, whatever a name in the page holds: the
     page's policy allows them by their digests.
 
     Args:
-        page: The page.
+        page: The page's contents.
         template: Its template.
         live: Whether the page is served, so that it may ask the server whether the run has gone on.
     """

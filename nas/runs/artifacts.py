@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..analysis import ranking
 from ..analysis.choice_effects import choice_effects
+from ..analysis.mixed_protocols import mixed_scores
+from ..analysis.protocol_check import MEASURED
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..protocols.spaces import GraphSpace
@@ -49,6 +51,7 @@ def report_text(run: RunFolder, store: Store, parts: Parts, *, live: bool = Fals
         options_of=options_of,
         effects=choice_effects(ranking.comparable(trials), options_of),
         commands=commands(run.name, config_of(store)),
+        warnings=[entry.text() for entry in mixed_scores(trials, store.items(MEASURED))],
         state=state(store, run),
     )
     config = user_files.shortened(store.meta["config"])
