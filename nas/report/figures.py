@@ -22,7 +22,7 @@ INK = "#0a0b0c"
 """Colour of texts and lines in the drawing, which the page's text colour replaces."""
 BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
-WIDTH, HEIGHT = 5.4, 3.3
+WIDTH, HEIGHT = 4.8, 3.2
 """Inches of a chart: small enough that its texts can be read on a phone."""
 MANY = 10_000
 """Number of points above which a chart holds them as one image, without texts of their own."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..analysis.comparison import holm
 from ..analysis.intervals import Estimate, compare
-from ..analysis.ranking import anytime, best
+from ..analysis.ranking import anytime, best, comparable
 from ..analysis.run_summary import RunSummary
 from ..analysis.seed_variance import SeedPool
 from ..errors import NasError
@@ -28,11 +28,6 @@ class ShownRun:
 
     summary: RunSummary
     scores: Sequence[Score] = ()
-
-    @property
-    def percent(self) -> bool:
-        """Whether its final values are accuracies."""
-        return self.summary.final is not None and self.summary.final.percent
 
 
 @dataclass(frozen=True)
@@ -65,12 +60,13 @@ def html_text(runs: Sequence[ShownRun], *, live: bool = False) -> str:
         runs: The runs.
         live: Whether the page is served while they go on.
     """
-    percent = all(run.percent for run in runs)
-    differences, refusals = _differences(runs)
+    finals = [run.summary.final for run in runs if run.summary.final is not None]
+    percent = bool(finals) and all(final.percent for final in finals)
+    differences, refusals = _differences(runs, percent)
     page = RunsPage(
         name=", ".join(run.summary.name for run in runs),
         headline=_headline(runs, differences, percent),
-        runs=_table(runs),
+        runs=_table(runs, percent),
         differences=_difference_table(differences, percent),
         refusals=refusals,
         charts=_charts(runs, differences, percent),
@@ -83,7 +79,7 @@ Differences = Mapping[tuple[str, str], Estimate]
 """By the names of two runs, by how much the winner of the first is better, with p-values corrected for all pairs."""
 
 
-def _differences(runs: Sequence[ShownRun]) -> tuple[Differences, list[str]]:
+def _differences(runs: Sequence[ShownRun], percent: bool) -> tuple[Differences, list[str]]:
     """The differences of the winners, and why others cannot be compared."""
     found: dict[tuple[str, str], Estimate] = {}
     refusals = []
@@ -93,10 +89,9 @@ def _differences(runs: Sequence[ShownRun]) -> tuple[Differences, list[str]]:
         if untested:
             refusals.append(f"{' and '.join(names)} cannot be compared: {untested[0]} has no tested winner.")
             continue
-        accuracy = one.percent and other.percent
         try:
-            pool = SeedPool.of_scores([{names[0]: one.scores, names[1]: other.scores}], accuracy=accuracy)
-            found[names] = compare(one.scores, other.scores, accuracy=accuracy, pool=pool)
+            pool = SeedPool.of_scores([{names[0]: one.scores, names[1]: other.scores}], accuracy=percent)
+            found[names] = compare(one.scores, other.scores, accuracy=percent, pool=pool)
         except NasError as error:
             refusals.append(f"{' and '.join(names)} cannot be compared: {error}.")
     corrected = holm([difference.p_value or 0.0 for difference in found.values()])
@@ -116,19 +111,18 @@ def _headline(runs: Sequence[ShownRun], differences: Differences, percent: bool)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _table(runs: Sequence[ShownRun]) -> Table:
-    heads = ["run", "state", "space", "controller", "candidates", "best in the search"]
+def _table(runs: Sequence[ShownRun], percent: bool) -> Table:
+    heads = ["run", "state", "space", "controller", "scored candidates", "best in the search"]
     heads += ["winner's test value", "95 % interval", "parameters", "from its baseline", "from its random control"]
-    return Table(heads, [list(_cells(run)) for run in runs], num_numbers=7)
+    return Table(heads, [list(_cells(run, percent)) for run in runs], num_numbers=7)
 
 
-def _cells(run: ShownRun) -> Iterator[str]:
-    summary, percent = run.summary, run.percent
-    final = summary.final
+def _cells(run: ShownRun, percent: bool) -> Iterator[str]:
+    summary, final = run.summary, run.summary.final
     yield from (summary.name, summary.state)
     for part in ("space", "controller"):
         yield str((summary.config.get(part) or {}).get("name", NONE))
-    yield f"{sum(trial.score is not None for trial in summary.trials):,}"
+    yield f"{sum(trial.score is not None for trial in comparable(summary.trials)):,}"
     leader = next(iter(best(summary.trials)), None)
     # The scores of a search may be of another kind than the final ones.
     yield NONE if leader is None else number(leader.value, percent and 0 <= leader.value <= 1)
