@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_CHOICES, MOST_CHARTS, MOST_AXES = 30, 6, 7
 """Choices whose effects are listed, whose options are drawn, and that candidates are drawn across."""
-MOST_LINES, BEST_LINES, MOST_NAMED = 300, 10, 10
+MOST_LINES, BEST_LINES, MOST_NAMED = 150, 10, 10
 """Candidates that are drawn across the choices, those of them in colour, and options that an axis names."""
 
 Options = Mapping[int, Mapping[str, Any]]
@@ -76,14 +76,16 @@ def across(effects: Sequence[ChoiceEffect], trials: Sequence[Trial], options_of:
             best = place < BEST_LINES
             # Lines with the same option lie beside each other.
             shift = ((trial.number * 37) % 41 - 20) / 1000
-            colour, alpha = (ORANGE, 0.9) if best else (BLUE, 0.15)
-            axes.plot([x for x, _ in points], [y + shift for _, y in points], color=colour, alpha=alpha)
-        for x, name in enumerate(names):
-            axes.axvline(x, color=INK, alpha=0.4, linewidth=0.8)
+            colour, alpha, width = (ORANGE, 0.9, 1.6) if best else (BLUE, 0.2, 0.8)
+            axes.plot(
+                [x for x, _ in points], [y + shift for _, y in points], color=colour, alpha=alpha, linewidth=width
+            )
+        for column, name in enumerate(names):
+            axes.axvline(column, color=INK, alpha=0.4, linewidth=0.8)
             marks = list(places[name].items())
-            for option, y in marks if len(marks) <= MOST_NAMED else (marks[0], marks[-1]):
+            for option, height in marks if len(marks) <= MOST_NAMED else (marks[0], marks[-1]):
                 text = option if len(option) <= 14 else f"{option[:13]}…"
-                axes.text(x + 0.04, y, text, fontsize=8, color=INK, va="center", parse_math=False)
+                axes.text(column + 0.04, height, text, fontsize=8, color=INK, va="center", parse_math=False)
         axes.set_xticks(range(len(names)), [name[:14] for name in names], fontsize=8, parse_math=False)
         axes.set_xlim(-0.1, len(names) - 0.3)
         axes.set_yticks([])

@@ -24,8 +24,8 @@ BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
 WIDTH, HEIGHT = 4.8, 3.2
 """Inches of a chart: small enough that its texts can be read on a phone."""
-MANY = 10_000
-"""Number of points above which a chart holds them as one image, without texts of their own."""
+DENSE, MANY = 1000, 10_000
+"""Number of points from which on they are small, and above which a chart holds them as one image, without texts."""
 POINTS, FAILED = "points", "failed"
 """Names of the groups of marks that have texts, in the drawing."""
 Tips = Mapping[int, str]
@@ -156,8 +156,9 @@ def cell(graph: nx.DiGraph) -> str:
 
 
 def _points(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> None:
-    many = len(x) > MANY
-    axes.scatter(x, y, s=18, color=BLUE, alpha=0.75, linewidths=0, rasterized=many, label=label, gid=POINTS)
+    size, alpha = (18, 0.75) if len(x) < DENSE else (8, 0.5)
+    drawn = axes.scatter(x, y, s=size, color=BLUE, alpha=alpha, linewidths=0, label=label, gid=POINTS)
+    drawn.set_rasterized(len(x) > MANY)
 
 
 def _with_tips(chart: str, group: str, numbers: Sequence[int], tips: Tips) -> str:
