@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +20,7 @@ from helpers.launch import Crash, crash_at, in_this_process, own_runs, toy  # no
 
 from nas.analysis.intervals import compare
 from nas.architecture import Architecture
+from nas.errors import INTERRUPTED
 from nas.runs import folder as run_folders
 from nas.runs import launch
 from nas.runs.folder import RunFolder, run_of
@@ -173,3 +178,15 @@ def test_the_command_writes_the_page_of_several_runs(call: Any, monkeypatch: Any
     scored("bb", OTHER)
     said = call("report", "a", "bb")
     assert (said.status, said.out) == (0, f"{tmp_path / 'runs' / 'a+bb.html'}\n")
+
+
+def test_ctrl_c_ends_the_server(runs_here: Path) -> None:
+    scored("a", ONE)
+    command = [sys.executable, "-m", "nas", "report", "a", "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/ until Ctrl-C\n", address)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (INTERRUPTED, "")
