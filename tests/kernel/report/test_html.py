@@ -69,7 +69,7 @@ def key(number: int) -> str:
 
 def written(folder: Path, **changes: Any) -> Page:
     usual = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
-    arguments = {**usual, "details": Details(graph_of=lambda _: cell()), **changes}
+    arguments = {**usual, "details": Details(lambda _: cell(), lambda _: {EVIL: EVIL}), **changes}
     if arguments["final"] is not None:
         arguments["final"] = FinalResult.from_json(arguments["final"])
     write_html(folder / "report.html", **arguments)
@@ -89,6 +89,7 @@ def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
     assert sum(link.startswith("data:") for link in page.links) == 6  # the winner's cell and those of the five best
     assert page.tags.count("svg") == 5
     assert not re.search(r"url\((?!['\"]?#)", text)
+    assert text.count("&lt;script&gt;alert(&quot;x&quot;)") >= 10  # the choice and the option of each point
     assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
 
 
