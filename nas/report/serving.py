@@ -8,6 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from ..errors import ConfigError, NasError
@@ -16,6 +17,9 @@ ADDRESS = "127.0.0.1"
 """The only address that is listened on, which other machines cannot reach."""
 HOSTS = (ADDRESS, "localhost")
 """Names that a browser may have asked for. Any other is of a foreign page whose name was pointed at this machine."""
+PAUSE = 3
+"""Least time between two pages as a multiple of what making one takes, so that the page of a large search does not take
+much of the processor from it."""
 SLOWEST_S = 10
 """Seconds after which a silent connection is closed."""
 
@@ -33,14 +37,21 @@ class Site:
     state: Callable[[], str]
     _lock: Lock = field(default_factory=Lock, repr=False)
     _page: tuple[str, bytes] | None = field(default=None, repr=False)
+    _next: float = field(default=0.0, repr=False)
 
     def page(self) -> bytes:
         """The page as it is now. Raises NasError where it cannot be made."""
         with self._lock:  # Several tabs ask at once, and charts are drawn by one thread at a time.
-            state = self.state()
+            state = self.shown_state()
             if self._page is None or self._page[0] != state:
+                started = monotonic()
                 self._page = state, self.make().encode()
+                self._next = monotonic() + PAUSE * (monotonic() - started)
             return self._page[1]
+
+    def shown_state(self) -> str:
+        """The state of the page that `page` returns now."""
+        return self._page[0] if self._page is not None and monotonic() < self._next else self.state()
 
 
 def server(site: Site, port: int = 0) -> ThreadingHTTPServer:
@@ -88,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"nas: {error}".encode(), "text/plain")
 
     def _state(self) -> bytes:
-        return self._site.state().encode()
+        return self._site.shown_state().encode()
 
     def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)

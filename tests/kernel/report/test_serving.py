@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from nas.errors import ConfigError, StoreError
+from nas.report import serving
 from nas.report.serving import Site, server
 
 
@@ -31,11 +32,11 @@ def source_of_a_page() -> Source:
 
 @pytest.fixture(name="port")
 def served(source: Source) -> Iterator[int]:
-    with server(Site(source.make, lambda: source.state)) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
+    with server(Site(source.make, lambda: source.state)) as opened:
+        thread = threading.Thread(target=opened.serve_forever)
         thread.start()
-        yield serving.server_port
-        serving.shutdown()
+        yield opened.server_port
+        opened.shutdown()
         thread.join()
 
 
@@ -58,6 +59,23 @@ def test_the_page_is_made_anew_only_when_it_would_be_another(source: Source, por
     assert ask(port, "/state") == (200, "2")
     assert ask(port, "/") == (200, "page 2 é")
     assert source.made == 2
+
+
+def test_a_page_that_takes_long_is_not_made_at_every_change(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(serving, "monotonic", lambda: now[0])
+
+    def slow() -> str:
+        now[0] += 2.0
+        return f"page {source.state}"
+
+    site = serving.Site(slow, lambda: source.state)
+    assert site.page() == b"page 1"
+    source.state = "2"
+    now[0] += 2.0 * serving.PAUSE - 0.1
+    assert (site.page(), site.shown_state()) == (b"page 1", "1")
+    now[0] += 0.2
+    assert (site.shown_state(), site.page()) == ("2", b"page 2")
 
 
 @pytest.mark.parametrize(

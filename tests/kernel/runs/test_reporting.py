@@ -21,6 +21,7 @@ from helpers.launch import Crash, crash_at, in_this_process, own_runs, toy  # no
 from nas.analysis.intervals import compare
 from nas.architecture import Architecture
 from nas.errors import INTERRUPTED
+from nas.report import serving as serving_module
 from nas.runs import folder as run_folders
 from nas.runs import launch
 from nas.runs.folder import RunFolder, run_of
@@ -115,8 +116,9 @@ def test_a_run_without_trials_has_a_page(runs_here: Path) -> None:
 
 
 @pytest.fixture(name="served")
-def unfinished_run_served(inline: None) -> Iterator[tuple[RunFolder, int]]:
+def unfinished_run_served(inline: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunFolder, int]]:
     """A run with two trials, and the port of its page."""
+    monkeypatch.setattr(serving_module, "PAUSE", 0)
     with pytest.raises(Crash):
         launch.start(toy(), run_of("live"), crash_at(2))
     with live_server(["live"], 0) as serving:
