@@ -13,7 +13,7 @@ from ..analysis.intervals import TASKS
 from ..analysis.pareto_front import objectives_of
 from ..analysis.units import task_unit
 from ..trial import Trial
-from . import attribution, choices, figures, pareto_front, random_control, sections
+from . import attribution, choices, coverage, figures, pareto_front, random_control, sections
 from .details import NO_DETAILS, Details
 from .outcome import outcome
 from .page import Page
@@ -88,11 +88,11 @@ def _page(
     leaders = [winner.architecture] if winner is not None else [t.architecture for t in ranking.best(trials)]
     graph = details.graph_of(leaders[0]) if leaders else None
     costs = objectives_of(config)
-    notes = [*(f"Warning: {text}." for text in details.warnings), random_control.note(config, final)]
+    remarks = [*(f"Warning: {text}." for text in details.warnings), random_control.note(config, final)]
     return Page(
         name=name,
         state=details.state,
-        outcome=outcome(trials, final, notes, percent=percent),
+        outcome=outcome(trials, final, remarks, percent=percent),
         about=f"A search for a network that {purpose}",
         unit=unit,
         percent=percent,
@@ -100,6 +100,7 @@ def _page(
         origin=sections.origin(trials),
         results=sections.results(final) if final is not None else None,
         tested=sections.tested(final) if final is not None else [],
+        notes=list(coverage.sentences(final)) if final is not None else [],
         charts=sections.charts(trials, final, tips, percent=percent),
         front=pareto_front.section(trials, costs, tips, label=label, percent=percent),
         cell="" if graph is None else figures.cell(graph),

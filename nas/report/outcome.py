@@ -9,7 +9,6 @@ from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable
 from ..trial import Trial
-from . import coverage
 from .formatting import interval_of, number, probability
 
 NO_RESULT = "No test results yet: the run has not come to its finals."
@@ -124,4 +123,3 @@ def _reasons(final: FinalResult) -> Iterator[str]:
         yield "The random search came to the same network."
     if final.winner is not None and len(final.winner.seeds) == 1:
         yield "The winner was trained once only, so nothing is known of how much trainings differ."
-    yield from coverage.sentences(final)

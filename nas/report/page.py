@@ -51,6 +51,7 @@ class Page:
         origin: Protocol and provenance of the best score.
         results: The networks on the test tasks.
         tested: Charts of these results with their intervals.
+        notes: What the intervals of the results cover.
         charts: Charts of the search.
         front: Its Pareto front.
         cell: Picture of the best cell, as a PNG in base64; empty where there is none.
@@ -76,6 +77,7 @@ class Page:
     origin: Table | None
     results: Table | None
     tested: Sequence[Chart]
+    notes: Sequence[str]
     charts: Sequence[Chart]
     front: FrontSection | None
     cell: str

@@ -17,7 +17,7 @@ ADDRESS = "127.0.0.1"
 """The only address that is listened on, which other machines cannot reach."""
 HOSTS = (ADDRESS, "localhost")
 """Names that a browser may have asked for. Any other is of a foreign page whose name was pointed at this machine."""
-PAUSE = 3
+PAUSE = 2
 """Least time between two pages as a multiple of what making one takes, so that the page of a large search does not take
 much of the processor from it."""
 SLOWEST_S = 10
