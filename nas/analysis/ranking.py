@@ -43,7 +43,7 @@ def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
     """
     ranked = best(trials, count)
     if not ranked:
-        why = "none could be begun; has search.seconds enough for one?"
+        why = "none could be begun; has search.seconds or wall_clock_s enough for one?"
         if trials:
             why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}"
         raise SearchError(f"no candidate was scored: {why}")

@@ -148,6 +148,8 @@ class SearchTable(Table):
         trials: Number of candidates; promotions are not counted.
         seconds: Time budget: the sum of the evaluations' seconds, simulated for a table, after which no evaluation is
             started; 0 for none.
+        wall_clock_s: Limit of the whole run's seconds, finals included: the search ends as early as these are estimated
+            to need (`nas.runs.wall_clock`); 0 for none.
         workers: Number of worker processes; 'auto' for one per processor, and at most four per GPU.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         seed: Seed of the controller and of the evaluations.
@@ -161,6 +163,7 @@ class SearchTable(Table):
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
     seconds: Annotated[float, Field(ge=0, le=10**12)] = 0.0
+    wall_clock_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -58,16 +58,19 @@ def progress_text(summary: RunSummary) -> str:
     search, evaluator = summary.config["search"], summary.config["evaluator"]
     trials = summary.trials
     candidates = _num_candidates(trials)
+    retries = sum(trial.retry_of is not None and trial.state != "pending" for trial in trials)
     text = f"{candidates} of {search['trials']} candidates"
     if summary.search.num_duplicates:
         text += f", {duplicates_text(summary.search.num_duplicates)}"
+    if retries:
+        text += f", {retries} retr{'y' if retries == 1 else 'ies'}"
     if summary.control is not None:
         text += f", {_num_candidates(summary.control.trials)} of the random control"
     if search["fidelity"] is None:
         return text
     full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
     steps = f"{summary.search.outer_steps:,} {budget_unit_of(trials)}, {full:,} without rungs"
-    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates
+    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates - retries
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
@@ -96,8 +99,12 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20) -> str:
     if len(done) > most:
         lines.append(f"… and {len(done) - most} more; all with --json")
     failed = [trial for trial in trials if trial.state == "failed"]
-    lines += [f"#{trial.number} failed: {trial.error}" for trial in failed[:most]]
+    lines += [f"{_name(trial)} failed: {trial.error}" for trial in failed[:most]]
     return "\n".join(lines)
+
+
+def _name(trial: Trial) -> str:
+    return f"#{trial.number}" + (f" (#{trial.retry_of} again)" if trial.retry_of is not None else "")
 
 
 def _table_text(final: FinalResult) -> str:
@@ -149,5 +156,5 @@ def _number(value: float, percent: bool) -> str:
 
 
 def _num_candidates(trials: Sequence[Trial]) -> int:
-    """Number of networks that were evaluated on the lowest budget: neither duplicates nor promotions."""
-    return sum(trial.state != "pending" for trial in comparable(trials))
+    """Number of networks that were evaluated on the lowest budget: neither duplicates, promotions nor retries."""
+    return sum(trial.state != "pending" and trial.retry_of is None for trial in comparable(trials))
