@@ -17,7 +17,7 @@ from .wall_clock import SPENT
 
 log = logging.getLogger(__name__)
 ENDED = "ended"
-"""Key of the record of why a search ended before all its candidates; such a search goes on only where it is extended."""
+"""Key of the record of why a search ended before all its candidates; it goes on only where it is extended."""
 FINISHED = {"reason": "--finish"}
 """Value of that record where a person ended the search."""
 TESTED = "tested"
@@ -120,11 +120,13 @@ def notes(store: Store, wanted: int) -> list[str]:
     ended, tested = store.get(ENDED), store.get(TESTED) or []
     text = []
     if ended is not None:
-        text.append(f"the search ended after {num_candidates(store.trials())} of {wanted} candidates ({ended['reason']})")
+        text.append(
+            f"the search ended after {num_candidates(store.trials())} of {wanted} candidates ({ended['reason']})"
+        )
     if len(tested) > 1:
         text.append(
-            f"this run was extended: its finals used the test tasks before, after {' and '.join(map(str, tested[:-1]))} "
-            "scored trials, and a decision to go on that was made by their result favours the winner"
+            f"this run was extended: its finals used the test tasks before, after {' and '.join(map(str, tested[:-1]))}"
+            " scored trials, and a decision to go on that was made by their result favours the winner"
         )
     return text
 

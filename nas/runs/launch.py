@@ -81,9 +81,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
             return _carry_out(RunContext(run, store, config, parts, executor, progress))
 
 
-def resume(
-    run: RunFolder, progress: Progress, space: str | None = None, extension: Extension = UNCHANGED
-) -> Outcome:
+def resume(run: RunFolder, progress: Progress, space: str | None = None, extension: Extension = UNCHANGED) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is unless it is extended.
 
     Args:
@@ -148,7 +146,9 @@ def _final(context: RunContext, control: Store | None) -> FinalResult | None:
     if final is None and not context.stop():
         log.warning(
             "search.wall_clock_s = %g is used up, and the finals are not done; what was measured is stored, and "
-            "`nas resume %s` holds them to their end", clock.limit_s, context.run.name,
+            "`nas resume %s` holds them to their end",
+            clock.limit_s,
+            context.run.name,
         )
     return final
 

@@ -106,7 +106,9 @@ class _Listener:
 
     def _estimate(self) -> float:
         config = self._context.config
-        return self._share.finals * finals_s(config, self._context.parts.evaluator, self.done, self._context.executor.workers)
+        return self._share.finals * finals_s(
+            config, self._context.parts.evaluator, self.done, self._context.executor.workers
+        )
 
 
 def _search(context: RunContext, listener: _Listener) -> End:

@@ -62,8 +62,8 @@ def finals_s(config: Config, evaluator: Evaluator, trials: Sequence[Trial], work
         trials: The trials so far, without a score of which the estimate is 0.
         workers: Measurements at a time.
     """
-    leaders = best(trials, config.final.top)
-    if not leaders or not measures(evaluator):
+    leaders = best(trials, config.final.top) if measures(evaluator) else []
+    if not leaders:
         return 0.0
     parts = 0
     if config.final.attribution and isinstance(evaluator, RecipeMeasuring):

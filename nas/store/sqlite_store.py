@@ -40,8 +40,8 @@ class Store:
 
     A proposal is stored with the number of trials that the controller had been told of when it was asked. That is
     enough for `replay` to rebuild the controller. Promotions and retries are not its proposals, and it is not told of
-    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a checksum, so
-    that damage is never read as a result.
+    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a
+    checksum, so that damage is never read as a result.
 
     A store is made by `create` or `open`. Any method may raise StoreError.
     """
@@ -182,7 +182,7 @@ class Store:
         return [row.trial for row in self._rows()]
 
     def told(self) -> list[Trial]:
-        """The finished trials, without promotions and retries, in the order in which the controller was told of them."""
+        """The finished trials that the controller proposed, in the order in which it was told of them."""
         return _in_told_order(self._rows())
 
     def promoted(self) -> set[int]:
@@ -235,10 +235,7 @@ class Store:
         query = "SELECT key, value, digest FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
         with self._file.reading() as connection:
             rows = connection.execute(query, (len(prefix), prefix)).fetchall()
-        for key, text, digest in rows:
-            if digest != _digest(key, text):
-                raise self._file.damaged(f"record {key!r}")
-        return {key: json.loads(text) for key, text, _ in rows}
+        return {key: json.loads(checked_record(self._file, key, text, digest)) for key, text, digest in rows}
 
     def _check_protocol(self, connection: sqlite3.Connection, trial: Trial) -> None:
         if trial.score is None:
@@ -260,6 +257,13 @@ class Store:
                 raise self._file.damaged(f"trial {number}")
             read.append(_Row.read(columns))
         return read
+
+
+def checked_record(file: DurableFile, key: str, text: str, digest: int) -> str:
+    """The text of a record. Raises StoreError where it is damaged."""
+    if digest != _digest(key, text):
+        raise file.damaged(f"record {key!r}")
+    return text
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Quiet:
         assert workers == 1
 
     def running(self, started: Mapping[int, float], finals_s: float) -> None:
-        assert len(started) == 1 and finals_s >= 0
+        assert len(started) == 1
+        assert finals_s >= 0
 
     def trial(self, trial: Trial, best: Trial) -> None:
         assert trial.score is None or (best.budget, best.value) >= (trial.budget, trial.value)

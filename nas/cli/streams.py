@@ -1,0 +1,35 @@
+"""Standard output and standard error: their width, and what stands for characters that their encoding lacks."""
+
+from __future__ import annotations
+
+import codecs
+import shutil
+import sys
+from io import TextIOWrapper
+
+PLAIN = {
+    "±": "+-", "–": "-", "—": "-", "−": "-", "→": "->", "·": "|", "…": "...", "≥": ">=", "≤": "<=", "×": "x",
+    "²": "2", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "τ": "tau", "ω": "omega", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
+"""Plain letters in place of others; characters that are not among them become question marks."""
+
+
+def make_readable() -> None:
+    """Has both streams write plain letters in place of characters that their encoding lacks."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
+def width() -> int:
+    """Columns of the terminal that standard output is; WIDE where it is none."""
+    from ..report.terminal import WIDE
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in lacking), error.end
