@@ -236,8 +236,11 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values; a part of a table that is not asked for has no key."""
+        """The config as JSON values. What is not asked for has no key, nor has the usual value of `final.attribution`:
+        so configs of earlier versions stay equal."""
         data = self.model_dump(mode="json")
+        if self.final.attribution:
+            data["final"].pop("attribution")
         for table in (data["space"], data["tasks"], data["evaluator"]):
             for part in PARTS if table is not None else ():
                 if table.get(part) is None:

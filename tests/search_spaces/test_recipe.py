@@ -20,6 +20,7 @@ from nas.search_spaces.recipe.spec import training_text
 from nas.space import options_taken, replay, sample
 from nas.space.identity import network_key
 from nas.training_recipe import TrainingRecipe
+from nas.trial import Score, Trial
 
 SPACE = RecipeSpace(architecture=Conv4(), learners=tuple(LEARNERS), sub_policies=1)
 OWN = {
@@ -180,3 +181,13 @@ def test_a_saved_policy_is_read_once(tmp_path):
     (tmp_path / "policy.json").unlink()
     augmentations = {space.recipe_of(replay(space, recipe)).augmentation for recipe in recipes(30, space)}
     assert augmentations == {None, policy}
+
+
+@pytest.mark.parametrize("name", sorted(set(components.names("controller")) - {"reinforce-nas-bench-201"}))
+def test_every_controller_proposes_recipes(name):
+    controller = components.create("controller", name, {}, space=SPACE, seed=0)
+    for number in range(3):
+        (proposed,) = controller.ask(1)
+        assert isinstance(replay(SPACE, proposed).training, TrainingRecipe)
+        score = Score(value=0.1 * number, stderr=0.1, curve=(), per_task=())
+        controller.tell([Trial(number, proposed, 1, 0, state="done", score=score)])
