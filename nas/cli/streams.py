@@ -7,6 +7,8 @@ import shutil
 import sys
 from io import TextIOWrapper
 
+ASCII = "asciionly"
+"""Another name of ASCII: typer takes a stream of the encoding 'ascii' for a mistake, and writes UTF-8 to it."""
 PLAIN = {
     "±": "+-", "–": "-", "—": "-", "−": "-", "→": "->", "·": "|", "…": "...", "≥": ">=", "≤": "<=", "×": "x",
     "²": "2", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "τ": "tau", "ω": "omega", "’": "'", "“": '"', "”": '"',
@@ -16,10 +18,12 @@ PLAIN = {
 
 def make_readable() -> None:
     """Has both streams write plain letters in place of characters that their encoding lacks."""
+    codecs.register(_codec)
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="plain")
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding=ASCII if ascii_only else None, errors="plain")
 
 
 def width() -> int:
@@ -27,6 +31,21 @@ def width() -> int:
     from ..report.terminal import WIDE
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+
+
+def _codec(name: str) -> codecs.CodecInfo | None:
+    if name != ASCII:
+        return None
+    info = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        info.encode,
+        info.decode,
+        info.streamreader,
+        info.streamwriter,
+        info.incrementalencoder,
+        info.incrementaldecoder,
+        name=ASCII,
+    )
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -73,12 +73,12 @@ def test_the_search_ends_early_enough_for_the_finals_and_the_result_says_so(inli
 
 
 def test_finals_that_do_not_fit_are_kept_said_and_held_to_their_end_by_a_resume(inline, watch, caplog):
-    run, outcome = start(4.5, watch)
+    run, outcome = start(2.5, watch)
     assert (outcome.state, outcome.final) == ("interrupted", None)
-    assert "search.wall_clock_s = 4.5 is used up" in caplog.text
+    assert "search.wall_clock_s = 2.5 is used up" in caplog.text
     with Store.open(run.store_path, readonly=True) as store:
         measured = store.items("measured/")
-        assert store.get(SPENT) >= 4.5
+        assert store.get(SPENT) >= 2.5
     assert measured
     assert launch.resume(run, Slow(watch)).state == "done"
     assert {key: result(run)[2][key]["value"] for key in measured} == {
