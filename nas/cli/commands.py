@@ -21,7 +21,7 @@ from ..errors import INTERRUPTED, ConfigError, NasError
 from . import learned_optimizers, looking, own_data, stage_two
 from .looking import Name
 from .stage_two import Json
-from .streams import make_readable, width
+from .streams import fitted, make_readable, width
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -312,17 +312,16 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     if as_json:
         _print_json(run_summary.summary(outcome.run).to_json())
     elif outcome.final is None:
-        typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
+        typer.echo(fitted(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}"))
     else:
-        typer.echo(final_text(outcome.final, width()))
-        typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
+        typer.echo(fitted(final_text(outcome.final, width())))
+        typer.echo(fitted(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner."))
         support = "my_images/" if outcome.final.percent else "my_points.csv"
         if outcome.final.kind == TABLE:
             typer.echo(f"Next: nas report {name}")
         else:
-            typer.echo(
-                f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
-            )
+            commands = f"nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
+            typer.echo(fitted(f"Next: {commands}"))
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
 

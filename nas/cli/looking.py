@@ -29,7 +29,7 @@ def runs(
     from ..locations import runs_folder
     from ..report.run_list import runs_text
     from ..runs.listing import run_rows
-    from .streams import width
+    from .streams import fitted, width
 
     rows = run_rows()
     if clean:
@@ -37,7 +37,7 @@ def runs(
     elif as_json:
         _print_json([row.to_json() for row in rows])
     else:
-        typer.echo(runs_text(rows, width()) if rows else f"There are no runs in {runs_folder()}.")
+        typer.echo(fitted(runs_text(rows, width()) if rows else f"There are no runs in {runs_folder()}."))
 
 
 @app.command()
@@ -72,7 +72,7 @@ def show(
 def _summary_text(told: RunSummary) -> str:
     """State, trials, Pareto front and final result of a run."""
     from ..report import pareto_front, terminal
-    from .streams import width
+    from .streams import fitted, width
 
     lines = [f"{told.name}: {told.state}, {terminal.progress_text(told)}"]
     for search in filter(None, (told.search, told.control)):
@@ -83,7 +83,7 @@ def _summary_text(told: RunSummary) -> str:
         lines.append(pareto_front.text(told.front, percent=final is not None and final.percent))
     if final:
         lines.append(terminal.final_text(final, width()))
-    return "\n".join(lines)
+    return fitted("\n".join(lines))
 
 
 def _clean(names: list[str], yes: bool, as_json: bool) -> None:

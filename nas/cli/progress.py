@@ -67,6 +67,7 @@ class TerminalProgress:
                 else Live(get_renderable=self._panel, console=self._console, refresh_per_second=2)
             ):
                 yield self
+                self._view = replace(self._view, finals_s=0.0)  # What remains on the screen has no time left.
         finally:
             logger.removeHandler(handler)
 

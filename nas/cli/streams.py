@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import shutil
 import sys
+import textwrap
+from functools import partial
 from io import TextIOWrapper
 
 ASCII = "asciionly"
@@ -31,6 +33,14 @@ def width() -> int:
     from ..report.terminal import WIDE
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+
+
+def fitted(text: str) -> str:
+    """A text whose lines are broken between words where they are too long for the terminal; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return text
+    wrap = partial(textwrap.fill, width=width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrap, text.split("\n")))
 
 
 def _codec(name: str) -> codecs.CodecInfo | None:

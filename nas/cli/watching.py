@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.live import Live
@@ -14,6 +15,7 @@ from ..analysis.ranking import best
 from ..runs.extending import num_candidates
 from ..runs.folder import RUNNING, RunFolder, config_of
 from ..runs.summary import state
+from ..store.sqlite_file import in_use
 from ..store.sqlite_store import Store
 from ..trial import Trial, without_duplicates
 from .panel import LATEST, RunView, panel_text
@@ -28,30 +30,32 @@ def watch_run(run: RunFolder) -> None:
     began, before, last = time.monotonic(), None, ""
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            running, trials, view = _look(run)
-            done = num_candidates([trial for trial in trials if trial.state != "pending"])
-            before = done if before is None else before
-            view = RunView(**{**vars(view), "seconds": time.monotonic() - began, "candidates": done - before})
-            if not running:
+            shown, view = _look(run)
+            if shown is None:
                 return
+            before = view.done if before is None else before
+            view = replace(view, seconds=time.monotonic() - began, candidates=view.done - before)
             if console.is_terminal:
-                live.update(Text(f"{run.name}\n{panel_text(view, console.width)}"), refresh=True)
+                live.update(Text(f"{shown.name}\n{panel_text(view, console.width)}"), refresh=True)
             elif (line := panel_text(view, 10**6).splitlines()[0]) != last:
                 console.print(line, markup=False, soft_wrap=True)
                 last = line
             time.sleep(POLL_S)
 
 
-def _look(run: RunFolder) -> tuple[bool, Sequence[Trial], RunView]:
-    """Whether a run is running, with the trials and the view of its search, or of its control's once that has begun."""
+def _look(run: RunFolder) -> tuple[RunFolder | None, RunView]:
+    """The search that is to be shown: the run's own, or its control's once that has begun; None after the run's end."""
     with Store.open(run.store_path, readonly=True) as store:
-        running, wanted = state(store, run) == "running", config_of(store).search.trials
+        # A process that resumes a run has it open before it writes that it runs.
+        running = state(store, run) == "running" or in_use(run.store_path)
+        wanted = config_of(store).search.trials
         trials, started, measured = store.trials(), store.get(RUNNING) or {}, len(store.items(MEASURED))
+    shown = run
     if run.control.store_path.exists():
         with Store.open(run.control.store_path, readonly=True) as store:
             if store.trials():
-                trials, started = store.trials(), store.get(RUNNING) or {}
-    return running, trials, _view(trials, wanted, started, measured)
+                shown, trials, started = run.control, store.trials(), store.get(RUNNING) or {}
+    return shown if running else None, _view(trials, wanted, started, measured)
 
 
 def _view(trials: Sequence[Trial], wanted: int, started: Mapping[str, float], measured: int) -> RunView:

@@ -236,8 +236,8 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values. What is not asked for has no key, nor has the usual value of `final.attribution` or
-        `search.wall_clock_s`: so configs of earlier versions stay equal."""
+        """The config as JSON values. What is not asked for has no key, nor have the usual values of `final.attribution`
+        and `search.wall_clock_s`: so configs of earlier versions stay equal."""
         data = self.model_dump(mode="json")
         if not self.search.wall_clock_s:
             data["search"].pop("wall_clock_s")

@@ -99,14 +99,14 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -
     """
     trials = without_duplicates(trials)
     done = sorted((trial for trial in trials if trial.score is not None), key=rank)
-    space, costs, key = (8, f"{'parameters':>12}{'MFLOPs':>9}", "  key") if width >= WIDE else (7, "", "")
-    lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>{space}}{costs}{'seconds':>9}{key}"]
+    space, costs, key = (9, f"{'parameters':>12}{'MFLOPs':>9}", "  key") if width >= WIDE else (8, "", "")
+    lines = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
     for trial in done[:most]:
         metrics = trial.score.metrics if trial.score is not None else {}
         costs = f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}" if width >= WIDE else ""
         lines.append(
-            f"{f'#{trial.number}':>6}{trial.value:>9.4f}{Z95 * trial.stderr:>9.4f}{trial.budget:>{space}}{costs}"
-            f"{trial.seconds or 0.0:>9.1f}" + (f"  {trial.architecture.key}" if width >= WIDE else "")
+            f"{f'#{trial.number}':>6}{trial.value:>{space}.4f}{Z95 * trial.stderr:>9.4f}{trial.budget:>{space - 1}}"
+            f"{costs}{trial.seconds or 0.0:>9.1f}" + (f"  {trial.architecture.key}" if width >= WIDE else "")
         )
     if len(done) > most:
         lines.append(f"… and {len(done) - most} more; all with --json")
