@@ -1,4 +1,4 @@
-"""How a learner adapts a network to a new task, as data that an export can hold."""
+"""Adaptation rules: how a learner adapts a network to a new task, as data that an export can hold."""
 
 from __future__ import annotations
 

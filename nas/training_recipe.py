@@ -1,4 +1,4 @@
-"""How a candidate is meta-trained, as a search space may choose it besides the network."""
+"""Training recipes as data: how a candidate is meta-trained, as a search space may choose it besides the network."""
 
 from __future__ import annotations
 

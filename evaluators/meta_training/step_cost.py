@@ -1,4 +1,4 @@
-"""What an outer step costs, for budgets of computation: a candidate with dearer steps then takes fewer of them."""
+"""Cost of an outer step, for budgets of computation: a candidate with dearer steps then takes fewer of them."""
 
 from __future__ import annotations
 

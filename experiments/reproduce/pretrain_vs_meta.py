@@ -1,4 +1,4 @@
-"""What meta-learned initial weights give that plain pre-training does not.
+"""Pre-training against meta-learning: what meta-learned initial weights give that plain pre-training does not.
 
     python -m nas.experiments.reproduce.pretrain_vs_meta [--omniglot PATH] [--pigcvp PATH] [--figure PNG] [--out TXT]
 

@@ -1,4 +1,4 @@
-"""What each part of a winning recipe contributed, from scores of recipes that mix its parts with the default's."""
+"""Contributions of a winning recipe's parts, from scores of recipes that mix its parts with the default's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which choices mattered: the marginal effect of each choice of a space on the scores of a search."""
+"""Effects of choices: how much each choice of a space matters by itself for the scores of a search."""
 
 from __future__ import annotations
 

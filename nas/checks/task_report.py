@@ -1,4 +1,4 @@
-"""What a task family is: its classes, examples, time to draw a task, and what is wrong."""
+"""Report on a task family: its classes, examples, time to draw a task, and what is wrong."""
 
 from __future__ import annotations
 

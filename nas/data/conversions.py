@@ -1,4 +1,4 @@
-"""What the decoding of images changed in them, counted, so that it can be said once."""
+"""Conversions of images: what their decoding changed in them, counted, so that it can be said once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table holds: kinds of columns, and which may be a label, a group or features."""
+"""Summary of a table: kinds of columns, and which may be a label, a group or features."""
 
 from __future__ import annotations
 

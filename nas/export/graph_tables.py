@@ -1,4 +1,4 @@
-"""What a network that is read from a file may call: layers, functions, operators and methods, by name.
+"""Tables of what a network that is read from a file may call: layers, functions, operators and methods, by name.
 
 Whatever is not in these tables is refused, so a file can name nothing that reads, writes or executes something else.
 """

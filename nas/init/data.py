@@ -1,4 +1,4 @@
-"""What a person's data are, and the tasks that they can give."""
+"""Data of a person: what they are, and the tasks that they can give."""
 
 from __future__ import annotations
 

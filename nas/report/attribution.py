@@ -1,4 +1,4 @@
-"""What each part of a winning recipe contributed, for the page and the terminal."""
+"""Contributions of a winning recipe's parts, on the page and in the terminal."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import torch
 from helpers.evaluators import NARROW, Blobs, TinyConv
 from torch import nn
 
+from nas.errors import UncountedError
 from nas.evaluators.learners import Maml, ProtoNet
 from nas.evaluators.meta_training.outer_loop import OuterLoop
 from nas.evaluators.meta_training.step_cost import step_cost
@@ -56,3 +57,17 @@ def test_measuring_changes_nothing():
     for name, p in module.named_parameters():
         assert torch.equal(p, before[name])
         assert p.grad is None
+
+
+class Fourier(nn.Module):
+    """A product that no formula counts."""
+
+    def forward(self, x):
+        return torch.fft.rfft(x.flatten(1)).abs()
+
+
+def test_what_cannot_be_counted_is_named():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 16), Fourier(), nn.Linear(9, 3))
+    with pytest.raises(UncountedError, match=r"FLOPs of .*fft.* cannot be counted, .*take unit = 'seconds'"):
+        gflops(ProtoNet(), module=module)
+    assert step_cost(module, Blobs(), ProtoNet(), LOOP, "seconds") > 0
