@@ -56,6 +56,11 @@ def comparable(trials: Sequence[Trial]) -> list[Trial]:
     return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
 
 
+def num_candidates(trials: Sequence[Trial]) -> int:
+    """Number of networks that were proposed: neither duplicates, promotions nor retries."""
+    return sum(trial.retry_of is None for trial in comparable(trials))
+
+
 def median(trials: Sequence[Trial]) -> Trial:
     """The trial with the median score of the lowest budget; of an even number, the lower one in the middle."""
     done = comparable([trial for trial in without_duplicates(trials) if trial.state == "done"])

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..analysis.protocol_check import MEASURED
-from ..analysis.ranking import best
-from ..runs.extending import num_candidates
+from ..analysis.ranking import best, num_candidates
 from ..runs.folder import RUNNING, RunFolder, config_of
 from ..runs.summary import state
 from ..store.sqlite_file import in_use

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
-from ..analysis.ranking import comparable, rank
+from ..analysis.ranking import comparable, num_candidates, rank
 from ..analysis.run_summary import RunSummary
 from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
@@ -67,7 +67,7 @@ def progress_text(summary: RunSummary) -> str:
     """Progress of a run's search, and its cost."""
     search, evaluator = summary.config["search"], summary.config["evaluator"]
     trials = summary.trials
-    candidates = _num_candidates(trials)
+    candidates = num_candidates(_ended(trials))
     retries = sum(trial.retry_of is not None and trial.state != "pending" for trial in trials)
     text = f"{candidates} of {search['trials']} candidates"
     if summary.search.num_duplicates:
@@ -75,7 +75,7 @@ def progress_text(summary: RunSummary) -> str:
     if retries:
         text += f", {retries} retr{'y' if retries == 1 else 'ies'}"
     if summary.control is not None:
-        text += f", {_num_candidates(summary.control.trials)} of the random control"
+        text += f", {num_candidates(_ended(summary.control.trials))} of the random control"
     if search["fidelity"] is None:
         return text
     full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
@@ -113,6 +113,10 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -
     failed = [trial for trial in trials if trial.state == "failed"]
     lines += [f"{_name(trial)} failed: {trial.error}" for trial in failed[:most]]
     return "\n".join(lines)
+
+
+def _ended(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.state != "pending"]
 
 
 def _name(trial: Trial) -> str:
@@ -170,8 +174,3 @@ def _notes(final: FinalResult) -> Iterator[str]:
 
 def _number(value: float, percent: bool) -> str:
     return number(value, percent, plain=TERMINAL)
-
-
-def _num_candidates(trials: Sequence[Trial]) -> int:
-    """Number of networks that were evaluated on the lowest budget: neither duplicates, promotions nor retries."""
-    return sum(trial.state != "pending" and trial.retry_of is None for trial in comparable(trials))

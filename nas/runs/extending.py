@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..analysis.protocol_check import MEASURED
+from ..analysis.ranking import num_candidates
 from ..config.schema import Config
 from ..errors import ConfigError, RunError
 from ..store.sqlite_store import Store
@@ -129,12 +130,6 @@ def notes(store: Store, wanted: int) -> list[str]:
             " scored trials, and a decision to go on that was made by their result favours the winner"
         )
     return text
-
-
-def num_candidates(trials: Sequence[Trial]) -> int:
-    """Number of networks that were proposed: neither duplicates nor promotions nor retries."""
-    lowest = min((trial.budget for trial in trials), default=0)
-    return sum(t.budget == lowest and t.retry_of is None for t in without_duplicates(trials))
 
 
 def num_scored(trials: Sequence[Trial]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -66,7 +67,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
     Raises:
         NasError: The config cannot be carried out, or the search failed.
     """
-    config = absolute_paths(config)
+    began, config = time.monotonic(), absolute_paths(config)
     parts = build(config)
     with _executor_of(config, parts) as executor:
         protocol = try_out(config, parts, executor)
@@ -78,7 +79,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
             )
         with folder.create(run, config, protocol, data_inventory(parts, executor)) as store:
             run, parts = folder.run_of_store(store), build(config, StoredCosts(store))
-            return _carry_out(RunContext(run, store, config, parts, executor, progress))
+            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
 
 
 def resume(run: RunFolder, progress: Progress, space: str | None = None, extension: Extension = UNCHANGED) -> Outcome:
@@ -93,6 +94,7 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
     Raises:
         NasError: As `start` does, and where the run's data or its user's files have changed.
     """
+    began = time.monotonic()
     with Store.open(run.store_path) as store:
         resume_checks.check_files(store, space)
         config = extended(resume_checks.config_with(store, space), store.trials(), extension)
@@ -106,7 +108,7 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
                 # Otherwise data that is missing today would be stored as candidates that failed.
                 resume_checks.check_protocol(store, config, try_out(config, parts, executor))
             extend(store, extension)
-            return _carry_out(RunContext(run, store, config, parts, executor, progress))
+            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
 
 
 def _carry_out(context: RunContext) -> Outcome:
@@ -132,7 +134,7 @@ def _final(context: RunContext, control: Store | None) -> FinalResult | None:
     stored = folder.final_of(context.store)
     if stored is not None:
         return stored
-    clock = WallClock(context.store, context.config.search.wall_clock_s)
+    clock = WallClock(context.store, context.config.search.wall_clock_s, context.began)
     search_candidates(context, clock)
     if control is not None and not context.stop():
         search_control(context, control, clock)

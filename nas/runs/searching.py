@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..analysis import ranking
+from ..analysis.ranking import num_candidates
 from ..config.parts import build
 from ..errors import SearchError
-from ..protocols.evaluators import Evaluator, Resumable
+from ..protocols.evaluators import Evaluator, Resumable, Tabled
 from ..report.tensorboard import TensorBoardLog
 from ..search.fidelity import Checkpointed
 from ..search.loop import search
@@ -23,7 +24,7 @@ from ..store.sqlite_store import Store
 from ..trial import Trial
 from . import random_control
 from .context import RunContext
-from .extending import ENDED, FINISHED, num_candidates
+from .extending import ENDED, FINISHED
 from .folder import RUNNING
 from .wall_clock import WallClock, finals_s
 
@@ -78,20 +79,25 @@ class _Listener:
         self.done = [trial for trial in context.store.trials() if trial.state != "pending"]
         self.log = TensorBoardLog(logs, self.done)
         self._leader = next(iter(ranking.best(self.done)), None)
+        self._finalists = ranking.best(self.done, context.config.final.top)
+        self._longest_s = max((trial.seconds or 0.0 for trial in self.done if trial.score is not None), default=0.0)
         self._started: dict[int, float] = {}
         self._finals_s = self._estimate()
 
     def on_start(self, trial: Trial) -> None:
         """Stores and tells what is being evaluated since when."""
         self._started[trial.number] = time.time()
-        self._context.store.put(RUNNING, self._started)
+        if not isinstance(self._context.parts.evaluator, Tabled):  # A look-up takes less than to store that it began.
+            self._context.store.put(RUNNING, self._started)
         self._context.progress.running(dict(self._started), self._finals_s)
 
     def on_trial(self, trial: Trial) -> None:
         self._started.pop(trial.number, None)
-        self.done.append(trial)
         self._leader = ranking.better(self._leader, trial)
-        self._finals_s = self._estimate()
+        if trial.score is not None:
+            self._longest_s = max(self._longest_s, trial.seconds or 0.0)
+            self._finalists = ranking.best([*self._finalists, trial], self._context.config.final.top)
+            self._finals_s = self._estimate()
         self._clock.keep()
         self.log.add(trial)
         self._context.progress.trial(trial, self._leader)
@@ -101,19 +107,18 @@ class _Listener:
         of its time. A search with a control has half of what the finals of both leave."""
         if self._context.stop() or self._clock.limit_s == math.inf:
             return self._context.stop()
-        longest = max((trial.seconds or 0.0 for trial in self.done if trial.score is not None), default=0.0)
-        return self._clock.spent_s + longest >= (self._clock.limit_s - self._finals_s) / self._share.searches
+        return self._clock.spent_s + self._longest_s >= (self._clock.limit_s - self._finals_s) / self._share.searches
 
     def _estimate(self) -> float:
         config = self._context.config
         return self._share.finals * finals_s(
-            config, self._context.parts.evaluator, self.done, self._context.executor.workers
+            config, self._context.parts.evaluator, self._finalists, self._context.executor.workers
         )
 
 
 def _search(context: RunContext, listener: _Listener) -> End:
     config, parts, executor = context.config, context.parts, context.executor
-    context.progress.started(context.run, config, list(listener.done), executor.workers)
+    context.progress.started(context.run, config, listener.done, executor.workers)
     try:
         options = SearchOptions(
             trials=config.search.trials,

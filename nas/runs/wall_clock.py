@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from ..analysis.ranking import best
 from ..config.parts import measures
 from ..config.schema import Config, FinalTable
 from ..protocols.evaluators import Evaluator
@@ -25,11 +24,18 @@ class WallClock:
     Args:
         store: The run's store, which keeps the seconds taken so far.
         limit_s: The limit; 0 for none.
+        began: When this process took up the run, by the clock; None for now.
         clock: Seconds from any fixed moment.
     """
 
-    def __init__(self, store: Store, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._clock, self._started = store, clock, clock()
+    def __init__(
+        self,
+        store: Store,
+        limit_s: float,
+        began: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._clock, self._began = store, clock, clock() if began is None else began
         self.limit_s = limit_s or math.inf
         self._before_s = float(store.get(SPENT) or 0.0)
         self._late = self._before_s >= self.limit_s
@@ -37,7 +43,7 @@ class WallClock:
     @property
     def spent_s(self) -> float:
         """Seconds that the run has taken so far."""
-        return self._before_s + self._clock() - self._started
+        return self._before_s + self._clock() - self._began
 
     @property
     def used_up(self) -> bool:
@@ -50,7 +56,7 @@ class WallClock:
             self._store.put(SPENT, self.spent_s)
 
 
-def finals_s(config: Config, evaluator: Evaluator, trials: Sequence[Trial], workers: int) -> float:
+def finals_s(config: Config, evaluator: Evaluator, finalists: Sequence[Trial], workers: int) -> float:
     """Estimated seconds of the finals: rounds of as many measurements as there are workers.
 
     A measurement is taken to be as slow as the slowest of the finalists so far: its training in proportion to the outer
@@ -59,16 +65,15 @@ def finals_s(config: Config, evaluator: Evaluator, trials: Sequence[Trial], work
     Args:
         config: The run's config.
         evaluator: Its evaluator.
-        trials: The trials so far, without a score of which the estimate is 0.
+        finalists: The best trials so far, best first; the estimate without any is 0.
         workers: Measurements at a time.
     """
-    leaders = best(trials, config.final.top) if measures(evaluator) else []
-    if not leaders:
+    if not finalists or not measures(evaluator):
         return 0.0
     parts = 0
     if config.final.attribution and isinstance(evaluator, RecipeMeasuring):
-        parts = 1 + len(evaluator.recipe_of(leaders[0].architecture).parts)
-    return _rounds(config.final, len(leaders), parts, workers) * max(_measurement_s(t, config) for t in leaders)
+        parts = 1 + len(evaluator.recipe_of(finalists[0].architecture).parts)
+    return _rounds(config.final, len(finalists), parts, workers) * max(_measurement_s(t, config) for t in finalists)
 
 
 def _measurement_s(trial: Trial, config: Config) -> float:

@@ -10,11 +10,16 @@ from helpers.launch import TRIALS, Crash, Quiet, crash_at, in_this_process, own_
 from helpers.loop import Recorded
 from helpers.search import FEW, HALVES, Chain, Toy, run_toy
 
+from nas.analysis.ranking import num_candidates
+from nas.architecture import Architecture
 from nas.errors import ConfigError, RunError
+from nas.evaluators import MetaEvaluator
+from nas.report.terminal import progress_text
 from nas.runs import extending, folder, launch, summary
 from nas.runs.extending import Extension
 from nas.runs.folder import RunFolder
 from nas.store import Store
+from nas.trial import Score
 
 
 def searched(name: str, **tables: Any) -> RunFolder:
@@ -110,6 +115,29 @@ def test_finals_without_a_score_and_contradictions_are_refused(inline):
             Extension(finish=True, **other)
 
 
+def test_a_failed_candidate_of_a_run_is_evaluated_again_ranked_and_counted_as_a_retry(inline, monkeypatch):
+    whole, evaluate = searched("whole"), MetaEvaluator.evaluate
+    failing = summary.summary(whole).final.winner.architecture
+
+    def broken(self: Any, architecture: Architecture, budget: int, seed: int) -> Score:
+        if architecture == failing:
+            raise MemoryError("no memory")
+        return evaluate(self, architecture, budget, seed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MetaEvaluator, "evaluate", broken)
+        run = searched("broken")
+    [failed] = [trial.number for trial in summary.summary(run).trials if trial.state == "failed"]
+    told = result(run)[1]
+    extend(run, retry=True)
+    after = summary.summary(run)
+    again = after.trials[-1]
+    assert (again.retry_of, again.state, again.number) == (failed, "done", TRIALS)
+    assert progress_text(after) == f"{TRIALS} of {TRIALS} candidates, 1 retry"
+    assert result(run)[1] == told
+    assert after.to_json()["trials"][-1]["retry_of"] == failed
+
+
 def retry_all(store: Store) -> int:
     extending.extend(store, Extension(retry=True))
     return len(store.pending())
@@ -146,7 +174,7 @@ def test_a_retry_that_fails_is_tried_again_under_the_number_of_the_first(tmp_pat
         assert [trial.retry_of for trial in store.pending()] == failed
     with Store.open(tmp_path / "trials.sqlite") as store:
         run_toy(store, controller=Chain(), evaluator=Toy(harmless=True))
-        assert extending.num_candidates(store.trials()) == 8
+        assert num_candidates(store.trials()) == 8
 
 
 def test_a_network_whose_retry_has_a_score_gives_it_to_later_duplicates(tmp_path: Path):

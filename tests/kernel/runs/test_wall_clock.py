@@ -46,8 +46,8 @@ class Slow(Quiet):
 def seconds_of_a_test(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
     """Runs go by this clock. Their finals are estimated at six seconds, and an evaluation at none."""
     watch = Stopwatch()
-    monkeypatch.setattr(launch, "WallClock", lambda store, limit_s: WallClock(store, limit_s, watch))
-    monkeypatch.setattr("nas.runs.searching.finals_s", lambda _config, _evaluator, trials, _workers: 6.0 * bool(trials))
+    monkeypatch.setattr(launch, "WallClock", lambda store, limit_s, _began: WallClock(store, limit_s, None, watch))
+    monkeypatch.setattr("nas.runs.searching.finals_s", lambda *arguments: 6.0 * bool(arguments[2]))
     return watch
 
 
@@ -115,26 +115,28 @@ def test_a_run_without_a_limit_stores_no_time(inline, tmp_path: Path):
 def test_seconds_of_earlier_processes_count_and_a_late_resume_may_end_its_finals(tmp_path: Path):
     watch = Stopwatch()
     with Store.create(tmp_path / "trials.sqlite", {}) as store:
-        clock = WallClock(store, 10.0, watch)
+        clock = WallClock(store, 10.0, clock=watch)
         watch.now = 4.0
         clock.keep()
-        again = WallClock(store, 10.0, watch)
+        again = WallClock(store, 10.0, clock=watch)
         watch.now = 9.0
         assert (again.spent_s, again.used_up) == (9.0, False)
         watch.now = 10.0
         assert again.used_up
         again.keep()
-        assert not WallClock(store, 10.0, watch).used_up
+        assert not WallClock(store, 10.0, clock=watch).used_up
+        store.put(SPENT, 0.0)
+        assert WallClock(store, 10.0, 3.0, watch).spent_s == 7.0
 
 
 def test_the_estimate_is_that_of_rounds_of_the_slowest_finalist(monkeypatch):
     monkeypatch.setattr(wall_clock, "measures", lambda _evaluator: True)
     config = toy(final={"top": 2, "seeds": 3, "budget": 6, "validation_tasks": 8, "tasks": 12})
-    trials = [scored(0, 50.0, training=40.0), scored(1, 5.0, training=4.0), scored(2, 3.0, training=1.0)]
-    # With three times the steps and three times the tasks, the slower of the two best takes 15 seconds.
+    finalists = [scored(2, 3.0, training=1.0), scored(1, 5.0, training=4.0)]
+    # With three times the steps and three times the tasks, the slower of the two takes 15 seconds.
     # Two finalists share six trainings; the median candidate, the winner and the baseline network have three each.
-    assert finals_s(config, object(), trials, 1) == pytest.approx(15.0 * (6 + 3 + 6))
-    assert finals_s(config, object(), trials, 3) == pytest.approx(15.0 * 5)
+    assert finals_s(config, object(), finalists, 1) == pytest.approx(15.0 * (6 + 3 + 6))
+    assert finals_s(config, object(), finalists, 3) == pytest.approx(15.0 * 5)
     assert finals_s(config, object(), [], 1) == 0.0
 
 
