@@ -69,6 +69,7 @@ def search(
         stopped = stopped or options.stop()
         if not stopped and len(failures) < options.max_failures_in_a_row:
             for trial in plan.take(options.workers - len(running), running.seconds()):
+                options.on_start(trial)
                 running.submit(trial)
         duplicates = plan.ended_duplicates()
         if not duplicates and len(running) == 0:
