@@ -128,6 +128,8 @@ class Trial:
         seconds: Seconds that its evaluation took; 0 for a duplicate.
         duplicate_of: Number of the earlier trial of the same network, whose result this one shares without an
             evaluation; None for the first trial of its network.
+        retry_of: Number of the failed trial that this one evaluates again; the controller is not told of it. None for
+            any other trial.
     """
 
     number: int
@@ -139,6 +141,7 @@ class Trial:
     error: str | None = None
     seconds: float | None = None
     duplicate_of: int | None = None
+    retry_of: int | None = None
 
     @property
     def value(self) -> float:
@@ -163,6 +166,7 @@ class Trial:
             "error": self.error,
             # The key of the first format, which scripts and stored reports read.
             "repeats": self.duplicate_of,
+            **({} if self.retry_of is None else {"retry_of": self.retry_of}),
         }
 
 

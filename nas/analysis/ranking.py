@@ -43,7 +43,7 @@ def leaders(trials: Sequence[Trial], count: int) -> list[Trial]:
     """
     ranked = best(trials, count)
     if not ranked:
-        why = "none could be begun; has search.seconds enough for one?"
+        why = "none could be begun; has search.seconds or wall_clock_s enough for one?"
         if trials:
             why = f"the last (#{trials[-1].number}) failed with {trials[-1].error}"
         raise SearchError(f"no candidate was scored: {why}")
@@ -54,6 +54,11 @@ def comparable(trials: Sequence[Trial]) -> list[Trial]:
     """The trials of the lowest budget, which all candidates had, without duplicates."""
     lowest = min((trial.budget for trial in trials), default=0)
     return [trial for trial in without_duplicates(trials) if trial.budget == lowest]
+
+
+def num_candidates(trials: Sequence[Trial]) -> int:
+    """Number of networks that were proposed: neither duplicates, promotions nor retries."""
+    return sum(trial.retry_of is None for trial in comparable(trials))
 
 
 def median(trials: Sequence[Trial]) -> Trial:

@@ -10,19 +10,23 @@ import math
 import signal
 import sys
 import time
-from io import TextIOWrapper
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import learned_optimizers, own_data, stage_two
+from . import learned_optimizers, looking, own_data, stage_two
+from .looking import Name
+from .stage_two import Json
+from .streams import fitted, make_readable, width
 
 if TYPE_CHECKING:
     from ..registry import builtin
     from ..runs.launch import Outcome
+    from ..runs.progress import Progress
 
 app = typer.Typer(
     help="Search for a network that learns from few examples.",
@@ -31,8 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Name = Annotated[str, typer.Argument(help="The run's name.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress, only the result.")]
 MovedSpace = Annotated[
     str | None, typer.Option("--space", metavar="FILE.py", help="Where your own space's file is now, if it was moved.")
 ]
@@ -53,18 +56,18 @@ def search(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config.")
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Run a search and measure what it finds. Without CONFIG: the quick start, which needs no download."""
     from ..config import reading as configs
     from ..runs import folder as runs
     from ..runs import launch
-    from .progress import TerminalProgress
 
     loaded = configs.load(config, set_ or [], space=space, controller=controller)
     run = runs.new_run(name, configs.QUICK_START if config is None else config)
     started = time.monotonic()
-    with TerminalProgress().shown() as progress:
+    with _progress(quiet) as progress:
         outcome = launch.start(loaded, run, progress)
     _ended(outcome, as_json, time.monotonic() - started)
 
@@ -114,40 +117,30 @@ def compare(  # the options of a command are its parameters
 
 
 @app.command()
-def resume(name: Name, space: MovedSpace = None, as_json: Json = False) -> None:
-    """Continue a run that was interrupted or killed. Nothing is computed twice."""
+def resume(
+    name: Name,
+    space: MovedSpace = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=10**7, help="Extend the search to N candidates in all.")
+    ] = None,
+    retry: Annotated[
+        Literal["failed"] | None, typer.Option(metavar="failed", help="Evaluate failed candidates again.")
+    ] = None,
+    finish: Annotated[bool, typer.Option("--finish", help="End the search; hold the finals on what is there.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a run that was interrupted or killed, or extend one. Nothing is computed twice."""
     from ..runs import folder as runs
     from ..runs import launch
-    from .progress import TerminalProgress
+    from ..runs.extending import Extension
 
+    extension = Extension(trials, retry is not None, finish)
     run = runs.existing_run(name)
     started = time.monotonic()
-    with TerminalProgress().shown() as progress:
-        outcome = launch.resume(run, progress, space)
+    with _progress(quiet) as progress:
+        outcome = launch.resume(run, progress, space, extension)
     _ended(outcome, as_json, time.monotonic() - started)
-
-
-@app.command()
-def show(name: Name, as_json: Json = False) -> None:
-    """Show a run's trials and its final result."""
-    from ..report import pareto_front, terminal
-    from ..runs import folder as runs
-    from ..runs import summary as run_summary
-
-    summary = run_summary.summary(runs.existing_run(name))
-    if as_json:
-        _print_json(summary.to_json())
-        return
-    typer.echo(f"{name}: {summary.state}, {terminal.progress_text(summary)}")
-    for search in filter(None, (summary.search, summary.control)):
-        if search.mixed:
-            typer.echo("\n".join(f"{'warning: ' if i == 0 else ''}{e.text()}" for i, e in enumerate(search.mixed)))
-    typer.echo(terminal.trials_text(summary.trials))
-    final = summary.final
-    if summary.front:
-        typer.echo(pareto_front.text(summary.front, percent=final is not None and final.percent))
-    if final:
-        typer.echo(terminal.final_text(final))
 
 
 @app.command()
@@ -207,7 +200,7 @@ def export(
         typer.echo(path)
 
 
-for others in (stage_two, own_data, learned_optimizers):
+for others in (looking, stage_two, own_data, learned_optimizers):
     app.registered_commands += others.app.registered_commands
 
 
@@ -278,9 +271,7 @@ def check(
 
 def main() -> None:
     """Runs one command. Exit status: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks is a question mark
+    make_readable()
     signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
@@ -321,6 +312,14 @@ def _about(room: builtin.Room, name: str) -> str:
     return lines[0] if lines else ""
 
 
+def _progress(quiet: bool) -> AbstractContextManager[Progress]:
+    """Receiver of a run's events, as long as the context lasts."""
+    from ..runs.progress import Silence
+    from .progress import TerminalProgress
+
+    return nullcontext(Silence()) if quiet else TerminalProgress().shown()
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -335,17 +334,16 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
     if as_json:
         _print_json(run_summary.summary(outcome.run).to_json())
     elif outcome.final is None:
-        typer.echo(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}")
+        typer.echo(fitted(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}"))
     else:
-        typer.echo(final_text(outcome.final))
-        typer.echo(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner.")
+        typer.echo(fitted(final_text(outcome.final, width())))
+        typer.echo(fitted(f"{_duration(seconds)}. {folder} holds the trials, the report and the winner."))
         support = "my_images/" if outcome.final.percent else "my_points.csv"
         if outcome.final.kind == TABLE:
             typer.echo(f"Next: nas report {name}")
         else:
-            typer.echo(
-                f"Next: nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
-            )
+            commands = f"nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
+            typer.echo(fitted(f"Next: {commands}"))
     if outcome.state == "interrupted":
         raise typer.Exit(INTERRUPTED)
 

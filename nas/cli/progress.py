@@ -1,20 +1,29 @@
-"""Progress of a run on standard error: a header, a progress bar, lines."""
+"""Progress of a run on standard error: a panel on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from ..analysis import ranking
 from ..config.schema import Config
 from ..protocols.tasks import FewShot, Labelled
 from ..registry import components, user_files
 from ..report.terminal import duplicates_text, score_text
 from ..runs.folder import RunFolder
 from ..trial import Trial, without_duplicates
+from .panel import LATEST, RunView, panel_text
+
+MOST_WARNINGS = 3
+"""Latest warnings that the panel shows."""
 
 
 class TimeLeft(ProgressColumn):
@@ -26,7 +35,7 @@ class TimeLeft(ProgressColumn):
 
 
 class TerminalProgress:
-    """Receiver of a run's events: a bar on a terminal, a line now and then elsewhere."""
+    """Receiver of a run's events: a panel below a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -40,12 +49,27 @@ class TerminalProgress:
         self._evaluated = 0
         self._failed = 0
         self._duplicates = 0
+        self._before = 0
+        self._since = self._finals_since = time.monotonic()
+        self._running: Mapping[int, float] = {}
+        self._view = RunView(0)
 
     @contextmanager
     def shown(self) -> Iterator[TerminalProgress]:
-        """Shows the bar until the context ends."""
-        with self._bar:
-            yield self
+        """Shows panel and warnings until the context ends."""
+        handler = _Warnings(self._warn)
+        logger = logging.getLogger("nas")
+        logger.addHandler(handler)
+        try:
+            with (
+                nullcontext()
+                if self._bar.disable
+                else Live(get_renderable=self._panel, console=self._console, refresh_per_second=2)
+            ):
+                yield self
+                self._view = replace(self._view, finals_s=0.0)  # What remains on the screen has no time left.
+        finally:
+            logger.removeHandler(handler)
 
     def started(self, run: RunFolder, config: Config, done: Sequence[Trial], workers: int) -> None:
         """Prints the header of a run, of which the trials `done` were made before."""
@@ -63,19 +87,34 @@ class TerminalProgress:
         self._evaluated, self._duplicates = len(new), len(done) - len(new)
         self._failed = sum(trial.state == "failed" for trial in new)
         candidates = sum(map(self._is_candidate, new))
+        self._before, self._since, self._running = candidates, time.monotonic(), {}
+        self._view = RunView(
+            self._trials,
+            leader=next(iter(ranking.best(new)), None),
+            latest=new[-LATEST:],
+            warnings=self._view.warnings,
+        )
         self._task = self._bar.add_task(f"{candidates}/{self._trials}", total=self._trials, completed=candidates)
         if done:
             self._say(f"{run.name}: {candidates} candidates were done before")
 
+    def running(self, started: Mapping[int, float], finals_s: float) -> None:
+        """Shows the trials that are being evaluated."""
+        self._running = started
+        self._view = replace(self._view, finals_s=finals_s)
+
     def trial(self, trial: Trial, best: Trial) -> None:
         """Counts a trial that has ended."""
         assert self._task is not None
+        self._running = {number: start for number, start in self._running.items() if number != trial.number}
         if trial.duplicate_of is None:
             self._evaluated += 1
             self._failed += trial.state == "failed"
             self._bar.advance(self._task, self._is_candidate(trial))
         else:
             self._duplicates += 1
+        latest = [*self._view.latest, trial][-LATEST:] if trial.duplicate_of is None else self._view.latest
+        self._view = replace(self._view, leader=best, latest=latest)
         done = int(self._bar.tasks[self._task].completed)
         leader = f"best {score_text(best)} (#{best.number})" if best.score else "none scored yet"
         parts = [f"{done}/{self._trials}", leader]
@@ -103,13 +142,16 @@ class TerminalProgress:
 
     def measured(self, done: int, of: int) -> None:
         """Shows how many of the final measurements have ended."""
+        if self._view.measuring is None:
+            self._finals_since = time.monotonic()
+        self._view = replace(self._view, measuring=(done, of))
         if self._measuring is None or self._bar.tasks[self._measuring].finished:
             self._measuring = self._bar.add_task("", total=of)
         self._bar.update(self._measuring, completed=done, description=f"{done}/{of} final measurements")
 
     def _is_candidate(self, trial: Trial) -> bool:
-        """Whether a trial is no promotion. The bar counts candidates, since the number of promotions is not known."""
-        return trial.budget <= self._lowest_budget
+        """Whether a trial is no promotion or retry. The bar counts candidates: how many others come is not known."""
+        return trial.budget <= self._lowest_budget and trial.retry_of is None
 
     def exhausted(self) -> None:
         """Says that the controller has proposed all that it can."""
@@ -122,8 +164,42 @@ class TerminalProgress:
         """Says that the run ends after what is running."""
         self._say("stopping: what is running is finished and stored; press Ctrl-C again to stop at once")
 
+    def _panel(self) -> RenderableType:
+        """The bar and the panel as they are now. Another thread calls this."""
+        now, view = time.monotonic(), self._view
+        left = max(0.0, view.finals_s - (now - self._finals_since)) if view.measuring else view.finals_s
+        done = 0 if self._task is None else int(self._bar.tasks[self._task].completed)
+        view = replace(
+            view,
+            done=done,
+            failed=self._failed,
+            duplicates=self._duplicates,
+            running={number: time.time() - start for number, start in self._running.items()},
+            seconds=now - self._since,
+            candidates=done - self._before if view.measuring is None else 0,
+            finals_s=left,
+        )
+        text = panel_text(view, self._console.width) if view.wanted else ""
+        return Group(self._bar.get_renderable(), Text(text))
+
+    def _warn(self, text: str) -> None:
+        self._view = replace(self._view, warnings=(*self._view.warnings, text)[-MOST_WARNINGS:])
+        if self._bar.disable:
+            self._say(f"warning: {text}")
+
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)  # a line of a log stays one line
+
+
+class _Warnings(logging.Handler):
+    """Passes logged warnings on."""
+
+    def __init__(self, receive: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._receive(record.getMessage())
 
 
 def header(config: Config, workers: int) -> str:

@@ -148,6 +148,8 @@ class SearchTable(Table):
         trials: Number of candidates; promotions are not counted.
         seconds: Time budget: the sum of the evaluations' seconds, simulated for a table, after which no evaluation is
             started; 0 for none.
+        wall_clock_s: Limit of the whole run's seconds, finals included: the search ends as early as these are estimated
+            to need (`nas.runs.wall_clock`); 0 for none.
         workers: Number of worker processes; 'auto' for one per processor, and at most four per GPU.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         seed: Seed of the controller and of the evaluations.
@@ -161,6 +163,7 @@ class SearchTable(Table):
 
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
     seconds: Annotated[float, Field(ge=0, le=10**12)] = 0.0
+    wall_clock_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -233,9 +236,11 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values. What is not asked for has no key, nor has the usual value of `final.attribution`:
-        so configs of earlier versions stay equal."""
+        """The config as JSON values. What is not asked for has no key, nor have the usual values of `final.attribution`
+        and `search.wall_clock_s`: so configs of earlier versions stay equal."""
         data = self.model_dump(mode="json")
+        if not self.search.wall_clock_s:
+            data["search"].pop("wall_clock_s")
         if self.final.attribution:
             data["final"].pop("attribution")
         for table in (data["space"], data["tasks"], data["evaluator"]):

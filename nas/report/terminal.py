@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
-from ..analysis.ranking import comparable, rank
+from ..analysis.ranking import comparable, num_candidates, rank
 from ..analysis.run_summary import RunSummary
 from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
 from . import attribution, coverage, random_control
 from .formatting import TERMINAL, interval_of, listed, mflops, number, probability
 
+WIDE = 80
+"""Columns from which on a table has all of its columns."""
 Z95 = 1.96
 """The 97.5 % quantile of the standard normal distribution."""
 
@@ -24,8 +26,13 @@ def score_text(trial: Trial) -> str:
     return f"{trial.score.value:.3f} ± {Z95 * trial.score.stderr:.3f}".replace("± 0.", "± .")
 
 
-def final_text(final: FinalResult) -> str:
-    """The final result as a table: finalists, winner, baseline, control, their differences, and notes on them."""
+def final_text(final: FinalResult, width: int = WIDE) -> str:
+    """The final result as a table: finalists, winner, baseline, control, their differences, and notes on them.
+
+    Args:
+        final: The final result.
+        width: Columns of the terminal; below `WIDE` each row of the table takes several lines.
+    """
     if final.kind == TABLE:
         return _table_text(final)
     percent = final.percent
@@ -40,16 +47,19 @@ def final_text(final: FinalResult) -> str:
             f"({interval_of(median.difference, percent, signed=True, plain=TERMINAL)}) better"
         )
     measure = "test accuracy" if percent else "test −MSE"
-    lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
+    if width >= WIDE:
+        lines.append(f"{'':<20}{measure:>14}{'95 % interval':>22}{'parameters':>13}{'MFLOPs':>9}")
+    else:
+        lines.append(f"{measure}, 95 % interval:")
     tested = final.tested
     for role in ("winner", "baseline", "control"):
         if role in tested:
-            lines.append(_row(role, tested[role], percent))
+            lines.append(_row(role, tested[role], percent, width))
         elif role != "control":
             lines.append(f"{role:<20}{'failed':>14}")
     control = tested.get("control")
     differences = {"difference": final.difference, "winner − random": control and control.difference}
-    lines += [_difference(name, apart, final) for name, apart in differences.items() if apart]
+    lines += [_difference(name, apart, final, width) for name, apart in differences.items() if apart]
     return "\n".join([*lines, *attribution.lines(final), *_notes(final)])
 
 
@@ -57,17 +67,20 @@ def progress_text(summary: RunSummary) -> str:
     """Progress of a run's search, and its cost."""
     search, evaluator = summary.config["search"], summary.config["evaluator"]
     trials = summary.trials
-    candidates = _num_candidates(trials)
+    candidates = num_candidates(_ended(trials))
+    retries = sum(trial.retry_of is not None and trial.state != "pending" for trial in trials)
     text = f"{candidates} of {search['trials']} candidates"
     if summary.search.num_duplicates:
         text += f", {duplicates_text(summary.search.num_duplicates)}"
+    if retries:
+        text += f", {retries} retr{'y' if retries == 1 else 'ies'}"
     if summary.control is not None:
-        text += f", {_num_candidates(summary.control.trials)} of the random control"
+        text += f", {num_candidates(_ended(summary.control.trials))} of the random control"
     if search["fidelity"] is None:
         return text
     full = sum(trial.score is not None for trial in comparable(trials)) * evaluator["budget"]
     steps = f"{summary.search.outer_steps:,} {budget_unit_of(trials)}, {full:,} without rungs"
-    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates
+    promoted = sum(trial.state != "pending" for trial in without_duplicates(trials)) - candidates - retries
     return f"{text}, {promoted} promotion{'' if promoted == 1 else 's'}; {steps}"
 
 
@@ -76,28 +89,38 @@ def duplicates_text(count: int) -> str:
     return f"{count} duplicate{'' if count == 1 else 's'}"
 
 
-def trials_text(trials: Sequence[Trial], *, most: int = 20) -> str:
+def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -> str:
     """The best trials as a table, those of higher budgets first, and the failures with their reasons.
 
     Args:
         trials: Trials of a search; duplicates are left out.
         most: Most trials, and most failures, that are listed.
+        width: Columns of the terminal; below `WIDE` the table has fewer columns.
     """
     trials = without_duplicates(trials)
     done = sorted((trial for trial in trials if trial.score is not None), key=rank)
-    lines = [f"{'trial':>6}{'score':>9}{'95 % ±':>9}{'budget':>8}{'parameters':>12}{'MFLOPs':>9}{'seconds':>9}  key"]
+    space, costs, key = (9, f"{'parameters':>12}{'MFLOPs':>9}", "  key") if width >= WIDE else (8, "", "")
+    lines = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
     for trial in done[:most]:
         metrics = trial.score.metrics if trial.score is not None else {}
+        costs = f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}" if width >= WIDE else ""
         lines.append(
-            f"{f'#{trial.number}':>6}{trial.value:>9.4f}{Z95 * trial.stderr:>9.4f}{trial.budget:>8}"
-            f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}{trial.seconds or 0.0:>9.1f}"
-            f"  {trial.architecture.key}"
+            f"{f'#{trial.number}':>6}{trial.value:>{space}.4f}{Z95 * trial.stderr:>9.4f}{trial.budget:>{space - 1}}"
+            f"{costs}{trial.seconds or 0.0:>9.1f}" + (f"  {trial.architecture.key}" if width >= WIDE else "")
         )
     if len(done) > most:
         lines.append(f"… and {len(done) - most} more; all with --json")
     failed = [trial for trial in trials if trial.state == "failed"]
-    lines += [f"#{trial.number} failed: {trial.error}" for trial in failed[:most]]
+    lines += [f"{_name(trial)} failed: {trial.error}" for trial in failed[:most]]
     return "\n".join(lines)
+
+
+def _ended(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.state != "pending"]
+
+
+def _name(trial: Trial) -> str:
+    return f"#{trial.number}" + (f" (#{trial.retry_of} again)" if trial.retry_of is not None else "")
 
 
 def _table_text(final: FinalResult) -> str:
@@ -108,22 +131,27 @@ def _table_text(final: FinalResult) -> str:
         for role, entry in final.tested.items()
         if role in names
     ]
-    return "\n".join([*lines, random_control.text(final)])
+    return "\n".join([*lines, random_control.text(final), *([f"warning: {final.warning}"] if final.warning else [])])
 
 
-def _row(role: str, entry: Measured, percent: bool) -> str:
+def _row(role: str, entry: Measured, percent: bool, width: int) -> str:
     names = {"winner": f"winner #{entry.number}", "baseline": f"{entry.name} baseline"}
     name = names.get(role, f"{entry.name} control #{entry.number}")
     shown = interval_of(entry.estimate, percent, plain=TERMINAL)
+    if width < WIDE:
+        costs = f"{entry.parameters or 0:,.0f} parameters, {mflops(entry.costs)} MFLOPs"
+        return f"{name}: {_number(entry.value, percent)} ({shown})\n  {costs}"
     return f"{name:<20}{_number(entry.value, percent):>14}{shown:>22}{entry.parameters or 0:>13,.0f}" + (
         f"{mflops(entry.costs):>9}"
     )
 
 
-def _difference(name: str, apart: Estimate, final: FinalResult) -> str:
+def _difference(name: str, apart: Estimate, final: FinalResult, width: int) -> str:
     value = number(apart.value, final.percent, signed=True, plain=TERMINAL)
     shown = interval_of(apart, final.percent, signed=True, plain=TERMINAL)
     note = f"   ({final.tasks} test {final.unit}, paired{probability(apart.p_value)})"
+    if width < WIDE:
+        return f"{name}: {value} ({shown})\n{note[1:]}"
     return f"{name:<20}{value:>14}{shown:>22}{note}"
 
 
@@ -146,8 +174,3 @@ def _notes(final: FinalResult) -> Iterator[str]:
 
 def _number(value: float, percent: bool) -> str:
     return number(value, percent, plain=TERMINAL)
-
-
-def _num_candidates(trials: Sequence[Trial]) -> int:
-    """Number of networks that were evaluated on the lowest budget: neither duplicates nor promotions."""
-    return sum(trial.state != "pending" for trial in comparable(trials))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.parts import Parts
 from ..config.schema import Config
@@ -31,6 +32,7 @@ class RunContext:
         executor: Place where candidates are evaluated.
         progress: Receiver of its events.
         stop: Whether the run was asked to stop.
+        began: When this process took up the run, by `time.monotonic`.
     """
 
     run: RunFolder
@@ -40,3 +42,4 @@ class RunContext:
     executor: ProcessExecutor | InlineExecutor
     progress: Progress
     stop: Callable[[], bool] = never
+    began: float = field(default_factory=time.monotonic)

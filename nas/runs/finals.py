@@ -20,7 +20,7 @@ from ..protocols.tasks import FewShot, Labelled, TaskFamily
 from ..space.sampling import sample
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
-from . import random_control
+from . import extending, random_control
 from .attribution import attribution_of
 from .context import RunContext
 from .folder import FINAL
@@ -59,6 +59,7 @@ def _result(context: RunContext, control: Store | None) -> FinalResult:
     ranked = measurements.rank(fresh, finalists, beside=[middle.architecture])
     winner = ranked[0][0]
     tested = [(winner.architecture, count), (baseline, count)]
+    extending.note_test(context.store)
     measurements.make(test, tested)
     of_winner, of_baseline = (measurements.scores(architecture, test, count) for architecture, _ in tested)
     on_fresh = [*((trial.architecture, pulls) for trial, pulls in ranked), (middle.architecture, count)]
@@ -72,7 +73,7 @@ def _result(context: RunContext, control: Store | None) -> FinalResult:
         baseline=replace(measurements.entry(baseline, of_baseline, pool), name=baseline.space) if of_baseline else None,
         difference=measurements.difference(of_winner, of_baseline, pool) if of_winner and of_baseline else None,
         control=None if control is None else _control(context, control, of_winner, pool),
-        warning=warning(config, context.parts.measurer.tasks),
+        warning="; ".join(_warnings(context)) or None,
         failures=measurements.failures(),
         attribution=attribution_of(measurements, winner.architecture, baseline) if config.attribution else None,
     )
@@ -102,6 +103,11 @@ def _control(context: RunContext, control: Store, winner: Sequence[Score], pool:
     measurements = Measurements(replace(context, store=control))
     result = random_control.measured_result(measurements, winner, pool)
     return replace(result, anytime=random_control.both_anytime(context, control))
+
+
+def _warnings(context: RunContext) -> list[str]:
+    few = warning(context.config.final, context.parts.measurer.tasks)
+    return [*([few] if few else []), *extending.notes(context.store, context.config.search.trials)]
 
 
 def warning(config: FinalTable, tasks: TaskFamily) -> str | None:

@@ -24,6 +24,8 @@ INVENTORY = "inventory"
 """Key of a store's meta with the digests of the user's data by class (`Inventoried`), where there are any."""
 FINAL = "final"
 """Key of a store's record of the final result."""
+RUNNING = "running"
+"""Key of a store's record of the trials that are being evaluated: the seconds since the epoch of each start."""
 RESULTS = "results.sqlite"
 """File of a comparison's results (`nas.compare`) in its folder."""
 

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import math
-import shutil
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-from ..analysis import ranking
 from ..analysis.final_result import FinalResult
 from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, features_of, measures
 from ..config.paths import absolute_paths
 from ..config.schema import Config
-from ..errors import NasError, SearchError
+from ..errors import NasError
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots
-from ..protocols.evaluators import Evaluator, Resumable, Tabled
+from ..protocols.evaluators import Tabled
 from ..registry import user_files
-from ..report.tensorboard import TensorBoardLog
-from ..search.fidelity import Checkpointed
-from ..search.loop import search
-from ..search.options import SearchOptions
 from ..store.costs import StoredCosts
 from ..store.sqlite_store import Store
-from ..trial import Trial
 from . import folder, random_control, resume_checks
 from .artifacts import write_report
 from .context import RunContext
+from .extending import UNCHANGED, Extension, extend, extended
 from .finals import run_finals
 from .folder import RunFolder
 from .interrupts import stop_on_signal
 from .preflight import data_inventory, try_export, try_out
 from .progress import Progress
+from .searching import search_candidates, search_control
 from .tabular_result import conclude
+from .wall_clock import WallClock
 
+log = logging.getLogger(__name__)
 AnyExecutor = ProcessExecutor | InlineExecutor
 
 
@@ -70,7 +67,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
     Raises:
         NasError: The config cannot be carried out, or the search failed.
     """
-    config = absolute_paths(config)
+    began, config = time.monotonic(), absolute_paths(config)
     parts = build(config)
     with _executor_of(config, parts) as executor:
         protocol = try_out(config, parts, executor)
@@ -82,25 +79,27 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
             )
         with folder.create(run, config, protocol, data_inventory(parts, executor)) as store:
             run, parts = folder.run_of_store(store), build(config, StoredCosts(store))
-            return _carry_out(RunContext(run, store, config, parts, executor, progress))
+            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
 
 
-def resume(run: RunFolder, progress: Progress, space: str | None = None) -> Outcome:
-    """Continues a run where it was; a run that is done stays as it is.
+def resume(run: RunFolder, progress: Progress, space: str | None = None, extension: Extension = UNCHANGED) -> Outcome:
+    """Continues a run where it was; a run that is done stays as it is unless it is extended.
 
     Args:
         run: The run.
         progress: Receiver of its events.
         space: The present place of the user's own space, FILE.py, where the file was moved; None where it was not.
+        extension: More candidates, failed ones again, or an end of the search; by default none of these.
 
     Raises:
         NasError: As `start` does, and where the run's data or its user's files have changed.
     """
+    began = time.monotonic()
     with Store.open(run.store_path) as store:
         resume_checks.check_files(store, space)
-        config = resume_checks.config_with(store, space)
+        config = extended(resume_checks.config_with(store, space), store.trials(), extension)
         parts = build(config, StoredCosts(store))
-        unfinished = store.get(folder.FINAL) is None
+        unfinished = extension.searches or store.get(folder.FINAL) is None
         if unfinished:
             resume_checks.check_scores(run)
         with _executor_of(config, parts) as executor:
@@ -108,7 +107,8 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None) -> Outc
                 resume_checks.check_inventory(store, config, data_inventory(parts, executor))
                 # Otherwise data that is missing today would be stored as candidates that failed.
                 resume_checks.check_protocol(store, config, try_out(config, parts, executor))
-            return _carry_out(RunContext(run, store, config, parts, executor, progress))
+            extend(store, extension)
+            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
 
 
 def _carry_out(context: RunContext) -> Outcome:
@@ -130,67 +130,29 @@ def _carry_out(context: RunContext) -> Outcome:
 
 
 def _final(context: RunContext, control: Store | None) -> FinalResult | None:
-    """The final result after both searches; None where the run was asked to stop."""
-    _search(context, context.run.logs)
+    """The final result after both searches; None where the run was asked to stop, or its time is used up."""
+    stored = folder.final_of(context.store)
+    if stored is not None:
+        return stored
+    clock = WallClock(context.store, context.config.search.wall_clock_s, context.began)
+    search_candidates(context, clock)
     if control is not None and not context.stop():
-        _search_control(context, control)
+        search_control(context, control, clock)
+    clock.keep()
     if context.stop():
         return None
-    return run_finals(context, control) if measures(context.parts.evaluator) else conclude(context, control)
-
-
-def _search_control(context: RunContext, store: Store) -> None:
-    """The search of the random-search control. Where it fails the run goes on, and its result says why."""
-    if store.get(random_control.FAILED) is not None:
-        return
-    config = random_control.control_config(context.config)
-    parts, run = build(config, StoredCosts(store)), context.run
-    try:
-        _search(replace(context, run=run.control, store=store, config=config, parts=parts), run.logs / "control")
-    except SearchError as error:
-        store.put(random_control.FAILED, {"reason": str(error)})
-
-
-def _search(context: RunContext, logs: Path) -> None:
-    config, parts, store, executor = context.config, context.parts, context.store, context.executor
-    done = [trial for trial in store.trials() if trial.state != "pending"]
-    context.progress.started(context.run, config, done, executor.workers)
-    log = TensorBoardLog(logs, done)
-    leader = next(iter(ranking.best(done)), None)
-
-    def on_trial(trial: Trial) -> None:
-        nonlocal leader
-        leader = ranking.better(leader, trial)
-        log.add(trial)
-        context.progress.trial(trial, leader)
-
-    try:
-        options = SearchOptions(
-            trials=config.search.trials,
-            budget=config.evaluator.budget,
-            seed=config.search.seed,
-            workers=executor.workers,
-            fidelity=config.fidelity,
-            duplicates=config.search.repeats,
-            seconds=config.search.seconds or math.inf,
-            on_trial=on_trial,
-            stop=context.stop,
+    if not measures(context.parts.evaluator):
+        return conclude(context, control)
+    final = run_finals(replace(context, stop=lambda: context.stop() or clock.used_up), control)
+    clock.keep()
+    if final is None and not context.stop():
+        log.warning(
+            "search.wall_clock_s = %g is used up, and the finals are not done; what was measured is stored, and "
+            "`nas resume %s` holds them to their end",
+            clock.limit_s,
+            context.run.name,
         )
-        end = search(parts.space, parts.controller, _evaluator(context), store, executor, options)
-    finally:
-        log.close()
-    if end == "exhausted":
-        context.progress.exhausted()
-    if end != "interrupted":
-        shutil.rmtree(context.run.checkpoints, ignore_errors=True)
-
-
-def _evaluator(context: RunContext) -> Evaluator:
-    """The evaluator of a search's candidates; with rungs it continues a candidate's training, where it can."""
-    config, evaluator = context.config, context.parts.evaluator
-    if len(config.budgets) > 1 and isinstance(evaluator, Resumable):
-        return Checkpointed(evaluator, config.evaluator.budget, context.run.checkpoints)
-    return evaluator
+    return final
 
 
 def _executor_of(config: Config, parts: Parts) -> AbstractContextManager[AnyExecutor]:

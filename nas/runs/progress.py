@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from ..config.schema import Config
@@ -14,6 +15,10 @@ class Progress(Protocol):
 
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
         """A search begins; `done` are the trials that an earlier process finished."""
+
+    def running(self, started: Mapping[int, float], finals_s: float) -> None:
+        """An evaluation begins; `started` has the times of all that run, in seconds since the epoch, by trial number.
+        `finals_s` are the estimated seconds of the finals."""
 
     def trial(self, trial: Trial, best: Trial) -> None:
         """A trial has ended; `best` is the best one so far, without a score where none has one."""
@@ -32,6 +37,8 @@ class Silence:
     """Progress that is shown nowhere."""
 
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None: ...
+
+    def running(self, started: Mapping[int, float], finals_s: float) -> None: ...
 
     def trial(self, trial: Trial, best: Trial) -> None: ...
 

@@ -17,6 +17,7 @@ from . import artifacts, exporting, launch, resume_checks
 from . import folder as run_folders
 from . import summary as run_summary
 from .exporting import WINNER, ExportOptions
+from .extending import UNCHANGED, Extension
 from .folder import RunFolder
 from .progress import Progress, Silence
 
@@ -145,14 +146,16 @@ def open_run(name: str) -> Run:
     return Run(run_folders.existing_run(name))
 
 
-def resume(name: str, *, progress: Progress | None = None) -> Run:
-    """Continues a run where it was, as `nas resume` does; a run that is done stays as it is.
+def resume(name: str, *, extension: Extension = UNCHANGED, progress: Progress | None = None) -> Run:
+    """Continues a run where it was, as `nas resume` does; a run that is done stays as it is unless it is extended.
 
     Args:
         name: The run's name.
+        extension: More candidates, failed ones again, or an end of the search; by default none of these.
         progress: Receiver of its events; None for none.
 
     Raises:
         NasError: The run cannot be continued, or the search failed.
     """
-    return Run(launch.resume(run_folders.existing_run(name), Silence() if progress is None else progress).run)
+    run = run_folders.existing_run(name)
+    return Run(launch.resume(run, Silence() if progress is None else progress, extension=extension).run)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..analysis.mixed_protocols import mixed_scores
 from ..analysis.protocol_check import MEASURED
 from ..analysis.run_summary import RunSummary, SearchSummary
@@ -23,11 +26,16 @@ def summary(run: RunFolder) -> RunSummary:
 
 
 def state(store: Store, run: RunFolder) -> str:
-    """'running', 'done', 'interrupted' or 'failed'. A run that is stored as running but that no process has open was
-    interrupted."""
+    """'running', 'done', 'interrupted' or 'failed', from the run's store."""
+    return state_of(store.get("state"), run)
+
+
+def state_of(record: Mapping[str, Any] | None, run: RunFolder) -> str:
+    """The state, from the record that the store has of it. A run that is stored as running but that no process has open
+    was interrupted."""
     from ..store.sqlite_file import in_use
 
-    stored = str((store.get("state") or {}).get("state", "running"))
+    stored = str((record or {}).get("state", "running"))
     return "interrupted" if stored == "running" and not in_use(run.store_path) else stored
 
 

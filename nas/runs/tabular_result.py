@@ -12,7 +12,7 @@ from ..errors import SearchError
 from ..protocols.evaluators import Evaluator, Tabled
 from ..store.sqlite_store import Store
 from ..trial import Trial
-from . import random_control
+from . import extending, random_control
 from .context import RunContext
 from .folder import FINAL
 
@@ -30,7 +30,10 @@ def conclude(context: RunContext, control: Store | None) -> FinalResult:
     [leader] = leaders(context.store.trials(), 1)
     winner = _entry(leader, context.parts.evaluator)
     result = FinalResult(
-        kind=TABLE, winner=winner, control=None if control is None else _control(context, control, winner)
+        kind=TABLE,
+        winner=winner,
+        control=None if control is None else _control(context, control, winner),
+        warning="; ".join(extending.notes(context.store, context.config.search.trials)) or None,
     )
     context.store.put(FINAL, result.to_json())
     return result

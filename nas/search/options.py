@@ -24,7 +24,7 @@ class SearchOptions:
     """Size, budgets and limits of a search.
 
     Attributes:
-        trials: Candidates to evaluate. Duplicates and promotions are trials beyond these.
+        trials: Candidates to evaluate. Duplicates, promotions and retries are trials beyond these.
         budget: Outer steps of a full evaluation, at least 1.
         seed: Seed of every evaluation. All candidates share it, so that they are compared on the same tasks and draws
             (common random numbers).
@@ -36,7 +36,9 @@ class SearchOptions:
             first trial of that network. 'evaluated': it is evaluated again.
         seconds: Time budget, summed over evaluations, above 0. It is real time except where the evaluator is `Tabled`:
             there it is the time that the table gives, and nothing begins that would exceed it.
+        on_start: Called with every trial whose evaluation begins.
         on_trial: Called with every trial that ended, after it is stored and the controller is told.
+        on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
         max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
@@ -51,7 +53,9 @@ class SearchOptions:
     fidelity: Fidelity = ONE_RUNG
     duplicates: Duplicates = "known"
     seconds: float = math.inf
+    on_start: Callable[[Trial], None] = _ignore
     on_trial: Callable[[Trial], None] = _ignore
+    on_replayed: Callable[[Trial], None] = _ignore
     stop: Callable[[], bool] = _never
     max_failures_in_a_row: int = 20
     max_duplicates_in_a_row: int = 200

@@ -44,8 +44,10 @@ class Plan:
         new = without_duplicates(proposed)
         self._trials_left = options.trials - len(new)
         self._first_of_network: dict[str, int] = {}
-        """By network key, the number of the network's first trial."""
-        for trial in new if options.duplicates == "known" and self._trials_left > 0 else []:
+        """By network key, the number of the trial whose result its duplicates get."""
+        # The first trial of each network, or the retry of one that failed.
+        firsts = sorted(without_duplicates(self._trials.values()), key=lambda trial: trial.state == "failed")
+        for trial in firsts if options.duplicates == "known" and self._trials_left > 0 else []:
             # Trials of another budget or seed are of a search that this one continues; their scores do not hold here.
             if (trial.budget, trial.seed) == (self._lowest, options.seed):
                 self._first_of_network.setdefault(network_key(space, trial.architecture), trial.number)
@@ -95,7 +97,7 @@ class Plan:
         self._ready.append(trial)
 
     def finish(self, trial: Trial) -> None:
-        """Stores a trial that ended, and tells the controller unless it was a promotion."""
+        """Stores a trial that ended, and tells the controller if it proposed it."""
         self._store.finish(trial)
         if trial.number not in self._promoted:
             self._controller.tell([trial])

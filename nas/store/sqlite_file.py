@@ -32,12 +32,14 @@ class DurableFile:
         path: The file; `create` or `open` opens it.
         schema: Version of its tables.
         readonly: Whether it is opened for reading only, without the lock.
+        check: Whether `open` checks its structure completely.
     """
 
-    def __init__(self, path: Path, schema: int, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path, schema: int, *, readonly: bool = False, check: bool = True) -> None:
         self.path = path
         self.schema = schema
         self.readonly = readonly
+        self.check = check
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
 
@@ -64,7 +66,7 @@ class DurableFile:
             self._connect()
 
     def open(self) -> None:
-        """Opens an existing file and checks its structure completely.
+        """Opens an existing file and checks its structure.
 
         Raises:
             RunError: It is missing, or another process writes it; that does not hinder reading.
@@ -158,6 +160,8 @@ class DurableFile:
                 f"{self.path} has schema version {schema}, but this program reads version {self.schema}; "
                 "use the version of adaptnas that wrote it"
             )
+        if not self.check:
+            return
         problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise self.damaged(problem)

@@ -22,6 +22,8 @@ SCHEMA = 2
 """Version of the tables."""
 PROMOTED = -1
 """Value of `told_before` for a promotion, which the controller did not propose."""
+RETRIED = -2
+"""Value of `told_before` for a retry of trial 0; for one of trial n it is lower by n."""
 # The column `repeats` holds `Trial.duplicate_of`; stored runs have it under this name.
 TABLES = (
     """CREATE TABLE trials (
@@ -37,9 +39,9 @@ class Store:
     """The trials of one run in order of proposal, with the order in which the controller was told of their results.
 
     A proposal is stored with the number of trials that the controller had been told of when it was asked. That is
-    enough for `replay` to rebuild the controller. Promotions are not its proposals, and it is not told of them. Every
-    write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a checksum, so
-    that damage is never read as a result.
+    enough for `replay` to rebuild the controller. Promotions and retries are not its proposals, and it is not told of
+    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a
+    checksum, so that damage is never read as a result.
 
     A store is made by `create` or `open`. Any method may raise StoreError.
     """
@@ -140,6 +142,15 @@ class Store:
             _write_trial(connection, _Row(promoted, PROMOTED, None))
         return promoted
 
+    def retry(self, trial: Trial) -> Trial:
+        """Stores a pending trial that evaluates a failed one again, and returns it; the failed one stays as it is."""
+        first = trial.number if trial.retry_of is None else trial.retry_of
+        with self._file.writing() as connection:
+            number = _next(connection, "number")
+            retried = Trial(number, trial.architecture, trial.budget, trial.seed, retry_of=first)
+            _write_trial(connection, _Row(retried, RETRIED - first, None))
+        return retried
+
     def finish(self, trial: Trial) -> bool:
         """Stores the result ('done' or 'failed') of a pending trial: the next to tell the controller if it proposed it.
 
@@ -162,7 +173,7 @@ class Store:
             if state == "pending":
                 self._check_protocol(connection, trial)
                 connection.execute("DELETE FROM trials WHERE number = ?", (trial.number,))
-                told = None if told_before == PROMOTED else _next(connection, "told")
+                told = None if told_before < 0 else _next(connection, "told")
                 _write_trial(connection, _Row(trial, told_before, told))
         return bool(state == "pending")
 
@@ -171,12 +182,12 @@ class Store:
         return [row.trial for row in self._rows()]
 
     def told(self) -> list[Trial]:
-        """The finished trials, without promotions, in the order in which the controller was told of them."""
+        """The finished trials that the controller proposed, in the order in which it was told of them."""
         return _in_told_order(self._rows())
 
     def promoted(self) -> set[int]:
-        """The numbers of the trials that were promoted."""
-        return {row.trial.number for row in self._rows() if row.told_before == PROMOTED}
+        """The numbers of the promotions and retries, which the controller did not propose."""
+        return {row.trial.number for row in self._rows() if row.told_before < 0}
 
     def pending(self) -> list[Trial]:
         """All pending trials by number."""
@@ -191,7 +202,7 @@ class Store:
         rows = self._rows()
         told = _in_told_order(rows)
         sent = 0
-        for row in (row for row in rows if row.told_before != PROMOTED):
+        for row in (row for row in rows if row.told_before >= 0):
             if row.told_before > sent:
                 controller.tell(told[sent : row.told_before])
                 sent = row.told_before
@@ -206,9 +217,14 @@ class Store:
 
     def put(self, key: str, value: Any) -> None:
         """Stores a JSON value under a key, replacing an earlier one."""
-        text = _to_json(value, f"the value of {key!r}")
+        self.put_all({key: value})
+
+    def put_all(self, records: Mapping[str, Any]) -> None:
+        """Stores several JSON values under their keys in one transaction."""
+        texts = {key: _to_json(value, f"the value of {key!r}") for key, value in records.items()}
         with self._file.writing() as connection:
-            _write_record(connection, key, text)
+            for key, text in texts.items():
+                _write_record(connection, key, text)
 
     def get(self, key: str) -> Any:
         """The value stored under a key, or None."""
@@ -219,10 +235,7 @@ class Store:
         query = "SELECT key, value, digest FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
         with self._file.reading() as connection:
             rows = connection.execute(query, (len(prefix), prefix)).fetchall()
-        for key, text, digest in rows:
-            if digest != _digest(key, text):
-                raise self._file.damaged(f"record {key!r}")
-        return {key: json.loads(text) for key, text, _ in rows}
+        return {key: json.loads(checked_record(self._file, key, text, digest)) for key, text, digest in rows}
 
     def _check_protocol(self, connection: sqlite3.Connection, trial: Trial) -> None:
         if trial.score is None:
@@ -246,14 +259,22 @@ class Store:
         return read
 
 
+def checked_record(file: DurableFile, key: str, text: str, digest: int) -> str:
+    """The text of a record. Raises StoreError where it is damaged."""
+    if digest != _digest(key, text):
+        raise file.damaged(f"record {key!r}")
+    return text
+
+
 @dataclass(frozen=True)
 class _Row:
     """A trial as it is stored.
 
     Attributes:
         trial: The trial.
-        told_before: Number of trials that the controller had been told of when it proposed this one, or PROMOTED.
-        told: Place of this one in the order of telling, from 0; None before that, and for a promotion.
+        told_before: Number of trials that the controller had been told of when it proposed this one; PROMOTED, or
+            RETRIED or less, for one that it did not propose.
+        told: Place of this one in the order of telling, from 0; None before that, and for promotions and retries.
     """
 
     trial: Trial
@@ -263,7 +284,14 @@ class _Row:
     @staticmethod
     def read(columns: Sequence[Any]) -> _Row:
         number, architecture, budget, seed, state, score, error, seconds, told_before, told, duplicate_of = columns
-        trial = Trial(number, Architecture.from_json(json.loads(architecture)), budget, seed, duplicate_of=duplicate_of)
+        trial = Trial(
+            number,
+            Architecture.from_json(json.loads(architecture)),
+            budget,
+            seed,
+            duplicate_of=duplicate_of,
+            retry_of=RETRIED - told_before if told_before <= RETRIED else None,
+        )
         result = None if score is None else Score.from_json(json.loads(score))
         return _Row(replace(trial, state=state, score=result, error=error, seconds=seconds), told_before, told)
 

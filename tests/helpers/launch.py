@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,10 @@ class Quiet:
 
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
         assert workers == 1
+
+    def running(self, started: Mapping[int, float], finals_s: float) -> None:
+        assert len(started) == 1
+        assert finals_s >= 0
 
     def trial(self, trial: Trial, best: Trial) -> None:
         assert trial.score is None or (best.budget, best.value) >= (trial.budget, trial.value)

@@ -27,9 +27,12 @@ MAY_EXECUTE = {
 MAY_PRINT = (
     "nas/cli/commands.py",
     "nas/cli/learned_optimizers.py",
+    "nas/cli/looking.py",
     "nas/cli/own_data.py",
     "nas/cli/progress.py",
     "nas/cli/stage_two.py",
+    "nas/cli/streams.py",
+    "nas/cli/watching.py",
     "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/reproduce/",

@@ -1,0 +1,64 @@
+"""Standard output and standard error: their width, and what stands for characters that their encoding lacks."""
+
+from __future__ import annotations
+
+import codecs
+import shutil
+import sys
+import textwrap
+from functools import partial
+from io import TextIOWrapper
+
+ASCII = "asciionly"
+"""Another name of ASCII: typer takes a stream of the encoding 'ascii' for a mistake, and writes UTF-8 to it."""
+PLAIN = {
+    "±": "+-", "–": "-", "—": "-", "−": "-", "→": "->", "·": "|", "…": "...", "≥": ">=", "≤": "<=", "×": "x",
+    "²": "2", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "τ": "tau", "ω": "omega", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
+"""Plain letters in place of others; characters that are not among them become question marks."""
+
+
+def make_readable() -> None:
+    """Has both streams write plain letters in place of characters that their encoding lacks."""
+    codecs.register(_codec)
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding=ASCII if ascii_only else None, errors="plain")
+
+
+def width() -> int:
+    """Columns of the terminal that standard output is; WIDE where it is none."""
+    from ..report.terminal import WIDE
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+
+
+def fitted(text: str) -> str:
+    """A text whose lines are broken between words where they are too long for the terminal; elsewhere as it is."""
+    if not sys.stdout.isatty():
+        return text
+    wrap = partial(textwrap.fill, width=width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrap, text.split("\n")))
+
+
+def _codec(name: str) -> codecs.CodecInfo | None:
+    if name != ASCII:
+        return None
+    info = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        info.encode,
+        info.decode,
+        info.streamreader,
+        info.streamwriter,
+        info.incrementalencoder,
+        info.incrementaldecoder,
+        name=ASCII,
+    )
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in lacking), error.end
