@@ -9,7 +9,7 @@ from ..analysis.final_result import TABLE, FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable
 from ..trial import Trial
-from .formatting import interval_of, number, probability
+from .formatting import ALL_EQUAL, interval_of, number, probability
 
 NO_RESULT = "No test results yet: the run has not come to its finals."
 
@@ -104,6 +104,10 @@ def compared(difference: Estimate, other: str, percent: bool) -> str:
     ends = difference.interval
     if ends is None:
         return f"{signed} from {other}, without an interval"
+    if difference.stderr == 0:
+        return (
+            f"no difference from {other}: {ALL_EQUAL}" if difference.value == 0 else f"{signed} from {other} each time"
+        )
     covered = f"95 % interval {interval_of(difference, percent, signed=True)}"
     if ends[0] <= 0 <= ends[1]:
         return f"no difference beyond chance from {other} ({signed}, {covered})"

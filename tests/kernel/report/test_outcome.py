@@ -49,6 +49,11 @@ def test_a_difference_without_interval_says_so() -> None:
     assert compared(Estimate(0.5), "x", False) == "+0.5 from x, without an interval"
 
 
+def test_equal_values_are_no_interval() -> None:
+    assert compared(Estimate(0.0, 0.0, 0.0, 0.0), "x", True) == "no difference from x: all values equal"
+    assert compared(Estimate(0.1, 0.0, 0.1, 0.1), "x", True) == "+10.0 points from x each time"
+
+
 def test_of_a_table_the_reported_value_is_told() -> None:
     table = FinalResult.from_json({"kind": "table", "winner": {"number": 3, "value": 93.7}})
     text = outcome(trials(), table, [], percent=False).headline
