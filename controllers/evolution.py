@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from .genetic.operators import (
     mutated,
     winner,
 )
+from .genetic.population import population_measurements
 from .surrogate.pool_selection import PoolSelection
 from .surrogate.predictor import MOST_POOLED, encodings
 from .surrogate.scalarisation import Scalarisation
@@ -106,6 +107,7 @@ class Evolution:
         self._population: list[Trial] = []
         self._best: Trial | None = None
         self._num_scored = 0
+        self._latest = 0
         self._unseen = Unseen(space, seed=seed, networks=pool > 1)
         self._predictor = Scalarisation(objectives, lambda: encodings(space, zero_cost, features))
         # With several objectives the leftovers of one choice were ranked by weights that the next choice does not use.
@@ -135,6 +137,7 @@ class Evolution:
             if not all(map(math.isfinite, point(trial, self.objectives))):
                 continue
             self._num_scored += 1
+            self._latest = max(self._latest, trial.number)
             self._unseen.see(trial.architecture)
             mutation = self._pending.pop(trial.architecture, None)
             if mutation is not None:
@@ -143,8 +146,13 @@ class Evolution:
             self._population = self._survival.survivors([*self._population, trial])
             if self._pool > 1:
                 self._predictor.tell(trial)
+                self._selection.tell(trial.architecture, trial.value)
             if self._best is None or trial.value > self._best.value:
                 self._best = trial
+
+    def measurements(self) -> Mapping[str, float]:
+        """Numbers of the population (`population_measurements`) and of the predictor (`PoolSelection.measurements`)."""
+        return {**population_measurements(self._population, self._latest), **self._selection.measurements()}
 
     def _propose(self, rng: random.Random) -> Architecture | None:
         if self._best is None or self._num_scored < self._first:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from nas.trial import Trial
 from .genetic.operators import MOST_TRIALS
 from .policies.likelihood import Array, Step
 from .policies.policy import Policy, trajectory_of
-from .policies.policy_gradient import check_lstm_size
+from .policies.policy_gradient import check_lstm_size, update_measurements
 from .policies.table import TablePolicy
 from .surrogate.pool_selection import PoolSelection
 from .surrogate.predictor import MOST_POOLED, Predictor, encodings, normal_quantiles
@@ -122,6 +122,7 @@ class Reinforce:
         self._scores: list[float] = []  # in rising order
         self._batch: list[Scored] = []
         self._best: list[tuple[float, int, list[Step]]] = []  # (-score, number, trajectory), the best first
+        self._measured: Mapping[str, float] = {}
 
     def ask(self, n: int) -> list[Architecture]:
         """Proposes the next `n` architectures, or those that are left.
@@ -148,6 +149,7 @@ class Reinforce:
                 continue  # a space without a choice leaves nothing to learn
             if self._pool > 1:
                 self._predictor.tell(trial.architecture, trial.value, trial.stderr)
+                self._selection.tell(trial.architecture, trial.value)
             insort(self._scores, trial.value)
             self._best = sorted([*self._best, (-trial.value, len(self._scores), trajectory)])[: self._num_best]
             log_prob = self._proposed.pop(trial.architecture, None)
@@ -156,6 +158,10 @@ class Reinforce:
             self._batch.append(Scored(trajectory, trial.value, log_prob))
             if len(self._batch) == self._batch_size:
                 self._update()
+
+    def measurements(self) -> Mapping[str, float]:
+        """Numbers of the last update (`update_measurements`) and of the predictor (`PoolSelection.measurements`)."""
+        return {**self._measured, **self._selection.measurements()}
 
     def _propose(self, rng: random.Random) -> Architecture | None:
         if len(self._scores) < self._first:
@@ -178,8 +184,10 @@ class Reinforce:
         new, replayed = len(trajectories), len(best)
         entropy_weights = np.repeat([-self._entropy / new, 0.0], [new, replayed])
         grad_replayed = np.full(replayed, -self._replay / replayed)
-        for _ in range(self._epochs):
+        for epoch in range(self._epochs):
             likelihood = self._policy.likelihood([*trajectories, *best])
+            if epoch == 0:
+                self._measured = update_measurements(likelihood.entropies[:new], advantages)
             _, grad_new = clipped_loss(likelihood.log_probs[:new], np.array(old_log_probs), advantages, self._clip)
             self._policy.step(likelihood.gradient(np.concatenate((grad_new, grad_replayed)), entropy_weights))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nas.architecture import Architecture
 from nas.errors import Rejected
@@ -13,6 +13,7 @@ from nas.space import replay, sample
 from nas.trial import Trial
 
 from .operators import Cycle
+from .population import population_measurements
 
 
 class SteadyState:
@@ -31,7 +32,7 @@ class SteadyState:
 
     def __init__(self, space: SearchSpace, cycle: Cycle, *, seed: int = 0, first: int = 10) -> None:
         self._space, self._cycle, self._seed, self._first = space, cycle, seed, first
-        self._num_asked = self._num_scored = 0
+        self._num_asked = self._num_scored = self._latest = 0
         self._population: list[Trial] = []
 
     def ask(self, n: int) -> list[Architecture]:
@@ -55,6 +56,11 @@ class SteadyState:
                 replay(self._space, trial.architecture)
                 self._population = self._cycle.survival.survivors([*self._population, trial])
                 self._num_scored += 1
+                self._latest = max(self._latest, trial.number)
+
+    def measurements(self) -> Mapping[str, float]:
+        """Numbers of the population, see `population_measurements`."""
+        return population_measurements(self._population, self._latest)
 
     def _propose(self, rng: random.Random) -> Architecture:
         if self._num_scored < self._first:

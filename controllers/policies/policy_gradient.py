@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +72,7 @@ class PolicyGradient:
         self._baseline = RewardBaseline(options.baseline_decay)
         self._batch: list[tuple[list[Step], float]] = []
         self._asked = 0
+        self._measured: Mapping[str, float] = {}
 
     def ask(self, n: int) -> list[Architecture]:
         """Proposes the next `n` architectures.
@@ -99,6 +100,10 @@ class PolicyGradient:
             if len(self._batch) == self._options.batch:
                 self._update()
 
+    def measurements(self) -> Mapping[str, float]:
+        """Numbers of the last update: those of `update_measurements`, and 'baseline', the reward baseline after it."""
+        return self._measured
+
     def _reward(self, score: float) -> float:
         power = self._options.power
         return math.copysign(min(abs(score), LARGEST_REWARD ** min(1.0, 1 / power)) ** power, score)
@@ -109,9 +114,28 @@ class PolicyGradient:
         advantages = np.array(self._baseline.advantages(rewards))
         self._baseline = self._baseline.updated(rewards)
         likelihood = self._policy.likelihood(trajectories)
+        self._measured = {**update_measurements(likelihood.entropies, advantages), "baseline": self._baseline.mean}
         _, grad_log_probs = policy_loss(likelihood.log_probs, advantages)
         entropy_weights = np.full(len(trajectories), -self._options.entropy / len(trajectories))
         self._policy.step(likelihood.gradient(grad_log_probs, entropy_weights))
+
+
+def update_measurements(entropies: Array, advantages: Array) -> dict[str, float]:
+    """Numbers about an update of a policy.
+
+    Args:
+        entropies: Entropies of the batch's trajectories before the update, (trajectories,).
+        advantages: Their advantages, (trajectories,).
+
+    Returns:
+        'entropy', an estimate of the policy's entropy in nats; 'advantage_min', 'advantage_mean' and 'advantage_max'.
+    """
+    return {
+        "entropy": float(entropies.mean()),
+        "advantage_min": float(advantages.min()),
+        "advantage_mean": float(advantages.mean()),
+        "advantage_max": float(advantages.max()),
+    }
 
 
 def policy_loss(log_probs: Array, advantages: Array) -> tuple[float, Array]:

@@ -50,6 +50,7 @@ class Predictor:
         self._weights: Array = np.empty(0)
         self._weighed_at = 0
         self._sample: Sample | None = None
+        self._means: dict[Architecture, float] = {}
 
     @property
     def ready(self) -> bool:
@@ -92,7 +93,12 @@ class Predictor:
         member = self._members[int(generator.choice(len(self._members), p=self._weights))]
         means, stds = self._sample.fitted(member).predict(self._sample.distance(member.measure, pool))
         drawn: Array = means + stds * generator.standard_normal(len(pool))
+        self._means = dict(zip(pool, means.tolist(), strict=True))
         return drawn
+
+    def predicted(self, architecture: Architecture) -> float:
+        """Posterior mean, on the scale of normal scores, of an architecture of the last draw's pool."""
+        return self._means[architecture]
 
     def _fitted_to(self) -> tuple[list[Architecture], Array, Array]:
         """Architectures of the fit, with their values and noise variances on the scale of normal scores."""

@@ -53,6 +53,10 @@ class Scalarisation:
         shortfalls = shortfall(drawn, random_weights(drawn.shape[1], rng))
         return [pool[index] for index in np.argsort(shortfalls, kind="stable")]
 
+    def predicted(self, architecture: Architecture) -> float:
+        """Posterior mean of the score of an architecture of the pool that was ranked last (`Predictor.predicted`)."""
+        return self._predictors[0].predicted(architecture)
+
 
 def random_weights(count: int, rng: random.Random) -> list[float]:
     """Weights (count,) that sum to 1, uniform on the simplex."""

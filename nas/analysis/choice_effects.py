@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..architecture import Architecture
 from ..trial import Trial
+from .intervals import t_quantile
 
 FEWEST = 2
 """Trials that an option needs to be compared."""
@@ -27,6 +28,7 @@ class ChoiceEffect:
         p_value: Probability of as large differences between the options, were there none: of the F test.
         means: Mean score by option.
         trials: Number of trials.
+        intervals: 95 % interval of each option's mean, of the variance within all options together.
     """
 
     choice: str
@@ -34,6 +36,7 @@ class ChoiceEffect:
     p_value: float
     means: Mapping[str, float]
     trials: int
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def best(self) -> str:
@@ -82,4 +85,6 @@ def _effect(choice: str, groups: Mapping[str, np.ndarray[Any, np.dtype[np.float6
     ratio = between / freedom / noise if noise > 0 else np.inf
     p_value = float(fdtrc(freedom, rest, ratio)) if total > 0 else 1.0
     means = {option: float(row.mean()) for option, row in groups.items()}
-    return ChoiceEffect(choice, share, p_value, means, len(everything))
+    margins = {option: float(np.sqrt(noise / len(row))) * t_quantile(0.975, rest) for option, row in groups.items()}
+    intervals = {option: (mean - margins[option], mean + margins[option]) for option, mean in means.items()}
+    return ChoiceEffect(choice, share, p_value, means, len(everything), intervals)

@@ -144,12 +144,34 @@ def resume(
 
 
 @app.command()
-def report(name: Name, space: MovedSpace = None) -> None:
+def report(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The run's name; several for one page of all.")],
+    space: MovedSpace = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show the page on this machine, always as it is now, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of --serve; by default a free one is taken.")
+    ] = None,
+) -> None:
     """Write a run's report as a web page, and print where it and the TensorBoard logs are."""
+    from ..runs import reporting
     from ..runs.run import open_run
 
-    run = open_run(name)
-    typer.echo(f"{run.report(space=space)}\ntensorboard --logdir {run.run_folder.logs}")
+    several = len(set(names)) > 1
+    if several and space is not None:
+        raise ConfigError(f"--space {space} is of one run's space; leave it out for several runs")
+    if port is not None and not serve:
+        raise ConfigError(f"--port {port} is of the page that --serve shows; give --serve too, or leave it out")
+    if serve:
+        with reporting.live_server(names, port or 0, space) as server:
+            typer.echo(f"http://127.0.0.1:{server.server_port}/ until Ctrl-C")
+            server.serve_forever()
+    elif several:
+        typer.echo(reporting.write_side_by_side(names))
+    else:
+        run = open_run(names[0])
+        typer.echo(f"{run.report(space=space)}\ntensorboard --logdir {run.run_folder.logs}")
 
 
 @app.command()

@@ -79,6 +79,11 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def shipped_config(name: str) -> Config:
+    """The config of a shipped experiment, whose components need not be there."""
+    return absolute_paths(from_json(parse(*_read(name))))
+
+
 def _shipped() -> Traversable:
     return files("nas.experiments").joinpath("configs")
 

@@ -1,7 +1,7 @@
 """Protocols of the components that the packages exchange. Plain classes satisfy them, without a base class."""
 
 from .augmentations import Augmentation, AugmentingSpace
-from .controllers import Controller, Trials
+from .controllers import Controller, Trials, Watched
 from .evaluators import (
     Cost,
     Costed,
@@ -73,5 +73,6 @@ __all__ = [
     "TaskFamily",
     "TextSpace",
     "Trials",
+    "Watched",
     "ZeroCost",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from ..architecture import Architecture
@@ -23,6 +23,18 @@ class Controller(Protocol):
     def ask(self, n: int) -> list[Architecture]: ...
 
     def tell(self, trials: Sequence[Trial]) -> None: ...
+
+
+@runtime_checkable
+class Watched(Controller, Protocol):
+    """Controller that offers numbers about its state, which the TensorBoard log of a search shows.
+
+    Law (`nas.testing`): a controller proposes the same whether and however often it is measured.
+    """
+
+    def measurements(self) -> Mapping[str, float]:
+        """The present numbers by name; one that is not defined yet is absent."""
+        ...
 
 
 class Trials(Protocol):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..analysis.attribution import Attribution
 from ..analysis.final_result import FinalResult
 from ..analysis.intervals import Estimate
-from . import figures
 from .formatting import PAGE, TERMINAL, interval_of, number
+from .interval_figures import contributions
 from .tables import Table
 
 ADDED, REMOVED = "added to the default", "removed from the winner"
@@ -46,7 +46,7 @@ def section(final: FinalResult | None) -> AttributionSection | None:
     return AttributionSection(
         table=Table(heads, rows, num_numbers=4),
         note=_note(attribution),
-        chart=figures.contributions(bars, (ADDED, REMOVED), label=f"change of the {label}", percent=percent),
+        chart=contributions(bars, (ADDED, REMOVED), label=f"change of the {label}", percent=percent),
     )
 
 

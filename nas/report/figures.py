@@ -6,32 +6,41 @@ import base64
 import html
 import io
 import itertools
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.intervals import Estimate
 from ..analysis.ranking import Anytime
 from ..trial import Trial
 
 if TYPE_CHECKING:
     import networkx as nx
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 INK = "#0a0b0c"
 """Colour of texts and lines in the drawing, which the page's text colour replaces."""
 BLUE, ORANGE, GREEN, RED = "#3b7dd8", "#e08a1e", "#2f9e6e", "#d9534f"
 CURVES = (ORANGE, BLUE, GREEN, "#9467bd", "#17a2b8", "#b5651d", "#d6619e", "#8a8f98")
-MANY = 2000
-"""Number of points above which a chart holds them as one image."""
+WIDTH, HEIGHT = 4.8, 3.2
+"""Inches of a chart: small enough that its texts can be read on a phone."""
+DENSE, MANY = 1000, 10_000
+"""Number of points from which on they are small, and above which a chart holds them as one image, without texts."""
+POINTS, FAILED = "points", "failed"
+"""Names of the groups of marks that have texts, in the drawing."""
+Tips = Mapping[int, str]
+"""By number of trial, the text that a chart shows where the pointer is on its point."""
+NO_TIPS: Tips = {}
 
 
-def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
+def scores(trials: Sequence[Trial], *, label: str, percent: bool, tips: Tips = NO_TIPS) -> str | None:
     """Chart of the score over trials with the best so far; failed trials are crosses at the bottom.
 
     Args:
         trials: Trials of one budget.
         label: Label of the score axis.
         percent: Whether scores are accuracies, shown as percentages.
+        tips: Texts of the points.
 
     Returns:
         An SVG element, as from all charts of this module; None where no trial has a score.
@@ -46,15 +55,23 @@ def scores(trials: Sequence[Trial], *, label: str, percent: bool) -> str | None:
         _points(axes, numbers, values, "candidate")
         axes.step(numbers, list(itertools.accumulate(values, max)), where="post", color=ORANGE, label="best so far")
         if failed:
-            axes.plot(failed, [min(values)] * len(failed), "x", color=RED, markersize=5, label="failed")
+            low = [min(values)] * len(failed)
+            axes.scatter(failed, low, s=25, marker="x", color=RED, linewidths=1, label="failed", gid=FAILED)
         axes.set_xlabel("trial")
         _whole(axes)
 
-    return _svg(plot, "Score over trials", label, percent)
+    chart = _with_tips(with_score_axis(plot, "Score over trials", label, percent), POINTS, numbers, tips)
+    return _with_tips(chart, FAILED, failed, tips)
 
 
 def costs(
-    trials: Sequence[Trial], *, label: str, percent: bool, cost: str = "parameters", front: Collection[int] = ()
+    trials: Sequence[Trial],
+    *,
+    label: str,
+    percent: bool,
+    cost: str = "parameters",
+    front: Collection[int] = (),
+    tips: Tips = NO_TIPS,
 ) -> str | None:
     """Score against a cost, with the line of the candidates that no cheaper one beats. None where no trial has both.
 
@@ -64,10 +81,12 @@ def costs(
         percent: Whether scores are accuracies, shown as percentages.
         cost: Name of the cost among the scores' metrics.
         front: Numbers of the trials on a front of several costs, which get rings.
+        tips: Texts of the points.
     """
     scored = [(trial.number, trial.score) for trial in trials if trial.score is not None]
+    numbers = [n for n, s in scored if s.metrics.get(cost, 0) > 0]
     points = [(s.metrics[cost], s.value) for _, s in scored if s.metrics.get(cost, 0) > 0]
-    ringed = [(s.metrics[cost], s.value) for n, s in scored if n in front and s.metrics.get(cost, 0) > 0]
+    ringed = [point for n, point in zip(numbers, points, strict=True) if n in front]
     if not points:
         return None
     line: list[tuple[float, float]] = []
@@ -84,7 +103,8 @@ def costs(
         axes.set_xlabel(cost)
         axes.set_xscale("log")
 
-    return _svg(plot, f"Score against {cost}{', with the front' if front else ''}", label, percent)
+    chart = with_score_axis(plot, f"Score against {cost}{', with the front' if front else ''}", label, percent)
+    return _with_tips(chart, POINTS, numbers, tips)
 
 
 def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -> str | None:
@@ -100,7 +120,7 @@ def curves(named: Mapping[str, Sequence[float]], *, label: str, percent: bool) -
         axes.set_xlabel("inner steps")
         _whole(axes)
 
-    return _svg(plot, "Adaptation curves", label, percent)
+    return with_score_axis(plot, "Adaptation curves", label, percent)
 
 
 def anytime(named: Mapping[str, Anytime], *, label: str, percent: bool) -> str | None:
@@ -123,28 +143,7 @@ def anytime(named: Mapping[str, Anytime], *, label: str, percent: bool) -> str |
         axes.set_xlabel("evaluations")
         _whole(axes)
 
-    return _svg(plot, "Best score against evaluations", label, percent)
-
-
-def contributions(
-    named: Mapping[str, tuple[Estimate, Estimate]], titles: tuple[str, str], *, label: str, percent: bool
-) -> str:
-    """Chart of two estimates by name as bars with their 95 % intervals; `titles` are those of the two."""
-
-    def plot(axes: Axes) -> None:
-        for i, (title, colour) in enumerate(zip(titles, (BLUE, ORANGE), strict=True)):
-            bars = [pair[i] for pair in named.values()]
-            places = [place + 0.4 * i - 0.2 for place in range(len(bars))]
-            values = [bar.value for bar in bars]
-            ends = [bar.interval or (bar.value, bar.value) for bar in bars]
-            errors = [[v - low for v, (low, _) in zip(values, ends, strict=True)]]
-            errors.append([high - v for v, (_, high) in zip(values, ends, strict=True)])
-            axes.bar(places, values, 0.38, color=colour, label=title)
-            axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
-        axes.axhline(0, color=INK, linewidth=0.8)
-        axes.set_xticks(range(len(named)), list(named))
-
-    return _svg(plot, "Contributions of the winner's parts", label, percent)
+    return with_score_axis(plot, "Best score against evaluations", label, percent)
 
 
 def cell(graph: nx.DiGraph) -> str:
@@ -157,7 +156,27 @@ def cell(graph: nx.DiGraph) -> str:
 
 
 def _points(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> None:
-    axes.scatter(x, y, s=18, color=BLUE, alpha=0.75, linewidths=0, rasterized=len(x) > MANY, label=label)
+    size, alpha = (18, 0.75) if len(x) < DENSE else (8, 0.5)
+    drawn = axes.scatter(x, y, s=size, color=BLUE, alpha=alpha, linewidths=0, label=label, gid=POINTS)
+    drawn.set_rasterized(len(x) > MANY)
+
+
+def _with_tips(chart: str, group: str, numbers: Sequence[int], tips: Tips) -> str:
+    """A chart whose marks of one group have the texts of their trials, which browsers show under the pointer."""
+    # The name of a group would be an id, which other charts on the page have too.
+    head, opening, rest = chart.partition(f'<g id="{group}">')
+    if not opening:
+        return chart
+    body, closing, tail = rest.partition("</g>\n   <g id=")
+    marks = re.findall(r"<use [^>]*/>", body)
+    texts = [tips.get(number, "") for number in numbers] if len(marks) == len(numbers) else []
+    filled = iter(texts)
+    body = re.sub(r"(<use [^>]*)/>", lambda mark: _titled(mark, next(filled, "")), body)
+    return f'{head}<g class="{group}">{body}{closing}{tail}'
+
+
+def _titled(mark: re.Match[str], text: str) -> str:
+    return f"{mark[1]}><title>{html.escape(text)}</title></use>" if text else mark[0]
 
 
 def _whole(axes: Axes) -> None:
@@ -167,32 +186,53 @@ def _whole(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _svg(plot: Callable[[Axes], None], title: str, label: str, percent: bool) -> str:
-    """An inline `svg` element. Text stays text; the same data always give the same element."""
+def with_score_axis(plot: Callable[[Axes], None], title: str, label: str, percent: bool) -> str:
+    """An `svg` element as of `svg`, whose vertical axis has scores."""
+
+    def dressed(axes: Axes) -> None:
+        plot(axes)
+        axes.set_ylabel(label)
+        as_percent(axes.yaxis, percent)
+        axes.grid(color=INK, alpha=0.12, linewidth=0.7)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+
+    return svg(dressed, title)
+
+
+def as_percent(axis: Axis, percent: bool, symbol: str = "%") -> None:
+    """Writes the numbers of an axis of accuracies as percentages, or of their differences in points without symbol."""
+    from matplotlib.ticker import PercentFormatter
+
+    if percent:
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=symbol))
+
+
+def svg(plot: Callable[[Axes], None], title: str, *, height: float = HEIGHT) -> str:
+    """An inline `svg` element. Text stays text; the same data always give the same element.
+
+    Args:
+        plot: Function that draws into the axes.
+        title: What screen readers say of the picture, other than that of any other on the page.
+        height: Height in inches.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
 
     text = io.StringIO()
     # The ids of an element's parts are salted with its title, so that charts on one page share none.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.sans-serif": ["DejaVu Sans"]}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         plot(axes)
-        axes.set_ylabel(label)
-        if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(INK)
         axes.tick_params(which="both", colors=INK)
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
-        axes.grid(color=INK, alpha=0.12, linewidth=0.7)
         axes.set_axisbelow(True)
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+    drawn = text.getvalue()
+    drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)

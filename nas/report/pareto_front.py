@@ -30,12 +30,20 @@ class FrontSection:
     charts: Sequence[str]
 
 
-def section(trials: Sequence[Trial], costs: Sequence[str], *, label: str, percent: bool) -> FrontSection | None:
+def section(
+    trials: Sequence[Trial],
+    costs: Sequence[str],
+    tips: figures.Tips = figures.NO_TIPS,
+    *,
+    label: str,
+    percent: bool,
+) -> FrontSection | None:
     """The page's section on the front of a search, with charts of the objectives that the search had.
 
     Args:
         trials: The search's trials.
         costs: Objectives of its controller; without any, the front is of score against parameters.
+        tips: Texts of the trials' points.
         label: Label of the charts' score axis.
         percent: Whether scores are accuracies, shown as percentages.
     """
@@ -45,7 +53,8 @@ def section(trials: Sequence[Trial], costs: Sequence[str], *, label: str, percen
     heads = ["trial", "score", "± standard error", *(_unit(cost)[0] for cost in front.costs)]
     on_front = {trial.number for trial in front.trials}
     charts = [
-        figures.costs(comparable(trials), label=label, percent=percent, cost=cost, front=on_front) for cost in costs
+        figures.costs(comparable(trials), label=label, percent=percent, cost=cost, front=on_front, tips=tips)
+        for cost in costs
     ]
     return FrontSection(
         _title(front),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
-from ..analysis.choice_effects import ChoiceEffect
 from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
+from ..analysis.rung_agreement import rungs as found_rungs
 from ..analysis.units import budget_unit_of
 from ..trial import Trial, without_duplicates
 from . import figures
-from .formatting import interval, interval_of, number, probability, sizes
-from .page import Card, Chart
+from .details import Details
+from .formatting import NONE, interval, interval_of, number, probability, sizes
+from .interval_figures import Row, means
+from .page import Card, Cell, Chart
 from .tables import Table
 
-MOST_CHOICES = 30
-"""Choices whose effects are listed."""
+MOST_CELLS = 6
+"""Best candidates whose cells are drawn."""
 
 
 def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) -> list[Card]:
@@ -80,17 +83,42 @@ def results(final: FinalResult) -> Table | None:
     return Table(heads, rows, num_numbers=len(heads) - 1, num_strong=int("winner" in tested)) if rows else None
 
 
-def charts(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) -> list[Chart]:
+def tested(final: FinalResult) -> list[Chart]:
+    """The networks on the test tasks, and the differences from the winner, with their intervals."""
+    percent, label = final.percent, "accuracy" if final.percent else "score"
+    values = [Row(role, entry.value, entry.estimate.interval, entry.seeds) for role, entry in final.tested.items()]
+    control = final.tested.get("control")
+    against = {"baseline": final.difference, "control": control.difference if control else None}
+    apart = [
+        Row(f"winner − {role}", difference.value, difference.interval)
+        for role, difference in against.items()
+        if difference is not None
+    ]
+    values, apart = ([row for row in rows if math.isfinite(row.value)] for rows in (values, apart))
+    drawn = {
+        f"Test {label}": means(values, "Networks on the test tasks", f"test {label}", percent=percent),
+        "Differences, paired": means(
+            apart, "Differences on the test tasks", f"difference of the test {label}", percent=percent, zero=True
+        ),
+    }
+    return [Chart(title, svg) for title, svg in drawn.items() if svg]
+
+
+def charts(trials: Sequence[Trial], final: FinalResult | None, tips: figures.Tips, *, percent: bool) -> list[Chart]:
     """Score over trials, score against parameters, best score against evaluations, and adaptation curves.
 
-    The arguments are those of `cards`.
+    Args:
+        trials: The search's trials.
+        final: The run's final result; None for a run that is not done.
+        tips: Texts of the trials' points.
+        percent: Whether the search's scores are accuracies, shown as percentages.
     """
     label, adapted = "accuracy" if percent else "score", final is not None and final.percent
     control = final.control if final is not None else None
     anytime = control.anytime or {} if control is not None else {}
     drawn = {
-        "Score over trials": figures.scores(comparable(trials), label=label, percent=percent),
-        "Score against parameters": figures.costs(comparable(trials), label=label, percent=percent),
+        "Score over trials": figures.scores(comparable(trials), label=label, percent=percent, tips=tips),
+        "Score against parameters": figures.costs(comparable(trials), label=label, percent=percent, tips=tips),
         "Best score against evaluations": figures.anytime(anytime, label=label, percent=percent),
         "How they adapt": figures.curves(
             _adaptation_curves(trials, final), label="accuracy" if adapted else "score", percent=adapted
@@ -126,22 +154,34 @@ def all_trials(trials: Sequence[Trial], *, percent: bool) -> Table | None:
     return Table(heads, rows, num_numbers=6) if rows else None
 
 
-def choices(effects: Sequence[ChoiceEffect], percent: bool) -> Table | None:
-    """The effect of each choice of the space on the scores of the search, the largest first."""
-    rows = [
-        [
-            effect.choice,
-            effect.best,
-            number(effect.means[effect.best], percent),
-            number(min(effect.means.values()), percent),
-            f"{effect.share:.0%}",
-            probability(effect.p_value).removeprefix(", "),
-            f"{effect.trials:,}",
-        ]
-        for effect in effects[:MOST_CHOICES]
+def rungs(trials: Sequence[Trial], *, percent: bool) -> Table | None:
+    """The rungs of a search, with the agreement of each with the next; None where all trials have one budget."""
+    rows = []
+    for rung in found_rungs(trials):
+        leader = NONE if rung.best is None else f"#{rung.best.number}, {number(rung.best.value, percent)}"
+        tau = NONE if rung.tau is None else f"{rung.tau:.2f}{probability(rung.p_value)}"
+        rows.append([f"{rung.budget:,}", f"{rung.scored:,}", f"{rung.failed:,}", f"{rung.promoted:,}", leader, tau])
+    heads = [
+        f"budget in {budget_unit_of(trials)}",
+        "scored",
+        "failed",
+        "scored on the next too",
+        "best",
+        "Kendall's τ with the next",
     ]
-    heads = ["choice", "best option", "its mean", "worst option's mean", "share of the variance", "F test", "trials"]
     return Table(heads, rows, num_numbers=5) if rows else None
+
+
+def cells(trials: Sequence[Trial], details: Details, *, percent: bool) -> list[Cell]:
+    """The cells of the best candidates, the best first; none where the space draws none."""
+    drawn = []
+    for trial in best(trials, MOST_CELLS):
+        graph = details.graph_of(trial.architecture)
+        parameters = sizes(trial.score.metrics)[0] if trial.score is not None else ""
+        size = f" · {parameters} parameters" if parameters else ""
+        if graph is not None:
+            drawn.append(Cell(f"#{trial.number} · {number(trial.value, percent)}{size}", figures.cell(graph)))
+    return drawn
 
 
 def failures(trials: Sequence[Trial]) -> Table | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis import ranking
 from ..analysis.choice_effects import choice_effects
+from ..analysis.mixed_protocols import mixed_scores
+from ..analysis.protocol_check import MEASURED
 from ..architecture import Architecture
 from ..config.parts import Parts
 from ..protocols.spaces import GraphSpace
 from ..registry import user_files
+from ..report.details import Details
 from ..space.sampling import options_taken, replay
 from ..store.sqlite_store import Store
-from .folder import RunFolder, final_of
+from .folder import RunFolder, config_of, final_of
+from .reproduction import commands
+from .summary import state
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -22,22 +27,35 @@ if TYPE_CHECKING:
 
 def write_report(run: RunFolder, store: Store, parts: Parts) -> Path:
     """Writes the report's page anew from what the store holds, and returns its path."""
-    from ..report.html import write_html
+    from ..report.rendering import write_text
 
-    trials, final = store.trials(), final_of(store)
-    leaders = [trial.architecture for trial in ranking.best(trials)]
-    if final is not None and final.winner is not None:
-        leaders = [final.winner.architecture]
-    write_html(
-        run.report,
-        name=run.name,
-        config=user_files.shortened(store.meta["config"]),
-        trials=trials,
-        final=final,
-        graph=graph_of(parts, leaders[0]) if leaders else None,
-        effects=choice_effects(ranking.comparable(trials), partial(options_taken, parts.space)),
-    )
+    write_text(run.report, report_text(run, store, parts))
     return run.report
+
+
+def report_text(run: RunFolder, store: Store, parts: Parts, *, live: bool = False) -> str:
+    """The report's page of what the store holds.
+
+    Args:
+        run: The run.
+        store: Its store.
+        parts: Its components.
+        live: Whether the page is served while the run goes on.
+    """
+    from ..report.html import html_text
+
+    trials = store.trials()
+    options_of = cache(partial(options_taken, parts.space))
+    details = Details(
+        graph_of=partial(graph_of, parts),
+        options_of=options_of,
+        effects=choice_effects(ranking.comparable(trials), options_of),
+        commands=commands(run.name, config_of(store)),
+        warnings=[entry.text() for entry in mixed_scores(trials, store.items(MEASURED))],
+        state=state(store, run),
+    )
+    config = user_files.shortened(store.meta["config"])
+    return html_text(name=run.name, config=config, trials=trials, final=final_of(store), details=details, live=live)
 
 
 def graph_of(parts: Parts, architecture: Architecture) -> nx.DiGraph | None:

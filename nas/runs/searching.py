@@ -78,7 +78,7 @@ class _Listener:
     def __init__(self, context: RunContext, clock: WallClock, logs: Path, share: _Share) -> None:
         self._context, self._clock, self._share = context, clock, share
         self.done = [trial for trial in context.store.trials() if trial.state != "pending"]
-        self.log = TensorBoardLog(logs, self.done)
+        self.log = TensorBoardLog(logs, context.parts.space, context.parts.controller)
         self._leader = next(iter(ranking.best(self.done)), None)
         self._finalists = ranking.best(self.done, context.config.final.top)
         self._seconds = sorted(trial.seconds or 0.0 for trial in self.done if trial.score is not None)
@@ -122,22 +122,20 @@ class _Listener:
 def _search(context: RunContext, listener: _Listener) -> End:
     config, parts, executor = context.config, context.parts, context.executor
     context.progress.started(context.run, config, listener.done, executor.workers)
-    try:
-        options = SearchOptions(
-            trials=config.search.trials,
-            budget=config.evaluator.budget,
-            seed=config.search.seed,
-            workers=executor.workers,
-            fidelity=config.fidelity,
-            duplicates=config.search.repeats,
-            seconds=config.search.seconds or math.inf,
-            on_start=listener.on_start,
-            on_trial=listener.on_trial,
-            stop=listener.stop,
-        )
-        end = search(parts.space, parts.controller, _evaluator(context), context.store, executor, options)
-    finally:
-        listener.log.close()
+    options = SearchOptions(
+        trials=config.search.trials,
+        budget=config.evaluator.budget,
+        seed=config.search.seed,
+        workers=executor.workers,
+        fidelity=config.fidelity,
+        duplicates=config.search.repeats,
+        seconds=config.search.seconds or math.inf,
+        on_start=listener.on_start,
+        on_trial=listener.on_trial,
+        on_replayed=listener.log.add,
+        stop=listener.stop,
+    )
+    end = search(parts.space, parts.controller, _evaluator(context), context.store, executor, options)
     if end == "exhausted":
         context.progress.exhausted()
     if end != "interrupted":

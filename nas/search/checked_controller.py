@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import failures
 from ..architecture import Architecture
 from ..errors import NasError, Rejected, SearchError, SpaceError
 from ..failures import attempt, reason
-from ..protocols.controllers import Controller
+from ..protocols.controllers import Controller, Watched
 from ..protocols.spaces import SearchSpace
 from ..space.identity import network_key_of
 from ..space.sampling import replay
@@ -41,8 +41,13 @@ class GuardedController:
     def tell(self, trials: Sequence[Trial]) -> None:
         self._run("tell", trials)
 
-    def _run(self, method: str, argument: Any) -> Any:
-        called = attempt(lambda: getattr(self._controller, method)(argument))
+    def measurements(self) -> Mapping[str, float]:
+        """The controller's numbers, none where it offers none (`Watched`)."""
+        measured: Mapping[str, float] = self._run("measurements") if isinstance(self._controller, Watched) else {}
+        return measured
+
+    def _run(self, method: str, *arguments: Any) -> Any:
+        called = attempt(lambda: getattr(self._controller, method)(*arguments))
         if isinstance(called.error, NasError) and not isinstance(called.error, Rejected):
             raise called.error
         if called.error is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import replace
 from typing import Any
 
+from ..architecture import Architecture
 from ..errors import NasError, SearchError
 from ..failures import attempt, reason
 from ..protocols.controllers import Controller, Trials
@@ -55,7 +57,9 @@ def search(
         SpaceError: A proposal is of another space.
         StoreError: The store cannot be continued or written.
     """
-    store.replay(GuardedController(controller, then=STORED))
+    replayed = _ReplayedController(GuardedController(controller, then=STORED), store, options.on_replayed)
+    store.replay(replayed)
+    replayed.replay_promotions()
     budget = time_budget(evaluator, options.seconds)
     running = _RunningTrials(executor, evaluator, options.clock, budget)
     plan = Plan(space, CheckedController(controller, space, then=STORED), store, options, budget)
@@ -90,6 +94,31 @@ def _too_many(failures: Sequence[Trial]) -> SearchError:
         f"{len(failures)} candidates failed in a row, the last (#{last.number}) with {last.error}; "
         "all are stored: remove the cause and resume, or start a new run"
     )
+
+
+class _ReplayedController:
+    """A controller that is told stored trials one by one, with a call of `on_replayed` for each.
+
+    The order of promotions among them is not stored: they are placed by number.
+    """
+
+    def __init__(self, controller: Controller, store: Trials, on_replayed: Callable[[Trial], None]) -> None:
+        self._controller, self._on_replayed = controller, on_replayed
+        promoted = store.promoted()
+        self._promotions = deque(t for t in store.trials() if t.number in promoted and t.state != "pending")
+
+    def ask(self, n: int) -> list[Architecture]:
+        return self._controller.ask(n)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self.replay_promotions(before=trial.number)
+            self._controller.tell([trial])
+            self._on_replayed(trial)
+
+    def replay_promotions(self, before: float = math.inf) -> None:
+        while self._promotions and self._promotions[0].number < before:
+            self._on_replayed(self._promotions.popleft())
 
 
 class _RunningTrials:

@@ -38,6 +38,7 @@ class SearchOptions:
             there it is the time that the table gives, and nothing begins that would exceed it.
         on_start: Called with every trial whose evaluation begins.
         on_trial: Called with every trial that ended, after it is stored and the controller is told.
+        on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
         max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
@@ -54,6 +55,7 @@ class SearchOptions:
     seconds: float = math.inf
     on_start: Callable[[Trial], None] = _ignore
     on_trial: Callable[[Trial], None] = _ignore
+    on_replayed: Callable[[Trial], None] = _ignore
     stop: Callable[[], bool] = _never
     max_failures_in_a_row: int = 20
     max_duplicates_in_a_row: int = 200

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..architecture import Architecture
-from ..protocols.controllers import Controller
+from ..protocols.controllers import Controller, Watched
 from ..protocols.spaces import SearchSpace
 from ..space.enumeration import enumerate_all
 from ..space.sampling import replay, sample
@@ -36,7 +36,7 @@ def check_controller(
     * Every proposal belongs to the space.
     * `ask(a + b)` is `ask(a) + ask(b)`, and `tell(a + b)` is `tell(a); tell(b)`.
     * A controller that is rebuilt by replaying the same asks and tells, one proposal at a time as a resumed run does,
-      proposes next what the uninterrupted one proposes.
+      proposes next what the uninterrupted one proposes, also where only that one is measured (`Watched`).
     * Trials may come late, in any order, and without having been proposed (a warm start).
     * Trials that failed or have no finite score change nothing.
     * Equal scores, huge scores, a space of one architecture and a space of 10⁴⁰ are handled.
@@ -112,6 +112,7 @@ def _check_resumes(make: MakeController, space: SearchSpace, candidates: int, rn
         rng.shuffle(pending)
         finished = [pending.pop() for _ in range(rng.randint(0, len(pending)))]
         unbroken.tell(finished)
+        _check_measurements(unbroken)
         rounds.append((proposals, n, finished))
         if not proposals or first >= 2 * candidates:
             break
@@ -125,8 +126,19 @@ def _check_resumes(make: MakeController, space: SearchSpace, candidates: int, rn
         require(
             rebuilt.ask(n) == expected,
             f"rebuilt by replaying {length} asks and tells, the controller proposes something else than the "
-            "uninterrupted one; it must be a function of the space, the seed, and what it was asked and told",
+            "uninterrupted one; it must be a function of the space, the seed, and what it was asked and told, and "
+            "measurements() must change nothing",
         )
+
+
+def _check_measurements(controller: Controller) -> None:
+    if isinstance(controller, Watched):
+        for name, value in controller.measurements().items():
+            require(isinstance(name, str), f"measurements() has the name {name!r}; it must be a text")
+            require(
+                isinstance(value, float | int) and math.isfinite(value),
+                f"measurements() gives {name!r} as {value!r}; it must be a finite number, or absent",
+            )
 
 
 def _check_failures(make: MakeController, space: SearchSpace, candidates: int, rng: random.Random) -> None:

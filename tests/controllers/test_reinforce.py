@@ -241,3 +241,14 @@ def test_the_predictor_chooses_among_many_samples():
 def test_an_option_out_of_range_is_named(option, value):
     with pytest.raises(ConfigError, match=f"{option} = {value}; it must be"):
         Reinforce(ToySpace(), **{option: value})
+
+
+def test_the_last_update_is_measured():
+    controller, rng = plain(batch=2, epochs=3, lr=0.5), random.Random(0)
+    assert controller.measurements() == {}
+    controller.tell([done(tossed(rng, 0), 0.25), done(tossed(rng, 1), 0.75)])
+    spread = normal_scores([0.25, 0.75])[1]
+    expected = {"entropy": WIDE * math.log(2), "advantage_min": -spread, "advantage_mean": 0, "advantage_max": spread}
+    assert controller.measurements() == pytest.approx(expected)
+    controller.tell([done(tossed(rng, 1), 0.75), done(tossed(rng, 1), 0.8)])
+    assert controller.measurements()["entropy"] < expected["entropy"] - 0.1

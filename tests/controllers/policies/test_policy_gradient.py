@@ -51,6 +51,31 @@ def test_the_first_batch_teaches_what_is_better(side, worse, better):
     assert abs(tails(controller) - side) < 0.15
 
 
+def test_the_last_update_is_measured():
+    controller = ReinforceNasBench201(ToySpace(), batch=2, baseline_decay=0.5)
+    assert controller.measurements() == {}
+    layers = Architecture("toy", {"layers": 0, "0.op": 0, "0.width": 0})  # 3, 2 and 2 options, almost equally likely
+    controller.tell([done(layers, 0.5)])
+    assert controller.measurements() == {}
+    controller.tell([done(layers, 0.7), done(layers, 0.9)])
+    first = controller.measurements()
+    assert first == {
+        "entropy": pytest.approx(math.log(12), abs=1e-4),
+        "baseline": pytest.approx(0.6),
+        "advantage_min": pytest.approx(-1.0),
+        "advantage_mean": pytest.approx(0.0, abs=1e-12),
+        "advantage_max": pytest.approx(1.0),
+    }
+    controller.tell([done(layers, 0.9)])
+    expected = RewardBaseline(0.5).updated([0.5, 0.7])
+    advantages = expected.advantages([0.9, 0.9])
+    measured = controller.measurements()
+    assert measured["baseline"] == pytest.approx(expected.updated([0.9, 0.9]).mean)
+    assert measured["advantage_mean"] == pytest.approx(advantages[0])
+    controller.tell([done(layers, 0.9)] * 2)
+    assert controller.measurements()["entropy"] < measured["entropy"]  # each is the entropy before its update
+
+
 def test_below_the_baseline_is_unlearned_although_the_score_is_positive():
     controller = ZophLe(Coin(), lr=0.3, batch=2, entropy=0.0)
     controller.tell([tossed(0, 0.9), tossed(0, 0.9)])

@@ -33,6 +33,15 @@ def test_the_f_test_is_scipys():
     assert effect.means == {str(option): pytest.approx(np.mean(group)) for option, group in enumerate(groups)}
 
 
+def test_the_interval_of_a_mean_is_of_the_variance_within_all_options():
+    """Within 4 with 4 degrees of freedom, so that the standard error of a mean of three is the root of a third."""
+    rows = [({"op": 0}, value) for value in (0.0, 1.0, 2.0)] + [({"op": 1}, value) for value in (2.0, 3.0, 4.0)]
+    (effect,) = effects_of(rows)
+    margin = 2.7764451 / 3**0.5
+    assert effect.intervals["0"] == pytest.approx((1 - margin, 1 + margin))
+    assert effect.intervals["1"] == pytest.approx((3 - margin, 3 + margin))
+
+
 def test_the_share_is_the_omega_square_of_textbooks():
     """Two options of three: between 6, within 4, so (6 - 1) / (10 + 1) with a mean square of 1."""
     rows = [({"op": 0}, value) for value in (0.0, 1.0, 2.0)] + [({"op": 1}, value) for value in (2.0, 3.0, 4.0)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import json
 import re
@@ -10,18 +12,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import pytest
+from helpers.report import EVIL, cell, final, result, trials
 
 from nas.analysis.final_result import FinalResult
 from nas.architecture import Architecture
 from nas.errors import ConfigError
 from nas.report import write_html
+from nas.report.details import NO_DETAILS, Details
 from nas.report.formatting import interval, number
 from nas.report.random_control import LATER, NONE, anytime_text
-from nas.trial import Score, Trial
 
-EVIL = '<script>alert("x")</script>&\'"'
 VOID = {"meta", "img", "link", "br"}
 
 
@@ -62,55 +63,13 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def trials(count: int = 6) -> list[Trial]:
-    found = []
-    for i in range(count):
-        architecture = Architecture("space", {"a": i})
-        if i == 2:
-            found.append(Trial(i, architecture, 1500, 0, "failed", error=f"ValueError: {EVIL}", seconds=1.0))
-            continue
-        score = Score(0.5 + i / 20, 0.009, (0.2, 0.4, 0.5 + i / 20), (), {"parameters": 900 + i, "flops": 1.5e6})
-        protocol = {"family": "glyphs", "ways": 5, "note": EVIL}
-        score = Score(score.value, score.stderr, score.curve, (), score.metrics, protocol)
-        found.append(Trial(i, architecture, 1500, 0, "done", score, seconds=2.5))
-    return [*found, Trial(count, Architecture("space", {"a": count}), 1500, 0)]
-
-
-def result(number: int, value: float, **more: Any) -> dict[str, Any]:
-    architecture = Architecture("space", {"a": number}).to_json()
-    base = {"number": number, "architecture": architecture, "value": value, "interval": [value - 0.01, value + 0.01]}
-    return {**base, "parameters": 12345, "flops": 1.2e6, "curve": [0.2, 0.5, value], **more}
-
-
 def key(number: int) -> str:
     return Architecture("space", {"a": number}).key
 
 
-def final(kind: str = "classification") -> dict[str, Any]:
-    sign = 1 if kind == "classification" else -1
-    baseline = result(0, sign * 0.841, name=f"conv4 {EVIL}")
-    del baseline["number"]
-    return {
-        "kind": kind,
-        "finalists": [result(n, sign * 0.86, seeds=[sign * 0.85, sign * 0.87]) for n in (5, 4)],
-        "winner": result(5, sign * 0.882),
-        "baseline": baseline,
-        "control": None,
-        "difference": {"value": 0.041, "interval": [0.032, 0.05]},
-        "median": {"value": sign * 0.6, "winner": sign * 0.75, "candidates": 5},
-    }
-
-
-def cell() -> nx.DiGraph:
-    graph = nx.DiGraph()
-    nx.add_path(graph, ["in", "mid", "out"])
-    nx.set_node_attributes(graph, {"in": "input", "mid": f"conv {EVIL}", "out": "output"}, "op")
-    return graph
-
-
 def written(folder: Path, **changes: Any) -> Page:
     usual = {"name": f"run {EVIL}", "config": {"space": {"name": EVIL}}, "trials": trials(), "final": final()}
-    arguments = {**usual, "graph": cell(), **changes}
+    arguments = {**usual, "details": Details(lambda _: cell(), lambda _: {EVIL: EVIL}), **changes}
     if arguments["final"] is not None:
         arguments["final"] = FinalResult.from_json(arguments["final"])
     write_html(folder / "report.html", **arguments)
@@ -121,13 +80,16 @@ def written(folder: Path, **changes: Any) -> Page:
 def test_the_page_stands_alone_and_escapes_everything(tmp_path: Path) -> None:
     page = written(tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "script" not in page.tags
+    [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;; " in text
+    assert page.tags.count("script") == text.count("<script") == 1
     assert page.handlers == []
-    assert "<script" not in text
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
-    assert sum(link.startswith("data:") for link in page.links) == 1
-    assert page.tags.count("svg") == 3
+    assert sum(link.startswith("data:") for link in page.links) == 6  # the winner's cell and those of the five best
+    assert page.tags.count("svg") == 5
     assert not re.search(r"url\((?!['\"]?#)", text)
+    assert text.count("&lt;script&gt;alert(&quot;x&quot;)") >= 10  # the choice and the option of each point
     assert sum(EVIL in word for word in page.words) >= 4  # the name, the reason, the protocol, the baseline
 
 
@@ -273,10 +235,10 @@ def test_results_may_lack_their_entries(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
-    page = written(tmp_path, trials=[], final=None, graph=None, config={})
+    page = written(tmp_path, trials=[], final=None, details=NO_DETAILS, config={})
     assert "No test results yet: the run has not come to its finals." in page.words
     assert not {"svg", "img", "table"} & set(page.tags)
-    pending = written(tmp_path, trials=trials(0), final=None, graph=None)
+    pending = written(tmp_path, trials=trials(0), final=None, details=NO_DETAILS)
     assert "svg" not in pending.tags
     interrupted = written(tmp_path, final=None)
     assert "The cell of the best candidate so far" in interrupted.words

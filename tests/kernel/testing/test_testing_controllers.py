@@ -1,13 +1,15 @@
 """Tests of check_controller: sound controllers pass, and each law is broken by a controller that fails by name."""
 
+import math
 import random
 
 import pytest
 
 from nas.architecture import Architecture
 from nas.controllers import RandomSearch
+from nas.search.checked_controller import CheckedController
 from nas.space import sample
-from nas.testing import check_controller
+from nas.testing import ToySpace, check_controller
 
 
 class OneGenerator:
@@ -82,6 +84,23 @@ class DividesBySpread(OneGenerator):
             _ = 1 / (max(self.values) - min(self.values))
 
 
+class Measured(OneGenerator):
+    """Measuring it draws from its generator."""
+
+    def measurements(self):
+        return {"draw": self.rng.random()}
+
+
+class Undefined(OneGenerator):
+    def measurements(self):
+        return {"mean": math.nan}
+
+
+class Named(OneGenerator):
+    def measurements(self):
+        return {1: 0.5}
+
+
 def test_sound_controllers_pass():
     check_controller(OneGenerator)
     check_controller(lambda space, seed: RandomSearch(space, seed=seed))
@@ -98,8 +117,20 @@ def test_sound_controllers_pass():
         (Forgetful, AssertionError, "rebuilt|differs"),
         (Elsewhere, Exception, "elsewhere"),
         (DividesBySpread, ZeroDivisionError, "division"),
+        (Measured, AssertionError, r"measurements\(\) must change nothing"),
+        (Undefined, AssertionError, "gives 'mean' as nan; it must be a finite number, or absent"),
+        (Named, AssertionError, "has the name 1; it must be a text"),
     ],
 )
 def test_a_broken_controller_is_named(make, error, reason):
     with pytest.raises(error, match=reason):
         check_controller(make)
+
+
+def test_measurements_are_checked_through_the_checks_of_a_search_too():
+    def make(space, seed):
+        return CheckedController(Measured(space, seed), space)
+
+    with pytest.raises(AssertionError, match=r"measurements\(\) must change nothing"):
+        check_controller(make)
+    assert CheckedController(OneGenerator(ToySpace(), 0), ToySpace()).measurements() == {}
