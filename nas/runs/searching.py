@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from bisect import insort
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +81,7 @@ class _Listener:
         self.log = TensorBoardLog(logs, context.parts.space, context.parts.controller)
         self._leader = next(iter(ranking.best(self.done)), None)
         self._finalists = ranking.best(self.done, context.config.final.top)
-        self._longest_s = max((trial.seconds or 0.0 for trial in self.done if trial.score is not None), default=0.0)
+        self._seconds = sorted(trial.seconds or 0.0 for trial in self.done if trial.score is not None)
         self._started: dict[int, float] = {}
         self._finals_s = self._estimate()
 
@@ -95,7 +96,7 @@ class _Listener:
         self._started.pop(trial.number, None)
         self._leader = ranking.better(self._leader, trial)
         if trial.score is not None:
-            self._longest_s = max(self._longest_s, trial.seconds or 0.0)
+            insort(self._seconds, trial.seconds or 0.0)
             self._finalists = ranking.best([*self._finalists, trial], self._context.config.final.top)
             self._finals_s = self._estimate()
         self._clock.keep()
@@ -107,7 +108,9 @@ class _Listener:
         of its time. A search with a control has half of what the finals of both leave."""
         if self._context.stop() or self._clock.limit_s == math.inf:
             return self._context.stop()
-        return self._clock.spent_s + self._longest_s >= (self._clock.limit_s - self._finals_s) / self._share.searches
+        # The first evaluation of a worker takes longer, and is above the median soon.
+        usual_s = self._seconds[len(self._seconds) // 2] if self._seconds else 0.0
+        return self._clock.spent_s + usual_s >= (self._clock.limit_s - self._finals_s) / self._share.searches
 
     def _estimate(self) -> float:
         config = self._context.config

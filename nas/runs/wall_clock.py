@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from ..config.parts import measures
 from ..config.schema import Config, FinalTable
@@ -59,8 +60,8 @@ class WallClock:
 def finals_s(config: Config, evaluator: Evaluator, finalists: Sequence[Trial], workers: int) -> float:
     """Estimated seconds of the finals: rounds of as many measurements as there are workers.
 
-    A measurement is taken to be as slow as the slowest of the finalists so far: its training in proportion to the outer
-    steps, its scoring in proportion to the tasks. The baseline network is taken to be as slow.
+    A measurement is taken to be as slow as the finalists so far were on average: their training in proportion to the
+    outer steps, their scoring in proportion to the tasks. The baseline network is taken to be as slow.
 
     Args:
         config: The run's config.
@@ -73,7 +74,7 @@ def finals_s(config: Config, evaluator: Evaluator, finalists: Sequence[Trial], w
     parts = 0
     if config.final.attribution and isinstance(evaluator, RecipeMeasuring):
         parts = 1 + len(evaluator.recipe_of(finalists[0].architecture).parts)
-    return _rounds(config.final, len(finalists), parts, workers) * max(_measurement_s(t, config) for t in finalists)
+    return _rounds(config.final, len(finalists), parts, workers) * fmean(_measurement_s(t, config) for t in finalists)
 
 
 def _measurement_s(trial: Trial, config: Config) -> float:
