@@ -43,6 +43,7 @@ class TrainingTable(Table):
         anneal: Whether it falls to zero along a half cosine.
         clip: Largest norm of the outer gradient; 0 for any.
         coordinates: Coordinates of a parameter tensor, drawn anew, whose updates are differentiated; 0 for all.
+        forget_bias: Added to the initial biases of the forget gates.
         validate_every: Iterations between measurements, which are checkpoints too.
         validation_functions: Functions of a measurement.
         seed: Seed of all random numbers.
@@ -58,6 +59,7 @@ class TrainingTable(Table):
     anneal: bool = False
     clip: Annotated[float, Field(ge=0, le=10**12)] = 0.0
     coordinates: Annotated[int, Field(ge=0, le=10**9)] = 0
+    forget_bias: Annotated[float, Field(ge=-100, le=100)] = 0.0
     validate_every: Annotated[int, Field(ge=1, le=10**7)] = 50
     validation_functions: Annotated[int, Field(ge=1, le=10**6)] = 256
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
