@@ -138,7 +138,20 @@ def _distances_within(rows: Shape, *_: Any, **__: Any) -> int:
     return rows[0] * (rows[0] - 1) * rows[1]
 
 
+def _convolution_backward(gradient: Shape, x: Shape, weight: Shape, *options: Any, **_: Any) -> int:
+    """As many FLOPs as the convolution for each of the two derivatives that is wanted.
+
+    torch 2.13 counts the derivative by the weights of a grouped convolution as that of a full one. `options` are those
+    of aten.convolution_backward after the weight: (biases, stride, padding, dilation, transposed, output padding,
+    groups, which derivatives are wanted).
+    """
+    transposed, wanted = options[4], options[7]
+    pixels = math.prod((x if transposed else gradient)[2:])
+    return 2 * x[0] * pixels * math.prod(weight) * (bool(wanted[0]) + bool(wanted[1]))
+
+
 FORMULAS: Mapping[Any, Callable[..., int]] = {
+    aten.convolution_backward: _convolution_backward,
     aten.mkldnn_rnn_layer: _lstm_layer,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._trilinear: _bilinear,

@@ -192,14 +192,18 @@ class TerminalProgress:
 
 
 class _Warnings(logging.Handler):
-    """Passes logged warnings on."""
+    """Passes logged warnings on, each text once: several parts of a run may notice the same."""
 
     def __init__(self, receive: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._receive = receive
+        self._passed = set[str]()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._receive(record.getMessage())
+        text = record.getMessage()
+        if text not in self._passed:
+            self._passed.add(text)
+            self._receive(text)
 
 
 def header(config: Config, workers: int) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nas.architecture import Architecture
 from nas.augmentation_policy import AugmentationPolicy, read_policy
-from nas.bounds import LARGEST_RATE, check_number
+from nas.bounds import LARGEST_RATE, check_numbers
 from nas.errors import ConfigError, SpaceError, nearest
 from nas.protocols import FileSpace, GraphSpace, SearchSpace
 from nas.space import Choose
@@ -71,18 +71,16 @@ class RecipeSpace:
     name = "recipe"
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
-                raise ConfigError(f"{self.name} {option.name} = {list(value)}; give at least one value, each once")
+        for option in ("learners", "outer_optimizers", "norms", "head_norms"):
+            value = getattr(self, option)
+            if not value or len(set(value)) < len(value):
+                raise ConfigError(f"{self.name} {option} = {list(value)}; give at least one value, each once")
         for learner in self.learners:
             if learner not in LEARNERS:
                 raise ConfigError(f"{self.name} learners: {learner!r}; {nearest(learner, LEARNERS)}")
         for name in ("inner_rates", "adam_inner_rates", "adam_rates", "sgd_rates"):
-            for rate in getattr(self, name):
-                check_number(self.name, name, rate, 0.0, LARGEST_RATE, above=True)
-        for steps in self.inner_steps:
-            check_number(self.name, "inner_steps", steps, 1, MOST_STEPS)
+            check_numbers(self.name, name, getattr(self, name), 0.0, LARGEST_RATE, above=True)
+        check_numbers(self.name, "inner_steps", self.inner_steps, 1, MOST_STEPS)
         if self.sub_policies:
             AugmentationPolicySpace(self.sub_policies)
         if self.learned_optimizer is not None and not (self.learned_optimizer / "optimizer.json").is_file():

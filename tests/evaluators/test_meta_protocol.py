@@ -11,6 +11,7 @@ from nas import registry
 from nas.evaluators import MetaEvaluator
 from nas.provenance import versions
 from nas.task import Bank
+from nas.training_recipe import OuterOptimizer
 
 BANK = Bank("validation", 0, 12)
 CHANGED = {
@@ -21,6 +22,8 @@ CHANGED = {
     "train_queries": 2,
     "anneal": False,
     "tf32": True,
+    "outer": OuterOptimizer("sgd", 0.1),
+    "unit": "GFLOPs",
 }
 NOT_IN_THE_PROTOCOL = {"space", "device", "chunk"}  # of the candidate; of how it is computed
 

@@ -12,6 +12,7 @@ from nas.errors import ConfigError
 from nas.evaluators import MetaEvaluator, RecipeEvaluator
 from nas.evaluators.augmentation.policies import PolicyAugmentation
 from nas.evaluators.learners import Anil, Maml, ProtoNet
+from nas.evaluators.meta_training import step_cost
 from nas.evaluators.tasks.glyphs import Glyphs
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.protocols import RecipeMeasuring
@@ -144,11 +145,19 @@ def test_parts_that_do_not_fit_the_tasks_are_errors_of_the_candidate():
     regression.check(network)
 
 
-def test_gflops_buy_fewer_of_the_dearer_steps():
-    measurer = evaluator(unit="GFLOPs")
-    steps = [measurer.evaluate(recipe(picks), 1, 1).outer_steps for picks in (MAML, MAML | {"inner_steps": 2})]
-    assert steps[0] > 1.3 * steps[1] > 0
-    assert measurer.evaluate(recipe(MAML), 2, 1).outer_steps == pytest.approx(2 * steps[0], abs=1)
+@pytest.mark.parametrize("unit", ["GFLOPs", "seconds"])
+def test_a_budget_buys_as_many_steps_as_fit(unit, monkeypatch):
+    asked = []
+
+    def cost(network, family, learner, loop, asked_unit):
+        asked.append(asked_unit)
+        return 0.1 * learner.steps
+
+    monkeypatch.setattr(step_cost, "step_cost", cost)
+    for inner_steps, outer_steps in ((0, 20), (1, 6), (2, 4)):  # of 1, 3 and 5 inner steps
+        score = evaluator(unit=unit).evaluate(recipe(MAML | {"inner_steps": inner_steps}), 2, 1)
+        assert (score.outer_steps, score.protocol["budget"], score.protocol["budget_unit"]) == (outer_steps, 2, unit)
+    assert set(asked) == {unit}
 
 
 @pytest.mark.parametrize("name", ["meta", "zero-cost"])

@@ -52,6 +52,9 @@ class Silent:
     def started(self, run, config, done, workers):
         assert (done, workers) == ([], 1)
 
+    def running(self, started, finals_s):
+        pass
+
     def trial(self, trial, best):
         self.numbers.append(trial.number)
 

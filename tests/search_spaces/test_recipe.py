@@ -154,9 +154,9 @@ def test_a_choice_of_both_levels_is_named_and_refused():
         ({"learners": ("mamal",)}, "learners: 'mamal'; did you mean 'maml'"),
         ({"learners": ()}, r"learners = \[\]; give at least one value"),
         ({"norms": ("group", "group")}, "give at least one value, each once"),
-        ({"inner_rates": (0.1, 0.0)}, "inner_rates = 0.0; it must be"),
-        ({"adam_rates": (-1.0,)}, "adam_rates = -1.0; it must be"),
-        ({"inner_steps": (0,)}, "inner_steps = 0; it must be"),
+        ({"inner_rates": (0.1, 0.0)}, r"inner_rates = \[0.1, 0.0\]; give distinct numbers above 0"),
+        ({"adam_rates": (-1.0,)}, r"adam_rates = \[-1.0\]; give distinct numbers above 0"),
+        ({"inner_steps": (0,)}, r"inner_steps = \[0\]; give distinct whole numbers from 1"),
         ({"sub_policies": 26}, "sub_policies = 26; it must be"),
         (
             {"learned_optimizer": Path("nowhere")},

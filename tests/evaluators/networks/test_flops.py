@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from nas.checks.space_report import examine
 from nas.errors import Rejected, UncountedError
 from nas.evaluators.networks.building import flops_of
-from nas.evaluators.networks.flops import count
+from nas.evaluators.networks.flops import count, count_of
 from nas.evaluators.networks.profile import size
 from nas.report.formatting import mflops
 from nas.space import enumerate_all, replay
@@ -220,3 +221,18 @@ def test_the_check_of_a_space_says_at_least():
     assert not verdict.flops_counted
     assert set(verdict.flops) <= {2 * width * (6 + 3) for width in (4, 8)}
     assert "at least" in str(verdict)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("wanted", ["both", "weights"])
+def test_each_derivative_of_a_convolution_costs_as_much_as_the_convolution(groups, transposed, wanted):
+    """torch's own formula counts the derivative by the weights of four groups four times."""
+    x = torch.randn(2, 12, 8, 8, requires_grad=wanted == "both")
+    shape = (12, 20 // groups, 3, 3) if transposed else (20, 12 // groups, 3, 3)
+    weight = torch.randn(*shape, requires_grad=True)
+    convolve = functional.conv_transpose2d if transposed else functional.conv2d
+    outputs = []
+    once = count_of(lambda: outputs.append(convolve(x, weight, groups=groups))).counted
+    assert once == 2 * 2 * (64 if transposed else 36) * weight.numel()
+    assert count_of(lambda: outputs[0].sum().backward()).counted == (2 if wanted == "both" else 1) * once

@@ -12,7 +12,7 @@ from helpers.tensorboard import everything, hparams_table, logged
 
 from nas.config import Config, from_json
 from nas.report import TensorBoardLog
-from nas.runs import folder, launch
+from nas.runs import folder, launch, searching
 from nas.runs.folder import RunFolder
 from nas.trial import Trial
 
@@ -75,7 +75,7 @@ def test_a_run_broken_between_the_store_and_the_log_has_the_log_of_the_unbroken_
                 super().add(trial)
 
         with monkeypatch.context() as patched:
-            patched.setattr(launch, "TensorBoardLog", Broken)
+            patched.setattr(searching, "TensorBoardLog", Broken)
             run = searched(f"broken{broken_at}", config)
         assert log_of(resumed(run)) == expected
     shutil.rmtree(whole.logs)
