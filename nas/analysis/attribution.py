@@ -50,7 +50,7 @@ class Attribution:
     `overlap`. Both rests are 0 where the parts act independently of each other.
 
     Attributes:
-        effects: The parts in which the two recipes differ.
+        effects: The parts that the winner chose. The effect of one in which it agrees with the default is 0.
         total: The winner minus the default.
         interaction: The total minus the sum of the parts' effects when each is added alone.
         overlap: The total minus the sum of the parts' effects when each is removed alone.

@@ -1,4 +1,4 @@
-"""What a terminal shows of a run that goes on: counts, best candidate, running trials, time left, load."""
+"""Panel of a run that goes on: counts, best candidate, running trials, time left, load."""
 
 from __future__ import annotations
 

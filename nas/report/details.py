@@ -1,4 +1,4 @@
-"""What the report needs of a run besides its trials: cells, options and effects of its space, commands, its state."""
+"""Details of a report besides its trials: cells, options and effects of its space, commands, the run's state."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def attribution_of(measurements: Measurements, winner: Architecture, default: Ar
         default: The baseline network.
 
     Returns:
-        The attribution; None where the winner has no recipe, or where a measurement failed.
+        The attribution; None where the winner has no recipe, or where a measurement failed, which is then among the
+        failures of the finals.
 
     Raises:
         Stopped: The run was asked to stop.

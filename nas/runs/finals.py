@@ -64,6 +64,7 @@ def _result(context: RunContext, control: Store | None) -> FinalResult:
     of_winner, of_baseline = (measurements.scores(architecture, test, count) for architecture, _ in tested)
     on_fresh = [*((trial.architecture, pulls) for trial, pulls in ranked), (middle.architecture, count)]
     pool = measurements.pool({fresh: on_fresh, test: tested})
+    attribution = attribution_of(measurements, winner.architecture, baseline) if config.attribution else None
     return FinalResult(
         kind=context.parts.measurer.tasks.shape.kind,
         tasks=config.tasks,
@@ -75,7 +76,7 @@ def _result(context: RunContext, control: Store | None) -> FinalResult:
         control=None if control is None else _control(context, control, of_winner, pool),
         warning="; ".join(_warnings(context)) or None,
         failures=measurements.failures(),
-        attribution=attribution_of(measurements, winner.architecture, baseline) if config.attribution else None,
+        attribution=attribution,
     )
 
 

@@ -192,8 +192,8 @@ class Measurements:
         return compare(first, second, accuracy=self.accuracy, pool=pool)
 
     def failures(self) -> tuple[Failure, ...]:
-        """The measurements without a score."""
-        records = self.context.store.items(MEASURED)
+        """The measurements without a score, those of an attribution included."""
+        records = {**self.context.store.items(MEASURED), **self.context.store.items(ATTRIBUTED)}
         return tuple(Failure(key, record["error"]) for key, record in records.items() if record["error"])
 
     def _run(self, missing: Sequence[Measurement], total: int) -> None:

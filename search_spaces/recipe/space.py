@@ -47,7 +47,8 @@ class RecipeSpace:
         outer_optimizers: Optimizers of the outer loop.
         adam_rates: Adam's outer rates.
         sgd_rates: SGD's outer rates.
-        policy: File of an augmentation policy, which training images may then be changed by.
+        policy: File of an augmentation policy, which training images may then be changed by. The choice 'none' leaves
+            them as the tasks have them, with the tasks' own augmentation where the config gives one.
         sub_policies: Number of sub-policies of a policy that is chosen here, from 0 for no such policies to 25.
         norms: Modes of the normalisation layers (evaluator's option `norm`).
         head_norms: Values of the evaluator's option `head_norm`.

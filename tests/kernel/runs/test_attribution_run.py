@@ -9,6 +9,8 @@ from helpers.launch import EVENTS, Crash, Quiet, crash_at, in_this_process, own_
 
 from nas.analysis.attribution import mixes
 from nas.config import Config, from_json
+from nas.errors import NasError
+from nas.evaluators import RecipeEvaluator
 from nas.report.terminal import final_text
 from nas.runs import folder, launch
 from nas.runs.folder import RunFolder
@@ -74,6 +76,26 @@ def test_it_is_left_out_on_request_and_for_plain_searches(inline):
     plain = launch.start(toy(), folder.new_run("plain", "toy"), Quiet())
     assert plain.final is not None
     assert plain.final.attribution is None
+
+
+def test_a_recipe_that_fails_is_named_and_costs_the_attribution_alone(inline, monkeypatch):
+    measure = RecipeEvaluator.measure
+
+    def failing(self: RecipeEvaluator, *arguments: Any, **options: Any) -> Any:
+        if self.training is not None and self.training.parts == ("outer",):
+            raise NasError("this one diverges")
+        return measure(self, *arguments, **options)
+
+    monkeypatch.setattr(RecipeEvaluator, "measure", failing)
+    _, outcome = started()
+    assert outcome.final is not None
+    assert outcome.final.winner is not None
+    assert outcome.final.attribution is None
+    assert len(outcome.final.failures) == SEEDS
+    for failure in outcome.final.failures:
+        assert failure.measurement.startswith("attributed/")
+        assert failure.error == "NasError: this one diverges"
+        assert failure.measurement in final_text(outcome.final)
 
 
 def test_a_run_broken_in_its_attribution_goes_on_where_it_was(inline):
