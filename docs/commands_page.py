@@ -15,8 +15,8 @@ PAGE = Path(__file__).parent / "reference" / "commands.md"
 HEAD = """# Commands
 
 Each command prints its result on standard output, and progress and errors on standard error. Exit status: 0 done,
-1 failed, 2 wrong usage or config, 130 interrupted. Runs are kept in the folder `runs`, or where the environment variable
-`NAS_RUNS` says. `python docs/commands_page.py` writes this page from the program's help.
+1 failed, 2 wrong usage or config, 130 interrupted. Runs are kept in the folder `runs`, or where the environment
+variable `NAS_RUNS` says. `python docs/commands_page.py` writes this page from the program's help.
 
 """
 

@@ -44,7 +44,7 @@ OBJECT = re.compile(r"<[^<>]*>")
 
 
 def link_to_copies(app: Sphinx, page: str, content: list[str]) -> None:
-    """Turns links to files outside docs/ into downloads, of which the site has copies, and links to folders into text."""
+    """Makes links to files outside docs/ downloads, of which the site has copies, and links to folders plain text."""
     folder = app.srcdir / Path(page).parent
 
     def link(match: re.Match[str]) -> str:
@@ -56,14 +56,22 @@ def link_to_copies(app: Sphinx, page: str, content: list[str]) -> None:
     content[0] = LINK.sub(link, content[0])
 
 
-def simplify_defaults(
-    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, signature: str | None, returns: str | None
+def simplify_signature(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    documented: object,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """Writes defaults that have no source, such as `<factory>` of a dataclass, as `...`."""
-    return signature and OBJECT.sub("...", signature), returns
+    """Writes defaults without a source, such as `<factory>` of a dataclass, as `...`; a Protocol has no constructor."""
+    if signature is None or getattr(documented, "_is_protocol", False):
+        return None, returns
+    return OBJECT.sub("...", signature), returns
 
 
 def setup(app: Sphinx) -> None:
     """Registers the two functions above."""
     app.connect("source-read", link_to_copies)
-    app.connect("autodoc-process-signature", simplify_defaults)
+    app.connect("autodoc-process-signature", simplify_signature)

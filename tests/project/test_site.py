@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.browser import browser, needs_browser
 from helpers.docs import blocks_of, links
 from helpers.project import ROOT, module_name, needs_checkout, run, source_files
 
@@ -108,6 +109,16 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     assert {page.name: found for page in pages if (found := Loaded(page.read_text("utf-8")).found)} == {}
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(\s*[\"']?(https?:)?//|@import", sheet.read_text("utf-8")), sheet
+
+
+@needs_browser
+def test_pages_fit_a_phone_and_nothing_complains(site: Path, tmp_path: Path) -> None:
+    with browser(tmp_path) as tab:
+        tab.look(width=360, height=740, dark=True)
+        for page in ("index", "reference/file-formats", "reference/commands", "reference/api/nas.search"):
+            tab.open((site / f"{page}.html").as_uri())
+            assert tab.run("document.documentElement.scrollWidth") <= 360, page
+        assert tab.complaints == []
 
 
 def test_pages_of_packages_have_all_public_names(site: Path) -> None:
