@@ -41,8 +41,9 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """The Markdown files at the root and in docs/."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+    """The Markdown files at the root and in docs/, without those of the built site."""
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+    return sorted([*ROOT.glob("*.md"), *pages])
 
 
 def blocks_of(name: str, text: str) -> list[Block]:

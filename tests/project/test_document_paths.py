@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+from helpers.docs import documents
 from helpers.project import FOLDERS, ROOT, needs_checkout
 
 PATH = re.compile(rf"`((?:{'|'.join((*FOLDERS, 'tests', 'docs'))})/[\w./-]*)`")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs", "experiments/results/README.md")
-
-
-def documents() -> list[str]:
-    paths = [ROOT / name for name in DOCUMENTS]
-    files = [file for path in paths for file in (sorted(path.rglob("*.md")) if path.is_dir() else [path])]
-    return [file.relative_to(ROOT).as_posix() for file in files]
+DOCUMENTS = [path.relative_to(ROOT).as_posix() for path in documents() if path.name != "CHANGELOG.md"]
+"""Those that name the paths of today."""
 
 
 @needs_checkout
-@pytest.mark.parametrize("document", documents())
+@pytest.mark.parametrize("document", [*DOCUMENTS, "experiments/results/README.md"])
 def test_paths_exist(document: str) -> None:
     named = set(PATH.findall((ROOT / document).read_text("utf-8")))
     assert [path for path in sorted(named) if "NAME" not in path and not (ROOT / path).exists()] == []
