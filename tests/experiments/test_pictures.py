@@ -13,7 +13,7 @@ from nas.experiments.pictures import main, picture
 from nas.space import count
 
 ROW = re.compile(r"^\| \[?`([\w-]+)`.*\| ([\d,]+) \|$", re.MULTILINE)
-PICTURE = re.compile(r"!\[[^\]]+\]\((pictures/[^)]+)\)")
+PICTURE = re.compile(r"!\[[^\]]+\]\(\.\./(pictures/[^)]+)\)")
 LARGEST = 40_000  # bytes
 SPACES = {name: registry.create("space", name, {}) for name in registry.names("space")}
 DRAWN = [name for name, space in SPACES.items() if hasattr(space, "graph")]
