@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test lint types unit
+.PHONY: search test lint types unit docs
 search: .venv/ready
 	$(BIN)/nas search
 
@@ -17,8 +17,12 @@ types: .venv/tested
 
 # One test process a core, of one thread: the networks in tests are tiny, and threads that wait for each other are slow.
 unit: export OMP_NUM_THREADS = 1
-unit: .venv/tested
+unit: .venv/docs
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The documentation site, docs/_build/html/index.html. One of the unit tests builds it too, so `test` does not.
+docs: .venv/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 # What a search needs. torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of
 # CUDA libraries. Only what is imported is compiled, when it first is: compiling all takes a minute.
@@ -37,4 +41,9 @@ INSTALL := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 	$(INSTALL) --no-build-isolation -e '.[nni,optuna,onnx,parquet,dev,bench]'
 	$(INSTALL) --no-deps pyts
 	$(BIN)/python -W ignore -m compileall -q -j 0 .venv/lib > .venv/compiled.log || true
+	touch $@
+
+# And what the site needs.
+.venv/docs: .venv/tested
+	$(INSTALL) --no-build-isolation -e '.[docs]'
 	touch $@

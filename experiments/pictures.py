@@ -1,4 +1,4 @@
-"""Pictures of docs/spaces.md: a random architecture of every search space that has a diagram.
+"""Pictures of docs/reference/spaces.md: a random architecture of every search space that has a diagram.
 
 python -m nas.experiments.pictures docs/pictures              all of them
 python -m nas.experiments.pictures docs/pictures darts mlp    some

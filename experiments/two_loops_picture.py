@@ -1,4 +1,4 @@
-"""Picture of docs/two-loops.md: the five steps of the outer and the inner loop.
+"""Picture of docs/concepts/two-loops.md: the five steps of the outer and the inner loop.
 
 python -m nas.experiments.two_loops_picture docs/pictures/two_loops.png
 """

@@ -37,7 +37,7 @@ class TaskBatch:
     A family gives the examples of each task sorted by class; the evaluator puts them in random order.
 
     Attributes:
-        support_x: (tasks, support, *input_shape) float32; support is ways * shots, or the shots of a regression task.
+        support_x: `(tasks, support, *input_shape)` float32; support is ways * shots, or the shots of a regression task.
         support_y: (tasks, support) int64 labels in [0, ways), or (tasks, support, num_outputs) float32 targets.
         query_x: As `support_x`, with queries in place of shots.
         query_y: As `support_y`, with queries in place of shots.

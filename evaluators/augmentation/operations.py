@@ -1,7 +1,7 @@
 """The operations of learned augmentation policies on batches of images, a magnitude for each image.
 
 They are those of DADA (Li et al., arXiv 2003.03780, appendix) with its ranges, and compute what Pillow computes for
-each image alone; docs/augmentation.md says how closely.
+each image alone; docs/how-to/augmentation.md says how closely.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ class Arrays(ClassFamily):
         return self._set().inventory
 
     def read(self, path: Path) -> tuple[Tensor, tuple[str, ...]]:
-        """Examples of a file with the same columns, (examples, *input_shape), and their labels; '?' where it has none.
+        """Examples `(examples, *input_shape)` of a file with the same columns, and their labels, '?' where it has none.
 
         Raises:
             DataError: The file cannot be read, or lacks a feature.

@@ -197,11 +197,11 @@ class ClassFamily:
         raise NotImplementedError
 
     def inputs(self, examples: Tensor) -> Tensor:
-        """Inputs of the network, float32, for examples (tasks, ways, examples, *shape of an example)."""
+        """Inputs of the network, float32, for examples `(tasks, ways, examples, *shape)` of any shape."""
         return examples
 
     def transformed(self, x: Tensor, keys: Tensor, split: Split) -> Tensor:
-        """The inputs (tasks, ways, examples, *input_shape) after augmentation, of which most families have none.
+        """The inputs `(tasks, ways, examples, *input_shape)` after augmentation, of which most families have none.
 
         Args:
             x: The inputs as `inputs` gives them.

@@ -51,7 +51,7 @@ def form_of(network: nn.Module, input_shape: tuple[int, ...], about: Sequence[st
     """The first form that works: source of the layers (torch.fx), source of the operations, program (torch.export).
 
     Args:
-        network: A module that maps (batch, *input_shape) to a tensor; it is not changed.
+        network: A module that maps `(batch, *input_shape)` to a tensor; it is not changed.
         input_shape: The shape of one input.
         about: Paragraphs for the docstring of the source.
 
@@ -96,7 +96,7 @@ def source(network: nn.Module, *, input_shape: tuple[int, ...], about: Sequence[
     operations of one run.
 
     Args:
-        network: A module that maps (batch, *input_shape) to a tensor; it is not changed.
+        network: A module that maps `(batch, *input_shape)` to a tensor; it is not changed.
         input_shape: The shape of one input.
         about: Paragraphs for the docstring of the source.
 

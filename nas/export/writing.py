@@ -91,7 +91,7 @@ def export(
 
     Args:
         folder: A folder that does not exist yet, or is empty.
-        network: Maps (batch, *shape.input_shape) to (batch, shape.num_outputs).
+        network: Maps `(batch, *shape.input_shape)` to (batch, shape.num_outputs).
         architecture: Its architecture.
         shape: Inputs and outputs of the tasks that it is for.
         recipe: Information for adapting it (learner, norm, inner steps and rate, protocol, score), as JSON values.

@@ -23,7 +23,7 @@ CARRIED = LEARNER + "state:"
 class Learner(Protocol):
     """Inner loop: adaptation of a network to the support set of a task.
 
-    The argument `parameters` of the methods holds the meta-learned parameters by name, each of its own shape (*shape):
+    The argument `parameters` of the methods holds the meta-learned parameters by name, each of a shape `(*shape)`:
     the network's, and the learner's under the prefix `LEARNER`.
 
     Attributes:
@@ -45,7 +45,7 @@ class Learner(Protocol):
     def outer_lr(self) -> float: ...
 
     def check(self, network: torch.nn.Module, x: Tensor) -> None:
-        """Raises SpaceError where the learner cannot adapt the network, tried on inputs x (examples, *input_shape)."""
+        """Raises SpaceError where the learner cannot adapt the network, tried on inputs `(examples, *input_shape)`."""
         ...
 
     def initial(self, network: torch.nn.Module, family: TaskFamily) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ class Learner(Protocol):
         """Outer loss of a batch of tasks and its gradient.
 
         Returns:
-            The loss, a scalar, and its gradient by parameter name, each (*shape). For a parameter whose name begins
+            The loss, a scalar, and its gradient by parameter name, each `(*shape)`. For a parameter whose name begins
             with `CARRIED`, its new value stands in the gradient's place.
         """
         ...

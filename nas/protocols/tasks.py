@@ -66,7 +66,7 @@ class Labelled(Protocol):
     """
 
     def examples(self, split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-        """All examples of a split: (examples, *input_shape) uint8 or float32, and their labels (examples,) int64."""
+        """All examples of a split: `(examples, *input_shape)` uint8 or float32, and their labels (examples,) int64."""
         ...
 
     def inputs(self, examples: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Reader(Protocol):
         """Labelled examples from a file.
 
         Returns:
-            Examples (examples, *input_shape) float32 as in the tasks, and the class of each, '?' where it is unknown.
+            Examples `(examples, *input_shape)` float32 as in the tasks, and the class of each, '?' where it is unknown.
 
         Raises:
             DataError: The file is missing, damaged or of another form.
@@ -128,8 +128,8 @@ class TargetReader(Protocol):
         """Examples from a file.
 
         Returns:
-            Examples (examples, *input_shape) float32 and targets (examples, num_outputs) float32 as in the tasks; None
-            where the file has no targets.
+            Examples `(examples, *input_shape)` float32 and targets (examples, num_outputs) float32 as in the tasks;
+            None where the file has no targets.
 
         Raises:
             DataError: The file is missing, damaged or of another form.

@@ -1,11 +1,11 @@
 """Laws of components, as functions for your own tests; each raises AssertionError with the law that is broken.
 
-```python
-from nas.testing import check_controller
+Example::
 
-def test_laws():
-    check_controller(MyController)
-```
+    from nas.testing import check_controller
+
+    def test_laws():
+        check_controller(MyController)
 """
 
 from typing import TYPE_CHECKING

@@ -28,7 +28,7 @@ def check_space(
     * `decide` is a function of its choices alone, and its spec compares by value (tuples, lists, dataclasses).
     * Architectures can be mutated, crossed, and written to JSON.
     * A network starts from the same weights when built again with the same state of torch's generator.
-    * A network maps (examples, *input_shape) to (examples, num_outputs) finite numbers, each example by itself,
+    * A network maps `(examples, *input_shape)` to (examples, num_outputs) finite numbers, each example by itself,
       whatever its place in the batch, and a finite gradient reaches a parameter.
 
     Args:

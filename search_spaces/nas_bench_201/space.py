@@ -80,7 +80,7 @@ class NasBench201:
 
     def to_text(self, architecture: Architecture) -> str:
         """The cell as the published tables write it, such as
-        '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|'."""
+        `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|`."""
         return to_text(replay(self, architecture))
 
     def from_text(self, text: str) -> Architecture:

@@ -20,7 +20,7 @@ DRAWN = [name for name, space in SPACES.items() if hasattr(space, "graph")]
 
 
 def page():
-    return (ROOT / "docs" / "spaces.md").read_text("utf-8")
+    return (ROOT / "docs" / "reference" / "spaces.md").read_text("utf-8")
 
 
 @needs_checkout

@@ -198,8 +198,8 @@ def test_toml_is_valid(block, tmp_path, monkeypatch):
 
 
 def test_the_config_reference_has_every_key():
-    """The table that docs/config.md shows: every fixed key, and every option of the evaluator."""
-    block = next(block for block in BLOCKS if block.document == "docs/config.md" and block.language == "toml")
+    """The table that docs/reference/config.md shows: every fixed key, and every option of the evaluator."""
+    block = next(block for block in BLOCKS if block.document == "docs/reference/config.md" and block.language == "toml")
     data = tomllib.loads(block.text)
     assert set(configs.Config.model_fields) == data.keys()
     assert set(configs.SearchTable.model_fields) == data["search"].keys()

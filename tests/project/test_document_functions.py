@@ -50,7 +50,7 @@ def test_linked_files_define_the_functions(path) -> None:
 
 @needs_checkout
 def test_the_lines_of_the_two_loops_are_in_their_functions() -> None:
-    path = ROOT / "docs" / "two-loops.md"
+    path = ROOT / "docs" / "concepts" / "two-loops.md"
     rows = ROW.findall(path.read_text("utf-8"))
     assert [row[0] for row in rows] == [*"123455", *"1233455"]  # MAML, then Reptile
     for _, name, target, line in rows:

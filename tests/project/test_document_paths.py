@@ -13,7 +13,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs", "experim
 
 def documents() -> list[str]:
     paths = [ROOT / name for name in DOCUMENTS]
-    files = [file for path in paths for file in (sorted(path.glob("*.md")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.rglob("*.md")) if path.is_dir() else [path])]
     return [file.relative_to(ROOT).as_posix() for file in files]
 
 

@@ -16,7 +16,7 @@ from nas.checks import component_report
 from nas.errors import ConfigError
 from nas.registry import components
 
-DOCUMENT = ROOT / "docs" / "your-own-tasks.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "your-own-tasks.md"
 pytestmark = needs_checkout
 
 
