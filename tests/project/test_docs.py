@@ -57,7 +57,9 @@ def of(language):
 @pytest.fixture(scope="module")
 def ended_snippets(tmp_path_factory):
     """Exit status and output of each Python block, run as a script in a folder of its own."""
-    blocks = [block for block in BLOCKS if block.language == "python" and not block.not_run]
+    blocks = [
+        block for block in BLOCKS if block.language == "python" and not block.not_run and not runs_in_order(block)
+    ]
     folders = [tmp_path_factory.mktemp("snippet") for _ in blocks]
     for block, folder in zip(blocks, folders, strict=True):
         write_files(block.document, folder)
@@ -100,13 +102,18 @@ def test_its_language_is_one_that_is_tested(block):
 def test_python_runs(block, ended_snippets):
     if block.not_run:
         pytest.skip(block.not_run)
+    if runs_in_order(block):
+        pytest.skip("a command of the document runs it, in test_commands_run")
     status, output = ended_snippets[block]
     assert status == 0, output
 
 
 @pytest.mark.parametrize("document", WITH_SHELL)
 def test_commands_run(document, tmp_path, monkeypatch, call):
-    """Commands of `nas` run in order in one folder, searches and checks at toy size, in this process to save time."""
+    """Commands of `nas` run in order in one folder, searches and checks at toy size, in this process to save time.
+
+    Scripts of the document that a command `python FILE.py` names run between them, in the same folder.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(space_report, "SAMPLES", 50)
     monkeypatch.setattr(space_report, "BUILDS", 3)
@@ -121,6 +128,9 @@ def test_commands_run(document, tmp_path, monkeypatch, call):
                 ended = call(*words[1:], *toy)
                 assert ended.status == 0, f"{block}: {' '.join(words)}\n{ended.err}"
                 assert ended.out.strip(), f"{block}: {' '.join(words)} prints nothing"
+            elif words[0] == "python" and words[1].endswith(".py"):
+                script = run([sys.executable, words[1]], tmp_path)
+                assert script.returncode == 0, f"{block}: {' '.join(words)}\n{script.stderr}"
 
 
 @pytest.mark.parametrize("block", of("sh"))
@@ -148,6 +158,8 @@ def test_commands_that_cannot_run_here(block):
         ("git clone ADDRESS", False),
         ("python -m nas.experiments.benchmarks.search_overhead --json", False),
         ("python -m nas.experiments.benchmarks.search_underfoot", True),
+        ("python draw.py", False),
+        ("python undrawn.py", True),
         ("curl ADDRESS", True),
     ],
 )
@@ -216,6 +228,17 @@ def write_files(document, folder):
             (folder / block.file).write_text(block.text, encoding="utf-8")
 
 
+def runs_in_order(block):
+    """Whether a command `python FILE.py` of the same document runs a block, which then needs what stands before it."""
+    lines = [
+        words
+        for each in BLOCKS
+        if each.document == block.document and each.language == "sh" and not each.not_run
+        for words in commands(each.text)
+    ]
+    return block.file is not None and ["python", block.file] in lines
+
+
 def fault_of(words):
     """The fault of a command line that a document shows; None if it could be run."""
     match words:
@@ -240,6 +263,8 @@ def fault_of(words):
             place = ROOT.joinpath(*module.split("."))
             there = place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
             return None if there else f"there is no module {module!r}"
+        case ["python", script] if script.endswith(".py"):
+            return None if any(block.file == script for block in BLOCKS) else f"no document shows a file {script!r}"
         case ["git", "clone", *_] | ["cd", *_]:
             return None
     return "this test cannot check it; use a ```text block"
