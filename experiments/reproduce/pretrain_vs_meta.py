@@ -54,7 +54,7 @@ SHOWN = (1, 5)
 """Numbers of inner steps of the table, besides the last one."""
 NOTES = (
     "Examples are those of the support and query sets of all training tasks, which are the same for all methods.",
-    "Seconds are of training, the median over seeds, with other trainings at the same time.",
+    "Seconds are of training, of one processor core, the median over seeds.",
     "Rates are the inner rates of adaptation, each seed's best on validation tasks after the last step.",
     "Intervals and p are Student's t over seeds, paired: a seed has the same initial weights and training tasks in all "
     "methods, and all are measured on the same test tasks. They hold for these test tasks.",
