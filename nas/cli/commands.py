@@ -332,7 +332,7 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
 
     name, folder = outcome.run.name, outcome.run.folder
     if as_json:
-        _print_json(run_summary.summary(outcome.run).to_json())
+        _print_json(run_summary.summary(outcome.run, with_options=True).to_json())
     elif outcome.final is None:
         typer.echo(fitted(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}"))
     else:

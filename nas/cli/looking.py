@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .stage_two import Json, _print_json
+from .stage_two import Json, _print_json, _say_notes
 
 if TYPE_CHECKING:
     from ..analysis.run_summary import RunSummary
@@ -60,11 +60,15 @@ def show(
     run = folder.existing_run(name)
     if watch:
         watch_run(run)
-    told = summary(run)
+    told = summary(run, with_options=True)
     if as_json:
         _print_json(told.to_json())
     elif as_csv:
-        typer.echo(trials_csv(told.trials), nl=False)
+        if told.options.problem is not None:
+            _say_notes(
+                [f"columns index:NAME have indices of options, whose values are not known: {told.options.problem}"]
+            )
+        typer.echo(trials_csv(told.trials, told.options), nl=False)
     else:
         typer.echo(_summary_text(told))
 
@@ -79,6 +83,7 @@ def _summary_text(told: RunSummary) -> str:
         lines += [f"{'warning: ' if i == 0 else ''}{entry.text()}" for i, entry in enumerate(search.mixed)]
     lines.append(terminal.trials_text(told.trials, width=width()))
     final = told.final
+    lines += terminal.choices_lines(told, width())
     if told.front:
         lines.append(pareto_front.text(told.front, percent=final is not None and final.percent))
     if final:

@@ -15,11 +15,12 @@ from ..config.parts import Parts
 from ..protocols.spaces import GraphSpace
 from ..registry import user_files
 from ..report.details import Details
-from ..space.sampling import options_taken, replay
+from ..space.sampling import replay
 from ..store.sqlite_store import Store
 from .folder import RunFolder, config_of, final_of
 from .reproduction import commands
 from .summary import state
+from .taken_options import readable_options
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -45,7 +46,7 @@ def report_text(run: RunFolder, store: Store, parts: Parts, *, live: bool = Fals
     from ..report.html import html_text
 
     trials = store.trials()
-    options_of = cache(partial(options_taken, parts.space))
+    options_of = cache(partial(readable_options, parts.space))
     details = Details(
         graph_of=partial(graph_of, parts),
         options_of=options_of,

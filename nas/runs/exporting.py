@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -32,8 +32,9 @@ from ..store.sqlite_store import Store
 from ..task import FRESH, Bank, Kind
 from ..trial import Score, Trial
 from .artifacts import graph_of
-from .card import card_of_trial, card_of_winner
+from .card import card_of_trial, card_of_winner, choice_rows
 from .folder import RunFolder, config_of, final_of
+from .taken_options import readable_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,6 +120,7 @@ def export_network(
     chosen = _winner(run, store, parts) if options.trial is None else _of_trial(run, store, parts, options.trial)
     measurer = parts.measurer
     space = parts.space
+    choices = readable_options(space, chosen.architecture)
     files, classes = _files_beside(store), list(chosen.card.classes)
     recipe = {
         "run": run.name,
@@ -138,7 +140,8 @@ def export_network(
             graph=graph_of(parts, chosen.architecture),
             rule=_rule_of(learner_of(measurer, chosen.architecture), measurer.tasks.shape.kind, chosen.network),
             preprocessing=_preprocessing(measurer.tasks, chosen.protocol),
-            card=chosen.card,
+            card=replace(chosen.card, choices=choice_rows(choices)),
+            options=choices,
             texts=dict(space.files(replay(space, chosen.architecture))) if isinstance(space, FileSpace) else {},
             pretrained=_pretrained(config, chosen) if options.pretrained else None,
             parts=options.parts,
