@@ -50,7 +50,9 @@ def running_store() -> Store:
 def test_trials_are_shown_as_csv_with_all_choices_and_metrics(store, call: Callable[..., Said]):
     said = call("show", "a", "--csv")
     assert said.status == 0
-    assert "columns index:NAME have indices of options, whose values are not known: choice 'width0' is missing" in said.err
+    assert (
+        "columns index:NAME have indices of options, whose values are not known: choice 'width0' is missing" in said.err
+    )
     rows = list(csv.DictReader(io.StringIO(said.out)))
     assert [row["state"] for row in rows] == ["done", "failed", "pending"]
     assert [row["index:depth"] for row in rows] == ["0", "1", ""]
