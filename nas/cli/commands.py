@@ -152,6 +152,10 @@ def report(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of --serve; by default a free one is taken.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="The page's file; by default report.html in the run's folder."),
+    ] = None,
 ) -> None:
     """Write a run's report as a web page, and print where it and the TensorBoard logs are."""
     from ..runs import reporting
@@ -162,15 +166,17 @@ def report(
         raise ConfigError(f"--space {space} is of one run's space; leave it out for several runs")
     if port is not None and not serve:
         raise ConfigError(f"--port {port} is of the page that --serve shows; give --serve too, or leave it out")
+    if serve and out is not None:
+        raise ConfigError(f"--out {out} is of a page that is written, and --serve shows it; leave out one of them")
     if serve:
         with reporting.live_server(names, port or 0, space) as server:
             typer.echo(f"http://127.0.0.1:{server.server_port}/ until Ctrl-C")
             server.serve_forever()
     elif several:
-        typer.echo(reporting.write_side_by_side(names))
+        typer.echo(reporting.write_side_by_side(names, out))
     else:
         run = open_run(names[0])
-        typer.echo(f"{run.report(space=space)}\ntensorboard --logdir {run.run_folder.logs}")
+        typer.echo(f"{run.report(out, space=space)}\ntensorboard --logdir {run.run_folder.logs}")
 
 
 @app.command()

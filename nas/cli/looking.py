@@ -96,6 +96,7 @@ def _clean(names: list[str], yes: bool, as_json: bool) -> None:
     from ..report.run_list import size_text
     from ..runs.cleaning import remove, unneeded
     from ..runs.folder import run_of
+    from .streams import say
 
     if as_json and not yes:
         raise ConfigError("--clean --json cannot ask; add --yes, or look first with `nas runs --clean`")
@@ -104,7 +105,7 @@ def _clean(names: list[str], yes: bool, as_json: bool) -> None:
         for each in found:
             typer.echo(f"{each.run.name}: {len(each.files)} files of weights, {size_text(each.size)}", err=True)
         typer.confirm(f"Remove {size_text(sum(each.size for each in found))}?", abort=True, err=True)
-    removed = remove(found)
+    removed = remove(found, say)
     total = sum(each.size for each in removed)
     if as_json:
         _print_json({"runs": {each.run.name: len(each.files) for each in removed}, "bytes": total})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from ..config.parts import Parts, learner_of
 from ..config.paths import without_data_folders
 from ..config.schema import Config
 from ..data.preprocessing import Preprocessing, from_json
-from ..errors import ConfigError, NasError, RunError
+from ..errors import COPY_RUN, ConfigError, NasError, RunError
 from ..export.card import Card
 from ..export.contents import PARTS
 from ..failures import attempt, reason
@@ -199,6 +200,10 @@ def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen
         return _winner(run, store, parts)
     architecture, seed = trial.architecture, config.search.seed + 1  # the first seed of the finals
     weights = run.weights(architecture, seed)
+    if not weights.exists() and not os.access(run.folder, os.W_OK):
+        raise RunError(
+            f"trial {number} has no stored weights, and {run.folder}, where they are kept, is read-only; {COPY_RUN}"
+        )
     bank = Bank("validation", FRESH, config.final.validation_tasks)
     training = Training(architecture, config.final_budget, seed)
     score = _measured(measurer, training, bank, weights, f"trial {number}")
