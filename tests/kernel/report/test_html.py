@@ -282,3 +282,10 @@ def test_the_choices_of_the_winner_and_of_the_best_are_named_without_a_picture(t
     assert ["choice", "#5", "#4", "#3", "#1", "#0"] in Page(path.read_text()).rows
     write_html(path, name="run", config={}, trials=trials(), final=shown)
     assert "The choices of the best candidates" not in path.read_text()
+
+
+def test_stored_intervals_of_accuracies_are_cut_at_0_and_100_percent():
+    assert interval((0.272, 1.062), True) == "27.2 – 100.0"
+    assert interval((-0.1, 0.5), True) == "0.0 – 50.0"
+    assert interval((-1.122, 1.312), True, signed=True) == "-100.0 – +100.0"
+    assert interval((-1.5, 2.0), False) == "-1.5 to 2"
