@@ -105,7 +105,8 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -
     trials = without_duplicates(trials)
     done = sorted((trial for trial in trials if trial.score is not None), key=rank)
     space, costs, key = (9, f"{'parameters':>12}{'MFLOPs':>9}", "  key") if width >= WIDE else (8, "", "")
-    lines = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
+    heads = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
+    lines = heads if done else ["No trial has a score yet."]
     for trial in done[:most]:
         metrics = trial.score.metrics if trial.score is not None else {}
         costs = f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}" if width >= WIDE else ""
