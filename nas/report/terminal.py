@@ -139,11 +139,16 @@ def choices_lines(summary: RunSummary, width: int = WIDE) -> Iterator[str]:
         problem = summary.options.problem or "this run has no trial of it"
         yield f"Options are shown by their numbers, counted from 0: {problem}."
     yield f"Choices of {'the winner' if winner is not None else 'the best so far'}, #{number}:"
-    shown = "  ".join(f"{choice}={option}".replace(" ", BLANK) for choice, option in options.items()) or "none to make"
+    shown = "  ".join(_printable(f"{choice}={option}").replace(" ", BLANK) for choice, option in options.items())
     lines = textwrap.wrap(
-        shown, min(width, WIDEST), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        shown or "none to make", min(width, WIDEST), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
     )
     yield from (line.replace(BLANK, " ") for line in lines)
+
+
+def _printable(text: str) -> str:
+    """A text without characters that could move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _ended(trials: Sequence[Trial]) -> list[Trial]:
