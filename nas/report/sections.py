@@ -12,6 +12,7 @@ from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
 from ..analysis.rung_agreement import rungs as found_rungs
 from ..analysis.units import budget_unit_of
+from ..failures import attempt
 from ..trial import Trial, without_duplicates
 from . import figures
 from .details import Details
@@ -200,7 +201,9 @@ def best_choices(trials: Sequence[Trial], final: FinalResult | None, details: De
         for trial in best(trials, MOST_CELLS)
         if winner is None or trial.architecture != winner.architecture
     }
-    taken = {title: details.options_of(architecture) for title, architecture in columns.items()}
+    # A winner that an earlier version stored may be none of the present space's.
+    known = {title: attempt(details.options_of, architecture) for title, architecture in columns.items()}
+    taken = {title: options.value for title, options in known.items() if options.error is None}
     choices = dict.fromkeys(choice for options in taken.values() for choice in options)
     rows = [[choice, *(_option(options, choice) for options in taken.values())] for choice in choices]
     if len(rows) > MOST_CHOICES:
