@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
+READ_ONLY = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
+"""Numbers of the system's errors where a file or folder may be read and not written."""
+COPY_RUN = "copy the run's folder to a folder of yours, and set NAS_RUNS to the one that holds the copy"
+"""What to do with a run that can only be read."""
+OTHER_VERSION = "use the version of adaptnas that wrote it"
+"""What to do with records of another version."""
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended, as shells have it: 128 and the number of the signal."""
 

@@ -28,7 +28,8 @@ class ChoiceEffect:
         p_value: Probability of as large differences between the options, were there none: of the F test.
         means: Mean score by option.
         trials: Number of trials.
-        intervals: 95 % interval of each option's mean, of the variance within all options together.
+        intervals: 95 % interval of each option's mean, of the variance within all options together; cut at 0 and 1
+            where all scores are within, as accuracies are.
     """
 
     choice: str
@@ -86,5 +87,10 @@ def _effect(choice: str, groups: Mapping[str, np.ndarray[Any, np.dtype[np.float6
     p_value = float(fdtrc(freedom, rest, ratio)) if total > 0 else 1.0
     means = {option: float(row.mean()) for option, row in groups.items()}
     margins = {option: float(np.sqrt(noise / len(row))) * t_quantile(0.975, rest) for option, row in groups.items()}
-    intervals = {option: (mean - margins[option], mean + margins[option]) for option, mean in means.items()}
+    within_unit = everything.min() >= 0 and everything.max() <= 1
+    least, most = (0.0, 1.0) if within_unit else (-np.inf, np.inf)
+    intervals = {
+        option: (max(least, mean - margins[option]), min(most, mean + margins[option]))
+        for option, mean in means.items()
+    }
     return ChoiceEffect(choice, share, p_value, means, len(everything), intervals)

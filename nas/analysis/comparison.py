@@ -76,7 +76,7 @@ class Row:
         seeds: Number of searches.
         mean: Mean over them.
         sd: Standard deviation; None for one seed.
-        ci95: The mean's 95 % interval; None for one seed.
+        ci95: The mean's 95 % interval, cut at 0 and 1 where all values of the comparison are within; None for one seed.
     """
 
     controller: str
@@ -146,7 +146,8 @@ class Curve:
 
 def rows(results: Results) -> list[Row]:
     """A row for each controller, in their order."""
-    return [_row(name, [result.reported for result in searches]) for name, searches in results.items()]
+    bounds = _bounds(results)
+    return [_row(name, [result.reported for result in searches], bounds) for name, searches in results.items()]
 
 
 def pairs(results: Results) -> list[Pair]:
@@ -195,15 +196,23 @@ def curves(results: Results, *, seconds: bool) -> list[Curve]:
         grid = np.linspace(0, max(ends), MOST_POINTS)
     else:
         grid = np.unique(np.linspace(1, max(ends), MOST_POINTS).round())
-    return [_curve(name, searches, grid, seconds) for name, searches in results.items()]
+    bounds = _bounds(results)
+    return [_curve(name, searches, grid, bounds, seconds=seconds) for name, searches in results.items()]
 
 
-def _row(name: str, values: Sequence[float]) -> Row:
+def _bounds(results: Results) -> tuple[float, float]:
+    """Ends at which intervals are cut: 0 and 1 where all values are within, as accuracies are; else none."""
+    values = [point.reported for searches in results.values() for result in searches for point in result.curve]
+    values += [result.reported for searches in results.values() for result in searches]
+    return (0.0, 1.0) if all(0 <= value <= 1 for value in values) else (-math.inf, math.inf)
+
+
+def _row(name: str, values: Sequence[float], bounds: tuple[float, float]) -> Row:
     if len(values) < 2:
         return Row(name, len(values), fmean(values), None, None)
     mean, sd = fmean(values), stdev(values)
     margin = sd / math.sqrt(len(values)) * t_quantile(0.975, len(values) - 1)
-    return Row(name, len(values), mean, sd, (mean - margin, mean + margin))
+    return Row(name, len(values), mean, sd, (max(bounds[0], mean - margin), min(bounds[1], mean + margin)))
 
 
 def _reached(name: str, results: Sequence[Result], level: float, seconds: bool) -> Reached:
@@ -215,7 +224,9 @@ def _reached(name: str, results: Sequence[Result], level: float, seconds: bool) 
     return Reached(name, level, sum(map(math.isfinite, times)), middle if math.isfinite(middle) else None)
 
 
-def _curve(name: str, results: Sequence[Result], grid: NDArray[np.float64], seconds: bool) -> Curve:
+def _curve(
+    name: str, results: Sequence[Result], grid: NDArray[np.float64], bounds: tuple[float, float], *, seconds: bool
+) -> Curve:
     begins = max(_time(result.curve[0], seconds) for result in results)
     x = np.append(begins, grid[grid > begins])
     table = np.array([_values(result, x, seconds) for result in results])
@@ -223,7 +234,7 @@ def _curve(name: str, results: Sequence[Result], grid: NDArray[np.float64], seco
     margin = np.zeros_like(mean)
     if len(results) > 1:
         margin = table.std(axis=0, ddof=1) / math.sqrt(len(results)) * t_quantile(0.975, len(results) - 1)
-    return Curve(name, x, mean, mean - margin, mean + margin)
+    return Curve(name, x, mean, np.maximum(bounds[0], mean - margin), np.minimum(bounds[1], mean + margin))
 
 
 def _values(result: Result, x: NDArray[np.float64], seconds: bool) -> NDArray[np.float64]:

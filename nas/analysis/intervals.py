@@ -98,6 +98,14 @@ class _Part:
     freedom: float
 
 
+def over_tasks(score: Score) -> tuple[float, float]:
+    """The 95 % interval of one score over tasks, from its standard error; within [0, 1] where its tasks' values are."""
+    accuracy = bool(score.per_task) and all(0 <= value <= 1 for value in (*score.per_task, score.value))
+    part = _Part(score.stderr**2, math.inf)
+    found = _with_interval(score.value, {TASKS: part}, "accuracy" if accuracy else "any")
+    return found.low, found.high
+
+
 def estimate(
     values: Sequence[Sequence[float]], *, accuracy: bool = False, pooled: SeedVariance | None = None
 ) -> Estimate:

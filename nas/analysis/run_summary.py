@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..architecture import Architecture
 from ..trial import Trial, without_duplicates
 from .final_result import FinalResult
 from .mixed_protocols import MixedScores
@@ -43,6 +44,35 @@ class SearchSummary:
 
 
 @dataclass(frozen=True)
+class TakenOptions:
+    """Options that architectures took.
+
+    Attributes:
+        by_key: By an architecture's key, the options by choice, as JSON values.
+        problem: Why the options of some architectures are not known; None where all are.
+    """
+
+    by_key: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problem: str | None = None
+
+    def of(self, architecture: Architecture) -> Mapping[str, Any] | None:
+        """The options of an architecture; None where they are not known."""
+        return self.by_key.get(architecture.key)
+
+    def added(self, data: Any) -> Any:
+        """JSON values in which each object with an architecture has its 'options' beside it, None where not known."""
+        if isinstance(data, list):
+            return [self.added(entry) for entry in data] if data and isinstance(data[0], dict) else data
+        if not isinstance(data, dict):
+            return data
+        found = {key: entry if key == "score" else self.added(entry) for key, entry in data.items()}
+        if "architecture" in data and "key" in data:
+            options = self.by_key.get(data["key"])
+            found["options"] = None if options is None else dict(options)
+        return found
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """Everything that is known of a run.
 
@@ -53,6 +83,7 @@ class RunSummary:
         search: Its search.
         control: Its random-search control's search; None for a run without one.
         final: Its final result; None for a run that is not done.
+        options: The options that its architectures took, as far as they were asked for.
     """
 
     name: str
@@ -61,6 +92,7 @@ class RunSummary:
     search: SearchSummary
     control: SearchSummary | None = None
     final: FinalResult | None = None
+    options: TakenOptions = field(default_factory=TakenOptions)
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -78,19 +110,23 @@ class RunSummary:
         return front_of(self.trials, objectives_of(self.config))
 
     def to_json(self) -> dict[str, Any]:
-        """The document that `nas show --json` prints."""
+        """The document that `nas show --json` prints.
+
+        Each trial and each measured network has its 'options', by choice: None for networks of other spaces, and where
+        they are not known.
+        """
         leader, front = self.best, self.front
         search = self.search.to_json()
         return {
             "name": self.name,
             "state": self.state,
             "config": dict(self.config),
-            "trials": search["trials"],
+            "trials": self.options.added(search["trials"]),
             "best": None if leader is None else leader.number,
             "repeats": self.search.num_duplicates,
             "outer_steps": self.search.outer_steps,
             "front": None if front is None else front.to_json(),
-            "final": None if self.final is None else self.final.to_json(),
-            "control": None if self.control is None else self.control.to_json(),
+            "final": None if self.final is None else self.options.added(self.final.to_json()),
+            "control": None if self.control is None else self.options.added(self.control.to_json()),
             "mixed": search["mixed"],
         }

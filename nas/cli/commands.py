@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..errors import INTERRUPTED, ConfigError, NasError
 from . import learned_optimizers, looking, own_data, stage_two
 from .looking import Name
 from .stage_two import Json
-from .streams import fitted, make_readable, width
+from .streams import fitted, make_readable, say, width
 
 if TYPE_CHECKING:
     from ..registry import builtin
@@ -64,7 +63,7 @@ def search(
     from ..runs import folder as runs
     from ..runs import launch
 
-    loaded = configs.load(config, set_ or [], space=space, controller=controller)
+    loaded = configs.load(config, set_ or [], space=space, controller=controller, note=say)
     run = runs.new_run(name, configs.QUICK_START if config is None else config)
     started = time.monotonic()
     with _progress(quiet) as progress:
@@ -99,13 +98,13 @@ def compare(  # the options of a command are its parameters
     from ..runs import folder as runs
     from .progress import TerminalProgress
 
-    loaded, levels = configs.load(config, set_ or []), _numbers("--reach", reach)
+    loaded, levels = configs.load(config, set_ or [], note=say), _numbers("--reach", reach)
     folder = runs.comparison_folder(name, out, config)
     labels = [label.strip() for label in controllers.split(",") if label.strip()]
     with TerminalProgress().shown() as progress:
         results = comparing.compare(loaded, labels, seeds, folder, progress)
     if results is None:
-        _fail(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
+        say(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED)
     compared = comparison.Comparison.of(results, seconds=loaded.search.seconds > 0, levels=levels)
     files = comparison.write(compared, folder, f"{config}, {seeds} seeds")
@@ -153,6 +152,10 @@ def report(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of --serve; by default a free one is taken.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="The page's file; by default report.html in the run's folder."),
+    ] = None,
 ) -> None:
     """Write a run's report as a web page, and print where it and the TensorBoard logs are."""
     from ..runs import reporting
@@ -163,15 +166,17 @@ def report(
         raise ConfigError(f"--space {space} is of one run's space; leave it out for several runs")
     if port is not None and not serve:
         raise ConfigError(f"--port {port} is of the page that --serve shows; give --serve too, or leave it out")
+    if serve and out is not None:
+        raise ConfigError(f"--out {out} is of a page that is written, and --serve shows it; leave out one of them")
     if serve:
         with reporting.live_server(names, port or 0, space) as server:
             typer.echo(f"http://127.0.0.1:{server.server_port}/ until Ctrl-C")
             server.serve_forever()
     elif several:
-        typer.echo(reporting.write_side_by_side(names))
+        typer.echo(reporting.write_side_by_side(names, out))
     else:
         run = open_run(names[0])
-        typer.echo(f"{run.report(space=space)}\ntensorboard --logdir {run.run_folder.logs}")
+        typer.echo(f"{run.report(out, space=space)}\ntensorboard --logdir {run.run_folder.logs}")
 
 
 @app.command()
@@ -276,10 +281,10 @@ def main() -> None:
     try:
         app()
     except NasError as error:
-        _fail(str(error))
+        say(str(error))
         raise SystemExit(error.exit_status) from None
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+        say(f"{error.filename or 'the system'}: {error.strerror or error}")
         raise SystemExit(1) from None
     except _Interrupted:
         raise SystemExit(INTERRUPTED) from None
@@ -293,12 +298,6 @@ class _Interrupted(BaseException):
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
     """Handles Ctrl-C outside a search, which has a handler of its own."""
     raise _Interrupted
-
-
-def _fail(message: str) -> None:
-    """Prints one line on standard error; characters that could move a terminal's cursor become question marks."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
-    sys.stderr.write(f"nas: {line}\n")
 
 
 def _about(room: builtin.Room, name: str) -> str:
@@ -332,7 +331,7 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
 
     name, folder = outcome.run.name, outcome.run.folder
     if as_json:
-        _print_json(run_summary.summary(outcome.run).to_json())
+        _print_json(run_summary.summary(outcome.run, with_options=True).to_json())
     elif outcome.final is None:
         typer.echo(fitted(f"interrupted; {folder} holds all that was done. Continue with: nas resume {name}"))
     else:

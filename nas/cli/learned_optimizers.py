@@ -39,8 +39,9 @@ def train_optimizer(
     from ..export.writing import check_target, write_folder
     from ..runs.folder import training_folder
     from .progress import TimeLeft
+    from .streams import say
 
-    trainer = load_trainer(config, set_ or [])
+    trainer = load_trainer(config, set_ or [], note=say)
     folder = training_folder(name or Path(config).stem)
     target = folder / "export" if out is None else out
     if out is not None:

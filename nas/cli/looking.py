@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .stage_two import Json, _print_json
+from .stage_two import Json, _print_json, _say_notes
 
 if TYPE_CHECKING:
     from ..analysis.run_summary import RunSummary
@@ -60,11 +60,15 @@ def show(
     run = folder.existing_run(name)
     if watch:
         watch_run(run)
-    told = summary(run)
+    told = summary(run, with_options=True)
     if as_json:
         _print_json(told.to_json())
     elif as_csv:
-        typer.echo(trials_csv(told.trials), nl=False)
+        if told.options.problem is not None:
+            _say_notes(
+                [f"columns index:NAME have indices of options, whose values are not known: {told.options.problem}"]
+            )
+        typer.echo(trials_csv(told.trials, told.options), nl=False)
     else:
         typer.echo(_summary_text(told))
 
@@ -79,6 +83,7 @@ def _summary_text(told: RunSummary) -> str:
         lines += [f"{'warning: ' if i == 0 else ''}{entry.text()}" for i, entry in enumerate(search.mixed)]
     lines.append(terminal.trials_text(told.trials, width=width()))
     final = told.final
+    lines += terminal.choices_lines(told, width())
     if told.front:
         lines.append(pareto_front.text(told.front, percent=final is not None and final.percent))
     if final:
@@ -91,6 +96,7 @@ def _clean(names: list[str], yes: bool, as_json: bool) -> None:
     from ..report.run_list import size_text
     from ..runs.cleaning import remove, unneeded
     from ..runs.folder import run_of
+    from .streams import say
 
     if as_json and not yes:
         raise ConfigError("--clean --json cannot ask; add --yes, or look first with `nas runs --clean`")
@@ -99,7 +105,7 @@ def _clean(names: list[str], yes: bool, as_json: bool) -> None:
         for each in found:
             typer.echo(f"{each.run.name}: {len(each.files)} files of weights, {size_text(each.size)}", err=True)
         typer.confirm(f"Remove {size_text(sum(each.size for each in found))}?", abort=True, err=True)
-    removed = remove(found)
+    removed = remove(found, say)
     total = sum(each.size for each in removed)
     if as_json:
         _print_json({"runs": {each.run.name: len(each.files) for each in removed}, "bytes": total})

@@ -51,8 +51,9 @@ def tasks(
     from ..config import reading as configs
     from ..report.contact_sheet import write_sheet
     from .stage_two import _print_json
+    from .streams import say
 
-    family = parts.tasks_of(configs.load(config, set_ or []))
+    family = parts.tasks_of(configs.load(config, set_ or [], note=say))
     report = report_of(family)
     picture = Path(f"{Path(config).stem}-task.png") if out is None else out
     write_sheet(family, picture)

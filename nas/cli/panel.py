@@ -8,9 +8,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..analysis.intervals import over_tasks
 from ..failures import attempt
 from ..report.formatting import listed
-from ..report.terminal import Z95, duplicates_text, score_text
+from ..report.terminal import duplicates_text, score_text
 from ..trial import Trial
 
 LATEST = 3
@@ -88,7 +89,7 @@ def _best(view: RunView) -> str:
     leader = view.leader
     if leader is None or leader.score is None:
         return "best: none scored yet"
-    low, high = (leader.value + side * Z95 * leader.stderr for side in (-1, 1))
+    low, high = over_tasks(leader.score)
     return f"best {leader.value:.3f} (#{leader.number}), 95 % interval {low:.3f} – {high:.3f}"
 
 

@@ -43,6 +43,12 @@ def fitted(text: str) -> str:
     return "\n".join(map(wrap, text.split("\n")))
 
 
+def say(message: str) -> None:
+    """Prints one line on standard error; characters that could move a terminal's cursor become question marks."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    sys.stderr.write(f"nas: {line}\n")
+
+
 def _codec(name: str) -> codecs.CodecInfo | None:
     if name != ASCII:
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -10,9 +11,11 @@ from pydantic import Field, ValidationError
 from ..errors import ConfigError
 from ..optimizers import OptimizerTrainer
 from ..registry import components
+from .path_lookup import PathLookup, log_note
+from .paths import absolute_options
 from .reading import check_plain, explained, read_text
 from .schema import Component, KeyFault, Table
-from .toml import override, parse, place
+from .toml import key_of, override, parse, place
 
 
 class NetworkTable(Table):
@@ -81,12 +84,15 @@ class OptimizerConfig(Table):
     training: TrainingTable = TrainingTable()
 
 
-def load_trainer(source: str, overrides: Sequence[str] = ()) -> OptimizerTrainer:
-    """The training that a TOML file describes.
+def load_trainer(
+    source: str, overrides: Sequence[str] = (), *, note: Callable[[str], None] = log_note
+) -> OptimizerTrainer:
+    """The training that a TOML file describes. Relative paths in it are looked for as `nas.config.load` does.
 
     Args:
         source: The file.
         overrides: Keys to set, as KEY=VALUE, applied in order.
+        note: Receiver of a line on each path that is, or could be, the one beside the file.
 
     Raises:
         ConfigError: The file cannot be used; the message has file, line, key, the rule and the nearest valid name.
@@ -96,7 +102,8 @@ def load_trainer(source: str, overrides: Sequence[str] = ()) -> OptimizerTrainer
     for change in overrides:
         override(data, change)
     try:
-        return _trainer(_config(data))
+        lookup = PathLookup(Path(source).absolute().parent, list(map(key_of, overrides)), note)
+        return _trainer(_with_absolute_paths(_config(data), lookup))
     except KeyFault as error:
         raise ConfigError(f"{place(source, text, error.path, overrides)}: {error}") from None
 
@@ -107,6 +114,15 @@ def _config(data: dict[str, Any]) -> OptimizerConfig:
         return OptimizerConfig.model_validate(data)
     except ValidationError as error:
         raise explained(error, OptimizerConfig) from None
+
+
+def _with_absolute_paths(config: OptimizerConfig, lookup: PathLookup) -> OptimizerConfig:
+    table, training = config.optimizee, config.training
+    paths = absolute_options("optimizee", table.name, table.options, ("optimizee",), lookup)
+    if training.initial:
+        initial = lookup.absolute(training.initial, ("training", "initial"))
+        training = training.model_copy(update={"initial": initial})
+    return config.model_copy(update={"optimizee": table.model_copy(update=paths), "training": training})
 
 
 def _trainer(config: OptimizerConfig) -> OptimizerTrainer:

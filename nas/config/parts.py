@@ -68,6 +68,12 @@ def tasks_of(config: Config) -> TaskFamily:
     return family
 
 
+def space_of(config: Config) -> SearchSpace:
+    """The search space that a config names, without the other components. Raises KeyFault where it cannot be made."""
+    space: SearchSpace = _create("space", config.space, "space", **_optional_parts("space", config.space))
+    return space
+
+
 def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Parts:
     """Creates the components of a config.
 
@@ -85,7 +91,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         raise KeyFault(
             "the controller is random, and its control would be the same search; leave it out", ("search", "control")
         )
-    space: SearchSpace = _create("space", config.space, "space", **_optional_parts("space", config.space))
+    space = space_of(config)
     baseline: SearchSpace = _create("space", final.baseline, "final", "baseline")
     if baseline.name == space.name and name_and_options(final.baseline) != name_and_options(config.space):
         raise KeyFault(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -12,30 +11,65 @@ from typing import Any, get_args
 from ..errors import ConfigError
 from ..registry import builtin, components, user_files
 from ..space.tables import read_table, stamp
+from .path_lookup import PathLookup
 from .schema import PARTS, Component, Config, EvaluatorTable, SpaceTable, TasksTable, name_and_options
 
 TABLE = "table"
 """Prefix of a space's name whose rest is a file."""
+WORKING_DIRECTORY = PathLookup()
+"""Relative paths are those of the working directory."""
 
 
-def absolute_paths(config: Config) -> Config:
+def absolute_paths(config: Config, lookup: PathLookup = WORKING_DIRECTORY) -> Config:
     """The config with absolute paths, so that a run reads the same files from every folder.
 
     Paths are the files in names FILE.py:NAME and table:FILE, and the options whose type is a path. A leading ~ stands
     for the home folder. Unknown names and options are left unchanged.
+
+    Args:
+        config: The config.
+        lookup: Where relative paths are looked for.
+
+    Raises:
+        KeyFault: A file of a relative path is neither in the working directory nor beside the config.
     """
-    evaluator = _absolute("evaluator", config.evaluator)
-    evaluator = evaluator.model_copy(update={"learner": _absolute("learner", config.evaluator.learner)})
-    contenders = {label: _absolute("controller", table, label) for label, table in config.compare.items()}
+    table = config.evaluator
+    evaluator = _absolute("evaluator", table, ("evaluator",), lookup)
+    learner = _absolute("learner", table.learner, ("evaluator", "learner"), lookup)
+    contenders = {
+        label: _absolute("controller", contender, ("compare", label), lookup, label)
+        for label, contender in config.compare.items()
+    }
+    baseline = _absolute("space", config.final.baseline, ("final", "baseline"), lookup)
     changed = {
-        "space": _absolute("space", config.space),
-        "tasks": config.tasks and _absolute("tasks", config.tasks),
-        "controller": _absolute("controller", config.controller),
-        "evaluator": evaluator,
-        "final": config.final.model_copy(update={"baseline": _absolute("space", config.final.baseline)}),
+        "space": _absolute("space", config.space, ("space",), lookup),
+        "tasks": config.tasks and _absolute("tasks", config.tasks, ("tasks",), lookup),
+        "controller": _absolute("controller", config.controller, ("controller",), lookup),
+        "evaluator": evaluator.model_copy(update={"learner": learner}),
+        "final": config.final.model_copy(update={"baseline": baseline}),
         "compare": contenders,
     }
     return config.model_copy(update=changed)
+
+
+def absolute_options(
+    room: builtin.Room, name: str, options: dict[str, Any], keys: tuple[str, ...], lookup: PathLookup
+) -> dict[str, str]:
+    """The options of a component that are paths, as absolute paths.
+
+    Args:
+        room: Kind of the component.
+        name: Its name.
+        options: Its options.
+        keys: Path of its table in the config.
+        lookup: Where relative paths are looked for.
+
+    Raises:
+        KeyFault: As `absolute_paths`.
+    """
+    new = options.get("download") is True  # Such a folder is made.
+    paths = _path_options(room, name, options)
+    return {option: lookup.absolute(value, (*keys, option), new=new) for option, value in paths.items()}
 
 
 def data_files(config: Config) -> list[str]:
@@ -53,7 +87,8 @@ def without_data_folders(config: Config) -> Config:
     """The config without the folders of its data files, for an export: another machine does not have them."""
     changed: dict[str, Any] = {}
     for room, table in _data_tables(config):
-        changed[room] = _file_names(room, table).model_copy(update=_with_inner(table, _file_names))
+        inner = {part: _file_names(PARTS[part], value) for part, value in _inner(table).items()}
+        changed[room] = _file_names(room, table).model_copy(update=inner)
     return config.model_copy(update=changed)
 
 
@@ -84,10 +119,6 @@ def _inner(table: Component) -> dict[str, str | Component]:
     return {part: value for part, value in inner.items() if value is not None}
 
 
-def _with_inner(table: Component, change: Callable[[builtin.Room, Any], Any]) -> dict[str, Any]:
-    return {part: change(kind, value) for part, kind in PARTS.items() if (value := _inner(table).get(part)) is not None}
-
-
 def _file_names(room: builtin.Room, table: Any) -> Any:
     """A component's table, or its name alone, with the names of files in place of their paths."""
     paths = _path_options(room, *name_and_options(table))
@@ -95,19 +126,27 @@ def _file_names(room: builtin.Room, table: Any) -> Any:
     return table.model_copy(update=names) if names else table
 
 
-def _absolute(room: builtin.Room, table: Any, label: str = "") -> Any:
+def _absolute(room: builtin.Room, table: Any, keys: tuple[str, ...], lookup: PathLookup, label: str = "") -> Any:
     """A component's table, or its name alone, with absolute paths. `label` is the name of a table without its own."""
     name, options = name_and_options(table)
-    absolute = _absolute_space(name) if room == "space" else user_files.absolute(name)
     if isinstance(table, str):
-        return absolute
-    paths = {option: _path(value) for option, value in _path_options(room, name or label, options).items()}
-    return table.model_copy(update={"name": absolute, **paths, **_with_inner(table, _absolute)})
+        return _absolute_name(room, name, keys, lookup)
+    inner = {part: _absolute(PARTS[part], value, (*keys, part), lookup) for part, value in _inner(table).items()}
+    named = name or (label if user_files.is_user_class_name(label) else "")
+    absolute = _absolute_name(room, named, (*keys, "name"), lookup)
+    paths = absolute_options(room, absolute or label, options, keys, lookup)
+    return table.model_copy(update={"name": absolute, **paths, **inner})
 
 
-def _absolute_space(name: str) -> str:
+def _absolute_name(room: builtin.Room, name: str, keys: tuple[str, ...], lookup: PathLookup) -> str:
+    """The name with an absolute path, where it is FILE.py:NAME or, of a space, table:FILE; other names unchanged."""
     prefix, colon, rest = name.partition(":")
-    return f"{prefix}:{_path(rest)}" if colon and prefix == TABLE else user_files.absolute(name)
+    if room == "space" and colon and prefix == TABLE:
+        return f"{prefix}:{lookup.absolute(rest, keys)}"
+    if not user_files.is_user_class_name(name):
+        return name
+    file, _, attribute = name.rpartition(":")
+    return f"{lookup.absolute(file, keys)}:{attribute}"
 
 
 def _path_options(room: builtin.Room, name: str, options: dict[str, Any]) -> dict[str, str]:

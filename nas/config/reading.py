@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from ..errors import ConfigError, nearest, shown
 from .parts import build
+from .path_lookup import PathLookup, log_note
 from .paths import absolute_paths
 from .schema import (
     Config,
     KeyFault,
     Table,
 )
-from .toml import DEEPEST, override, parse, place
+from .toml import DEEPEST, key_of, override, parse, place
 
 QUICK_START = "quickstart"
 """Name of the shipped config that needs no download."""
@@ -31,15 +32,24 @@ LONGEST = 1_000_000
 
 
 def load(
-    source: str | None, overrides: Sequence[str] = (), *, space: str | None = None, controller: str | None = None
+    source: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    space: str | None = None,
+    controller: str | None = None,
+    note: Callable[[str], None] = log_note,
 ) -> Config:
     """Reads a config and checks that its components can be created.
+
+    A relative path in a file is that of the working directory or, where nothing is there, that of the file's folder.
+    Paths in the other arguments are those of the working directory.
 
     Args:
         source: A TOML file, or the name of a shipped experiment; None for the quick start.
         overrides: Keys to set, as KEY=VALUE, applied in order.
         space: Name of a search space, with default options, in place of the config's.
         controller: Name of a controller likewise.
+        note: Receiver of a line on each path that is, or could be, the one beside the file.
 
     Returns:
         The config, with absolute paths.
@@ -54,7 +64,8 @@ def load(
     for change in overrides:
         override(data, change)
     try:
-        config = absolute_paths(from_json(data))
+        given = [*((room,) for room in replaced), *map(key_of, overrides)]
+        config = absolute_paths(from_json(data), PathLookup(folder_of(source), given, note))
         build(config)
     except KeyFault as error:
         key_place = place(where, text, error.path, overrides)
@@ -82,6 +93,11 @@ def shipped() -> list[str]:
 def shipped_config(name: str) -> Config:
     """The config of a shipped experiment, whose components need not be there."""
     return absolute_paths(from_json(parse(*_read(name))))
+
+
+def folder_of(source: str | None) -> Path | None:
+    """The folder of a config file; None for a shipped experiment."""
+    return None if source is None or source in shipped() else Path(source).absolute().parent
 
 
 def _shipped() -> Traversable:

@@ -13,6 +13,10 @@ DEEPEST = 16
 """Maximum depth of nested tables, far more than any config needs."""
 DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{DEEPEST}}}""")
 """A dotted key of too many parts, for which tomllib's memory grows with the square of their number."""
+CURLY = "“”„‟‘’‚‛«»"
+"""Quotes that word processors and chats write in place of straight ones."""
+STRAIGHT = "write straight quotes, \" or '"
+BACKSLASHES = "write a path with backslashes in single quotes, such as 'C:\\data\\images', or with / in place of \\"
 TOKEN = re.compile(
     r"""
     \#[^\n]*                         # a comment
@@ -46,7 +50,7 @@ def parse(where: str, text: str) -> dict[str, Any]:
     except ValueError as error:
         position = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         prefix = f"{where}:{position[1]}" if position else where
-        raise ConfigError(f"{prefix}: this is not valid TOML: {error}") from None
+        raise ConfigError(f"{prefix}: this is not valid TOML: {error}{_remedy(text, position)}") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply to be a config") from None
 
@@ -61,6 +65,8 @@ def override(data: dict[str, Any], text: str) -> None:
     names = _names(key)
     if not equals or not all(names):
         raise ConfigError(f"--set {shown(text)}: write it as TABLE.KEY=VALUE, for example --set search.trials=20")
+    if value.strip()[:1] in [*CURLY]:
+        raise ConfigError(f"--set {shown(text)}: {value.strip()[0]} is a curly quote: {STRAIGHT}, or none")
     table = data
     for name in names[:-1]:
         inner = table.setdefault(name, {})
@@ -70,6 +76,11 @@ def override(data: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set {shown(text)}: {name!r} is a value, not a table")
         table = inner
     table[names[-1]] = _value(value.strip())
+
+
+def key_of(text: str) -> tuple[str, ...]:
+    """Path of the key that a text KEY=VALUE sets."""
+    return _names(text.partition("=")[0])
 
 
 def place(where: str, text: str, path: tuple[str, ...], overrides: Sequence[str]) -> str:
@@ -87,11 +98,22 @@ def place(where: str, text: str, path: tuple[str, ...], overrides: Sequence[str]
     """
     for change in reversed(overrides):
         key = change.partition("=")[0].strip()
-        names = _names(key)
+        names = key_of(change)
         if names == path[: len(names)] or path == names[: len(path)]:
             return f"--set {shown(key)[1:-1]}"
     line = _line(text, path)
     return where if line is None else f"{where}:{line}"
+
+
+def _remedy(text: str, position: re.Match[str] | None) -> str:
+    """What to do about a line that is not valid TOML, where its cause is a usual one."""
+    if position is None:
+        return ""
+    line = text.split("\n")[int(position[1]) - 1]
+    curly = next((letter for letter in line if letter in CURLY), None)
+    if curly is not None:
+        return f"; {curly} is a curly quote: {STRAIGHT}"
+    return f"; {BACKSLASHES}" if "\\" in line else ""
 
 
 def _loads(text: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Card:
         versions: Versions of the software by name.
         classes: Names of the classes that the network tells apart as it is, in the order of its outputs; empty for a
             network that is made to be adapted.
+        choices: The options that the architecture took, by choice.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Card:
     limits: Sequence[str]
     versions: Mapping[str, str]
     classes: Sequence[str] = ()
+    choices: Sequence[tuple[str, str]] = ()
 
 
 def card_text(card: Card, no_python: str = "") -> str:

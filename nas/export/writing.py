@@ -58,6 +58,7 @@ class Extras:
         texts: Further files, by name.
         pretrained: The same network after plain pre-training, for `pretrained.safetensors`.
         parts: The parts to write (`nas.export.contents`).
+        options: The options that the architecture took, by choice, as JSON values; empty where they are not known.
     """
 
     graph: nx.DiGraph | None = None
@@ -67,6 +68,7 @@ class Extras:
     texts: Mapping[str, str] = field(default_factory=dict)
     pretrained: torch.nn.Module | None = None
     parts: tuple[str, ...] = (SOURCE, PICTURE, CARD)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 NO_EXTRAS = Extras()
@@ -111,7 +113,7 @@ def export(
     names = form.source.weights if form.source else {name: name for name in named_tensors(network)}
     weights, learned = _weights(network, names), _learned(network)
     contents = {
-        ARCHITECTURE: _description(architecture, shape, recipe, weights, learned, form).encode(),
+        ARCHITECTURE: _description(architecture, extras.options, shape, recipe, (weights, learned), form).encode(),
         WEIGHTS: tensor_file(weights, {**PLAIN, PATHS: json.dumps(names)}),
         **({LEARNED: tensor_file(learned)} if learned else {}),
         **_forward(form),
@@ -236,16 +238,19 @@ def _learned(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def _description(
     architecture: Architecture,
+    options: Mapping[str, Any],
     shape: TaskShape,
     recipe: Mapping[str, Any],
-    weights: Mapping[str, torch.Tensor],
-    learned: Mapping[str, torch.Tensor],
+    tensors: tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]],
     form: Form,
 ) -> str:
+    """The text of architecture.json; `tensors` are the network's and those of its learner."""
+    weights, learned = tensors
     content = {
         "format": FORMAT,
         "architecture": architecture.to_json(),
         "key": architecture.key,
+        **({"options": dict(options)} if options else {}),
         "task": {"input_shape": list(shape.input_shape), "num_outputs": shape.num_outputs, "kind": shape.kind},
         "recipe": recipe,
         "weights": _shapes(weights),

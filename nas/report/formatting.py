@@ -34,9 +34,14 @@ def number(value: float | None, percent: bool, *, signed: bool = False, bare: bo
 
 
 def interval(ends: Sequence[float] | None, percent: bool, *, signed: bool = False, plain: str = PAGE) -> str:
-    """Both ends of an interval of scores; the arguments are those of `number`."""
+    """Both ends of an interval of scores; the arguments are those of `number`.
+
+    Earlier versions stored intervals of accuracies that went beyond 0 or 1; they are cut there.
+    """
     if not ends:
         return NONE
+    if percent:
+        ends = [min(1.0, max(-1.0 if signed else 0.0, end)) for end in ends]
     low, high = (number(end, percent, signed=signed, bare=True, plain=plain) for end in ends)
     return f"{low} – {high}" if percent else f"{low} to {high}"
 

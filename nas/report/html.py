@@ -106,6 +106,7 @@ def _page(
         cell="" if graph is None else figures.cell(graph),
         cell_owner="winner" if winner is not None else "best candidate so far",
         cells=sections.cells(trials, details, percent=percent),
+        best_choices=sections.best_choices(trials, final, details),
         rungs=sections.rungs(trials, percent=percent),
         attribution=attribution.section(final),
         choices=choices.section(details.effects, candidates, options, label=label, percent=percent),

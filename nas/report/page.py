@@ -57,6 +57,7 @@ class Page:
         cell: Picture of the best cell, as a PNG in base64; empty where there is none.
         cell_owner: Whose cell it is.
         cells: Cells of the best candidates.
+        best_choices: The options that the winner and the best candidates took.
         rungs: The rungs of the search.
         attribution: What each part of a winning recipe contributed.
         choices: Which choices of the space mattered.
@@ -83,6 +84,7 @@ class Page:
     cell: str
     cell_owner: str
     cells: Sequence[Cell]
+    best_choices: Table | None
     rungs: Table | None
     attribution: AttributionSection | None
     choices: ChoicesSection | None

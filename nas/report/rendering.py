@@ -6,9 +6,10 @@ import base64
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import READ_ONLY, ConfigError
 
 TEMPLATES = Path(__file__).parent / "templates"
 TABLES, LIVE = "tables.js", "live.js"
@@ -50,8 +51,13 @@ def _policy(scripts: list[str], live: bool) -> str:
     )
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, remedy: str = "choose another place") -> None:
     """Writes a page; an older one is replaced in one step.
+
+    Args:
+        path: The file.
+        text: Its content.
+        remedy: What to do where it cannot be written.
 
     Raises:
         ConfigError: `path` cannot be written.
@@ -62,5 +68,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.errno in READ_ONLY:
+            raise ConfigError(
+                f"{path.name} cannot be written: the folder {path.parent} is read-only ({error.strerror}); {remedy}"
+            ) from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..analysis.final_result import FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import best, comparable, steps_spent
 from ..analysis.rung_agreement import rungs as found_rungs
 from ..analysis.units import budget_unit_of
+from ..failures import attempt
 from ..trial import Trial, without_duplicates
 from . import figures
 from .details import Details
@@ -20,7 +22,9 @@ from .page import Card, Cell, Chart
 from .tables import Table
 
 MOST_CELLS = 6
-"""Best candidates whose cells are drawn."""
+"""Best candidates whose cells are drawn and whose choices are listed."""
+MOST_CHOICES, LONGEST_OPTION = 200, 60
+"""Choices of the best candidates that are listed, and characters of an option."""
 
 
 def cards(trials: Sequence[Trial], final: FinalResult | None, *, percent: bool) -> list[Card]:
@@ -184,11 +188,39 @@ def cells(trials: Sequence[Trial], details: Details, *, percent: bool) -> list[C
     return drawn
 
 
+def best_choices(trials: Sequence[Trial], final: FinalResult | None, details: Details) -> Table | None:
+    """The options that the winner and the best candidates of the search took, a row for each choice.
+
+    None where the options are not known, or there is no choice to make.
+    """
+    winner = final.winner if final is not None else None
+    # Earlier versions stored winners without their architecture.
+    columns = {f"winner, #{_number(winner)}": winner.architecture} if winner is not None and winner.key else {}
+    columns |= {
+        f"#{trial.number}": trial.architecture
+        for trial in best(trials, MOST_CELLS)
+        if winner is None or trial.architecture != winner.architecture
+    }
+    # A winner that an earlier version stored may be none of the present space's.
+    known = {title: attempt(details.options_of, architecture) for title, architecture in columns.items()}
+    taken = {title: options.value for title, options in known.items() if options.error is None}
+    choices = dict.fromkeys(choice for options in taken.values() for choice in options)
+    rows = [[choice, *(_option(options, choice) for options in taken.values())] for choice in choices]
+    if len(rows) > MOST_CHOICES:
+        rows[MOST_CHOICES:] = [[f"and {len(rows) - MOST_CHOICES:,} more choices", *[""] * len(taken)]]
+    return Table(["choice", *taken], rows) if rows else None
+
+
 def failures(trials: Sequence[Trial]) -> Table | None:
     """The failed candidates, with the reasons."""
     failed = [trial for trial in without_duplicates(trials) if trial.state == "failed"]
     rows = [[f"#{trial.number}", trial.architecture.key, trial.error or "no reason was given"] for trial in failed]
     return Table(["trial", "key", "reason"], rows) if rows else None
+
+
+def _option(options: Mapping[str, Any], choice: str) -> str:
+    text = str(options[choice]) if choice in options else NONE
+    return text if len(text) <= LONGEST_OPTION else f"{text[: LONGEST_OPTION - 1]}…"
 
 
 def _number(entry: Measured) -> str:

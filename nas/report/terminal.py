@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
-from ..analysis.final_result import TABLE, FinalResult, Measured
+from ..analysis.final_result import TABLE, UNKNOWN, FinalResult, Measured
 from ..analysis.intervals import Estimate
 from ..analysis.ranking import comparable, num_candidates, rank
 from ..analysis.run_summary import RunSummary
@@ -15,6 +16,10 @@ from .formatting import TERMINAL, interval_of, listed, mflops, number, probabili
 
 WIDE = 80
 """Columns from which on a table has all of its columns."""
+WIDEST = 120
+"""Columns after which a list is broken also where the terminal is wider."""
+BLANK = "\N{NO-BREAK SPACE}"
+"""Stands for a space that is not to be broken at."""
 Z95 = 1.96
 """The 97.5 % quantile of the standard normal distribution."""
 
@@ -100,7 +105,8 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -
     trials = without_duplicates(trials)
     done = sorted((trial for trial in trials if trial.score is not None), key=rank)
     space, costs, key = (9, f"{'parameters':>12}{'MFLOPs':>9}", "  key") if width >= WIDE else (8, "", "")
-    lines = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
+    heads = [f"{'trial':>6}{'score':>{space}}{'95 % ±':>9}{'budget':>{space - 1}}{costs}{'seconds':>9}{key}"]
+    lines = heads if done else ["No trial has a score yet."]
     for trial in done[:most]:
         metrics = trial.score.metrics if trial.score is not None else {}
         costs = f"{metrics.get('parameters', 0):>12,.0f}{mflops(metrics):>9}" if width >= WIDE else ""
@@ -113,6 +119,36 @@ def trials_text(trials: Sequence[Trial], *, most: int = 20, width: int = WIDE) -
     failed = [trial for trial in trials if trial.state == "failed"]
     lines += [f"{_name(trial)} failed: {trial.error}" for trial in failed[:most]]
     return "\n".join(lines)
+
+
+def choices_lines(summary: RunSummary, width: int = WIDE) -> Iterator[str]:
+    """The options that the winner took or, before there is one, the best trial; none for a run without a score.
+
+    Args:
+        summary: The run, with options.
+        width: Columns of the terminal.
+    """
+    winner, best = summary.final.winner if summary.final is not None else None, summary.best
+    architecture = winner.architecture if winner is not None else None if best is None else best.architecture
+    number = winner.number if winner is not None else None if best is None else best.number
+    if architecture is None or architecture == UNKNOWN:
+        return
+    options = summary.options.of(architecture)
+    if options is None:
+        options = {choice: f"option {index}" for choice, index in architecture.picks.items()}
+        problem = summary.options.problem or "this run has no trial of it"
+        yield f"Options are shown by their numbers, counted from 0: {problem}."
+    yield f"Choices of {'the winner' if winner is not None else 'the best so far'}, #{number}:"
+    shown = "  ".join(_printable(f"{choice}={option}").replace(" ", BLANK) for choice, option in options.items())
+    lines = textwrap.wrap(
+        shown or "none to make", min(width, WIDEST), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
+    yield from (line.replace(BLANK, " ") for line in lines)
+
+
+def _printable(text: str) -> str:
+    """A text without characters that could move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _ended(trials: Sequence[Trial]) -> list[Trial]:

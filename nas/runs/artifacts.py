@@ -15,22 +15,33 @@ from ..config.parts import Parts
 from ..protocols.spaces import GraphSpace
 from ..registry import user_files
 from ..report.details import Details
-from ..space.sampling import options_taken, replay
+from ..space.sampling import replay
 from ..store.sqlite_store import Store
 from .folder import RunFolder, config_of, final_of
 from .reproduction import commands
 from .summary import state
+from .taken_options import readable_options
 
+OTHER_FILE = "give another file to `nas report` with --out FILE.html"
+"""What to do where a page cannot be written."""
 if TYPE_CHECKING:
     import networkx as nx
 
 
-def write_report(run: RunFolder, store: Store, parts: Parts) -> Path:
-    """Writes the report's page anew from what the store holds, and returns its path."""
+def write_report(run: RunFolder, store: Store, parts: Parts, out: Path | None = None) -> Path:
+    """Writes the report's page anew from what the store holds, and returns its path.
+
+    Args:
+        run: The run.
+        store: Its store.
+        parts: Its components.
+        out: The file; None for `report.html` in the run's folder.
+    """
     from ..report.rendering import write_text
 
-    write_text(run.report, report_text(run, store, parts))
-    return run.report
+    path = run.report if out is None else out
+    write_text(path, report_text(run, store, parts), OTHER_FILE)
+    return path
 
 
 def report_text(run: RunFolder, store: Store, parts: Parts, *, live: bool = False) -> str:
@@ -45,7 +56,7 @@ def report_text(run: RunFolder, store: Store, parts: Parts, *, live: bool = Fals
     from ..report.html import html_text
 
     trials = store.trials()
-    options_of = cache(partial(options_taken, parts.space))
+    options_of = cache(partial(readable_options, parts.space))
     details = Details(
         graph_of=partial(graph_of, parts),
         options_of=options_of,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,6 +78,18 @@ def card_of_trial(trial: Trial, score: Score, config: Config, parts: Parts) -> C
         versions=versions(),
         classes=_classes(parts.measurer.tasks),
     )
+
+
+def choice_rows(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The options that an architecture took as rows of the card's table, whose columns are separated by bars."""
+    return [
+        (_cell(choice), _cell(option if isinstance(option, str) else json.dumps(option, ensure_ascii=False)))
+        for choice, option in options.items()
+    ]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _title(config: Config, parts: Parts, architecture: Architecture) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..failures import attempt
 from ..store.sqlite_store import Store
 from .folder import RunFolder, config_of, final_of
 
+log = logging.getLogger(__name__)
 NAME = re.compile(r"(?P<key>.+)-seed(?P<seed>[0-9]+)\.safetensors")
 
 
@@ -36,13 +38,19 @@ def unneeded(runs: Iterable[RunFolder]) -> list[Unneeded]:
     return [each.value for each in looked if each.error is None and each.value.files]
 
 
-def remove(found: Iterable[Unneeded]) -> list[Unneeded]:
-    """Removes unneeded weights, and returns those that were: not those of a run that another process has continued."""
+def remove(found: Iterable[Unneeded], note: Callable[[str], None] = log.warning) -> list[Unneeded]:
+    """Removes unneeded weights, and returns those that were.
+
+    Args:
+        found: Unneeded weights of runs.
+        note: Receiver of a line on each run that is left as it is, since another process has it or it is read-only.
+    """
     removed = []
     for each in found:
         try:
             store = Store.open(each.run.store_path)
-        except NasError:
+        except NasError as error:
+            note(f"{each.run.name} is left as it is: {error}")
             continue
         with store:
             now = _unneeded_of(each.run, store)

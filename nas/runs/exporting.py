@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from ..config.parts import Parts, learner_of
 from ..config.paths import without_data_folders
 from ..config.schema import Config
 from ..data.preprocessing import Preprocessing, from_json
-from ..errors import ConfigError, NasError, RunError
+from ..errors import COPY_RUN, ConfigError, NasError, RunError
 from ..export.card import Card
 from ..export.contents import PARTS
 from ..failures import attempt, reason
@@ -32,8 +33,9 @@ from ..store.sqlite_store import Store
 from ..task import FRESH, Bank, Kind
 from ..trial import Score, Trial
 from .artifacts import graph_of
-from .card import card_of_trial, card_of_winner
+from .card import card_of_trial, card_of_winner, choice_rows
 from .folder import RunFolder, config_of, final_of
+from .taken_options import readable_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,6 +121,7 @@ def export_network(
     chosen = _winner(run, store, parts) if options.trial is None else _of_trial(run, store, parts, options.trial)
     measurer = parts.measurer
     space = parts.space
+    choices = readable_options(space, chosen.architecture)
     files, classes = _files_beside(store), list(chosen.card.classes)
     recipe = {
         "run": run.name,
@@ -138,7 +141,8 @@ def export_network(
             graph=graph_of(parts, chosen.architecture),
             rule=_rule_of(learner_of(measurer, chosen.architecture), measurer.tasks.shape.kind, chosen.network),
             preprocessing=_preprocessing(measurer.tasks, chosen.protocol),
-            card=chosen.card,
+            card=replace(chosen.card, choices=choice_rows(choices)),
+            options=choices,
             texts=dict(space.files(replay(space, chosen.architecture))) if isinstance(space, FileSpace) else {},
             pretrained=_pretrained(config, chosen) if options.pretrained else None,
             parts=options.parts,
@@ -196,6 +200,10 @@ def _of_trial(run: RunFolder, store: Store, parts: Parts, number: int) -> Chosen
         return _winner(run, store, parts)
     architecture, seed = trial.architecture, config.search.seed + 1  # the first seed of the finals
     weights = run.weights(architecture, seed)
+    if not weights.exists() and not os.access(run.folder, os.W_OK):
+        raise RunError(
+            f"trial {number} has no stored weights, and {run.folder}, where they are kept, is read-only; {COPY_RUN}"
+        )
     bank = Bank("validation", FRESH, config.final.validation_tasks)
     training = Training(architecture, config.final_budget, seed)
     score = _measured(measurer, training, bank, weights, f"trial {number}")

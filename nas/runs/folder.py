@@ -13,7 +13,8 @@ from ..analysis.final_result import FinalResult
 from ..architecture import Architecture
 from ..config import reading as configs
 from ..config.schema import Config
-from ..errors import ConfigError, NasError, RunError, StoreError
+from ..errors import OTHER_VERSION, ConfigError, NasError, RunError, StoreError
+from ..failures import attempt, reason
 from ..locations import runs_folder
 from ..store.sqlite_store import Store
 
@@ -225,10 +226,24 @@ def config_of(store: Store) -> Config:
     try:
         return configs.from_json(store.meta.get("config"))
     except ConfigError as error:
-        raise StoreError(f"{store.path} holds no config of this version of adaptnas: {error}") from error
+        raise StoreError(
+            f"{store.path} holds no config of this version of adaptnas: {error}; {OTHER_VERSION}"
+        ) from error
 
 
 def final_of(store: Store) -> FinalResult | None:
-    """The final result of a run; None where it has none yet."""
+    """The final result of a run; None where it has none yet.
+
+    Raises:
+        StoreError: The store has one that this version cannot read.
+    """
     data = store.get(FINAL)
-    return None if data is None else FinalResult.from_json(data)
+    if data is None:
+        return None
+    read = attempt(FinalResult.from_json, data)  # A record of another version may have any shape.
+    if read.error is not None:
+        raise StoreError(
+            f"{store.path} holds a final result that this version of adaptnas cannot read ({reason(read.error)}); "
+            f"{OTHER_VERSION}"
+        )
+    return read.value

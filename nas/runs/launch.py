@@ -99,7 +99,7 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
         resume_checks.check_files(store, space)
         config = extended(resume_checks.config_with(store, space), store.trials(), extension)
         parts = build(config, StoredCosts(store))
-        unfinished = extension.searches or store.get(folder.FINAL) is None
+        unfinished = extension.searches or folder.final_of(store) is None
         if unfinished:
             resume_checks.check_scores(run)
         with _executor_of(config, parts) as executor:

@@ -17,7 +17,7 @@ from ..report.side_by_side import ShownRun, html_text
 from ..store.sqlite_file import in_use
 from ..store.sqlite_store import Store
 from ..trial import Score
-from .artifacts import report_text
+from .artifacts import OTHER_FILE, report_text
 from .folder import RunFolder, existing_run
 from .resume_checks import parts_of
 from .summary import summary
@@ -26,18 +26,19 @@ LONGEST_NAME = 200
 """Characters of the name of a page of several runs."""
 
 
-def write_side_by_side(names: Sequence[str]) -> Path:
-    """Writes a page with several runs, and returns its path, which is in the folder of runs.
+def write_side_by_side(names: Sequence[str], out: Path | None = None) -> Path:
+    """Writes a page with several runs, and returns its path.
 
     Args:
         names: Names of the runs.
+        out: The file; None for one in the folder of runs, with their names.
 
     Raises:
         NasError: There is no such run, or the page cannot be written.
     """
     runs = [existing_run(name) for name in dict.fromkeys(names)]
-    path = runs_folder() / f"{'+'.join(run.name for run in runs)[:LONGEST_NAME]}.html"
-    write_text(path, html_text([_shown(run) for run in runs]))
+    path = out or runs_folder() / f"{'+'.join(run.name for run in runs)[:LONGEST_NAME]}.html"
+    write_text(path, html_text([_shown(run) for run in runs]), OTHER_FILE)
     return path
 
 

@@ -66,17 +66,19 @@ class Run:
         final = self.final
         return None if final is None else final.winner
 
-    def report(self, *, space: str | None = None) -> Path:
+    def report(self, out: Path | str | None = None, *, space: str | None = None) -> Path:
         """Writes the report's page anew, and returns its path.
 
         Args:
+            out: The file; None for `report.html` in the run's folder.
             space: The present place of the user's own space, FILE.py, where the file was moved; else None.
 
         Raises:
             NasError: The user's files that the run was started with are gone or have changed.
         """
         with self._opened() as store:
-            return artifacts.write_report(self.run_folder, store, resume_checks.parts_of(store, space))
+            parts = resume_checks.parts_of(store, space)
+            return artifacts.write_report(self.run_folder, store, parts, None if out is None else Path(out))
 
     def export(self, folder: Path | str, options: ExportOptions = WINNER, *, space: str | None = None) -> list[Path]:
         """Writes a network to a folder: architecture, picture, source code, meta-learned weights.

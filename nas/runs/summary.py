@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..analysis.mixed_protocols import mixed_scores
@@ -10,19 +11,33 @@ from ..analysis.protocol_check import MEASURED
 from ..analysis.run_summary import RunSummary, SearchSummary
 from ..store.sqlite_store import Store
 from .folder import RunFolder, config_of, final_of
+from .taken_options import taken
 
 
-def summary(run: RunFolder) -> RunSummary:
-    """Everything that is known of a run, from its store and that of its random-search control."""
+def summary(run: RunFolder, *, with_options: bool = False) -> RunSummary:
+    """Everything that is known of a run, from its store and that of its random-search control.
+
+    Args:
+        run: The run.
+        with_options: Whether the options of its architectures are looked up, for which its search space is made.
+    """
     with Store.open(run.store_path, readonly=True) as store:
-        return RunSummary(
-            name=run.name,
-            state=state(store, run),
-            config=config_of(store).to_json(),
-            search=_search(store),
-            control=_control(run),
-            final=final_of(store),
-        )
+        found = _summary(run, store)
+        if not with_options:
+            return found
+        trials = [*found.trials, *(found.control.trials if found.control is not None else ())]
+        return replace(found, options=taken(store, (trial.architecture for trial in trials)))
+
+
+def _summary(run: RunFolder, store: Store) -> RunSummary:
+    return RunSummary(
+        name=run.name,
+        state=state(store, run),
+        config=config_of(store).to_json(),
+        search=_search(store),
+        control=_control(run),
+        final=final_of(store),
+    )
 
 
 def state(store: Store, run: RunFolder) -> str:

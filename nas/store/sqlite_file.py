@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import RunError, StoreError
+from ..errors import COPY_RUN, READ_ONLY, RunError, StoreError
 
 APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
@@ -131,6 +131,11 @@ class DurableFile:
                     return
                 time.sleep(0.01)
         except OSError as error:
+            if error.errno in READ_ONLY:
+                raise StoreError(
+                    f"the folder {self.path.parent} is read-only ({error.strerror}), and a run is continued in its own "
+                    f"folder; allow writing to it, or {COPY_RUN}"
+                ) from error
             raise StoreError(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
         raise RunError(f"{self.path} is in use by another process; wait for it to end, or stop it")
 

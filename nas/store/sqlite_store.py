@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from ..analysis.protocol_check import check_trial
 from ..architecture import Architecture
-from ..errors import StoreError
+from ..errors import OTHER_VERSION, StoreError
+from ..failures import attempt, reason
 from ..protocols.controllers import Controller
 from ..trial import Score, Trial
 from .sqlite_file import DurableFile
@@ -255,7 +256,13 @@ class Store:
         for number, (*columns, digest) in enumerate(rows):
             if columns[0] != number or digest != _digest(*columns):
                 raise self._file.damaged(f"trial {number}")
-            read.append(_Row.read(columns))
+            row = attempt(_Row.read, columns)  # A record of another version may have any shape.
+            if row.error is not None:
+                raise StoreError(
+                    f"{self.path} holds a trial, number {number}, that this version of adaptnas cannot read "
+                    f"({reason(row.error)}); {OTHER_VERSION}"
+                )
+            read.append(row.value)
         return read
 
 

@@ -78,3 +78,10 @@ def test_without_two_options_of_two_trials_there_is_no_effect(rows):
 def test_equal_scores_have_no_effect():
     (effect,) = effects_of([({"op": option}, 0.5) for option in (0, 0, 1, 1)])
     assert (effect.share, effect.p_value) == (0.0, 1.0)
+
+
+def test_intervals_of_accuracies_stay_within_0_and_1():
+    rows = [({"op": 0}, value) for value in (0.9, 1.0)] + [({"op": 1}, value) for value in (0.0, 0.2)]
+    (effect,) = effects_of(rows)
+    assert effect.intervals["0"][1] == 1
+    assert effect.intervals["1"][0] == 0

@@ -122,3 +122,23 @@ def test_labels_and_titles_are_drawn_as_they_stand(tmp_path: Path, monkeypatch: 
     results = {name: [Result(name, s, 0.5, 2, 2.0, points) for s in (0, 1)] for name in ("_mine", r"a$\b$", "random")}
     draw(Comparison.of(results, seconds=False, levels=()), tmp_path / "curves.png", r"t $\b$")
     assert sorted(seen) == [" _mine", r"a\$\b\$", "random"]
+
+
+def test_intervals_of_values_within_0_and_1_are_cut_there_and_others_are_not() -> None:
+    def searched(factor: float) -> dict[str, list[Result]]:
+        ends = {"a": (0.9, 1.0), "b": (0.0, 0.1)}
+        return {
+            name: [Result(name, i, factor * v, 4, 9.0, (Point(1, 1.0, v, factor * v),)) for i, v in enumerate(values)]
+            for name, values in ends.items()
+        }
+
+    assert [row.ci95 for row in rows(searched(1.0))] == [
+        (pytest.approx(0.95 - 12.7062047 * 0.05), 1.0),
+        (0.0, pytest.approx(0.05 + 12.7062047 * 0.05)),
+    ]
+    first, second = curves(searched(1.0), seconds=False)
+    assert first.high.max() == 1
+    assert second.low.min() == 0
+    above = rows(searched(100.0))[0].ci95
+    assert above is not None
+    assert above[1] > 100

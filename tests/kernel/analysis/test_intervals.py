@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nas.analysis.intervals import Estimate, compare, difference, estimate, t_quantile
+from nas.analysis.intervals import Estimate, compare, difference, estimate, over_tasks, t_quantile
 from nas.errors import NasError
 from nas.trial import Score
 
@@ -284,3 +284,12 @@ def test_p_values_of_equal_networks_are_uniform():
         found.append(difference(values, np.zeros((3, 60))).p_value)
     for level in (0.05, 0.2, 0.5, 0.8):
         assert np.mean(np.array(found) < level) == pytest.approx(level, abs=0.05)
+
+
+def test_the_interval_of_one_score_stays_within_0_and_1_where_its_tasks_do():
+    near = Score(0.98, 0.04, per_task=(1.0, 0.96))
+    low, high = over_tasks(near)
+    assert 0 < low < 0.98 < high < 1
+    assert over_tasks(Score(1.0, 0.0, per_task=(1.0, 1.0))) == (1.0, 1.0)
+    loss = Score(-0.01, 0.5, per_task=(-0.5, 0.48))
+    assert over_tasks(loss) == pytest.approx((-0.01 - 1.96 * 0.5, -0.01 + 1.96 * 0.5), abs=1e-3)

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from nas.architecture import Architecture
 from nas.cli import watching
 from nas.runs import folder
 from nas.runs.folder import RUNNING, run_of
-from nas.store import Store
+from nas.store import Store, sqlite_store
 from nas.trial import Score
 
 SCORE = Score(0.5, 0.01, metrics={"parameters": 12.0, "flops": 2.0})
@@ -49,11 +51,14 @@ def running_store() -> Store:
 
 def test_trials_are_shown_as_csv_with_all_choices_and_metrics(store, call: Callable[..., Said]):
     said = call("show", "a", "--csv")
-    assert (said.status, said.err) == (0, "")
+    assert said.status == 0
+    assert (
+        "columns index:NAME have indices of options, whose values are not known: choice 'width0' is missing" in said.err
+    )
     rows = list(csv.DictReader(io.StringIO(said.out)))
     assert [row["state"] for row in rows] == ["done", "failed", "pending"]
-    assert [row["choice:depth"] for row in rows] == ["0", "1", ""]
-    assert [row["choice:width"] for row in rows] == ["", "", "1"]
+    assert [row["index:depth"] for row in rows] == ["0", "1", ""]
+    assert [row["index:width"] for row in rows] == ["", "", "1"]
     assert [row["metric:parameters"] for row in rows] == ["12.0", "", ""]
     assert [row["error"] for row in rows] == ["", "ValueError: a, b", ""]
     assert rows[0]["key"] == Architecture("mlp", {"depth": 0}).key
@@ -109,6 +114,37 @@ def test_the_list_of_runs_is_a_table_or_one_document(store, call: Callable[..., 
     assert re.match(r"a +running +0\.500 ± 0\.020 +2/4 +0 s +[0-9.]+ kB +mlp +sinusoid$", said.out.splitlines()[1])
     [row] = json.loads(call("runs", "--json").out)
     assert (row["name"], row["state"], row["best"], row["done"], row["wanted"]) == ("a", "running", 0.5, 2, 4)
+
+
+def test_a_run_without_a_score_has_no_empty_table(call: Callable[..., Said]):
+    folder.create(folder.new_run("empty", "toy"), toy()).close()
+    assert call("show", "empty") == Said(0, "empty: interrupted, 0 of 4 candidates\nNo trial has a score yet.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where", "value", "part"),
+    [
+        ("records", "value", "key = 'final'", '{"winner":"text"}', "holds a final result that this version"),
+        ("trials", "score", "number = 0", '{"points":0.5}', "holds a trial, number 0, that this version of adaptnas"),
+    ],
+)
+@pytest.mark.parametrize("command", [["show", "a"], ["show", "a", "--json"], ["report", "a"], ["resume", "a"]])
+def test_records_of_another_version_are_one_line(
+    call: Callable[..., Said], table: str, column: str, where: str, value: str, part: str, command: list[str]
+):
+    with folder.create(folder.new_run("a", "toy"), toy()) as store:
+        [trial] = store.propose([Architecture("mlp", {"depth": 0, "width0": 0, "activation": 0})], 2, 0)
+        store.finish(replace(trial, state="done", score=SCORE, seconds=1.0))
+        store.put_all({"final": {}, "state": {"state": "done"}})
+    with closing(sqlite3.connect(run_of("a").store_path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (value,))
+        *columns, _ = connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchone()
+        connection.execute(f"UPDATE {table} SET digest = ? WHERE {where}", (sqlite_store._digest(*columns),))
+    said = call(*command)
+    assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
+    assert part in said.err
+    assert "use the version of adaptnas that wrote it" in said.err
+    assert json.loads(call("runs", "--json").out)[0]["state"] == "done"
 
 
 def test_without_runs_the_list_says_so(call: Callable[..., Said]):

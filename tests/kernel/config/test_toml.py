@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from nas.config.reading import LONGEST
-from nas.config.toml import place
+from nas.config.toml import override, parse, place
+from nas.errors import ConfigError
 
 KEYS = ("a", "b", "c", '"a.b"', "'x y'", r'"q\"]"', r'"\u00e9"', "1", "-", "a.b", "b . c", '"\\u0061".c', "a.b.c")
 VALUES = (
@@ -114,3 +115,29 @@ def test_the_last_line_of_the_longest_file_is_found_in_time_linear_in_its_length
     start = time.process_time()
     assert place("f", f"{text}[z]\n", ("z",), ()) == f"f:{text.count(chr(10)) + 1}"
     assert time.process_time() - start < 5  # 0.1 to 0.3 s on an idle machine; a parse of every prefix takes hours
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (r'path = "C:\Users\me"', "in single quotes, such as 'C:\\data\\images', or with / in place of"),
+        (r'path = "D:\images"', "in single quotes"),
+        (r"path = C:\Users\me", "in single quotes"),
+        ("path = “images”", "“ is a curly quote: write straight quotes, \" or '"),
+        ("path = ‘images’", "‘ is a curly quote"),
+        ("path = »images«", "» is a curly quote"),
+    ],
+)
+def test_a_usual_slip_is_named_with_its_remedy(line, words):
+    with pytest.raises(ConfigError) as refused:
+        parse("f", f"[tasks]\n{line}\n")
+    assert str(refused.value).startswith("f:2: this is not valid TOML: ")
+    assert words in str(refused.value)
+
+
+def test_other_faults_have_no_such_remedy_and_an_override_in_curly_quotes_is_refused():
+    with pytest.raises(ConfigError) as refused:
+        parse("f", "[tasks]\na = 1 2\nb = “\n")
+    assert "quote" not in str(refused.value)
+    with pytest.raises(ConfigError, match="“ is a curly quote"):
+        override({}, "tasks.path=“images”")

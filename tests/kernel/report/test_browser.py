@@ -124,3 +124,39 @@ def test_a_served_page_loads_itself_anew_as_trials_end_and_stays_open_where_it_w
         assert tab.run("document.querySelector('#trials').open")
         serving.shutdown()
     assert [text for text in tab.complaints if "favicon" not in text] == []
+
+
+def test_a_reader_of_a_served_page_stays_where_they_were(tab: Browser) -> None:
+    shown = trials(40)[:30]
+    site = Site(lambda: html_text(name="run", config={}, trials=shown, live=True), lambda: f"{len(shown)} trials")
+    with server(site) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        tab.complaints.clear()
+        tab.look(width=600, height=500)
+        tab.open(f"http://127.0.0.1:{serving.server_port}/")
+        tab.run("document.querySelector('#trials').open = true")
+        tab.run("document.querySelector('#failures').open = false")
+        tab.run(CLICK % "score")
+        tab.run(CLICK % "score")
+        tab.run("document.querySelector('#trials input').focus()")
+        tab.send("Input.insertText", text="done")
+        tab.run("document.querySelector('#trials input').setSelectionRange(1, 3)")
+        tab.run("document.querySelector('#trials .scroll').scrollLeft = 40")
+        tab.run("scrollTo(0, document.querySelector('#trials tbody').getBoundingClientRect().top + scrollY + 99)")
+        place = tab.run("scrollY")
+        assert place > 500
+        before = tab.run(ROWS % 0)
+        assert before[:2] == ["#29", "#28"]
+        shown.append(trials(40)[30])
+        # It asks first what the state is, and loads itself anew when that has changed.
+        tab.until(lambda: tab.run("document.querySelectorAll('#trials tbody tr').length") == 31)
+        tab.until(lambda: tab.run("document.querySelectorAll('#trials th[aria-sort]').length") == 1)
+        assert tab.run(ROWS % 0) == ["#30", *before]
+        assert tab.run("document.querySelector('#trials input').value") == "done"
+        assert tab.run("document.activeElement === document.querySelector('#trials input')")
+        assert tab.run("[document.activeElement.selectionStart, document.activeElement.selectionEnd]") == [1, 3]
+        assert tab.run("document.querySelector('#trials .scroll').scrollLeft") == 40
+        assert not tab.run("document.querySelector('#failures').open")
+        assert tab.run("scrollY") == place
+        serving.shutdown()
+    assert [text for text in tab.complaints if "favicon" not in text] == []

@@ -268,3 +268,24 @@ def test_numbers() -> None:
     assert number(-0.123456, False) == "-0.1235"
     assert number(None, True) == interval(None, True) == interval([], False) == "–"
     assert interval([0.874, 0.8901], True) == "87.4 – 89.0"
+
+
+def test_the_choices_of_the_winner_and_of_the_best_are_named_without_a_picture(tmp_path: Path):
+    details = Details(options_of=lambda a: {"width": a.picks["a"], **({"skip": EVIL} if a.picks["a"] == 4 else {})})
+    path = tmp_path / "report.html"
+    shown = FinalResult.from_json(final())
+    write_html(path, name="run", config={}, trials=trials(), final=shown, details=details)
+    rows = Page(path.read_text()).rows
+    head = rows.index(["choice", "winner, #5", "#4", "#3", "#1", "#0"])
+    assert rows[head + 1 : head + 3] == [["width", "5", "4", "3", "1", "0"], ["skip", "–", EVIL, "–", "–", "–"]]
+    write_html(path, name="run", config={}, trials=trials(), details=details)
+    assert ["choice", "#5", "#4", "#3", "#1", "#0"] in Page(path.read_text()).rows
+    write_html(path, name="run", config={}, trials=trials(), final=shown)
+    assert "The choices of the best candidates" not in path.read_text()
+
+
+def test_stored_intervals_of_accuracies_are_cut_at_0_and_100_percent():
+    assert interval((0.272, 1.062), True) == "27.2 – 100.0"
+    assert interval((-0.1, 0.5), True) == "0.0 – 50.0"
+    assert interval((-1.122, 1.312), True, signed=True) == "-100.0 – +100.0"
+    assert interval((-1.5, 2.0), False) == "-1.5 to 2"

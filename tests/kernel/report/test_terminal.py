@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from nas.analysis.final_result import FinalResult
-from nas.analysis.run_summary import RunSummary, SearchSummary
+from nas.analysis.run_summary import RunSummary, SearchSummary, TakenOptions
 from nas.architecture import Architecture
 from nas.cli.progress import TerminalProgress, header
 from nas.config import from_json
 from nas.report.random_control import NONE
+from nas.report.terminal import choices_lines, progress_text, score_text, trials_text
 from nas.report.terminal import final_text as text_of
-from nas.report.terminal import progress_text, score_text, trials_text
 from nas.runs.folder import run_of
 from nas.trial import Score, Trial
 
@@ -343,3 +343,16 @@ def test_each_bank_of_the_finals_has_its_own_count_also_after_a_resume(progress)
             progress.measured(done, of)
     counts = [(task.completed, task.total) for task in progress._bar.tasks]
     assert counts == [(12, 12), (6, 6), (1, 4)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_choices_fit_the_terminal_and_move_no_cursor(width: int) -> None:
+    trial = Trial(3, Architecture("s", {"a": 0}), 1, 0, "done", Score(0.5, 0.01))
+    taken = {f"choice {i}": "two words" for i in range(30)} | {"evil": "\x1b[2J\n"}
+    options = TakenOptions({trial.architecture.key: taken})
+    head, *lines = choices_lines(RunSummary("a", "running", {}, SearchSummary([trial]), options=options), width)
+    assert head == "Choices of the best so far, #3:"
+    assert all(len(line) <= min(width, 120) and line.isprintable() for line in lines)
+    assert "".join(lines).count("=two words") == 30
+    assert lines[-1].endswith("evil=?[2J?")
+    assert list(choices_lines(RunSummary("a", "running", {}, SearchSummary([])), width)) == []

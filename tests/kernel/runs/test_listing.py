@@ -158,7 +158,10 @@ def test_an_extended_run_trains_again_what_was_removed_and_has_the_same_result(r
 def test_runs_that_are_not_done_in_use_or_damaged_lose_nothing(run):
     [found] = unneeded([run])
     with Store.open(run.store_path) as store:
-        assert remove([found]) == []
+        notes: list[str] = []
+        assert remove([found], notes.append) == []
+        assert len(notes) == 1
+        assert notes[0].startswith(f"{run.name} is left as it is: ")
         store.put("final", None)
     assert unneeded([run]) == []
     [removed] = remove([found])  # it was extended since the look

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import re
 import shutil
@@ -20,7 +21,7 @@ from helpers.launch import Crash, crash_at, in_this_process, own_runs, toy  # no
 
 from nas.analysis.intervals import compare
 from nas.architecture import Architecture
-from nas.errors import INTERRUPTED
+from nas.errors import INTERRUPTED, ConfigError
 from nas.report import serving as serving_module
 from nas.runs import folder as run_folders
 from nas.runs import launch
@@ -192,3 +193,28 @@ def test_ctrl_c_ends_the_server(runs_here: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (INTERRUPTED, "")
+
+
+def test_a_page_goes_elsewhere_where_the_run_is_read_only(
+    runs_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call
+) -> None:
+    monkeypatch.setenv("NAS_RUNS", str(runs_here))
+    scored("a", ONE)
+    said = call("report", "a", "a", "--out", "page.html", "--serve")
+    assert (said.status, said.out) == (2, "")
+    write = Path.write_text
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> int:
+        if path.is_relative_to(runs_here):
+            raise OSError(errno.EACCES, "Permission denied")
+        return write(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(ConfigError) as refused:
+        write_side_by_side(["a"])
+    assert str(refused.value) == (
+        f"a.html cannot be written: the folder {runs_here} is read-only (Permission denied); give another file to "
+        "`nas report` with --out FILE.html"
+    )
+    assert write_side_by_side(["a"], tmp_path / "page.html") == tmp_path / "page.html"
+    assert (tmp_path / "page.html").stat().st_size > 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shutil
 import sqlite3
@@ -329,3 +330,16 @@ def test_works_without_a_write_ahead_log(path: Path, monkeypatch: pytest.MonkeyP
         assert len(store.told()) == TRIALS
         store.put("k", 1)
         assert not Path(f"{path}-wal").exists()
+
+
+def test_a_folder_that_is_read_only_is_called_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(path)
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(sqlite_file.os, "open", refuse)
+    with pytest.raises(
+        StoreError, match=r"is read-only .Read-only file system.*copy the run's folder to a folder of yours"
+    ):
+        Store.open(path)
