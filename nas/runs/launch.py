@@ -21,6 +21,7 @@ from ..executors.slots import slots
 from ..protocols.evaluators import Tabled
 from ..registry import user_files
 from ..store.costs import StoredCosts
+from ..store.file_system import network_note
 from ..store.sqlite_store import Store
 from . import folder, random_control, resume_checks
 from .artifacts import write_report
@@ -113,6 +114,9 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
 
 def _carry_out(context: RunContext) -> Outcome:
     run, store = context.run, context.store
+    note = network_note(run.store_path)
+    if note is not None:
+        log.warning("%s", note)
     store.put("state", {"state": "running"})
     try:
         with (

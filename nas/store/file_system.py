@@ -40,6 +40,18 @@ class FileSystem:
         return not self.network or (self.kind in SHARED_LOCKS and not self.options & LOCAL_LOCKS)
 
 
+def network_note(path: Path) -> str | None:
+    """What a person should know of a run that is kept on a network file system, and do; None for a run that is not."""
+    found = file_system(path)
+    if not found.network:
+        return None
+    shared = "" if found.shared_locks else ", whose locks other machines do not see: use it from one machine only"
+    return (
+        f"the run is on a network file system ({found.kind}){shared}; it is written without a write-ahead log, which is "
+        "slower. Set NAS_RUNS to a folder on a disk of this machine for the next run"
+    )
+
+
 def file_system(path: Path) -> FileSystem:
     """The file system that a path is on, as /proc/mounts tells it."""
     try:
