@@ -47,8 +47,8 @@ def network_note(path: Path) -> str | None:
         return None
     shared = "" if found.shared_locks else ", whose locks other machines do not see: use it from one machine only"
     return (
-        f"the run is on a network file system ({found.kind}){shared}; it is written without a write-ahead log, which is "
-        "slower. Set NAS_RUNS to a folder on a disk of this machine for the next run"
+        f"the run is on a network file system ({found.kind}){shared}; it is written without a write-ahead log, which "
+        "is slower. Set NAS_RUNS to a folder on a disk of this machine for the next run"
     )
 
 
