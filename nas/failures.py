@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 from collections.abc import Callable
@@ -13,6 +14,8 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
+MACHINE_FAULTS = frozenset([errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS])
+"""Numbers of the system's errors that are the machine's: a full or failing disk, a limit of files' sizes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Retu
     except (Exception, SystemExit) as error:
         log.debug("the call failed", exc_info=True)
         return Raised(error)
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether an error is the machine's, so that the same call may succeed later, and not the called code's."""
+    return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
 
 
 def reason(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,12 +34,21 @@ def write_weights(network: nn.Module, path: Path, label: Mapping[str, str]) -> N
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
-    """Writes tensors by name as a safetensors file, atomically, with `label` as its metadata."""
+    """Writes tensors by name as a safetensors file, atomically, with `label` as its metadata.
+
+    Raises:
+        OSError: The file cannot be written, for example as the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, dict(label))
         unfinished.replace(path)
+    except SafetensorError as error:  # It gives the number of the system's error in its text only.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import INTERRUPTED, ConfigError, NasError
-from . import learned_optimizers, looking, own_data, stage_two
+from . import doctor, learned_optimizers, looking, own_data, stage_two
 from .looking import Name
 from .stage_two import Json
 from .streams import fitted, make_readable, say, width
@@ -205,7 +205,7 @@ def export(
         typer.echo(path)
 
 
-for others in (looking, stage_two, own_data, learned_optimizers):
+for others in (looking, doctor, stage_two, own_data, learned_optimizers):
     app.registered_commands += others.app.registered_commands
 
 

@@ -14,7 +14,7 @@ from ..analysis.protocol_check import MEASURED
 from ..analysis.ranking import best, num_candidates
 from ..runs.folder import RUNNING, RunFolder, config_of
 from ..runs.summary import state
-from ..store.sqlite_file import in_use
+from ..store.lock import in_use
 from ..store.sqlite_store import Store
 from ..trial import Trial, without_duplicates
 from .panel import LATEST, RunView, panel_text

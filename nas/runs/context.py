@@ -12,6 +12,7 @@ from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
 from ..store.sqlite_store import Store
 from .folder import RunFolder
+from .machine_faults import MachineFaults
 from .progress import Progress
 
 
@@ -32,6 +33,7 @@ class RunContext:
         executor: Place where candidates are evaluated.
         progress: Receiver of its events.
         stop: Whether the run was asked to stop.
+        faults: Errors of the machine, which stop the run.
         began: When this process took up the run, by `time.monotonic`.
     """
 
@@ -42,4 +44,5 @@ class RunContext:
     executor: ProcessExecutor | InlineExecutor
     progress: Progress
     stop: Callable[[], bool] = never
+    faults: MachineFaults = field(default_factory=MachineFaults)
     began: float = field(default_factory=time.monotonic)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..analysis.final_result import FinalResult
 from ..architecture import Architecture
 from ..config import reading as configs
 from ..config.schema import Config
-from ..errors import OTHER_VERSION, ConfigError, NasError, RunError, StoreError
+from ..errors import OTHER_VERSION, ConfigError, RunError, StoreError
 from ..failures import attempt, reason
 from ..locations import runs_folder
 from ..store.sqlite_store import Store
@@ -29,6 +29,8 @@ RUNNING = "running"
 """Key of a store's record of the trials that are being evaluated: the seconds since the epoch of each start."""
 RESULTS = "results.sqlite"
 """File of a comparison's results (`nas.compare`) in its folder."""
+STORE = "trials.sqlite"
+"""File of a run's store in its folder."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class RunFolder:
 
     @property
     def store_path(self) -> Path:
-        return self.folder / "trials.sqlite"
+        return self.folder / STORE
 
     @property
     def checkpoints(self) -> Path:
@@ -111,9 +113,23 @@ def new_run(name: str | None, config_name: str) -> RunFolder:
         raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
     if (run.folder / RESULTS).exists():
         raise RunError(f"{run.folder} holds a comparison of `nas compare`; give another --name")
-    if run.folder.exists():
+    if run.folder.exists() and not holds_nothing(run.folder, STORE):
         raise RunError(f"{run.folder} exists already, but holds no run; remove it, or give another --name")
     return run
+
+
+def holds_nothing(folder: Path, store: str) -> bool:
+    """Whether a folder is empty, or holds only what is left where the creation of a store was killed.
+
+    Args:
+        folder: The folder.
+        store: Name of the store's file.
+    """
+    leftovers = {f"{store}{suffix}" for suffix in (".lock", ".new", ".new-journal")}
+    try:
+        return all(path.name in leftovers and path.is_file() and not path.is_symlink() for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _first_free(stem: str) -> RunFolder:
@@ -130,7 +146,7 @@ def create(
     protocol: Mapping[str, Any] | None = None,
     inventory: Mapping[str, str] | None = None,
 ) -> Store:
-    """Makes the run's folder and store, or nothing.
+    """Makes the run's folder and store, or nothing. A folder whose creation was killed is used.
 
     Args:
         run: The run. Where another process has just taken its automatic name, it gets the next free number;
@@ -150,14 +166,16 @@ def create(
     except FileExistsError:
         if run.stem:
             return create(_first_free(run.stem), config, protocol, inventory)
-        raise RunError(f"run {run.name!r} exists already; give another --name") from None
+        if not holds_nothing(run.folder, STORE):
+            raise RunError(f"run {run.name!r} exists already; give another --name") from None
     except OSError as error:
         raise RunError(f"{run.folder} cannot be made: {error.strerror}; set NAS_RUNS to a folder of yours") from None
     try:
         meta = {"config": config.to_json(), "files": config.files, PROTOCOL: protocol}
         return Store.create(run.store_path, meta if inventory is None else {**meta, INVENTORY: dict(inventory)})
-    except NasError:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    except StoreError:
+        with suppress(OSError):  # Another process may be making the run in this folder.
+            run.folder.rmdir()
         raise
 
 
@@ -186,7 +204,7 @@ def comparison_folder(name: str | None, folder: Path | None, config_name: str) -
     run = run_of(name)
     if run.store_path.exists():
         raise RunError(f"{name!r} is the name of a run; give the comparison another --name")
-    if run.folder.is_dir() and any(run.folder.iterdir()) and not (run.folder / RESULTS).exists():
+    if run.folder.is_dir() and not holds_nothing(run.folder, RESULTS) and not (run.folder / RESULTS).exists():
         raise RunError(f"{run.folder} exists already, but holds no comparison; remove it, or give another --name")
     return run.folder
 

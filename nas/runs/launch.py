@@ -21,6 +21,7 @@ from ..executors.slots import slots
 from ..protocols.evaluators import Tabled
 from ..registry import user_files
 from ..store.costs import StoredCosts
+from ..store.file_system import network_note
 from ..store.sqlite_store import Store
 from . import folder, random_control, resume_checks
 from .artifacts import write_report
@@ -45,7 +46,7 @@ class Outcome:
 
     Attributes:
         run: The run, under the name that it was given.
-        state: 'done', or 'interrupted' where it was asked to stop.
+        state: 'done', or 'interrupted' where it was asked to stop or the machine failed.
         final: Its final result; None where it was interrupted before there was one.
     """
 
@@ -113,19 +114,28 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
 
 def _carry_out(context: RunContext) -> Outcome:
     run, store = context.run, context.store
+    note = network_note(run.store_path)
+    if note is not None:
+        log.warning("%s", note)
     store.put("state", {"state": "running"})
     try:
         with (
             stop_on_signal(on_first=context.progress.stopping, kill=context.executor.kill) as stopped,
             random_control.control_store(run, context.config) as control,
         ):
-            final = _final(replace(context, stop=stopped), control)
+            faults = context.faults
+            final = _final(replace(context, stop=lambda: stopped() or faults.happened), control)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
         raise
     state: Literal["done", "interrupted"] = "interrupted" if final is None else "done"
     store.put("state", {"state": state})
-    write_report(run, store, context.parts)
+    try:
+        write_report(run, store, context.parts)
+    except NasError as error:
+        if not context.faults.happened:
+            raise
+        log.warning("the report is not written: %s", error)
     return Outcome(run, state, final)
 
 

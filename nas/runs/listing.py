@@ -13,6 +13,7 @@ from ..errors import NasError
 from ..failures import attempt
 from ..locations import runs_folder
 from ..registry import user_files
+from ..store.lock import lock_path
 from ..store.overview import overview
 from .folder import RunFolder
 from .summary import state_of
@@ -41,7 +42,8 @@ def _row(run: RunFolder, now: float) -> RunRow:
     size = _size(run.folder)
     if not run.store_path.exists():
         age = now - _begun(run).stat().st_mtime
-        return RunRow(run.name, UNREADABLE, age, size, problem="its start was broken off; remove the folder")
+        problem = f"its start was broken off; the next `nas search --name {run.name}` takes its place"
+        return RunRow(run.name, UNREADABLE, age, size, problem=problem)
     age = now - run.store_path.stat().st_mtime
     # A record of another version may have any shape.
     read = attempt(_read, run, age, size)
@@ -78,7 +80,7 @@ def _problem(state: Mapping[str, Any] | None, trials: int) -> str | None:
 
 def _begun(run: RunFolder) -> Path:
     """The lock that is made before the store."""
-    return run.store_path.with_name(f"{run.store_path.name}.lock")
+    return lock_path(run.store_path)
 
 
 def _size(folder: Path) -> int:

@@ -14,7 +14,7 @@ from ..analysis.protocol_check import MEASURED, check_same
 from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
 from ..errors import SearchError
-from ..failures import attempt, reason
+from ..failures import attempt, is_machine_fault, reason
 from ..protocols.recipes import RecipeMeasuring
 from ..task import FRESH, Bank
 from ..training_recipe import TrainingRecipe
@@ -31,7 +31,7 @@ Ranked = list[tuple[Trial, int]]
 
 
 class Stopped(Exception):
-    """The run was asked to stop before all measurements were made."""
+    """The run was asked to stop, or the machine failed, before all measurements were made."""
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,17 @@ class Measurements:
         done = total - len(missing)
         self.context.progress.measured(done, total)
         while running:
-            if self.context.stop():
+            if self.context.stop() or self.context.faults.happened:
                 for future in running:
                     future.cancel()
                 running = {future: m for future, m in running.items() if not future.cancelled()}
             finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
-                self._keep(running.pop(future), _record(future))
+                measurement, error = running.pop(future), future.exception()
+                if error is not None and is_machine_fault(error):
+                    self.context.faults.note(error)
+                    continue
+                self._keep(measurement, _record(future))
                 done += 1
                 self.context.progress.measured(done, total)
         if done < total:

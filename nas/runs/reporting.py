@@ -14,7 +14,7 @@ from ..registry import user_files
 from ..report.rendering import write_text
 from ..report.serving import Site, server
 from ..report.side_by_side import ShownRun, html_text
-from ..store.sqlite_file import in_use
+from ..store.lock import in_use
 from ..store.sqlite_store import Store
 from ..trial import Score
 from .artifacts import OTHER_FILE, report_text

@@ -36,7 +36,7 @@ def search_candidates(context: RunContext, clock: WallClock) -> None:
         return
     both = 1 if context.config.search.control == "none" else 2
     listener = _Listener(context, clock, context.run.logs, _Share(both, both))
-    if _search(context, listener) == "interrupted" and listener.stop() and not context.stop():
+    if _search(context, listener) == "interrupted" and not context.stop() and listener.stop():
         context.store.put(ENDED, {"reason": f"search.wall_clock_s = {clock.limit_s:g}"})
 
 
@@ -134,6 +134,7 @@ def _search(context: RunContext, listener: _Listener) -> End:
         on_trial=listener.on_trial,
         on_replayed=listener.log.add,
         stop=listener.stop,
+        on_machine_fault=context.faults.note,
     )
     end = search(parts.space, parts.controller, _evaluator(context), context.store, executor, options)
     if end == "exhausted":

@@ -48,7 +48,7 @@ def state(store: Store, run: RunFolder) -> str:
 def state_of(record: Mapping[str, Any] | None, run: RunFolder) -> str:
     """The state, from the record that the store has of it. A run that is stored as running but that no process has open
     was interrupted."""
-    from ..store.sqlite_file import in_use
+    from ..store.lock import in_use
 
     stored = str((record or {}).get("state", "running"))
     return "interrupted" if stored == "running" and not in_use(run.store_path) else stored

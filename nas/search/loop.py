@@ -12,7 +12,7 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..errors import NasError, SearchError
-from ..failures import attempt, reason
+from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
 from ..protocols.evaluators import Evaluator
 from ..protocols.spaces import SearchSpace
@@ -38,7 +38,8 @@ def search(
 
     A result is stored before the controller is told, and `options.on_trial` is called last, so the controller never
     knows more than the store. A candidate that raises, whose worker dies, or whose score is not finite is a failed
-    trial with its reason. The controller and `on_trial` hear of a duplicate as of any other trial.
+    trial with its reason. One that an error of the machine ended, such as a full disk, stays pending, and the search is
+    interrupted. The controller and `on_trial` hear of a duplicate as of any other trial.
 
     Args:
         space: The search space.
@@ -61,7 +62,7 @@ def search(
     store.replay(replayed)
     replayed.replay_promotions()
     budget = time_budget(evaluator, options.seconds)
-    running = _RunningTrials(executor, evaluator, options.clock, budget)
+    running = _RunningTrials(executor, evaluator, options, budget)
     plan = Plan(space, CheckedController(controller, space, then=STORED), store, options, budget)
     failures: list[Trial] = []
     stopped = False
@@ -125,11 +126,12 @@ class _RunningTrials:
     """The trials that are being evaluated."""
 
     def __init__(
-        self, executor: Executor, evaluator: Evaluator, clock: Callable[[], float], time_budget: TimeBudget
+        self, executor: Executor, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
     ) -> None:
         self._executor = executor
         self._evaluator = evaluator
-        self._clock = clock
+        self._clock = options.clock
+        self._on_machine_fault = options.on_machine_fault
         self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
@@ -142,7 +144,10 @@ class _RunningTrials:
         self._trials[future] = trial, started
 
     def ended(self) -> Iterator[Trial]:
-        """Waits at most POLL_S and yields the trials that ended, by number; a cancelled one is yielded as pending."""
+        """Waits at most POLL_S and yields the trials that ended, by number.
+
+        One that was cancelled, or that the machine's fault ended, is yielded as pending.
+        """
         futures = wait(self._trials, timeout=POLL_S, return_when=FIRST_COMPLETED).done
         for future in sorted(futures, key=lambda future: self._trials[future][0].number):
             trial, started = self._trials.pop(future)
@@ -156,6 +161,9 @@ class _RunningTrials:
     def _ended(self, trial: Trial, future: Future[Score], elapsed_s: float) -> Trial:
         error: BaseException | None = CancelledError() if future.cancelled() else future.exception()
         if isinstance(error, CancelledError):
+            return trial
+        if error is not None and is_machine_fault(error):
+            self._on_machine_fault(error)
             return trial
         if error is None:
             # The result is foreign: any object that the evaluator returned.

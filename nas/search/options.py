@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..failures import reason
 from ..trial import Duplicates, Trial
 from .fidelity import ONE_RUNG, Fidelity
+
+log = logging.getLogger(__name__)
 
 
 def _ignore(_trial: Trial) -> None:
@@ -17,6 +21,10 @@ def _ignore(_trial: Trial) -> None:
 
 def _never() -> bool:
     return False
+
+
+def _warn(error: BaseException) -> None:
+    log.warning("the search stops for an error of the machine, and can be continued: %s", reason(error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,8 @@ class SearchOptions:
         on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
+        on_machine_fault: Called with an error of the machine, such as a full disk, that ended an evaluation. The trial
+            stays pending, and the search ends as interrupted.
         max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
         max_duplicates_in_a_row: Duplicates in a row after which the search is exhausted.
         clock: Seconds from any fixed moment.
@@ -57,6 +67,7 @@ class SearchOptions:
     on_trial: Callable[[Trial], None] = _ignore
     on_replayed: Callable[[Trial], None] = _ignore
     stop: Callable[[], bool] = _never
+    on_machine_fault: Callable[[BaseException], None] = _warn
     max_failures_in_a_row: int = 20
     max_duplicates_in_a_row: int = 200
     clock: Callable[[], float] = time.monotonic

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .rows import RETRIED, checked_record
+from .schema import SCHEMA, UPGRADES
 from .sqlite_file import DurableFile
-from .sqlite_store import RETRIED, SCHEMA, checked_record
 
 CANDIDATES = f"""SELECT count(*) FROM trials WHERE state != 'pending' AND repeats IS NULL AND told_before > {RETRIED}
     AND budget = (SELECT min(budget) FROM trials)"""
@@ -46,7 +47,7 @@ def overview(path: Path, *keys: str) -> Overview:
         RunError: The file is missing.
         StoreError: It is damaged, of another program, or of another schema version.
     """
-    file = DurableFile(path, SCHEMA, readonly=True, check=False)
+    file = DurableFile(path, SCHEMA, readonly=True, check=False, upgrades=UPGRADES)
     file.open()
     try:
         with file.reading() as connection:

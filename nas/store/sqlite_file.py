@@ -2,46 +2,72 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import COPY_RUN, READ_ONLY, RunError, StoreError
+from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError
+from .file_system import file_system
+from .lock import UNSUPPORTED, Lock
 
 APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
-NETWORK = frozenset(
-    ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3"]
-)
-"""Types of network file systems, as /proc/mounts names them."""
-LOCK_TRIES = 5
-"""Attempts to take the lock: more than one, since `in_use` holds it for a moment to see whether it is free."""
+APPLICATION_BYTES = slice(68, 72)
+"""Place of `PRAGMA application_id` in a SQLite file."""
+KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
+"""What is wrong with a file whose last write must be undone where it can only be read."""
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """How a file of an earlier schema version is read, and how it becomes one of the next version.
+
+    Attributes:
+        view: Statement that lets a reader see its tables as the present ones.
+        migrate: Changes the tables to those of the next version, within a transaction. Raises ValueError with what is
+            damaged, where something is.
+    """
+
+    view: str
+    migrate: Callable[[sqlite3.Connection], None]
 
 
 class DurableFile:
     """A SQLite file that is read and written in transactions, by one thread.
 
     SQLite's errors become StoreErrors that give the remedy. While the file is open for writing, the lock of a file
-    beside it is held.
+    beside it is held. A file of an earlier schema version is read as it is; opened for writing it is copied to
+    `NAME.schema-N` and migrated.
 
     Args:
         path: The file; `create` or `open` opens it.
         schema: Version of its tables.
         readonly: Whether it is opened for reading only, without the lock.
         check: Whether `open` checks its structure completely.
+        upgrades: By earlier schema version, how a file of it is read and migrated.
     """
 
-    def __init__(self, path: Path, schema: int, *, readonly: bool = False, check: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: int,
+        *,
+        readonly: bool = False,
+        check: bool = True,
+        upgrades: Mapping[int, Upgrade] | None = None,
+    ) -> None:
         self.path = path
         self.schema = schema
         self.readonly = readonly
         self.check = check
+        self.version = schema
+        """Schema version of the open file; an earlier one only where it is read."""
+        self._upgrades = upgrades or {}
         self._connection: sqlite3.Connection | None = None
-        self._lock: int | None = None
+        self._lock = Lock(path)
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
         """Makes a new file, filled by `fill`. It appears under its name complete, or not at all.
@@ -54,15 +80,15 @@ class DurableFile:
             self._take_lock()
             if self.path.exists():
                 raise RunError(f"{self.path} exists already; resume that run, or choose another name")
-            draft = self.path.with_name(self.path.name + ".new")
             try:
-                draft.unlink(missing_ok=True)
                 with self._explained():
-                    _write_new(draft, self.schema, fill)
-                os.replace(draft, self.path)
-                _sync_folder(self.path.parent)
+                    _replace_atomically(self.path, lambda draft: _write_new(draft, self.schema, fill))
             except OSError as error:
+                self._lock.release(remove=True)
                 raise StoreError(f"{self.path} cannot be made: {error.strerror}; check the folder") from error
+            except StoreError:
+                self._lock.release(remove=True)
+                raise
             self._connect()
 
     def open(self) -> None:
@@ -84,9 +110,7 @@ class DurableFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -114,39 +138,56 @@ class DurableFile:
     def damaged(self, what: str) -> StoreError:
         """The error for a file whose content cannot be trusted."""
         return StoreError(
-            f"{self.path} is damaged ({what}) and was not used; put back a copy of it, or rescue what can be read with "
-            f"'sqlite3 {self.path.name} .recover' and start a new run"
+            f"{self.path} is damaged ({what}) and was not used; put back a copy of it, or see with `nas doctor` what "
+            "is left of it and have a repaired copy written"
         )
 
     def _take_lock(self) -> None:
-        """Takes the lock, which the operating system releases however this process ends.
-
-        It is on another file, because closing any second descriptor of a file drops the locks that SQLite has on it.
-        """
         try:
-            self._lock = os.open(_lock_name(self.path), os.O_RDWR | os.O_CREAT, 0o644)
-            for _ in range(LOCK_TRIES):
-                with suppress(BlockingIOError):
-                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return
-                time.sleep(0.01)
+            self._lock.take()
         except OSError as error:
+            folder = self.path.parent
             if error.errno in READ_ONLY:
                 raise StoreError(
-                    f"the folder {self.path.parent} is read-only ({error.strerror}), and a run is continued in its own "
+                    f"the folder {folder} is read-only ({error.strerror}), and a run is continued in its own "
                     f"folder; allow writing to it, or {COPY_RUN}"
                 ) from error
+            if error.errno in UNSUPPORTED:
+                raise StoreError(
+                    f"the file system of {folder} has no locks ({error.strerror}), so that two processes could write "
+                    "one run; set NAS_RUNS to a folder on a disk of this machine"
+                ) from error
             raise StoreError(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
-        raise RunError(f"{self.path} is in use by another process; wait for it to end, or stop it")
 
     def _connect(self) -> None:
+        if self.readonly:
+            self._undo_broken_write()
         with self._explained():
             self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?{self._mode()}", uri=True, timeout=30)
             self._connection.isolation_level = None
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._check(self._connection)
             if not self.readonly:
-                _make_durable(self._connection, network=on_network(self.path))
+                _make_durable(self._connection, network=file_system(self.path).network)
+            self._upgrade(self._connection)
+
+    def _undo_broken_write(self) -> None:
+        """Undoes a write in whose middle the writer was killed, which SQLite does only for one that may write.
+
+        Nothing is done for another program's file, while a process has the file, and where it cannot be written: then
+        the error of reading says what to do.
+        """
+        if not Path(f"{self.path}-journal").exists():
+            return
+        with suppress(RunError, OSError, sqlite3.Error):
+            self._lock.take()
+            try:
+                if not _is_ours(self.path):
+                    return
+                with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            finally:
+                self._lock.release()
 
     def _mode(self) -> str:
         """The URI parameters. SQLite adds files beside one that it reads, which a read-only folder does not allow."""
@@ -160,16 +201,42 @@ class DurableFile:
         schema = connection.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION:
             raise StoreError(f"{self.path} is not a store of this program; give the file of a run")
-        if schema != self.schema:
+        if schema != self.schema and schema not in self._upgrades:
             raise StoreError(
                 f"{self.path} has schema version {schema}, but this program reads version {self.schema}; "
-                "use the version of adaptnas that wrote it"
+                f"{OTHER_VERSION}"
             )
+        self.version = schema
         if not self.check:
             return
         problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise self.damaged(problem)
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """Shows the tables of an earlier version as the present ones; or, for writing, migrates them on a backup."""
+        if self.version == self.schema:
+            return
+        if self.readonly:
+            connection.execute(self._upgrades[self.version].view)
+            return
+        backup = self.path.with_name(f"{self.path.name}.schema-{self.version}")
+        try:
+            if not backup.exists():  # One that is there was made before a migration that was killed.
+                _replace_atomically(backup, lambda draft: _copy(connection, draft))
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be copied to {backup.name} before it is migrated: {error.strerror}; "
+                "check the folder"
+            ) from error
+        try:
+            with self.writing():
+                for version in range(self.version, self.schema):
+                    self._upgrades[version].migrate(connection)
+                connection.execute(f"PRAGMA user_version = {self.schema}")
+        except ValueError as error:
+            raise self.damaged(str(error)) from error
+        self.version = self.schema
 
     @contextmanager
     def _closed_after_error(self) -> Iterator[None]:
@@ -187,42 +254,14 @@ class DurableFile:
             raise StoreError(f"{self.path} cannot hold that: {error}") from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
             name = getattr(error, "sqlite_errorname", "")
+            if self.readonly and name.startswith("SQLITE_READONLY"):
+                raise StoreError(f"{self.path} cannot be read: {KILLED_WHILE_WRITING}, or {COPY_RUN}") from error
             if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
                 raise StoreError(
                     f"{self.path} could not be used: {error}; nothing stored before is lost. Check the disk's free "
                     "space and the folder's permissions, then resume"
                 ) from error
             raise self.damaged(str(error)) from error
-
-
-def in_use(path: Path) -> bool:
-    """Whether any process, this one included, has the file open for writing."""
-    try:
-        descriptor = os.open(_lock_name(path), os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def on_network(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
-    """Whether a file is on a network file system, where a write-ahead log is not safe; False where unknown."""
-    try:
-        lines = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
-    except OSError:
-        return False
-    folders = {str(folder) for folder in path.absolute().parents}
-    kinds = [(len(place), kind) for _, place, kind, *_ in lines if place in folders]
-    return max(kinds, default=(0, ""))[1] in NETWORK
-
-
-def _lock_name(path: Path) -> str:
-    return f"{path}.lock"
 
 
 def _make_durable(connection: sqlite3.Connection, *, network: bool) -> None:
@@ -249,6 +288,36 @@ def _write_new(path: Path, schema: int, fill: Callable[[sqlite3.Connection], Non
         connection.commit()
     finally:
         connection.close()
+
+
+def _copy(connection: sqlite3.Connection, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as copy:
+        connection.backup(copy)
+
+
+def _replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Has a file written under another name, and gives it its own once it is on disk."""
+    draft = path.with_name(path.name + ".new")
+    leftovers = (draft, path.with_name(draft.name + "-journal"))
+    for file in leftovers:  # A journal of an earlier draft would be played back into the new one.
+        file.unlink(missing_ok=True)
+    try:
+        write(draft)
+        os.replace(draft, path)
+    except BaseException:
+        for file in leftovers:
+            file.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file's header says that it is of this program.
+
+    Only for a file that this process does not have open: to close it here drops the locks that SQLite has on it.
+    """
+    with path.open("rb") as file:
+        return file.read(100)[APPLICATION_BYTES] == APPLICATION.to_bytes(4, "big")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,24 +14,10 @@ from ..architecture import Architecture
 from ..errors import OTHER_VERSION, StoreError
 from ..failures import attempt, reason
 from ..protocols.controllers import Controller
-from ..trial import Score, Trial
+from ..trial import Trial
+from .rows import PROMOTED, RETRIED, Row, checked_record, to_json, trial_digest, write_record, write_trial
+from .schema import SCHEMA, TABLES, UPGRADES
 from .sqlite_file import DurableFile
-
-SCHEMA = 2
-"""Version of the tables."""
-PROMOTED = -1
-"""Value of `told_before` for a promotion, which the controller did not propose."""
-RETRIED = -2
-"""Value of `told_before` for a retry of trial 0; for one of trial n it is lower by n."""
-# The column `repeats` holds `Trial.duplicate_of`; stored runs have it under this name.
-TABLES = (
-    """CREATE TABLE trials (
-        number INTEGER PRIMARY KEY, architecture TEXT NOT NULL, budget INTEGER NOT NULL, seed INTEGER NOT NULL,
-        state TEXT NOT NULL, score TEXT, error TEXT, seconds REAL,
-        told_before INTEGER NOT NULL, told INTEGER UNIQUE, repeats INTEGER, digest INTEGER NOT NULL
-    )""",
-    "CREATE TABLE records (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID",
-)
 
 
 class Store:
@@ -63,14 +47,14 @@ class Store:
         Raises:
             RunError: The file exists, or another process is making it.
         """
-        text = _to_json(dict(meta), "meta")
+        text = to_json(dict(meta), "meta")
 
         def fill(connection: sqlite3.Connection) -> None:
             for table in TABLES:
                 connection.execute(table)
-            _write_record(connection, "meta", text)
+            write_record(connection, "meta", text)
 
-        file = DurableFile(path, SCHEMA)
+        file = DurableFile(path, SCHEMA, upgrades=UPGRADES)
         file.create(fill)
         return cls(file)
 
@@ -82,7 +66,7 @@ class Store:
             RunError: The file is missing, or another process is writing it too.
             StoreError: It is damaged, of another program, or of another schema version.
         """
-        file = DurableFile(path, SCHEMA, readonly=readonly)
+        file = DurableFile(path, SCHEMA, readonly=readonly, upgrades=UPGRADES)
         file.open()
         store = cls(file)
         try:
@@ -122,7 +106,7 @@ class Store:
             told_before = _next(connection, "told")
             trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
             for trial in trials:
-                _write_trial(connection, _Row(trial, told_before, None))
+                write_trial(connection, Row(trial, told_before, None))
         return trials
 
     def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
@@ -133,14 +117,14 @@ class Store:
         with self._file.writing() as connection:
             number, told_before = _next(connection, "number"), _next(connection, "told")
             trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
-            _write_trial(connection, _Row(trial, told_before, None))
+            write_trial(connection, Row(trial, told_before, None))
         return trial
 
     def promote(self, trial: Trial, budget: int) -> Trial:
         """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
         with self._file.writing() as connection:
             promoted = Trial(_next(connection, "number"), trial.architecture, budget, trial.seed)
-            _write_trial(connection, _Row(promoted, PROMOTED, None))
+            write_trial(connection, Row(promoted, PROMOTED, None))
         return promoted
 
     def retry(self, trial: Trial) -> Trial:
@@ -149,7 +133,7 @@ class Store:
         with self._file.writing() as connection:
             number = _next(connection, "number")
             retried = Trial(number, trial.architecture, trial.budget, trial.seed, retry_of=first)
-            _write_trial(connection, _Row(retried, RETRIED - first, None))
+            write_trial(connection, Row(retried, RETRIED - first, None))
         return retried
 
     def finish(self, trial: Trial) -> bool:
@@ -175,7 +159,7 @@ class Store:
                 self._check_protocol(connection, trial)
                 connection.execute("DELETE FROM trials WHERE number = ?", (trial.number,))
                 told = None if told_before < 0 else _next(connection, "told")
-                _write_trial(connection, _Row(trial, told_before, told))
+                write_trial(connection, Row(trial, told_before, told))
         return bool(state == "pending")
 
     def trials(self) -> list[Trial]:
@@ -222,10 +206,10 @@ class Store:
 
     def put_all(self, records: Mapping[str, Any]) -> None:
         """Stores several JSON values under their keys in one transaction."""
-        texts = {key: _to_json(value, f"the value of {key!r}") for key, value in records.items()}
+        texts = {key: to_json(value, f"the value of {key!r}") for key, value in records.items()}
         with self._file.writing() as connection:
             for key, text in texts.items():
-                _write_record(connection, key, text)
+                write_record(connection, key, text)
 
     def get(self, key: str) -> Any:
         """The value stored under a key, or None."""
@@ -246,17 +230,17 @@ class Store:
             row = connection.execute(query, (trial.budget,)).fetchone()
             if row is None:
                 return
-            self._first_of_budget[trial.budget] = _Row.read(row[:-1]).trial
+            self._first_of_budget[trial.budget] = Row.read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
 
-    def _rows(self) -> list[_Row]:
+    def _rows(self) -> list[Row]:
         with self._file.reading() as connection:
             rows = connection.execute("SELECT * FROM trials ORDER BY number").fetchall()
         read = []
         for number, (*columns, digest) in enumerate(rows):
-            if columns[0] != number or digest != _digest(*columns):
+            if columns[0] != number or digest != trial_digest(columns, self._file.version):
                 raise self._file.damaged(f"trial {number}")
-            row = attempt(_Row.read, columns)  # A record of another version may have any shape.
+            row = attempt(Row.read, columns)  # A record of another version may have any shape.
             if row.error is not None:
                 raise StoreError(
                     f"{self.path} holds a trial, number {number}, that this version of adaptnas cannot read "
@@ -266,77 +250,10 @@ class Store:
         return read
 
 
-def checked_record(file: DurableFile, key: str, text: str, digest: int) -> str:
-    """The text of a record. Raises StoreError where it is damaged."""
-    if digest != _digest(key, text):
-        raise file.damaged(f"record {key!r}")
-    return text
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A trial as it is stored.
-
-    Attributes:
-        trial: The trial.
-        told_before: Number of trials that the controller had been told of when it proposed this one; PROMOTED, or
-            RETRIED or less, for one that it did not propose.
-        told: Place of this one in the order of telling, from 0; None before that, and for promotions and retries.
-    """
-
-    trial: Trial
-    told_before: int
-    told: int | None
-
-    @staticmethod
-    def read(columns: Sequence[Any]) -> _Row:
-        number, architecture, budget, seed, state, score, error, seconds, told_before, told, duplicate_of = columns
-        trial = Trial(
-            number,
-            Architecture.from_json(json.loads(architecture)),
-            budget,
-            seed,
-            duplicate_of=duplicate_of,
-            retry_of=RETRIED - told_before if told_before <= RETRIED else None,
-        )
-        result = None if score is None else Score.from_json(json.loads(score))
-        return _Row(replace(trial, state=state, score=result, error=error, seconds=seconds), told_before, told)
-
-    def columns(self) -> tuple[Any, ...]:
-        trial = self.trial
-        architecture = _to_json(trial.architecture.to_json(), f"the architecture of trial {trial.number}")
-        score = None if trial.score is None else _to_json(trial.score.to_json(), f"the score of trial {trial.number}")
-        seconds = None if trial.seconds is None else float(trial.seconds)
-        proposal = (trial.number, architecture, int(trial.budget), int(trial.seed))
-        return (*proposal, trial.state, score, trial.error, seconds, self.told_before, self.told, trial.duplicate_of)
-
-
-def _in_told_order(rows: Sequence[_Row]) -> list[Trial]:
+def _in_told_order(rows: Sequence[Row]) -> list[Trial]:
     by_place = {row.told: row.trial for row in rows if row.told is not None}
     return [by_place[place] for place in sorted(by_place)]
 
 
 def _next(connection: sqlite3.Connection, column: str) -> int:
     return int(connection.execute(f"SELECT coalesce(max({column}) + 1, 0) FROM trials").fetchone()[0])
-
-
-def _write_trial(connection: sqlite3.Connection, row: _Row) -> None:
-    columns = row.columns()
-    marks = ", ".join("?" * (len(columns) + 1))
-    connection.execute(f"INSERT INTO trials VALUES ({marks})", (*columns, _digest(*columns)))
-
-
-def _write_record(connection: sqlite3.Connection, key: str, text: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (key, text, _digest(key, text)))
-
-
-def _to_json(value: Any, what: str) -> str:
-    try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StoreError(f"{what} cannot be stored: {error}") from error
-
-
-def _digest(*columns: Any) -> int:
-    """A checksum of one row, since SQLite checks the structure of its file but not the values in it."""
-    return zlib.crc32(_to_json(columns, "a row").encode())

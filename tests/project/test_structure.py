@@ -26,6 +26,7 @@ MAY_EXECUTE = {
 }
 MAY_PRINT = (
     "nas/cli/commands.py",
+    "nas/cli/doctor.py",
     "nas/cli/learned_optimizers.py",
     "nas/cli/looking.py",
     "nas/cli/own_data.py",

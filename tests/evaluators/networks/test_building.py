@@ -1,7 +1,9 @@
 """Network of a candidate: built from a seed, measured, written to a file and read again."""
 
+import errno
 import json
 import math
+import resource
 
 import pytest
 import torch
@@ -211,3 +213,16 @@ def test_a_file_names_what_it_holds(tmp_path):
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert header["__metadata__"] == LABEL
     assert set(header) - {"__metadata__"} == set(weights_of(built(TinyConv())))
+
+
+def test_weights_that_cannot_be_written_are_an_error_of_the_system_and_leave_no_file(tmp_path):
+    network, path = built(TinyConv()), tmp_path / "weights.safetensors"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as refused:
+            write_weights(network, path, LABEL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert refused.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []

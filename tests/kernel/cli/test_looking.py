@@ -22,7 +22,7 @@ from nas.architecture import Architecture
 from nas.cli import watching
 from nas.runs import folder
 from nas.runs.folder import RUNNING, run_of
-from nas.store import Store, sqlite_store
+from nas.store import Store, rows
 from nas.trial import Score
 
 SCORE = Score(0.5, 0.01, metrics={"parameters": 12.0, "flops": 2.0})
@@ -139,7 +139,7 @@ def test_records_of_another_version_are_one_line(
     with closing(sqlite3.connect(run_of("a").store_path)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (value,))
         *columns, _ = connection.execute(f"SELECT * FROM {table} WHERE {where}").fetchone()
-        connection.execute(f"UPDATE {table} SET digest = ? WHERE {where}", (sqlite_store._digest(*columns),))
+        connection.execute(f"UPDATE {table} SET digest = ? WHERE {where}", (rows.digest(*columns),))
     said = call(*command)
     assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
     assert part in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -387,3 +388,20 @@ def test_without_a_scored_candidate_there_are_no_finals(tmp_path, trials, part):
         with pytest.raises(SearchError) as caught:
             Study(store, run).hold()
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["many", "one"])
+def test_an_error_of_the_machine_stops_the_finals_and_is_no_failed_measurement(study, caplog, role):
+    def full(architecture: Architecture, seed: int, bank: Bank) -> float:
+        if architecture.space == role and bank.split == "test":
+            raise OSError(errno.EFBIG, "File too large")
+        return quality(architecture, seed, bank)
+
+    assert study.hold(quality=full) is None
+    assert "the run stops: OSError: [Errno 27] File too large" in caplog.text
+    assert "nas resume" in caplog.text
+    assert all(record["error"] is None for record in study.store.items("measured/").values())
+    final = study.hold()
+    assert final is not None
+    assert final["difference"] is not None
+    assert not final["failures"]

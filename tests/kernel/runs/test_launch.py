@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import torch
 from helpers.launch import EVENTS, TRIALS, Crash, Quiet, crash_at, in_this_process, own_runs, result, toy  # noqa: F401  # fixtures
+from safetensors import SafetensorError
 
 from nas.config import from_json
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
+from nas.evaluators.networks import weights
 from nas.report.terminal import progress_text
 from nas.runs import folder, launch, resume_checks
 from nas.runs import summary as run_summary
@@ -295,6 +297,30 @@ def test_how_a_winner_will_be_exported_is_known_before_the_search(inline, runs_h
     with Store.open(run.store_path, readonly=True) as store:
         paths = export_network(run, store, resume_checks.parts_of(store), tmp_path / "out")
     assert {path.name for path in paths} & {"model.py", "model.pt2"} == {file}
+
+
+def test_a_run_whose_weights_do_not_fit_on_the_disk_is_interrupted_and_resumes_to_the_full_result(
+    inline, monkeypatch, caplog
+):
+    """The weights are those of the finals, the last of which are the baseline's."""
+    whole, save = unbroken(), weights.save_file
+    for count in (1, 4):
+        written = iter(range(1, 100))
+
+        def full(*args: Any, count: int = count, written: Any = written) -> None:
+            if next(written) == count:
+                raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+            save(*args)
+
+        run = folder.new_run(f"full{count}", "toy")
+        with monkeypatch.context() as patched:
+            patched.setattr(weights, "save_file", full)
+            outcome = launch.start(toy(), run, Quiet())
+        assert (outcome.state, outcome.final, run_summary.summary(run).state) == ("interrupted", None, "interrupted")
+        assert "No space left on device" in caplog.text
+        caplog.clear()
+        assert launch.resume(run, Quiet()).state == "done"
+        assert result(run) == whole
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import string
 import threading
@@ -20,6 +21,7 @@ from nas.errors import ConfigError, NasError, RunError, StoreError
 from nas.runs import folder as runs
 from nas.runs import summary as run_summary
 from nas.store import Store
+from nas.store.lock import Lock
 from nas.trial import Score, Trial
 
 steady = settings(deadline=None, derandomize=True, database=None)
@@ -101,9 +103,55 @@ def test_a_name_that_is_taken_is_refused_with_what_to_do(runs_here, config):
     with pytest.raises(RunError, match="give another --name"):
         runs.create(runs.run_of("a"), config)
     (runs_here / "mine").mkdir()
+    (runs_here / "mine" / "notes.txt").touch()
     with pytest.raises(RunError, match="holds no run; remove it, or give another --name"):
         runs.new_run("mine", "c.toml")
-    assert sorted(runs_here.rglob("*")) == sorted([*before, runs_here / "mine"])
+    with pytest.raises(RunError, match="give another --name"):
+        runs.create(runs.run_of("mine"), config)
+    assert sorted(runs_here.rglob("*")) == sorted([*before, runs_here / "mine", runs_here / "mine" / "notes.txt"])
+
+
+LEFTOVERS = ("trials.sqlite.lock", "trials.sqlite.new", "trials.sqlite.new-journal")
+
+
+@pytest.mark.parametrize("count", range(len(LEFTOVERS) + 1))
+def test_the_next_run_of_a_name_takes_over_the_folder_of_a_creation_that_was_killed(runs_here, config, count):
+    (runs_here / "a").mkdir(parents=True)
+    for name in LEFTOVERS[:count]:
+        (runs_here / "a" / name).write_bytes(b"half")
+    with runs.create(runs.new_run("a", "c.toml"), config) as store:
+        assert runs.config_of(store) == config
+    assert sorted(path.name for path in (runs_here / "a").iterdir()) == ["trials.sqlite", "trials.sqlite.lock"]
+
+
+def test_a_folder_in_which_another_process_makes_a_run_is_left_to_it(runs_here, config):
+    (runs_here / "a").mkdir(parents=True)
+    (runs_here / "a" / "trials.sqlite.new").touch()
+    lock = Lock(runs_here / "a" / "trials.sqlite")
+    lock.take()
+    with pytest.raises(RunError, match="in use by process"):
+        runs.create(runs.run_of("a"), config)
+    assert (runs_here / "a" / "trials.sqlite.new").exists()
+    lock.release()
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing(runs_here, config, monkeypatch):
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreError, match="No space left"):
+        runs.create(runs.run_of("a"), config)
+    assert list(runs_here.iterdir()) == []
+
+
+def test_a_comparison_takes_over_the_folder_of_one_whose_creation_was_killed(runs_here):
+    (runs_here / "a").mkdir(parents=True)
+    (runs_here / "a" / "results.sqlite.lock").touch()
+    assert runs.comparison_folder("a", None, "c.toml") == runs_here / "a"
+    (runs_here / "a" / "notes.txt").touch()
+    with pytest.raises(RunError, match="holds no comparison"):
+        runs.comparison_folder("a", None, "c.toml")
 
 
 def test_of_many_that_create_a_run_at_once_one_does(runs_here, config):

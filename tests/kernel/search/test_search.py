@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -284,3 +286,37 @@ def test_does_not_continue_with_another_controller(store: Store) -> None:
 def test_seconds_are_those_of_the_given_clock(store: Store) -> None:
     run_toy(store, clock=itertools.count(0, 5).__next__, trials=3)
     assert [trial.seconds for trial in store.trials()] == [5.0] * 3
+
+
+class FullDisk(Toy):
+    """A toy whose `count`-th evaluation finds the disk full."""
+
+    def __init__(self, count: int, number: int = errno.ENOSPC) -> None:
+        super().__init__()
+        self.left, self.number = count, number
+
+    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().evaluate(architecture, budget, seed)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+def test_an_error_of_the_machine_is_no_failure_of_a_candidate(tmp_path: Path, store: Store, number: int) -> None:
+    faults: list[BaseException] = []
+    assert run_toy(store, evaluator=FullDisk(3, number), on_machine_fault=faults.append) == "interrupted"
+    assert [error.errno for error in faults if isinstance(error, OSError)] == [number]
+    assert len(store.pending()) == 1
+    assert run_toy(store) == "done"
+    assert store.trials() == unbroken(tmp_path)
+
+
+def test_another_error_of_the_system_is_the_candidates(store: Store) -> None:
+    assert run_toy(store, evaluator=FullDisk(3, errno.ENOENT)) == "done"
+    assert any("No such file" in (trial.error or "") for trial in store.trials())
+
+
+def test_an_error_of_the_machine_is_logged_where_nobody_listens(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    run_toy(store, evaluator=FullDisk(1))
+    assert "No space left on device" in caplog.text
