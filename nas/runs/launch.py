@@ -36,6 +36,8 @@ from .tabular_result import conclude
 from .wall_clock import WallClock
 
 log = logging.getLogger(__name__)
+CHECKS_S = 600.0
+"""Least deadline of a call that the checks before a search make in a worker, where evaluations have a deadline."""
 AnyExecutor = ProcessExecutor | InlineExecutor
 
 
@@ -113,6 +115,8 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
 
 def _carry_out(context: RunContext) -> Outcome:
     run, store = context.run, context.store
+    if isinstance(context.executor, ProcessExecutor):
+        context.executor.deadline_s = context.config.search.deadline_s or None
     store.put("state", {"state": "running"})
     try:
         with (
@@ -172,7 +176,8 @@ def _other_process(config: Config, executor: AnyExecutor) -> AbstractContextMana
 @contextmanager
 def _executor(config: Config) -> Iterator[ProcessExecutor]:
     environments = slots(config.search.workers, config.search.device)
-    deadline = config.search.deadline_s or None
+    # The checks, which come first, may take longer than an evaluation: they read the data.
+    deadline = max(config.search.deadline_s, CHECKS_S) if config.search.deadline_s else None
     executor = ProcessExecutor(len(environments), environments=environments, deadline_s=deadline)
     try:
         yield executor
