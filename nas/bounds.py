@@ -15,6 +15,8 @@ LARGEST_SEED = 2**31 - 1
 """Upper bound of seeds."""
 MOST_OPTIONS = 1000
 """Maximum number of options of one choice."""
+MOST_STEPS = 10_000
+"""Maximum number of inner steps: a hundred times that of any published learner. Training keeps all steps in memory."""
 LONGEST_LIST = 10_000
 """Maximum number of values in a list that an option is given, those of inner lists included."""
 
