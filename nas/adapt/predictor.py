@@ -23,6 +23,7 @@ from ..protocols.learners import Portable
 from ..protocols.tasks import Preprocessed
 from .folder_checks import check_files, check_rule, check_saved, check_sizes
 from .recipe import config_of
+from .trial_run import check_runs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +63,7 @@ def load(folder: Path | str, sources: Sequence[Path | str] = ()) -> Predictor:
     network = reading.network_of(folder, exported)
     try:
         if network is not None and (folder / stage_two.RULE).is_file():
+            check_runs(folder, network, exported.shape)
             check_rule(folder, exported, frozenset(name for name, _ in network.named_parameters()))
             predictor = standalone.load(folder, network)
         else:

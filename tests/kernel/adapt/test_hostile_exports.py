@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,41 @@ def test_a_recipe_whose_learner_takes_too_many_steps_is_refused(net, steps):
         nas.load(net)
 
 
+def called(net: Path, change: Any) -> None:
+    """The export with the last call of the network changed."""
+    content = json.loads((net / "network.json").read_text("utf-8"))
+    change(content["calls"])
+    edit(net / "network.json", calls=content["calls"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"op": "call_method", "target": "repeat", "args": [{"ref": "x"}, 10**6, 10**6]}, "cannot be run"),
+        ({"op": "call_method", "target": "view", "args": [{"ref": "x"}, 10**9]}, "cannot be run"),
+        ({"op": "call_function", "target": "torch.zeros", "args": [10**11]}, "100,000,000,000 numbers for 2 examples"),
+        ({"op": "call_function", "target": "torch.arange", "args": [10**11]}, "100,000,000,000 numbers for 2 examples"),
+        ({"op": "call_function", "target": "operator.pow", "args": [9, 10**9]}, "has the exponent 1000000000; 64 is"),
+        ({"op": "call_function", "target": "operator.mul", "args": [[0], 10**9]}, "repeats a sequence more than 1,000"),
+        ({"op": "call_function", "target": "operator.mod", "args": ["%999999999d", 1]}, "texts and whole numbers"),
+        ({"op": "call_function", "target": "operator.add", "args": [10**30, 1]}, "beyond 64 bits are not taken"),
+        ({"op": "call_method", "target": "__reduce__", "args": [{"ref": "x"}]}, "network.json"),
+        ({"op": "call_function", "target": "os.system", "args": ["touch canary"]}, "network.json"),
+        ({"op": "call_function", "target": "getattr", "args": [{"ref": "x"}, "__class__"]}, "network.json"),
+    ],
+)
+def test_a_call_that_is_not_the_networks_is_refused(net, call, message):
+    def change(calls: list[dict[str, Any]]) -> None:
+        source = calls[-2]["id"]
+        arguments = [{"ref": source} if value == {"ref": "x"} else value for value in call["args"]]
+        calls.insert(len(calls) - 1, {"id": "added", **call, "args": arguments})
+
+    called(net, change)
+    with pytest.raises(DataError, match=message):
+        nas.load(net)
+    assert nothing_ran()
+
+
 def images(folder: Path) -> Path:
     for number, name in enumerate(("a", "b")):
         (folder / name).mkdir(parents=True)
@@ -222,9 +258,7 @@ def test_whatever_is_put_for_an_entry_the_error_is_the_projects_own(net):
         for key in json.loads(whole):
             for value in (None, 10**30, -1, "x" * 10_000, [], {}, [[[]]], {"a": {}}, True):
                 edit(file, **{key: value})
-                try:
+                with suppress(NasError):
                     nas.load(net)
-                except NasError:
-                    pass
                 file.write_text(whole, "utf-8")
     assert nothing_ran()
