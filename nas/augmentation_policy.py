@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, nearest, shown
+from .regular_files import read_json
 
 OPERATIONS = (
     "ShearX",
@@ -102,17 +103,11 @@ def read_policy(path: Path) -> AugmentationPolicy:
         DataError: The file is missing, too large, no JSON, or holds no policy; the message names the file.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE_BYTES:
-            raise DataError(f"the file has {size:,} bytes; a policy has at most {LARGEST_FILE_BYTES:,}")
-        return AugmentationPolicy.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        why = error.strerror or error
-        raise DataError(
-            f"augmentation policy {path} cannot be read: {why}; give the JSON file of a saved policy"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"augmentation policy {path} is no JSON text: {error}") from error
+        data = read_json(path, LARGEST_FILE_BYTES)
+    except DataError as error:
+        raise DataError(f"augmentation policy {error}; give the JSON file of a saved policy") from None
+    try:
+        return AugmentationPolicy.from_json(data)
     except DataError as error:
         raise DataError(f"augmentation policy {path}: {error}") from None
 

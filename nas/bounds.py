@@ -15,6 +15,30 @@ LARGEST_SEED = 2**31 - 1
 """Upper bound of seeds."""
 MOST_OPTIONS = 1000
 """Maximum number of options of one choice."""
+MOST_STEPS = 10_000
+"""Maximum number of inner steps: a hundred times that of any published learner. Training keeps all steps in memory."""
+LONGEST_LIST = 10_000
+"""Maximum number of values in a list that an option is given, those of inner lists included."""
+
+
+def check_length(what: str, value: object) -> None:
+    """Check that a value of a config has at most LONGEST_LIST values in all of its lists and tables.
+
+    Args:
+        what: Name of the option, with which the message begins.
+        value: A JSON value.
+
+    Raises:
+        ConfigError: They are more.
+    """
+    count, unchecked = 0, [value]
+    while unchecked:
+        inner = unchecked.pop()
+        entries = list(inner.values()) if isinstance(inner, dict) else inner if isinstance(inner, list | tuple) else ()
+        count += len(entries)
+        if count > LONGEST_LIST:
+            raise ConfigError(f"{what} is {shown(value)}, of more than {LONGEST_LIST:,} values, which is the most")
+        unchecked += entries
 
 
 def check_number(owner: str, option: str, value: float, least: float, most: float, *, above: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nas.bounds import LARGEST_RATE, check_number
+from nas.bounds import LARGEST_RATE, MOST_STEPS, check_number
 from nas.protocols import LEARNER
 from nas.task import Kind, TaskBatch
 
@@ -24,8 +24,6 @@ from .vectorised.per_task_weights import Parameters, call_tasks
 Rates = Mapping[str, Tensor | float]
 InnerOptimizer = Literal["sgd", "adam"]
 Reduction = Literal["mean", "sum"]
-MOST_STEPS = 10_000
-"""Maximum number of inner steps: a hundred times that of any published learner. Training keeps all steps in memory."""
 BETA2, EPSILON, SMALLEST_SQUARE = 0.999, 1e-8, 1e-30
 ONE_BY_ONE = 2**16
 """Queries of a task times parameters from which a CPU is faster when it takes the images of one task at a time."""

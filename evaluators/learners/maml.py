@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.adaptation_rule import AdaptationRule
-from nas.bounds import check_number
+from nas.bounds import MOST_STEPS, check_number
 from nas.errors import ConfigError, SpaceError
 from nas.protocols import TaskFamily
 from nas.task import Kind, TaskBatch
@@ -22,7 +22,6 @@ from ..networks.output_layer import head_name, marked
 from ..optimizers.files import ExportedOptimizer, read
 from ..protocol_options import BEFORE, LEFT_OUT
 from .inner_loop import (
-    MOST_STEPS,
     Descent,
     InnerOptimizer,
     Rates,

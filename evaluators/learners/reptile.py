@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.adaptation_rule import AdaptationRule
-from nas.bounds import check_number
+from nas.bounds import MOST_STEPS, check_number
 from nas.errors import ConfigError
 from nas.protocols import CARRIED, LEARNER, TaskFamily
 from nas.task import Kind, TaskBatch
@@ -21,7 +21,6 @@ from ..networks.normalisation import sees_batch
 from ..networks.output_layer import head_name
 from ..protocol_options import BEFORE
 from .inner_loop import (
-    MOST_STEPS,
     NO_STEPS,
     AdamState,
     Adapted,

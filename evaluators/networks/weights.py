@@ -14,6 +14,10 @@ from torch import Tensor, nn
 
 from nas.errors import DataError
 from nas.protocols import LEARNER
+from nas.regular_files import GIB, check_regular
+
+MOST_BYTES = 16 * GIB
+"""Maximum size of a file of weights."""
 
 
 def attach(network: nn.Module, extra: Mapping[str, Tensor]) -> nn.Module:
@@ -59,6 +63,7 @@ def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:
     Raises:
         DataError: The file is damaged or missing, or has another label.
     """
+    check_regular(path, MOST_BYTES)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from nas.data.regular_files import check_regular
 from nas.errors import ConfigError, DataError, nearest, shown
 from nas.export.tensor_file import tensor_file
 from nas.failures import attempt, reason
+from nas.regular_files import read_bytes
 
 from .lstm import LstmSpec, Weights
 
@@ -80,8 +80,7 @@ def read(folder: Path) -> ExportedOptimizer:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    check_regular(path, MOST_DESCRIPTION)
-    parsed = attempt(json.loads, path.read_bytes())
+    parsed = attempt(json.loads, read_bytes(path, MOST_DESCRIPTION))
     if parsed.error is not None or not isinstance(parsed.value, dict):
         raise DataError(f"{path} is damaged: it is no JSON object; {AGAIN}")
     description: dict[str, Any] = parsed.value
@@ -117,8 +116,7 @@ def _spec(path: Path, network: Mapping[str, Any]) -> LstmSpec:
 
 
 def _weights(path: Path, spec: LstmSpec, description: Mapping[str, Any]) -> dict[str, Tensor]:
-    check_regular(path, MOST_WEIGHTS)
-    content = path.read_bytes()
+    content = read_bytes(path, MOST_WEIGHTS)
     if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
         raise DataError(
             f"{path} has changed since it was written: its SHA-256 is not the one in {DESCRIPTION}; {AGAIN}"

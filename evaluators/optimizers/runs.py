@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from nas.data.regular_files import check_regular
 from nas.errors import ConfigError, DataError, RunError
 from nas.export.tensor_file import tensor_file
 from nas.failures import attempt, reason
+from nas.regular_files import check_regular
 
 from ..meta_training.devices import device_of
 from .files import MOST_WEIGHTS, ExportedOptimizer, read

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.bounds import check_length, check_number
 from nas.data.array_examples import inputs_of
 from nas.data.csv_files import UNNAMED
 from nas.data.preprocessing import ArrayPreprocessing
@@ -25,6 +26,26 @@ from .folder_classes import SPLIT_FOLDERS
 log = logging.getLogger(__name__)
 Column = str | int
 Missing = Literal["error", "drop"]
+LARGEST_COLUMN = 1_000_000
+"""Largest number of a column, also counted from the end."""
+
+
+def check_columns(owner: str, **columns: Column | Sequence[Column] | None) -> None:
+    """Check options that name columns by number. A table has at most LARGEST_COLUMN of them.
+
+    Args:
+        owner: Name of the task family, with which the message begins.
+        **columns: A column or several, by the name of the option.
+
+    Raises:
+        ConfigError: A number is out of bounds, or an option has too many columns.
+    """
+    for option, given in columns.items():
+        several: Sequence[Column | None] = given if isinstance(given, tuple | list) else [given]  # type: ignore[list-item]
+        check_length(f"{owner} {option}", several)
+        for column in several:
+            if column is not None and not isinstance(column, str):
+                check_number(owner, option, column, -LARGEST_COLUMN, LARGEST_COLUMN)
 
 
 @dataclass(frozen=True, kw_only=True)

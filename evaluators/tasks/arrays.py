@@ -17,7 +17,7 @@ from nas.data.preprocessing import ArrayPreprocessing, to_json
 from nas.errors import ConfigError, nearest, shown
 from nas.task import Split, TaskBatch, TaskShape
 
-from .array_data import Column, ColumnOptions, Missing
+from .array_data import Column, ColumnOptions, Missing, check_columns
 from .array_sets import ArraySet, SetOptions, array_set
 from .class_family import MOST_EXAMPLES, ClassData, ClassFamily
 from .counter_hash import SPLITS
@@ -75,6 +75,8 @@ class Arrays(ClassFamily):
             check_number(self.name, "seed", self.seed, 0, LARGEST_SEED)
         else:
             super().__post_init__()
+        check_columns(self.name, label=self.label, group=self.group, split=self.split)
+        check_columns(self.name, targets=self.targets, features=self.features)
         sizes = self.input_shape
         if len(sizes) > 3 or not all(isinstance(size, int) and 1 <= size <= MOST_VALUES for size in sizes):
             raise ConfigError(

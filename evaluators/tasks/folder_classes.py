@@ -12,6 +12,7 @@ from typing import Final, Literal
 from nas.data.image_folders import ClassFolder, ImageListing, list_classes, named
 from nas.data.image_set import ImageSet, ReadingOptions, read_set
 from nas.errors import ConfigError, DataError, nearest
+from nas.regular_files import MIB, read_text
 from nas.task import Split
 
 from .counter_hash import SPLITS
@@ -27,6 +28,8 @@ SPLIT_FOLDERS: Final[Mapping[str, Split]] = {
 }
 """Splits by the names that their folders, and the lines of a listing file, may have."""
 LEAST_GROUPS: Final = 3
+MOST_SPLIT_BYTES: Final = 64 * MIB
+"""Maximum size of a file that lists the split of each class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +108,10 @@ def read_split_file(file: Path, listing: ImageListing) -> dict[str, Split]:
         DataError: The file cannot be read, or a line names no class of the listing or no split.
     """
     file = file.expanduser()
-    if file.exists() and not file.is_file():
-        raise DataError(f"{file} is no regular file; write a text file with a line CLASS,SPLIT for each class")
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as text: {error}; write a line CLASS,SPLIT for each class") from error
+        lines = read_text(file, MOST_SPLIT_BYTES).splitlines()
+    except DataError as error:
+        raise DataError(f"{error}; write a text file with a line CLASS,SPLIT for each class") from None
     classes = [each.name for each in listing.classes]
     given: dict[str, Split] = {}
     for number, line in enumerate(lines, start=1):

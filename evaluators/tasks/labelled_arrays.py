@@ -19,7 +19,7 @@ from nas.data.tables import digest_of, read_table
 from nas.errors import ConfigError, DataError, shown
 from nas.task import Split
 
-from .array_data import Column, ColumnOptions, Missing, listed, preprocessing_of, rows_of
+from .array_data import Column, ColumnOptions, Missing, check_columns, listed, preprocessing_of, rows_of
 from .array_sets import without_copies
 from .arrays import MOST_VALUES
 from .counter_hash import SPLITS
@@ -56,6 +56,7 @@ class LabelledArrays(LabelledFamily):
     header: Header = "auto"
 
     def __post_init__(self) -> None:
+        check_columns(self.name, label=self.label, split=self.split, features=self.features)
         sizes = self.input_shape
         if len(sizes) > 3 or not all(isinstance(size, int) and 1 <= size <= MOST_VALUES for size in sizes):
             raise ConfigError(

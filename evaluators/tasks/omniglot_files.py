@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nas.data.numpy_files import read_npz
 from nas.errors import DataError
+from nas.regular_files import GIB, check_regular, read_bytes
 
 SOURCE: Final = "https://github.com/brendenlake/omniglot/raw/master/python/"
 ARCHIVES: Final = {
@@ -32,6 +34,7 @@ HINT: Final = (
 _ORIGINAL_SIDE: Final = 105
 _SIDE: Final = 28
 _MOST_BYTES: Final = 1 << 20  # Maximum size of a drawing; the official ones have a few hundred bytes.
+_MOST_ARCHIVE_BYTES: Final = GIB
 _TIMEOUT_S: Final = 60.0
 _UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)  # Errors of damaged archives.
 
@@ -104,14 +107,15 @@ def _copy(read: Callable[[int], bytes], write: Callable[[bytes], int]) -> str:
 
 
 def _read_packed(path: Path) -> Characters:
+    if not path.exists():
+        raise DataError(f"{path} does not exist; {HINT}")
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images, names, evaluation = file["images"], file["names"], file["evaluation"]
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; {HINT}") from error
-    except (*_UNREADABLE, KeyError, TypeError) as error:
-        # The message of numpy is left out, because it recommends to load the file unsafely.
-        raise DataError(f"{path} cannot be read as packed Omniglot; replace it, or {HINT}") from error
+        arrays = read_npz(path)
+        images, names, evaluation = arrays["images"].copy(), arrays["names"], arrays["evaluation"]
+    except KeyError as error:
+        raise DataError(f"{path} cannot be read as packed Omniglot: no {error}; replace it, or {HINT}") from error
+    except DataError as error:
+        raise DataError(f"{path} cannot be read as packed Omniglot ({error}); replace it, or {HINT}") from None
     fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[2:] == (_SIDE, _SIDE)
     fits = fits and names.dtype.kind == "U" and evaluation.dtype == np.bool_
     if not fits or not names.shape == evaluation.shape == images.shape[:1]:
@@ -155,6 +159,7 @@ def _distinct(characters: Characters, path: Path) -> Characters:
 
 def _zipped(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each drawing in the order of names, read in memory without extraction."""
+    check_regular(archive, _MOST_ARCHIVE_BYTES)
     with zipfile.ZipFile(archive) as members:
         for member in sorted(members.infolist(), key=lambda member: member.filename):
             if _is_drawing(member.filename):
@@ -165,7 +170,7 @@ def _zipped(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 def _extracted(folder: Path) -> Iterator[tuple[str, bytes]]:
     for file in sorted(folder.glob("*/*/*.png")):
-        yield file.relative_to(folder.parent).as_posix(), file.read_bytes()
+        yield file.relative_to(folder.parent).as_posix(), read_bytes(file, _MOST_BYTES)
 
 
 def _is_drawing(name: str) -> bool:

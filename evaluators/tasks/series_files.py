@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.numpy_files import MOST_BYTES, read_npz
-from nas.data.regular_files import check_regular
 from nas.errors import DataError
 from nas.labels import one_spelling
+from nas.regular_files import GIB, check_regular, read_text
 
 from .long_series import channels_of, is_long, long_series, padded
 
@@ -25,6 +25,8 @@ HINT: Final = (
     "channel, time, group); a .ts; a .npz with 'series' (examples, length) or (examples, channels, length), 'labels' "
     "(examples,), and 'lengths' or 'groups' where there are any; or a folder with NAME_TRAIN and NAME_TEST of these"
 )
+MOST_TEXT_BYTES: Final = GIB // 2
+"""Maximum size of a file of text."""
 _UNREADABLE: Final = (OSError, EOFError, ValueError, KeyError, TypeError)
 
 
@@ -97,12 +99,11 @@ def _rows(file: Path) -> Iterator[LabelledSeries]:
     readers = {".npz": _packed, ".ts": _ts, **dict.fromkeys(TEXT, _text)}
     if file.suffix.lower() not in readers:
         raise DataError(f"{file} is of no kind that is read; {HINT}")
-    if file.exists():
-        check_regular(file, MOST_BYTES)
+    if not file.exists():
+        raise DataError(f"{file} does not exist; {HINT}")
+    check_regular(file, MOST_BYTES)
     try:
         yield from readers[file.suffix.lower()](file)
-    except FileNotFoundError as error:
-        raise DataError(f"{file} does not exist; {HINT}") from error
     except _UNREADABLE as error:
         raise DataError(f"{file} cannot be read as labelled series ({error}); {HINT}") from error
 
@@ -128,6 +129,13 @@ def _packed(file: Path) -> Iterator[LabelledSeries]:
         yield LabelledSeries(label, value, group)
 
 
+def _content(file: Path) -> str:
+    try:
+        return read_text(file, MOST_TEXT_BYTES)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
 def _texts(column: NDArray[Any]) -> list[str]:
     """Labels of an array, '' where one is missing, which arrays mark by a float that is not a number."""
     if column.ndim != 1:
@@ -137,7 +145,7 @@ def _texts(column: NDArray[Any]) -> list[str]:
 
 
 def _text(file: Path) -> Iterator[LabelledSeries]:
-    text = file.read_text("utf-8-sig")
+    text = _content(file)
     if is_long(text.partition("\n")[0]):
         for each in long_series(file):
             yield LabelledSeries(*each)
@@ -152,7 +160,7 @@ def _text(file: Path) -> Iterator[LabelledSeries]:
 def _ts(file: Path) -> Iterator[LabelledSeries]:
     """Reads lines of channels and the label, separated by colons, after lines of '@key value' and '@data'."""
     keys: dict[str, str] = {}
-    for line in file.read_text("utf-8-sig").splitlines():
+    for line in _content(file).splitlines():
         if line.startswith("@"):
             key, _, value = line[1:].lower().partition(" ")
             keys[key] = value

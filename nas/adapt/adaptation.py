@@ -107,7 +107,9 @@ class AdaptedPredictor:
     query: Examples | None = field(default=None)
 
 
-def adapt(folder: Path | str, support: Path | str, query: Path | str | None = None) -> Adapted:
+def adapt(
+    folder: Path | str, support: Path | str, query: Path | str | None = None, sources: Sequence[Path | str] = ()
+) -> Adapted:
     """Adapts an exported network to the examples in `support` and predicts those in `query`.
 
     Images: a folder with a sub-folder for each class, named as the class; a query folder may also hold images alone.
@@ -119,11 +121,12 @@ def adapt(folder: Path | str, support: Path | str, query: Path | str | None = No
         support: The labelled examples.
         query: The examples to predict; None for the support set itself, each example by a network that was adapted to
             the others.
+        sources: Python files of yours that may be executed, as for `nas.load`.
 
     Raises:
         DataError: A folder or file cannot be used; the message says which and why.
     """
-    return adapt_to(load(folder), Path(support), None if query is None else Path(query)).result
+    return adapt_to(load(folder, sources), Path(support), None if query is None else Path(query)).result
 
 
 def adapt_to(predictor: Predictor, support: Path, query: Path | None = None) -> AdaptedPredictor:

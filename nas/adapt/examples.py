@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.reading import from_json
 from ..config.schema import Config
 from ..data.array_examples import read_examples
 from ..data.conversions import Conversions
@@ -21,6 +20,7 @@ from ..export.standalone.adapt import Predictor
 from ..labels import UNKNOWN
 from ..protocols.tasks import Reader
 from ..registry import components
+from .recipe import config_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,4 +172,4 @@ def _rows(predictor: Predictor, path: Path, preprocessing: ArrayPreprocessing | 
 
 
 def _config(predictor: Predictor) -> Config:
-    return from_json(reading.load(predictor.folder).recipe.get("config"))
+    return config_of(reading.load(predictor.folder), predictor.settings.get("sources", ()))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import reading as configs
 from ..config.parts import build, learner_of
 from ..data.image_files import opened
 from ..data.preprocessing import ImagePreprocessing, Preprocessing, to_json
@@ -22,7 +21,9 @@ from ..failures import attempt, reason
 from ..protocols.evaluators import Measurer
 from ..protocols.learners import Portable
 from ..protocols.tasks import Preprocessed
-from ..registry import user_files
+from .folder_checks import check_files, check_rule, check_saved, check_sizes
+from .recipe import config_of
+from .trial_run import check_runs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,18 +31,22 @@ if TYPE_CHECKING:
     from ..export.reading import Exported
 
 
+SOURCES = "sources"
+"""Key of a predictor's settings with the Python files that its user named."""
 ONNX = "predictor.onnx"
 """File of a predictor's folder with the adapted network, where it was asked for."""
 
 
-def load(folder: Path | str) -> Predictor:
+def load(folder: Path | str, sources: Sequence[Path | str] = ()) -> Predictor:
     """Reads an export, or a folder that `nas adapt --out` or `Predictor.save` wrote.
 
     Nothing in the folder is executed or unpickled: the network is built from its description in network.json. An export
-    without one is built by its search space, whose file, where it is a user's own, must then be the one of the run.
+    without one is built by its search space.
 
     Args:
         folder: The folder.
+        sources: Python files of yours that may be executed, where the export needs a class of them: a search space or a
+            learner for an export without network.json, a task family that reads files of series or numbers.
 
     Returns:
         The network with its rule of adaptation; adapted already where the folder is a predictor's.
@@ -49,18 +54,24 @@ def load(folder: Path | str) -> Predictor:
     Raises:
         DataError: Files of the folder are missing, damaged or changed, or do not fit together.
     """
-    folder = Path(folder)
+    folder, files = Path(folder), tuple(map(Path, sources))
+    check_files(folder)
     checksums.check_sums(folder)
     exported = reading.load(folder)
+    check_sizes(folder, exported)
+    check_saved(folder)
     network = reading.network_of(folder, exported)
     try:
         if network is not None and (folder / stage_two.RULE).is_file():
+            check_runs(folder, network, exported.shape)
+            check_rule(folder, exported, frozenset(name for name, _ in network.named_parameters()))
             predictor = standalone.load(folder, network)
         else:
-            predictor = _rebuilt(folder, exported)
+            predictor = _rebuilt(folder, exported, files)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} cannot be used: {reason(error)}; {reading.REMEDY}") from error
     _check_fitted(folder, predictor)
+    predictor.settings = {**predictor.settings, SOURCES: files}
     predictor.read = reader_of(predictor.settings["preprocessing"])
     return predictor
 
@@ -126,9 +137,9 @@ def reader_of(settings: Any) -> Callable[[Any], Any]:
     return read
 
 
-def _rebuilt(folder: Path, exported: Exported) -> Predictor:
+def _rebuilt(folder: Path, exported: Exported, sources: Sequence[Path]) -> Predictor:
     """The predictor with the network that the recipe's search space builds."""
-    built = attempt(_built, exported)
+    built = attempt(_built, exported, sources)
     if built.error is not None:
         why = str(built.error) if isinstance(built.error, NasError) else reason(built.error)
         raise DataError(
@@ -149,10 +160,9 @@ def _rebuilt(folder: Path, exported: Exported) -> Predictor:
     return Predictor(network, folder, {"rule": settings, "preprocessing": content}, learned)
 
 
-def _built(exported: Exported) -> tuple[Measurer, nn.Module]:
+def _built(exported: Exported, sources: Sequence[Path]) -> tuple[Measurer, nn.Module]:
     """The evaluator that the recipe describes, and the architecture's network."""
-    user_files.check_digests(exported.recipe.get("files", {}))
-    measurer = build(configs.from_json(exported.recipe.get("config"))).measurer
+    measurer = build(config_of(exported, sources)).measurer
     if measurer.tasks.shape != exported.shape:
         raise DataError(f"the recipe's tasks are {measurer.tasks.shape}, the network's {exported.shape}")
     return measurer, measurer.network(exported.architecture, seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,8 @@ from ..runs.folder import RunFolder
 from ..trial import Trial, without_duplicates
 from .panel import LATEST, RunView, panel_text
 
+SAY_AFTER_S = 3.0
+"""Seconds after which a check before a search is named."""
 MOST_WARNINGS = 3
 """Latest warnings that the panel shows."""
 
@@ -53,6 +56,7 @@ class TerminalProgress:
         self._since = self._finals_since = time.monotonic()
         self._running: Mapping[int, float] = {}
         self._view = RunView(0)
+        self._waiting: threading.Timer | None = None
 
     @contextmanager
     def shown(self) -> Iterator[TerminalProgress]:
@@ -69,10 +73,25 @@ class TerminalProgress:
                 yield self
                 self._view = replace(self._view, finals_s=0.0)  # What remains on the screen has no time left.
         finally:
+            self._stop_waiting()
             logger.removeHandler(handler)
+
+    def checking(self, what: str) -> None:
+        """Says what is being checked, once the check has taken SAY_AFTER_S."""
+        self._stop_waiting()
+        self._waiting = threading.Timer(SAY_AFTER_S, self._say, (f"checking {what} …",))
+        self._waiting.daemon = True
+        self._waiting.start()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting.join()  # a line that has begun is written to its end
+            self._waiting = None
 
     def started(self, run: RunFolder, config: Config, done: Sequence[Trial], workers: int) -> None:
         """Prints the header of a run, of which the trials `done` were made before."""
+        self._stop_waiting()
         self._say(header(config, workers))
         self._trials = config.search.trials
         if config.search.workers not in ("auto", workers):

@@ -28,6 +28,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 Table = Annotated[
     Path | None, typer.Option("--predictions", metavar="FILE.csv", help="Write predictions with probabilities as CSV.")
 ]
+Sources = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--source",
+        metavar="FILE.py",
+        help="Python file of yours that may be executed, where the export needs a class of it; repeatable.",
+    ),
+]
 
 
 @app.command()
@@ -58,6 +66,7 @@ def adapt(
     compare: Annotated[
         bool, typer.Option("--compare", help="Put training from scratch, pre-training and nearest neighbour beside it.")
     ] = False,
+    source: Sources = None,
     as_json: Json = False,
 ) -> None:
     """Adapt an exported network to a few examples of yours, and predict others."""
@@ -69,7 +78,7 @@ def adapt(
     _check_options(reject, unknowns, out, predictions)
     if onnx and out is None:
         raise ConfigError("--onnx is for --out; give a folder for the predictor too")
-    adapted = adapt_to(load(folder), support, query)
+    adapted = adapt_to(load(folder, source or ()), support, query)
     _check_classes(adapted, reject, compare)
     calibration = None if reject is None else calibrate_on(adapted, unknowns)
     contenders = compared(adapted) if compare else ()
@@ -100,6 +109,7 @@ def predict(
     predictor: Annotated[Path, typer.Argument(help="A folder that `nas adapt --out` wrote.")],
     files: Annotated[list[Path], typer.Argument(help="Images, folders of images, or files of series or of numbers.")],
     predictions: Table = None,
+    source: Sources = None,
     as_json: Json = False,
 ) -> None:
     """Predict the classes of files with a predictor that `nas adapt --out` saved.
@@ -110,7 +120,7 @@ def predict(
     from ..adapt.predictor import load
 
     _check_options(None, None, None, predictions)
-    loaded = load(predictor)
+    loaded = load(predictor, source or ())
     result = predict_files(loaded, files)
     _say_notes(result.notes)
     if predictions is not None:

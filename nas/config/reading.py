@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ..errors import ConfigError, nearest, shown
+from .. import regular_files
+from ..errors import ConfigError, DataError, nearest, shown
 from .parts import build
 from .path_lookup import PathLookup, log_note
 from .paths import absolute_paths
@@ -117,12 +118,9 @@ def _read(source: str) -> tuple[str, str]:
 def read_text(source: str) -> str:
     """The text of a config file. Raises ConfigError where it cannot be read."""
     try:
-        with Path(source).open(encoding="utf-8-sig") as file:
-            text = file.read(LONGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"config {shown(source)} cannot be read: {error.strerror}; give a .toml file") from None
-    except ValueError as error:
-        raise ConfigError(f"config {source!r} cannot be read: {error}; save it as UTF-8") from None
+        text = regular_files.read_text(Path(source), 4 * LONGEST)
+    except DataError as error:
+        raise ConfigError(f"config {shown(source)} cannot be read: {error}; give a .toml file") from None
     if len(text) > LONGEST:
         raise ConfigError(f"config {source!r} has more than {LONGEST} characters; is it the right file?")
     return text

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from ..errors import ConfigError
 from ..protocols.evaluators import Cost
@@ -20,6 +20,8 @@ PARTS: Mapping[str, builtin.Room] = {
     "optimizer": "optimizer",
 }
 """Components that a table of the config may name inside it, where the table's own component takes them: their kinds."""
+LEAST_DEADLINE_S = 1.0
+"""Least deadline of an evaluation; a network is not even built and checked in less on a busy machine."""
 
 
 class KeyFault(ConfigError):
@@ -141,6 +143,12 @@ class ConstraintsTable(Table):
         return limits
 
 
+def _deadline(seconds: float) -> float:
+    if 0 < seconds < LEAST_DEADLINE_S:
+        raise ValueError(f"Input should be 0, for none, or at least {LEAST_DEADLINE_S:g} second")
+    return seconds
+
+
 class SearchTable(Table):
     """Extent of the search, and where it runs.
 
@@ -155,7 +163,8 @@ class SearchTable(Table):
         seed: Seed of the controller and of the evaluations.
         repeats: Treatment of duplicates, networks proposed before: 'known' takes the first one's result, 'evaluated'
             evaluates them as if they were new.
-        deadline_s: Seconds after which a candidate counts as failed; 0 for none.
+        deadline_s: Seconds after which the evaluation of a candidate counts as failed, at least 1; 0 for none. The
+            start of a worker process and the checks before the search do not count.
         control: 'random' adds a random-search control, a second search with the same budget.
         fidelity: Successive halving.
         constraints: Limits on the costs of networks.
@@ -168,7 +177,7 @@ class SearchTable(Table):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repeats: Duplicates = "known"
-    deadline_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
+    deadline_s: Annotated[float, Field(ge=0, le=10**9), AfterValidator(_deadline)] = 0.0
     control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None

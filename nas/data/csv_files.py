@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from ..errors import DataError, shown
-from .regular_files import GIB, check_regular
+from ..regular_files import GIB, read_bytes
 
 MOST_BYTES: Final = GIB // 2
+MOST_MEMORY: Final = 3 * GIB // 2
+"""Maximum of the memory that the cells of a file take as texts; equal cells are held once."""
+ROW_BYTES: Final = 160
+CELL_BYTES: Final = 16
+TEXT_BYTES: Final = 60
+"""Memory of a row, of a place in it, and of a text besides its letters."""
 SEPARATORS: Final = ("\t", ";", ",")
 """Separators in the order in which they are tried."""
 MISSING: Final = frozenset({"", "?", "na", "n/a", "nan", "null", "none", "-"})
@@ -55,8 +62,7 @@ def read_csv(path: Path, header: Header = "auto") -> TextColumns:
     Raises:
         DataError: The file is not UTF-8, has no rows, or has a row of another length; the message names the line.
     """
-    text = _text_of(path)
-    rows, lines, separator = _split(text, path)
+    rows, lines, separator = _split(_content_of(path), path)
     if not rows:
         raise DataError(f"{path} has no rows")
     width = len(rows[0])
@@ -89,46 +95,61 @@ def as_number(cell: str, decimal_comma: bool) -> float:
     return number
 
 
-def _text_of(path: Path) -> str:
-    check_regular(path, MOST_BYTES)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+def _content_of(path: Path) -> bytes:
+    content = read_bytes(path, MOST_BYTES)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is in UTF-16; save it as CSV in UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line} is not UTF-8 (byte {content[error.start]:#04x}); save the file as CSV in UTF-8, or "
-            "convert it: iconv -f WINDOWS-1252 -t UTF-8"
-        ) from None
+    return content
 
 
-def _split(text: str, path: Path) -> tuple[list[list[str]], list[int], str]:
+def _split(content: bytes, path: Path) -> tuple[list[list[str]], list[int], str]:
     """The rows without blank ones, the line of each, and the separator."""
-    separator = _separator(text)
+    separator = _separator(content)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    line = 0
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, delimiter=separator, strict=True)
+    known: dict[str, str] = {}
+    line, taken = 0, 0
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [known.setdefault(cell, cell) for cell in map(str.strip, row)]
             if any(cells):
                 rows.append(cells)
                 lines.append(line + 1)
+                taken += ROW_BYTES + CELL_BYTES * len(cells)
+                if taken + TEXT_BYTES * len(known) > MOST_MEMORY:
+                    raise _too_large(path, line + 1)
             line = reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {line + 1} cannot be read as CSV: {error}; check its quotes") from None
+    except UnicodeDecodeError:
+        raise _not_utf8(path, content) from None
     return rows, lines, separator
 
 
-def _separator(text: str) -> str:
+def _too_large(path: Path, line: int) -> DataError:
+    return DataError(
+        f"{path} takes more than {MOST_MEMORY / GIB:g} GiB as texts, from line {line:,} on; save it as .npz or "
+        "Parquet, which are smaller, or split it"
+    )
+
+
+def _not_utf8(path: Path, content: bytes) -> DataError:
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        return DataError(
+            f"{path}, line {line} is not UTF-8 (byte {byte:#04x}); save the file as CSV in UTF-8, or "
+            "convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        )
+    return DataError(f"{path} is not UTF-8; save the file as CSV in UTF-8")
+
+
+def _separator(content: bytes) -> str:
     """The first separator by which the first rows have equally many cells, at least two; else a comma."""
-    first = text[:100_000].splitlines(keepends=True)[: _SAMPLE + 1]
+    first = content[:100_000].decode("utf-8-sig", errors="ignore").splitlines(keepends=True)[: _SAMPLE + 1]
     first = first[:-1] if len(first) > _SAMPLE else first  # The last may be cut off.
     for separator in SEPARATORS:
         try:

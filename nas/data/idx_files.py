@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .regular_files import GIB, check_regular
+from ..regular_files import GIB, open_regular
 
 MOST_BYTES: Final = 4 * GIB
 """Maximum size of an array in memory, and of a file."""
@@ -40,9 +40,8 @@ def read_idx(path: Path) -> NDArray[Any]:
         DataError: The file is missing, is no IDX file, or has more or fewer numbers than its header claims; or the
             array is larger than `MOST_BYTES`.
     """
-    check_regular(path, MOST_BYTES)
     try:
-        with path.open("rb") as file:
+        with open_regular(path, MOST_BYTES) as file:
             compressed = file.read(len(_GZIP)) == _GZIP
             file.seek(0)
             if not compressed:

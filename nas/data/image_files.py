@@ -15,7 +15,6 @@ Resizing takes the mean of the covered pixels (Pillow's BOX filter).
 
 from __future__ import annotations
 
-import stat
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..failures import attempt, reason
+from ..regular_files import GIB, check_regular
 from .preprocessing import ImagePreprocessing, Polarity
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ IMAGES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tif
 """Suffixes of image files, in lower case."""
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 """Formats that are opened, by Pillow's names."""
+MOST_BYTES: Final = GIB // 2
+"""Maximum size of an image file; 64 million pixels of 8 bytes."""
 MOST_PIXELS: Final = 64_000_000
 """Maximum number of pixels of an image file; a larger one is refused before it is decoded."""
 WHITE_16: Final = 65_535
@@ -153,7 +155,7 @@ def is_grey(image: Image) -> bool:
 def _size(path: Path) -> tuple[int, int]:
     from PIL import Image
 
-    _check_regular(path)
+    check_regular(path, MOST_BYTES)
     with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
         return image.size
 
@@ -166,7 +168,7 @@ def _rules(path: Path) -> set[str]:
     """The rules that are applied to a file because of how it is stored."""
     from PIL import Image
 
-    _check_regular(path)
+    check_regular(path, MOST_BYTES)
     with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
         holds = {
             "orientation": image.getexif().get(ORIENTATION, 1) != 1,
@@ -180,15 +182,10 @@ def _rules(path: Path) -> set[str]:
     return {rule for rule, applies in holds.items() if applies}
 
 
-def _check_regular(path: Path) -> None:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise DataError("it is no regular file")
-
-
 def _opened(path: Path, side: int) -> Image:
     from PIL import Image, ImageOps
 
-    _check_regular(path)
+    check_regular(path, MOST_BYTES)
     with warnings.catch_warnings():
         # Pillow warns of what it repairs and of large images; the limit of pixels here is lower.
         warnings.simplefilter("ignore")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .regular_files import GIB, check_regular
+from ..regular_files import GIB, MIB, open_regular
 
 MOST_BYTES: Final = 4 * GIB
 """Maximum size of all arrays of a file in memory."""
 MOST_ARRAYS: Final = 1000
+MOST_DIRECTORY_BYTES: Final = MIB
+"""Maximum size of the list of an archive's arrays."""
+MOST_EXPANSION: Final = 200
+"""Maximum size of arrays of more than EXPANDED_BYTES in memory by that of the file; data of numbers packs less well."""
+EXPANDED_BYTES: Final = 256 * MIB
 _UNREADABLE: Final = (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError)
 _DAMAGED: Final = (*_UNREADABLE, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError, OverflowError)
 
@@ -27,10 +34,9 @@ def read_npy(path: Path) -> NDArray[Any]:
     Raises:
         DataError: The file is damaged or too large, or has Python objects.
     """
-    check_regular(path, MOST_BYTES)
     try:
-        with path.open("rb") as file:
-            return _read_array(file, path.stat().st_size, MOST_BYTES)
+        with open_regular(path, MOST_BYTES) as file:
+            return _read_array(file, os.fstat(file.fileno()).st_size, MOST_BYTES)
     except _DAMAGED as error:
         raise _unreadable(path, error) from None
 
@@ -41,22 +47,45 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: The file is damaged, an array has Python objects, or they are too many or too large.
     """
-    check_regular(path, MOST_BYTES)
     arrays: dict[str, NDArray[Any]] = {}
     left = MOST_BYTES
     try:
-        with zipfile.ZipFile(path) as archive:
+        with (
+            _ShortDirectory(open_regular(path, MOST_BYTES).detach()) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            file.listed = True
             members = archive.infolist()
             if len(members) > MOST_ARRAYS:
                 raise ValueError(f"it has {len(members):,} arrays, and {MOST_ARRAYS:,} is the most")
+            _check_expansion(os.fstat(file.fileno()).st_size, sum(member.file_size for member in members))
             for member in members:
-                with archive.open(member) as file:
+                with archive.open(member) as content:
                     name = member.filename.removesuffix(".npy")
-                    arrays[name] = _read_array(file, member.file_size, left, f"array {name!r} ")
+                    arrays[name] = _read_array(content, member.file_size, left, f"array {name!r} ")
                     left -= arrays[name].nbytes
     except _DAMAGED as error:
         raise _unreadable(path, error) from None
     return arrays
+
+
+class _ShortDirectory(io.BufferedReader):
+    """An archive of whose directory zipfile reads at most MOST_DIRECTORY_BYTES: each entry takes memory at once."""
+
+    listed = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.listed and size is not None and size > MOST_DIRECTORY_BYTES:
+            raise ValueError(f"it lists more than the {MOST_ARRAYS:,} arrays that are the most")
+        return super().read(size)
+
+
+def _check_expansion(packed: int, claimed: int) -> None:
+    if claimed > EXPANDED_BYTES and claimed > MOST_EXPANSION * packed:
+        raise ValueError(
+            f"its arrays take {claimed / GIB:,.1f} GiB, {claimed // max(1, packed):,} times the size of the file, as "
+            "no data of numbers does; if it is right, save it without compression"
+        )
 
 
 def _read_array(file: IO[bytes], size: int, most: int, what: str = "the array ") -> NDArray[Any]:

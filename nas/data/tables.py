@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, DataError, nearest, shown
 from ..failures import attempt, reason
+from ..regular_files import check_regular
 from . import numpy_files
 from .csv_files import MISSING, Header, as_number, read_csv
-from .regular_files import check_regular
 
 TEXTS: Final = (".csv", ".tsv", ".txt")
 PARQUET: Final = (".parquet", ".pq")

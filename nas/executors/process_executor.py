@@ -24,6 +24,7 @@ class _Job:
     future: Future[Any]
     fn: bytes
     call: bytes
+    deadline_s: float | None
 
 
 class ProcessExecutor(Executor):
@@ -39,7 +40,8 @@ class ProcessExecutor(Executor):
     Args:
         workers: Number of processes, at least 1.
         environments: One mapping a worker, added to this process's environment, such as CUDA_VISIBLE_DEVICES.
-        deadline_s: Longest time for one call in seconds, by the monotonic clock; None for no limit.
+        deadline_s: Longest time for one call in seconds, by the monotonic clock; None for no limit. The start of a
+            worker and its imports do not count. The attribute of this name may be changed, for later calls.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -56,7 +58,7 @@ class ProcessExecutor(Executor):
             raise ConfigError(f"deadline_s is {deadline_s}; it must be above 0, or None")
         self.workers = workers
         self._slots = [WorkerProcess(environment) for environment in environments or [{}] * workers]
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._open = True
@@ -78,7 +80,7 @@ class ProcessExecutor(Executor):
         """
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
-        job = _Job(Future(), _pickled(fn), _pickled((args, kwargs)))
+        job = _Job(Future(), _pickled(fn), _pickled((args, kwargs)), self.deadline_s)
         if not self._threads:
             main = main_module()
             # Daemon threads, so that an executor that is never shut down does not keep this process from ending.
@@ -120,7 +122,7 @@ class ProcessExecutor(Executor):
         worker.end()
 
     def _run(self, job: _Job, worker: WorkerProcess, main: Mapping[str, Any]) -> None:
-        outcome = attempt(worker.call, job.fn, job.call, main, self._deadline_s)
+        outcome = attempt(worker.call, job.fn, job.call, main, job.deadline_s)
         if outcome.error is not None:
             job.future.set_exception(CancelledError("the executor was killed") if self._killed else outcome.error)
         elif outcome.value.error is not None:

@@ -18,6 +18,8 @@ from ..failures import Raised, Returned, attempt, reason
 
 READY = b"ready"
 """Answer of a worker that has imported the master's main module and can take calls."""
+LOADED = b"loaded"
+"""First answer to a call: function and arguments are unpickled, and their modules imported."""
 
 
 def serve(descriptor: int) -> None:
@@ -25,7 +27,7 @@ def serve(descriptor: int) -> None:
 
     The first message says how to import the master's main module and is answered with READY. Each further message is a
     call of two pickles: the function (None for the object of the last call, with all that it caches) and (args,
-    kwargs). The answer is the pickle of (result, error, traceback text).
+    kwargs). It is answered twice: with LOADED, and with the pickle of (result, error, traceback text).
 
     Args:
         descriptor: File descriptor of the socket to the master.
@@ -43,7 +45,10 @@ def serve(descriptor: int) -> None:
             return
         loaded = Returned(fn) if fn_pickle is None else attempt(pickle.loads, fn_pickle)
         fn = loaded.value
-        connection.send_bytes(_answer(attempt(_call, fn, call_pickle) if loaded.error is None else loaded))
+        arguments = attempt(pickle.loads, call_pickle) if loaded.error is None else loaded
+        connection.send_bytes(LOADED)
+        connection.send_bytes(_answer(attempt(_call, fn, arguments.value) if arguments.error is None else arguments))
+        del arguments
 
 
 def _end_with_master(descriptor: int) -> None:
@@ -68,8 +73,8 @@ def _import_main(main: dict[str, Any]) -> None:
         del process._inheriting
 
 
-def _call(fn: Any, call_pickle: bytes) -> Any:
-    args, kwargs = pickle.loads(call_pickle)
+def _call(fn: Any, arguments: tuple[Any, Any]) -> Any:
+    args, kwargs = arguments
     return fn(*args, **kwargs)
 
 

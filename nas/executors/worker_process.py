@@ -59,7 +59,8 @@ class WorkerProcess:
             fn: The pickled function.
             call: The pickled (args, kwargs).
             main: How to import the master's main module, from `main_module`.
-            deadline_s: Seconds after which the process is ended; None for no limit.
+            deadline_s: Seconds after which the process is ended; None for no limit. They count from when the process
+                has started and has imported what the call needs.
 
         Raises:
             WorkerError: The process could not start, died, or passed the deadline. The next call starts a new one.
@@ -71,7 +72,8 @@ class WorkerProcess:
             if self._process is None:
                 self._start(main)
             message = (None if fn == self._fn else fn, call)
-            result, error, text = pickle.loads(self._ask(message, deadline_s))
+            self._ask(message, START_S)
+            result, error, text = pickle.loads(self._answer(deadline_s))
             failed.pop_all()
         # After an error the function is sent again, since it may not have arrived.
         self._fn = fn if error is None else b""
@@ -130,9 +132,15 @@ class WorkerProcess:
     def _ask(self, message: Any, limit_s: float | None, hint: str = "") -> bytes:
         """Sends a message and waits for the answer; WorkerError, with `hint` at its end, where none comes."""
         assert self._connection is not None
+        with suppress(OSError):  # of a process that has ended, which `_answer` explains
+            self._connection.send(message)
+        return self._answer(limit_s, hint)
+
+    def _answer(self, limit_s: float | None, hint: str = "") -> bytes:
+        """The next answer of the process; WorkerError, with `hint` at its end, where none comes."""
+        assert self._connection is not None
         end = math.inf if limit_s is None else time.monotonic() + limit_s
         try:
-            self._connection.send(message)
             while not self._answered(min(POLL_S, max(0.0, end - time.monotonic()))):
                 if time.monotonic() >= end:
                     raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")

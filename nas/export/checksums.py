@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import DataError
+from ..regular_files import GIB, open_regular, read_bytes
 
 SUMS: Final = "SHA256SUMS"
 MOST_BYTES: Final = 1 << 20
 """Maximum size of a file of sums."""
+MOST_FILE_BYTES: Final = 16 * GIB
+"""Maximum size of a file that is listed."""
 
 
 def sums_of(contents: Mapping[str, bytes]) -> bytes:
@@ -32,7 +35,7 @@ def check_sums(folder: Path) -> None:
         file = folder / name
         if not file.is_file():
             raise DataError(f"{file} is missing, but {SUMS} lists it; export again, or restore the folder from a copy")
-        with file.open("rb") as content:
+        with open_regular(file, MOST_FILE_BYTES) as content:
             actual = hashlib.file_digest(content, "sha256").hexdigest()
         if actual != expected:
             raise DataError(
@@ -42,10 +45,12 @@ def check_sums(folder: Path) -> None:
 
 
 def _listed(listing: Path) -> dict[str, str]:
-    if not listing.is_file() or listing.stat().st_size > MOST_BYTES:
-        raise DataError(f"{listing} is no file of checksums; export again, or restore it from a copy")
+    try:
+        text = read_bytes(listing, MOST_BYTES).decode("utf-8", errors="replace")
+    except DataError as error:
+        raise DataError(f"{error}; export again, or restore it from a copy") from None
     listed = {}
-    for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).name != name:
             raise DataError(f"{listing}:{number} is no checksum of a file beside it; restore it from a copy")

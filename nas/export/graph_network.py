@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError
+from ..errors import DataError, shown
 from ..failures import attempt, reason
 from .graph_json import FORMAT
 from .graph_tables import ATTRIBUTES, DTYPES, FUNCTIONS, LAYERS, METHODS
@@ -18,6 +18,10 @@ MOST_CALLS: Final = 100_000
 MOST_DEPTH: Final = 20
 MOST_NUMBERS: Final = 2**31
 """Maximum of the calls of a network, of the depth of an argument, and of the numbers in all of its tensors."""
+LARGEST_INTEGER: Final = 2**63
+LARGEST_EXPONENT: Final = 64
+LONGEST_SEQUENCE: Final = 1000
+"""Bounds of what operators of Python are given; sizes of tensors, which they are for, are far smaller."""
 
 
 class GraphNetwork(nn.Module):
@@ -63,6 +67,8 @@ class GraphNetwork(nn.Module):
             return getattr(arguments[0], target)(*arguments[1:], **keywords)
         if target == "getattr":
             return getattr(*arguments)
+        if target.startswith("operator."):
+            _check_operands(target, arguments)
         return FUNCTIONS[target](*arguments, **keywords)
 
     def _tensor_at(self, name: str) -> Any:
@@ -222,6 +228,21 @@ def _constant(value: Any) -> Any:
     """An argument of a layer, which refers to no call."""
     _check_values(value, set(), "an argument of a layer", 0)
     return _decoded(value, {}, False)
+
+
+def _check_operands(target: str, operands: list[Any]) -> None:
+    """Raises DataError where an operator of Python would take long or fill the memory, as 9 ** 10 ** 9 does."""
+    for operand in operands:
+        if isinstance(operand, str) or (isinstance(operand, int) and abs(operand) > LARGEST_INTEGER):
+            raise DataError(f"{target} is given {shown(operand)}; texts and whole numbers beyond 64 bits are not taken")
+        if isinstance(operand, list | tuple) and len(operand) > LONGEST_SEQUENCE:
+            raise DataError(f"{target} is given a sequence of {len(operand):,}; {LONGEST_SEQUENCE:,} are the most")
+    numbers = [operand for operand in operands if isinstance(operand, int | float)]
+    if target == "operator.pow" and len(numbers) == 2 and abs(numbers[1]) > LARGEST_EXPONENT:
+        raise DataError(f"{target} has the exponent {shown(numbers[1])}; {LARGEST_EXPONENT} is the most")
+    repeated = any(isinstance(operand, list | tuple) for operand in operands)
+    if target == "operator.mul" and repeated and any(abs(number) > LONGEST_SEQUENCE for number in numbers):
+        raise DataError(f"{target} repeats a sequence more than {LONGEST_SEQUENCE:,} times")
 
 
 def _list(value: Any, where: str) -> list[Any]:

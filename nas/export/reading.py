@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from ..architecture import Architecture
 from ..errors import DataError, NasError
 from ..protocols.learners import LEARNER
+from ..regular_files import GIB, check_regular, read_json
 from ..task import TaskShape
 from .naming import named_tensors, tensor_names
 from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, PATHS, WEIGHTS
@@ -25,8 +26,10 @@ from .writing import ARCHITECTURE, FORMAT, LEARNED, NETWORK, PATHS, WEIGHTS
 if TYPE_CHECKING:
     from .graph_network import GraphNetwork
 
-MOST_JSON_BYTES = 1 << 28
+MOST_JSON_BYTES = 1 << 24
 """Maximum size of a JSON file."""
+MOST_TENSOR_BYTES = 16 * GIB
+"""Maximum size of a file of tensors."""
 REMEDY = "export the network again, or restore the folder from a copy"
 
 
@@ -155,15 +158,21 @@ def _paths(weights: Path) -> dict[str, str]:
 
 def _json(path: Path) -> Any:
     try:
-        if path.stat().st_size > MOST_JSON_BYTES:
-            raise ValueError(f"it is larger than {MOST_JSON_BYTES:,} bytes")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}; {REMEDY}") from error
+        return read_json(path, MOST_JSON_BYTES)
+    except DataError as error:
+        raise DataError(f"{error}; {REMEDY}") from None
+
+
+def _check_tensor_file(file: Path) -> None:
+    try:
+        check_regular(file, MOST_TENSOR_BYTES)
+    except DataError as error:
+        raise DataError(f"{error}; {REMEDY}") from None
 
 
 def tensors_of(file: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file by name. Raises DataError where it is damaged."""
+    _check_tensor_file(file)
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
@@ -183,6 +192,7 @@ def _check_tensors(weights: Path, path: Path, entry: str, listed: object) -> Non
     """Compares the header of a file of tensors with the shapes listed in `path`; the tensors are not read."""
     if not isinstance(listed, dict):
         raise DataError(f"{path}: {entry!r} must map the tensors' names to their shapes; {REMEDY}")
+    _check_tensor_file(weights)
     try:
         with safe_open(weights, framework="pt") as file:
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # not a dict

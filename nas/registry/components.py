@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .. import failures
+from ..bounds import check_length
 from ..errors import ConfigError, NasError, nearest, shown
 from ..failures import attempt, reason
 from . import user_files
@@ -151,6 +152,7 @@ def _built_in(path: str) -> Callable[..., Any]:
 
 def _checked(what: str, annotation: Any, value: Any) -> Any:
     """The value as the annotation has it, such as a tuple for a list. Raises ConfigError where it does not fit."""
+    check_length(what, value)
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
         # Through JSON, so that a list may stand for a tuple and a string for a path, as a config file writes them.

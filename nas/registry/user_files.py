@@ -148,13 +148,6 @@ def check_unchanged(files: Mapping[str, str], now: Mapping[str, str] | None = No
             )
 
 
-def check_digests(files: Mapping[str, str]) -> None:
-    """Raises ConfigError where a file has another digest than it had in an export."""
-    for path, digest in files.items():
-        if _digest(text_of(Path(path), " that holds the network's space; put it back")) != digest:
-            raise ConfigError(f"{path} has changed since the network was exported; restore it, or export again")
-
-
 def _module(path: Path) -> ModuleType:
     """The file as a module, whose name changes with its text and with the texts that it imports from beside it."""
     files = sources(path)

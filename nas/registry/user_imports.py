@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import site
 import sys
 import sysconfig
@@ -11,9 +12,12 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
+from ..regular_files import MIB, read_bytes
 
 PACKAGE = "__init__.py"
+MOST_BYTES = 16 * MIB
+"""Maximum size of a source file."""
 
 
 def sources(path: Path) -> dict[Path, str]:
@@ -51,11 +55,11 @@ def module_name(file: Path, root: Path) -> str:
 
 def text_of(path: Path, what: str = "") -> str:
     """The text of a file. Raises ConfigError, with `what` the file is for, where it cannot be read."""
+    if not os.path.lexists(path):
+        raise ConfigError(f"there is no file {str(path)!r}{what}")
     try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {str(path)!r}{what}") from None
-    except (OSError, ValueError) as error:
+        return read_bytes(path, MOST_BYTES).decode("utf-8")
+    except (DataError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
 
 

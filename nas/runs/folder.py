@@ -18,7 +18,9 @@ from ..failures import attempt, reason
 from ..locations import runs_folder
 from ..store.sqlite_store import Store
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that file systems of Windows keep for devices, with any suffix."""
 PROTOCOL = "protocol"
 """Key of a store's meta with the protocol of the search's scores, None where the evaluator declares none."""
 INVENTORY = "inventory"
@@ -80,11 +82,20 @@ def run_of(name: str) -> RunFolder:
     """The run of a name, whether it exists or not.
 
     Raises:
-        RunError: The name could lead out of the folder of runs, or that folder cannot be used.
+        RunError: The name could lead out of the folder of runs, be taken for an option, or not be kept by every file
+            system; or the folder of runs cannot be used.
     """
-    if not NAME.fullmatch(name) or set(name) == {"."}:
+    if not NAME.fullmatch(name):
         shown = name if len(name) <= 70 else name[:67] + "…"
-        raise RunError(f"run name {shown!r} cannot be used; take 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise RunError(
+            f"run name {shown!r} cannot be used; take 1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a "
+            "letter or digit"
+        )
+    if RESERVED.fullmatch(name) or name.endswith("."):
+        raise RunError(
+            f"run name {name!r} cannot be used: some file systems keep it for a device, or drop a full stop at its "
+            "end; take another"
+        )
     folder = runs_folder() / name
     try:
         linked = folder.is_symlink()
@@ -106,8 +117,7 @@ def new_run(name: str | None, config_name: str) -> RunFolder:
         RunError: The name cannot be used, or is taken.
     """
     if name is None:
-        stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-")
-        return _first_free(stem)
+        return _first_free(_stem(config_name))
     run = run_of(name)
     if run.store_path.exists():
         raise RunError(f"run {name!r} exists already; continue it with `nas resume {name}`, or give another --name")
@@ -130,6 +140,12 @@ def holds_nothing(folder: Path, store: str) -> bool:
         return all(path.name in leftovers and path.is_file() and not path.is_symlink() for path in folder.iterdir())
     except OSError:
         return False
+
+
+def _stem(config_name: str) -> str:
+    """What the automatic names of a config's runs begin with: its name, with other characters as underscores."""
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(config_name).stem)[:50].lstrip("-._")
+    return f"run-{stem}" if not stem or RESERVED.fullmatch(f"{stem}-1") else stem
 
 
 def _first_free(stem: str) -> RunFolder:
@@ -215,7 +231,7 @@ def training_folder(name: str) -> Path:
     Raises:
         RunError: The name cannot be used, or its folder holds a run or a comparison.
     """
-    run = run_of(re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64])
+    run = run_of(re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip("-._")[:64] or name)
     if run.store_path.exists() or (run.folder / RESULTS).exists():
         raise RunError(f"{run.folder} holds a run or a comparison; give the training another --name")
     return run.folder

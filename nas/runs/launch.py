@@ -30,13 +30,16 @@ from .extending import UNCHANGED, Extension, extend, extended
 from .finals import run_finals
 from .folder import RunFolder
 from .interrupts import stop_on_signal
-from .preflight import data_inventory, try_export, try_out
+from .preflight import check_paths, data_inventory, try_export, try_out
 from .progress import Progress
 from .searching import search_candidates, search_control
 from .tabular_result import conclude
 from .wall_clock import WallClock
 
 log = logging.getLogger(__name__)
+CHECKS_S = 600.0
+"""Least deadline of a call that the checks before a search make in a worker, where evaluations have a deadline."""
+TRY_OUT = "space, data and device in a worker process"
 AnyExecutor = ProcessExecutor | InlineExecutor
 
 
@@ -70,9 +73,13 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
     """
     began, config = time.monotonic(), absolute_paths(config)
     parts = build(config)
+    check_paths(config, parts)
     with _executor_of(config, parts) as executor:
+        progress.checking(TRY_OUT)
         protocol = try_out(config, parts, executor)
+        progress.checking("whether networks of the space can be exported")
         try_export(parts, executor)
+        progress.checking("that the controller proposes the same in another process")
         controller, features = config.controller, features_of(config, parts.evaluator)
         with _other_process(config, executor) as other:
             check_determinism(
@@ -105,6 +112,7 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
             resume_checks.check_scores(run)
         with _executor_of(config, parts) as executor:
             if unfinished:
+                progress.checking(TRY_OUT)
                 resume_checks.check_inventory(store, config, data_inventory(parts, executor))
                 # Otherwise data that is missing today would be stored as candidates that failed.
                 resume_checks.check_protocol(store, config, try_out(config, parts, executor))
@@ -117,6 +125,8 @@ def _carry_out(context: RunContext) -> Outcome:
     note = network_note(run.store_path)
     if note is not None:
         log.warning("%s", note)
+    if isinstance(context.executor, ProcessExecutor):
+        context.executor.deadline_s = context.config.search.deadline_s or None
     store.put("state", {"state": "running"})
     try:
         with (
@@ -182,7 +192,8 @@ def _other_process(config: Config, executor: AnyExecutor) -> AbstractContextMana
 @contextmanager
 def _executor(config: Config) -> Iterator[ProcessExecutor]:
     environments = slots(config.search.workers, config.search.device)
-    deadline = config.search.deadline_s or None
+    # The checks, which come first, may take longer than an evaluation: they read the data.
+    deadline = max(config.search.deadline_s, CHECKS_S) if config.search.deadline_s else None
     executor = ProcessExecutor(len(environments), environments=environments, deadline_s=deadline)
     try:
         yield executor

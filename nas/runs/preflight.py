@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -13,7 +14,7 @@ from ..analysis.protocol_check import SPACE_TABLE, normal
 from ..architecture import Architecture
 from ..checks.space import CheckedSpace, SpaceTimeout, check_fingerprint, quick_check
 from ..config.parts import Parts, measures
-from ..config.paths import space_digest
+from ..config.paths import data_files, space_digest
 from ..config.schema import Config, FinalTable
 from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
@@ -82,6 +83,25 @@ def _look_up(config: Config, table: Tabled, architecture: Architecture) -> dict[
         if config.search.seconds:
             table.seconds(architecture, budget)
     return dict(score.protocol)
+
+
+def check_paths(config: Config, parts: Parts) -> None:
+    """Checks in this process, before any worker starts, that the data of a config are given and there.
+
+    Raises:
+        DataError: A file or folder does not exist.
+        ConfigError: A built-in task family needs a path, and has none.
+    """
+    if config.tasks is not None and config.tasks.options.get("download") is True:
+        return
+    for path in data_files(config):
+        if not os.path.lexists(path):
+            raise DataError(f"{path} does not exist; correct the path in the config, or put the data there")
+    tasks = parts.measurer.tasks if measures(parts.evaluator) else None
+    if type(tasks).__module__.startswith("nas.") and getattr(tasks, "path", "") is None:
+        check = getattr(tasks, "check", None)
+        if check is not None:
+            check()
 
 
 def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:

@@ -13,6 +13,9 @@ from .folder import RunFolder
 class Progress(Protocol):
     """Receiver of a run's events."""
 
+    def checking(self, what: str) -> None:
+        """A check before the search begins, which may take a while; `what` completes 'checking …'."""
+
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
         """A search begins; `done` are the trials that an earlier process finished."""
 
@@ -35,6 +38,8 @@ class Progress(Protocol):
 
 class Silence:
     """Progress that is shown nowhere."""
+
+    def checking(self, what: str) -> None: ...
 
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None: ...
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import zipfile
@@ -25,14 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..architecture import Architecture
+from ..data.numpy_files import MOST_BYTES, read_npz
 from ..errors import DataError, SpaceError, shown
 from ..protocols.spaces import SearchSpace, TextSpace
+from ..regular_files import GIB, open_regular
 from .sampling import options_taken
 
 ARCHITECTURE = ("arch", "architecture")
 """Names of the column that holds whole architectures, the first of them in messages."""
 MOST = 1e100
 """Largest magnitude of a number in a table; sums of larger ones could overflow."""
+MOST_CSV_BYTES = GIB // 2
+MOST_CELLS = 20_000_000
+"""Maximum size and number of cells of a .csv file; an .npz is smaller."""
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, csv.Error)
 """Errors of reading a file that is missing, damaged or of another form."""
 
@@ -177,7 +183,10 @@ def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
         raise DataError(f"{path} is no table that can be read; give a .npz or .csv file")
     try:
         columns = readers[path.suffix.lower()](path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        with open_regular(path, MOST_BYTES) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except DataError as error:
+        raise DataError(f"{error}; is it the right file, and whole?") from None
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {error}; is it the right file, and whole?") from None
     if not columns or len(next(iter(columns.values()))) == 0:
@@ -186,12 +195,10 @@ def read_table(path: Path, _stamp: tuple[int, int]) -> Table:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open("rb") as file:
-        arrays = np.load(file, allow_pickle=False)
-        if not isinstance(arrays, Mapping):
-            raise ValueError("it holds one array and not several")
-        columns = {name: arrays[name] for name in arrays}
-    columns = {name: column.astype(str) if column.dtype.kind == "S" else column for name, column in columns.items()}
+    columns = {
+        name: column.astype(str) if column.dtype.kind == "S" and 4 * column.nbytes <= MOST_BYTES else column
+        for name, column in read_npz(path).items()
+    }
     if any(column.ndim != 1 for column in columns.values()) or len({len(column) for column in columns.values()}) > 1:
         raise ValueError("its arrays are not columns of one length")
     for name, column in columns.items():
@@ -201,14 +208,31 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read_csv(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        heads, *rows = [row for row in csv.reader(file) if row] or [[]]  # A blank line is no row.
+    with open_regular(path, MOST_CSV_BYTES) as file:
+        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        heads: list[str] = next((row for row in reader if row), [])
+        rows: list[list[str]] = []
+        cells = 0
+        for row in filter(None, reader):  # A blank line is no row.
+            rows.append(row)
+            cells += len(row) + 2
+            if cells > MOST_CELLS:
+                raise ValueError(f"it has more than {MOST_CELLS:,} cells; save it as .npz")
     if len(set(heads)) < len(heads):
         raise ValueError("two columns have one name")
     for number, row in enumerate(rows, 1):
         if len(row) != len(heads):
             raise ValueError(f"row {number} has {len(row)} cells, the first line {len(heads)}")
-    return {head: np.array(column) for head, column in zip(heads, zip(*rows, strict=True), strict=True)} if rows else {}
+    columns = zip(heads, zip(*rows, strict=True), strict=True) if rows else ()
+    return {head: _array_of(head, column) for head, column in columns}
+
+
+def _array_of(head: str, cells: Sequence[str]) -> NDArray[Any]:
+    """The cells of a column as an array, in which each has the length of the longest."""
+    length = max(map(len, cells))
+    if 4 * length * len(cells) > MOST_BYTES:
+        raise ValueError(f"column {head!r} has a cell of {length:,} letters, too long beside {len(cells):,} rows")
+    return np.array(cells)
 
 
 def _text(space: SearchSpace, architecture: Architecture) -> str:

@@ -47,6 +47,9 @@ class Quiet:
         self.at, self.events, self.stops = at, 0, 0
         self.measuring = False
 
+    def checking(self, what: str) -> None:
+        assert what
+
     def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
         assert workers == 1
 

@@ -125,13 +125,13 @@ def test_a_number_out_of_range_is_refused(key, value):
 def test_a_file_without_json_is_refused(tmp_path, text):
     path = tmp_path / "policy.json"
     path.write_text(text)
-    assert "is no JSON text: " in file_refusal(path)
+    assert "cannot be read as JSON: " in file_refusal(path)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "policy.json"
     path.write_bytes(b"\xff\xfe\x00{")
-    assert "is no JSON text: " in file_refusal(path)
+    assert "line 1 is not UTF-8 (" in file_refusal(path)
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -145,14 +145,16 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     path = tmp_path / "policy.json"
     with path.open("wb") as file:
         file.truncate(LARGEST_FILE_BYTES + 1)
-    assert file_refusal(path).endswith("the file has 10,000,001 bytes; a policy has at most 10,000,000")
+    assert file_refusal(path).endswith(
+        "has 9.54 MiB; 9.54 MiB is the most that is read; give the JSON file of a saved policy"
+    )
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
     assert file_refusal(tmp_path / "none.json").endswith(
-        "cannot be read: No such file or directory; give the JSON file of a saved policy"
+        "none.json does not exist; give the JSON file of a saved policy"
     )
-    assert file_refusal(tmp_path).endswith("cannot be read: Is a directory; give the JSON file of a saved policy")
+    assert file_refusal(tmp_path).endswith(" is a folder; give a file; give the JSON file of a saved policy")
 
 
 def test_a_bad_policy_in_a_file_is_refused_with_its_name(tmp_path):

@@ -23,7 +23,7 @@ LEVELS = (
     ("training_recipe",),
     ("adaptation_rule", "optimizers", "augmentation_policy", "trial"),
     ("architecture", "choose", "data", "executors", "registry"),
-    ("failures", "provenance", "task", "bounds", "labels", "lazy", "locations", "options"),
+    ("failures", "provenance", "regular_files", "task", "bounds", "labels", "lazy", "locations", "options"),
     ("errors",),
 )
 """Packages and modules of the kernel from top to bottom; each imports only what stands on a lower level. `nas` is the

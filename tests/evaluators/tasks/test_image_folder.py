@@ -151,7 +151,7 @@ def test_splits_by_a_file(folder, tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [("c0;train", ":1:.*CLASS,SPLIT"), ("c0,train\nc0,test", ":2:.*two splits"), ("zz,train", ":1:.*no class 'zz'"),
-     ("c0,traine", ":1:"), (None, "cannot be read")],
+     ("c0,traine", ":1:"), (None, "does not exist; write a text file")],
 )  # fmt: skip
 def test_a_file_of_splits_that_cannot_be_used(folder, tmp_path, text, message):
     file = tmp_path / "splits.csv"

@@ -155,6 +155,14 @@ def test_whatever_is_put_for_a_key_is_taken_or_refused_in_one_line_with_its_plac
             assert message.startswith("--set "), (key, bad[:40], message)
 
 
+@pytest.mark.parametrize("seconds", ["1e-9", "0.5", "0.999"])
+def test_a_deadline_in_which_no_candidate_can_be_evaluated_is_refused(tmp_path, seconds):
+    message = refusal(write(tmp_path, toml({"search.deadline_s": seconds})))
+    assert message.endswith("Input should be 0, for none, or at least 1 second")
+    for good in ("0", "0.0", "1", "1.0", "300"):
+        configs.load(write(tmp_path, toml({"search.deadline_s": good})))
+
+
 def test_an_unknown_key_is_refused_at_every_level_with_the_nearest(tmp_path):
     for key, near in {
         "serach.trials": "search",

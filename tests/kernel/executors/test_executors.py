@@ -250,6 +250,32 @@ def test_a_call_past_its_deadline_is_ended_with_all_it_started(tmp_path: Path) -
         assert executor.submit(abs, -1).result() == 1
 
 
+class SlowToLoad:
+    """Takes longer to unpickle than the deadline of the test."""
+
+    def __setstate__(self, state: object) -> None:
+        threading.Event().wait(1.0)
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def value(self) -> int:
+        return 7
+
+
+def test_the_start_of_a_worker_and_its_imports_do_not_count_to_the_deadline() -> None:
+    with ProcessExecutor(1, deadline_s=0.5) as executor:
+        assert executor.submit(SlowToLoad().value).result() == 7
+
+
+def test_a_deadline_that_is_changed_holds_for_later_calls() -> None:
+    with ProcessExecutor(1, deadline_s=100) as executor:
+        executor.submit(abs, -1).result()
+        executor.deadline_s = 0.2
+        with pytest.raises(WorkerError, match=r"no answer after 0\.2 s"):
+            executor.submit(signal.pause).result()
+
+
 def test_a_dead_worker_whose_child_lives_is_seen(one: ProcessExecutor, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

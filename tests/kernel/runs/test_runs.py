@@ -53,7 +53,7 @@ def trial(number: int, value: float | None, kind: int) -> Trial:
 @steady
 @given(st.text(max_size=80) | st.text("ab._-/", max_size=70))
 def test_a_name_is_taken_only_if_it_stays_inside_the_runs(name):
-    if not (set(name) <= ALLOWED and 1 <= len(name) <= 64) or set(name) == {"."}:
+    if not (set(name) <= ALLOWED and 1 <= len(name) <= 64 and name[0].isalnum() and name[-1] != "."):
         with pytest.raises(RunError) as caught:
             runs.run_of(name)
         assert caught.value.exit_status == 2
@@ -65,13 +65,34 @@ def test_a_name_is_taken_only_if_it_stays_inside_the_runs(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "...", "../x", "/x", "a/b", "a\0", "a\n", "x" * 65, "x" * 300, "é", " "]
+    "name",
+    ["", ".", "..", "...", "../x", "/x", "a/b", "a\0", "a\n", "x" * 65, "x" * 300, "é", " ", "-rf", "_a", ".data"],
 )
 def test_a_name_that_leads_elsewhere_is_refused_and_nothing_is_written(name, runs_here):
     for refused in (lambda: runs.new_run(name, "c.toml"), lambda: runs.existing_run(name)):
         with pytest.raises(RunError, match="cannot be used; take 1 to 64 of the characters"):
             refused()
     assert not runs_here.exists()
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "Aux.toml", "com1", "lpt9.a.b", "prn.", "a."])
+def test_a_name_that_some_file_systems_do_not_keep_is_refused(name, runs_here):
+    with pytest.raises(RunError, match="some file systems keep it for a device, or drop a full stop"):
+        runs.new_run(name, "c.toml")
+    assert not runs_here.exists()
+
+
+@pytest.mark.parametrize("name", ["console", "a.con", "con-1", "com", "com10", "0", "7-a", "A"])
+def test_names_like_reserved_ones_are_taken(name):
+    assert runs.new_run(name, "c.toml").name == name
+
+
+@pytest.mark.parametrize(
+    ("config_name", "name"),
+    [("con.toml", "con-1"), ("nul.x.toml", "run-nul.x-1"), ("_a.toml", "a-1"), ("-.toml", "run--1")],
+)
+def test_automatic_names_can_be_used_whatever_the_config_is_called(config_name, name):
+    assert runs.new_run(None, config_name).name == name
 
 
 def test_a_link_is_no_run(runs_here, config, tmp_path):
