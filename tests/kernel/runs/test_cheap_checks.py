@@ -37,7 +37,7 @@ def test_data_that_are_not_there_are_missed_before_a_worker_starts(tmp_path, nam
 @pytest.mark.parametrize("name", ["arrays", "image-folder", "omniglot"])
 def test_a_path_that_is_not_given_is_missed_before_a_worker_starts(name):
     options = {"label": "a"} if name == "arrays" else {}
-    with pytest.raises(NasError, match="(needs path|path is not set)"):
+    with pytest.raises(NasError, match=r"(needs path|path is not set)"):
         launch.start(config_with(name=name, **options), run_of("a"), Silence())
 
 
