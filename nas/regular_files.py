@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,8 @@ from .errors import DataError
 
 GIB: Final = 2**30
 MIB: Final = 2**20
+LONGEST: Final = 100
+"""Characters of a path that is too long for the file system."""
 
 
 def check_regular(path: Path, most_bytes: int) -> None:
@@ -88,6 +91,8 @@ def _check(path: Path, status: os.stat_result, most_bytes: int) -> None:
 def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path} does not exist")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return DataError(f"{str(path)[:LONGEST]}… cannot be read: {error.strerror}")
     return DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 

@@ -60,7 +60,12 @@ class TakenOptions:
         return self.by_key.get(architecture.key)
 
     def added(self, data: Any) -> Any:
-        """JSON values in which each object with an architecture has its 'options' beside it, None where not known."""
+        """JSON values in which each object with an architecture has its 'options' beside it, None where not known.
+
+        Unchanged where no options were looked up.
+        """
+        if not self.by_key and self.problem is None:
+            return data
         if isinstance(data, list):
             return [self.added(entry) for entry in data] if data and isinstance(data[0], dict) else data
         if not isinstance(data, dict):

@@ -170,7 +170,7 @@ def test_options_out_of_range_are_refused(options, message):
 
 
 def test_a_policy_that_is_missing_is_refused_before_the_search(tmp_path):
-    with pytest.raises(Exception, match="cannot be read"):
+    with pytest.raises(Exception, match="does not exist"):
         RecipeSpace(architecture=Conv4(), policy=tmp_path / "none.json")
 
 

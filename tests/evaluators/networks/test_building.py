@@ -201,7 +201,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match="delete it to train again"):
+    with pytest.raises(DataError, match="none does not exist"):
         read_weights(built(TinyConv()), tmp_path / "none", LABEL)
 
 

@@ -194,7 +194,7 @@ def test_the_file_of_a_policy_is_data_of_a_config(tmp_path: Path, monkeypatch: p
     absolute = absolute_paths(config)
     assert data_files(absolute) == [str(tmp_path / "mine" / "policy.json")]
     assert without_data_folders(absolute).to_json()["tasks"]["augmentation"]["path"] == "policy.json"
-    with pytest.raises(DataError, match=r"augmentation policy .*mine/policy\.json cannot be read"):
+    with pytest.raises(DataError, match=r"augmentation policy .*mine/policy\.json does not exist"):
         parts.tasks_of(absolute).check()
 
 
@@ -237,5 +237,5 @@ def test_a_run_whose_policy_is_missing_ends_in_one_line(
     )
     ended = call("search", str(source))
     assert (ended.status, ended.out) == (2, "")
-    assert "none.json cannot be read: No such file or directory" in ended.err
+    assert "there is no file or folder 'none.json'" in ended.err
     assert ended.err.count("\n") == 1

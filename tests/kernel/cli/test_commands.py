@@ -47,7 +47,7 @@ def test_json_of_a_search_is_one_document_on_standard_output_and_the_rest_is_on_
     assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
     assert set(document["trials"][0]) == {
         "number", "architecture", "key", "state", "budget", "seed", "score", "seconds", "error",
-        "repeats",
+        "repeats", "options",
     }  # fmt: skip
     assert document["repeats"] == 0
     assert {"winner", "baseline", "control", "difference"} <= set(document["final"])
