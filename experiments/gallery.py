@@ -9,6 +9,7 @@ Each command of `SEARCHES` has been run before, in the same folder of runs. Pict
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +25,7 @@ from .command_line import explained
 SEARCHES = (
     "nas search quickstart --name quickstart",
     "nas search recipe --name recipe",
-    "nas search omniglot_5way_1shot --name omniglot --set tasks.path=omniglot_28.npz",
     "nas search sequences --name sequences",
-    "nas search sinusoid --name sinusoid",
 )
 """Commands of the shipped searches, each with the option --name."""
 INTRODUCTION = """# Gallery
@@ -71,7 +70,7 @@ def _exported(run: Run, picture: Path) -> tuple[str, Path | None]:
         if "cell.png" in files:
             picture.write_bytes(files["cell.png"].read_bytes())
     title, *lines = card.splitlines()
-    text = "\n".join(line for line in lines if line != "## Result").strip()
+    text = re.sub(r"\n{2,}", "\n\n", "\n".join(line for line in lines if not line.startswith("## "))).strip()
     return f"**{title.removeprefix('# ')}**\n\n{text}\n", picture if "cell.png" in files else None
 
 

@@ -35,8 +35,7 @@ def test_a_section_has_picture_command_outcome_and_card(pictures: Path) -> None:
     )
     assert "| Search space |" in text
     assert "| winner |" in text
-    assert "## Use" not in text
-    assert "## Result" not in text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## complete"]
 
 
 def test_a_run_without_a_winner_is_refused(pictures: Path) -> None:
