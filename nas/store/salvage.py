@@ -1,4 +1,4 @@
-"""What can be read of a store that may be damaged, and a store made of it."""
+"""Salvage of a damaged store: its readable rows, and a repaired copy of it."""
 
 from __future__ import annotations
 

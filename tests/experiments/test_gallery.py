@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from helpers.first_format import copy_runs
 from PIL import Image
 
 from nas.errors import RunError
 from nas.experiments.gallery import page
 
-RUNS = Path(__file__).parents[1] / "data" / "first_format"
-
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of pictures, with two runs beside it."""
-    for name in ("complete", "unfinished"):
-        shutil.copytree(RUNS / name, tmp_path / "runs" / name)
-    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
+    copy_runs(tmp_path / "runs", monkeypatch)
     (tmp_path / "pictures").mkdir()
     return tmp_path / "pictures"
 

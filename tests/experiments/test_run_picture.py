@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from helpers.first_format import copy_runs
 from PIL import Image
 
 from nas.experiments.run_picture import main
 
-RUNS = Path(__file__).parents[1] / "data" / "first_format"
-
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("complete", "unfinished"):
-        shutil.copytree(RUNS / name, tmp_path / "runs" / name)
-    monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
+    copy_runs(tmp_path / "runs", monkeypatch)
     return tmp_path
 
 
