@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test lint types unit docs
+.PHONY: search test lint types unit docs chaos
 search: .venv/ready
 	$(BIN)/nas search
 
@@ -23,6 +23,10 @@ unit: .venv/docs
 # The documentation site, docs/_build/html/index.html. One of the unit tests builds it too, so `test` does not.
 docs: .venv/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+# Kills, crashes, damaged files, full disks, misbehaving candidates and hostile input, in minutes; in hours with FULL=--full.
+chaos: .venv/tested
+	$(BIN)/python -m nas.experiments.chaos $(FULL)
 
 # What a search needs. torch is asked for by its version first: pip would otherwise fetch the newest one, with gigabytes of
 # CUDA libraries. Only what is imported is compiled, when it first is: compiling all takes a minute.
