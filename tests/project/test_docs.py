@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 import typer
-from helpers.cli import command_here  # noqa: F401  # the fixture `call`
+from helpers.cli import command_here, in_this_process  # noqa: F401  # the fixtures `call` and `inline`
 from helpers.docs import Block, all_blocks, anchors, blocks_of, commands, documents, links
 from helpers.project import ROOT, TOY_OPTIONS, needs_checkout, run
 
@@ -26,6 +26,8 @@ GIVEN = {"space", "seed", "features"}
 """Arguments that a search gives a controller; all others are options."""
 LANGUAGES = {"python", "sh", "toml", "text"}
 BLOCKS = all_blocks()
+WITH_WORKERS = {"README.md", "docs/how-to/several-workers.md"}
+"""Documents whose searches start worker processes, as they do outside tests; each worker imports torch anew."""
 WITH_SHELL = sorted({block.document for block in BLOCKS if block.language == "sh" and not block.not_run})
 RUN_SNIPPETS = """
 import os, runpy, sys, traceback
@@ -109,11 +111,15 @@ def test_python_runs(block, ended_snippets):
 
 
 @pytest.mark.parametrize("document", WITH_SHELL)
-def test_commands_run(document, tmp_path, monkeypatch, call):
+def test_commands_run(document, tmp_path, monkeypatch, call, request):
     """Commands of `nas` run in order in one folder, searches and checks at toy size, in this process to save time.
+
+    Candidates, too, are evaluated in this process, except for the documents in WITH_WORKERS.
 
     Scripts of the document that a command `python FILE.py` names run between them, in the same folder.
     """
+    if document not in WITH_WORKERS:
+        request.getfixturevalue("inline")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(space_report, "SAMPLES", 50)
     monkeypatch.setattr(space_report, "BUILDS", 3)
