@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
+from helpers.cli import in_this_process  # noqa: F401  # the fixture `inline`
 from helpers.labelled import write_fashion_mnist
 from helpers.project import ROOT, TOY, needs_checkout
 
@@ -102,7 +103,10 @@ def test_a_mistake_in_it_would_be_seen(name):
 
 
 @pytest.mark.parametrize("name, overrides", TOY_RUNS)
-def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch):
+def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch, request):
+    """In worker processes for one config, in this process for the others."""
+    if name != "sinusoid":
+        request.getfixturevalue("inline")
     monkeypatch.setenv("NAS_RUNS", str(tmp_path))
     config, progress = configs.load(name, [*TOY, *overrides]), Silent()
     run = folder.new_run(None, name)
@@ -125,7 +129,7 @@ def test_it_runs_to_the_end(name, overrides, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(LABELLED))
-def test_ordinary_training_runs_to_the_end(name, tmp_path, monkeypatch):
+def test_ordinary_training_runs_to_the_end(name, tmp_path, monkeypatch, inline):
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
     toy = [*(option.replace("evaluator.validation_tasks", "evaluator.validation_examples") for option in TOY)]
     data = [f"tasks.path={write_fashion_mnist(tmp_path / 'data')}", "tasks.train_examples=40"]

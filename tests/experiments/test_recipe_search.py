@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from helpers.cli import in_this_process  # noqa: F401  # the fixture `inline`
 
 from nas.errors import ConfigError
 from nas.experiments.reproduce import recipe_search
@@ -48,7 +49,7 @@ def written(path, second="architecture"):
     return path
 
 
-def test_the_study_runs_to_the_end_and_goes_on_from_kept_runs(tmp_path, capsys):
+def test_the_study_runs_to_the_end_and_goes_on_from_kept_runs(inline, tmp_path, capsys):
     out, settings = tmp_path / "table.txt", written(tmp_path / "toy.toml")
     arguments = ["--settings", str(settings), "--work", str(tmp_path / "work"), "--workers", "1"]
     recipe_search.main([*arguments, "--out", str(out)])

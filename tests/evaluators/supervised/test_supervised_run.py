@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 from helpers.labelled import write_fashion_mnist
-from helpers.launch import Quiet
+from helpers.launch import Quiet, in_this_process  # noqa: F401  # the fixture `inline`
 from helpers.project import python
 from safetensors.torch import load_file
 
@@ -154,7 +154,7 @@ def test_plain_pre_training_of_what_is_trained_plainly_is_refused(finished, tmp_
 
 
 @pytest.mark.parametrize("event", [2, 4, 7])
-def test_a_run_that_was_stopped_continues_to_the_same_result(data, runs, event):
+def test_a_run_that_was_stopped_continues_to_the_same_result(data, runs, event, inline):
     config = config_of(data, search={"control": "none"})
     whole = folder.new_run(None, "whole")
     expected = launch.start(config, whole, Quiet()).final
