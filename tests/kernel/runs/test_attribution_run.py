@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -49,8 +50,14 @@ def started(**final: Any) -> tuple[RunFolder, launch.Outcome]:
     return run, launch.start(config(**final), run, Quiet())
 
 
+@cache
+def finished() -> tuple[RunFolder, launch.Outcome]:
+    """A run with attribution, which several tests look at."""
+    return started()
+
+
 def test_every_part_of_the_winner_is_exchanged_on_tasks_of_its_own(inline):
-    run, outcome = started()
+    run, outcome = finished()
     assert outcome.final is not None
     attribution = outcome.final.attribution
     assert attribution is not None
@@ -99,7 +106,7 @@ def test_a_recipe_that_fails_is_named_and_costs_the_attribution_alone(inline, mo
 
 
 def test_a_run_broken_in_its_attribution_goes_on_where_it_was(inline):
-    _, whole = started()
+    _, whole = finished()
     run = folder.new_run("broken", "toy")
     with pytest.raises(Crash):
         launch.start(config(), run, crash_at(EVENTS + 5))

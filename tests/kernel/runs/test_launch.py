@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import cache
 from typing import Any
 
 import pytest
@@ -29,19 +30,28 @@ from nas.search_spaces import Mlp
 from nas.store import Store
 
 
-def unbroken(name: str = "whole") -> tuple[Any, ...]:
+EVENTS_OF_EACH_PHASE = (2, TRIALS, TRIALS + 3, TRIALS + 4, EVENTS)
+"""In the search and at its end, in the measurements on fresh tasks and at their end, and at the end of the run."""
+
+
+@cache
+def unbroken() -> tuple[Any, ...]:
+    """The result of the run that is not broken, which is the same in every test."""
     progress = Quiet()
-    run = folder.new_run(name, "toy")
+    run = folder.new_run("whole", "toy")
     outcome = launch.start(toy(), run, progress)
     assert (outcome.state, progress.events) == ("done", EVENTS)
     assert outcome.final == run_summary.summary(run).final
     return result(run)
 
 
-def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(inline):
+@pytest.mark.parametrize(
+    "events", [EVENTS_OF_EACH_PHASE, pytest.param(range(1, EVENTS + 1), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_a_run_broken_at_any_event_and_resumed_is_bit_for_bit_the_unbroken_one(inline, events):
     whole = unbroken()
     assert len(whole[0]) == TRIALS
-    for event in range(1, EVENTS + 1):
+    for event in events:
         run = folder.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(), run, crash_at(event))
@@ -125,7 +135,8 @@ def test_a_graph_that_cannot_be_used_is_said_before_anything_is_written(inline, 
     assert not runs_here.exists()
 
 
-def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbroken_one():
+def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbroken_one(inline):
+    """The killed ones are of processes, the others are not."""
     whole = unbroken()
     run = folder.run_of("killed")
     for event in (2, TRIALS - 2 + 3):
@@ -149,7 +160,7 @@ def test_killed_with_sigkill_in_search_and_finals_a_run_of_processes_is_the_unbr
 
 def test_interrupted_by_a_signal_a_run_stops_after_what_is_running_and_goes_on(inline):
     whole = unbroken()
-    for event in (1, TRIALS, TRIALS + 2, TRIALS + 4, EVENTS):
+    for event in (1, TRIALS + 2, EVENTS):
         run = folder.new_run(f"signal{event}", "toy")
         progress = Quiet(lambda heard, event=event: signal.raise_signal(signal.SIGINT) if heard == event else None)
         outcome = launch.start(toy(), run, progress)

@@ -25,13 +25,21 @@ HALVES: dict[str, Any] = {
 """A search by rungs of 1, 2 and 4 outer steps."""
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["checkpoints kept", "checkpoints lost"])
-def test_by_rungs_a_run_broken_at_any_candidate_and_resumed_is_bit_for_bit_the_unbroken_one(inline, lost):
+@pytest.mark.parametrize(
+    "lost, first, step",
+    [
+        pytest.param(False, 2, 4, id="checkpoints kept"),
+        pytest.param(True, 1, 3, id="checkpoints lost"),
+        pytest.param(False, 1, 1, id="checkpoints kept, all", marks=pytest.mark.slow),
+        pytest.param(True, 1, 1, id="checkpoints lost, all", marks=pytest.mark.slow),
+    ],
+)
+def test_by_rungs_a_run_broken_at_any_candidate_and_resumed_is_bit_for_bit_the_unbroken_one(inline, lost, first, step):
     whole = folder.new_run("whole", "toy")
     launch.start(toy(**HALVES), whole, Quiet())
     expected = result(whole)
     assert sorted({trial[2] for trial in expected[0]}) == [1, 2, 4]
-    for event in range(1, len(expected[0]) + 1, 1 if lost else 2):
+    for event in range(first, len(expected[0]) + 1, step):
         run = folder.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(**HALVES), run, crash_at(event))

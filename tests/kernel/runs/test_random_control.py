@@ -115,11 +115,17 @@ def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inli
     assert [origin["seed"] for origin in rival["provenance"]] == [1, 2]
 
 
-def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inline):
+# All events but those of a run without control; the usual ones are in the control's search, fresh and test measurements.
+@pytest.mark.parametrize(
+    "events",
+    [(7, 16, EVENTS - 1), pytest.param((4, 7, 8, 16, 17, EVENTS - 1), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_broken_at_any_event_and_resumed_it_is_bit_for_bit_the_unbroken_one(inline, events):
     progress = Quiet()
     expected = whole(controlled("whole", progress))
     assert progress.events == EVENTS
-    for event in (4, 7, 8, 16, 17, EVENTS - 1):  # the others are those of a run without control
+    for event in events:
         run = runs.new_run(f"broken{event}", "toy")
         with pytest.raises(Crash):
             launch.start(toy(**RANDOM), run, crash_at(event))
