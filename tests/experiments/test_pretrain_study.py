@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -117,7 +118,10 @@ def test_every_example_of_a_task_counts_in_the_outer_step_of_every_method(rows):
                 assert any(not torch.equal(gradient[name], plain[name]) for name in plain), (problem.name, row.name)
 
 
-def test_the_study_runs_to_the_end_and_goes_on_from_what_is_finished(settings, characters, tmp_path, capsys):
+def test_the_study_runs_to_the_end_and_goes_on_from_what_is_finished(
+    settings, characters, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(pretrain_vs_meta, "worker_processes", ThreadPoolExecutor)  # processes would import torch anew
     work, out, figure = tmp_path / "work", tmp_path / "table.txt", tmp_path / "figure.png"
     settings.write_text(TOY.replace(", maml-first-order = {}, reptile = {}, anil = {}", ""))  # fewer trainings
     arguments = ["--settings", str(settings), "--work", str(work), "--workers", "1", "--omniglot", str(characters)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.cli import in_this_process  # noqa: F401  # the fixture `inline`
@@ -49,7 +50,8 @@ def written(path, second="architecture"):
     return path
 
 
-def test_the_study_runs_to_the_end_and_goes_on_from_kept_runs(inline, tmp_path, capsys):
+def test_the_study_runs_to_the_end_and_goes_on_from_kept_runs(inline, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(recipe_search, "worker_processes", ThreadPoolExecutor)  # processes would import torch anew
     out, settings = tmp_path / "table.txt", written(tmp_path / "toy.toml")
     arguments = ["--settings", str(settings), "--work", str(tmp_path / "work"), "--workers", "1"]
     recipe_search.main([*arguments, "--out", str(out)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def settings(tmp_path):
     return path
 
 
-def test_the_study_runs_to_the_end_and_goes_on_from_kept_scores(settings, tmp_path, capsys):
+def test_the_study_runs_to_the_end_and_goes_on_from_kept_scores(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(supervised_nas, "worker_processes", ThreadPoolExecutor)  # processes would import torch anew
     work, out = tmp_path / "work", tmp_path / "table.txt"
     arguments = ["--settings", str(settings), "--work", str(work), "--workers", "1"]
     supervised_nas.main([*arguments, "--out", str(out)])
