@@ -28,6 +28,8 @@ LANGUAGES = {"python", "sh", "toml", "text"}
 BLOCKS = all_blocks()
 WITH_WORKERS = {"README.md", "docs/how-to/several-workers.md"}
 """Documents whose searches start worker processes, as they do outside tests; each worker imports torch anew."""
+GALLERY = "docs/gallery.md"
+"""A document that searches shipped configs as they are, which tests/experiments/test_configs.py runs to the end."""
 WITH_SHELL = sorted({block.document for block in BLOCKS if block.language == "sh" and not block.not_run})
 RUN_SNIPPETS = """
 import os, runpy, sys, traceback
@@ -129,7 +131,10 @@ def test_commands_run(document, tmp_path, monkeypatch, call, request):
         if block.document != document or block.language != "sh" or block.not_run:
             continue
         for words in commands(block.text):
-            if words[0] == "nas":
+            if document == GALLERY:
+                assert words[:2] == ["nas", "search"]
+                assert words[2] in configs.shipped()
+            elif words[0] == "nas":
                 toy = TOY_OPTIONS if words[1:2] == ["search"] else []
                 ended = call(*words[1:], *toy)
                 assert ended.status == 0, f"{block}: {' '.join(words)}\n{ended.err}"

@@ -29,7 +29,6 @@ from nas.runs.launch import Outcome
 from nas.search_spaces import Mlp
 from nas.store import Store
 
-
 EVENTS_OF_EACH_PHASE = (2, TRIALS, TRIALS + 3, TRIALS + 4, EVENTS)
 """In the search and at its end, in the measurements on fresh tasks and at their end, and at the end of the run."""
 

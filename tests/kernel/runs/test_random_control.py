@@ -115,7 +115,7 @@ def test_its_winner_is_that_of_the_same_finals_and_the_difference_is_paired(inli
     assert [origin["seed"] for origin in rival["provenance"]] == [1, 2]
 
 
-# All events but those of a run without control; the usual ones are in the control's search, fresh and test measurements.
+# Events that a run without control does not have; usually one in each of the control's search and measurements.
 @pytest.mark.parametrize(
     "events",
     [(7, 16, EVENTS - 1), pytest.param((4, 7, 8, 16, 17, EVENTS - 1), marks=pytest.mark.slow)],
