@@ -10,18 +10,22 @@ from typing import Any, TypeGuard, get_args
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..architecture import Architecture
 from ..errors import ConfigError
+from ..executors.engines import SlotRequest
 from ..protocols.controllers import Controller
-from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring
+from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring, Tabled
+from ..protocols.executors import CandidateExecutor
 from ..protocols.learners import Learner
 from ..protocols.recipes import RecipeMeasuring, RecipeSpace
 from ..protocols.spaces import SearchSpace
 from ..protocols.tasks import TaskFamily
 from ..registry import builtin, components
 from ..space.constraints import Constrained
-from .schema import PARTS, Component, Config, EvaluatorTable, KeyFault, SpaceTable, TasksTable, name_and_options
+from .schema import AUTO, PARTS, Component, Config, EvaluatorTable, KeyFault, SpaceTable, TasksTable, name_and_options
 
 CONTROL = "random"
 """Name of the controller of the random-search control."""
+INLINE, PROCESSES = "inline", "processes"
+"""Names of the engines that 'auto' stands for."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,32 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         baseline=baseline,
         baseline_evaluator=_create("evaluator", table, "evaluator", space=baseline, **arguments),
     )
+
+
+def engine_of(config: Config, evaluator: Evaluator, slot_request: SlotRequest) -> CandidateExecutor:
+    """The executor of the engine that a config names.
+
+    Args:
+        config: The config.
+        evaluator: Its evaluator.
+        slot_request: The slots that the run asks for.
+
+    Raises:
+        KeyFault: The engine is not known, an option of it is wrong, it cannot be used here, or the evaluator looks
+            scores up in a table, which is done in this process.
+    """
+    table: str | Component = config.search.engine
+    if isinstance(evaluator, Tabled):
+        if name_and_options(table)[0] not in (AUTO, INLINE):
+            raise KeyFault(
+                f"a table is looked up in this process; leave engine {name_and_options(table)[0]!r} out",
+                ("search", "engine"),
+            )
+        table = INLINE
+    executor: CandidateExecutor = _create(
+        "engine", PROCESSES if table == AUTO else table, "search", "engine", slot_request=slot_request
+    )
+    return executor
 
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:

@@ -6,7 +6,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..errors import NasError, SearchError
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
 from ..protocols.evaluators import Evaluator
+from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
@@ -31,7 +32,7 @@ def search(
     controller: Controller,
     evaluator: Evaluator,
     store: Trials,
-    executor: Executor,
+    executor: Submits,
     options: SearchOptions,
 ) -> End:
     """Fills a store with the candidates of a search, or continues the search of a store that has some.
@@ -126,7 +127,7 @@ class _RunningTrials:
     """The trials that are being evaluated."""
 
     def __init__(
-        self, executor: Executor, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
+        self, executor: Submits, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
     ) -> None:
         self._executor = executor
         self._evaluator = evaluator
