@@ -20,6 +20,7 @@ MAY_EXECUTE = {
         "exec_module",
     ),  # the file that a user names as FILE.py:NAME
     ("nas/registry/components.py", "importlib.import_module"),  # modules that its own table names
+    ("experiments/chaos/__main__.py", "importlib.import_module"),  # its own parts, from its own list
     ("nas/lazy.py", "importlib.import_module"),  # modules whose names the face of a package offers
     # In an export, for its user: imports the model.py beside it. nas.load passes the network, so it never comes here.
     ("nas/export/standalone/adapt.py", "run_path"),
@@ -36,6 +37,7 @@ MAY_PRINT = (
     "nas/cli/watching.py",
     "experiments/command_line.py",
     "experiments/benchmarks/",
+    "experiments/chaos/__main__.py",
     "experiments/reproduce/",
     "experiments/interval_coverage.py",
     "experiments/fidelity/__main__.py",
