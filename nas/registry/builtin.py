@@ -91,6 +91,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "engine": {
         "inline": "nas.executors.engines:inline",
         "processes": "nas.executors.engines:processes",
+        "ray": "nas.executors.engines:ray",
     },
 }
 """Classes by kind and name, as MODULE:CLASS."""

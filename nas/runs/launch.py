@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from ..analysis.final_result import FinalResult
 from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, engine_of, features_of, measures
-from ..config.paths import absolute_paths
+from ..config.paths import absolute_paths, data_files
 from ..config.schema import Config
 from ..errors import ConfigError, NasError
 from ..executors.adapter import ExecutorAdapter
@@ -214,7 +215,9 @@ def _own_executor(config: Config, parts: Parts) -> CandidateExecutor:
     search = config.search
     # The checks, which come first, may take longer than an evaluation: they read the data.
     deadline = max(search.deadline_s, CHECKS_S) if search.deadline_s else None
-    return engine_of(config, parts.evaluator, SlotRequest(search.workers, search.device, deadline))
+    data = tuple(map(Path, data_files(config)))
+    code = tuple(map(Path, config.files))
+    return engine_of(config, parts.evaluator, SlotRequest(search.workers, search.device, deadline, data, code))
 
 
 def _adapted(executor: Executor, config: Config) -> ExecutorAdapter:

@@ -14,7 +14,7 @@ from ..architecture import Architecture
 from ..errors import NasError, SearchError
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator
+from ..protocols.evaluators import Evaluator, Resumable
 from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
@@ -131,8 +131,8 @@ class _RunningTrials:
     ) -> None:
         self._executor = executor
         self._evaluator = evaluator
+        self._options = options
         self._clock = options.clock
-        self._on_machine_fault = options.on_machine_fault
         self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
@@ -141,8 +141,18 @@ class _RunningTrials:
 
     def submit(self, trial: Trial) -> None:
         started = self._clock()
-        future = self._executor.submit(self._evaluator.evaluate, trial.architecture, trial.budget, trial.seed)
-        self._trials[future] = trial, started
+        self._trials[self._submitted(trial)] = trial, started
+
+    def _submitted(self, trial: Trial) -> Future[Score]:
+        call, evaluator, folder = (
+            (trial.architecture, trial.budget, trial.seed),
+            self._evaluator,
+            self._options.checkpoints,
+        )
+        if folder is None or not isinstance(evaluator, Resumable):
+            return self._executor.submit(evaluator.evaluate, *call)
+        checkpoint = folder / f"{trial.architecture.key}-seed{trial.seed}.safetensors"
+        return self._executor.submit(evaluator.advance, *call, schedule=self._options.budget, checkpoint=checkpoint)
 
     def ended(self) -> Iterator[Trial]:
         """Waits at most POLL_S and yields the trials that ended, by number.
@@ -164,7 +174,7 @@ class _RunningTrials:
         if isinstance(error, CancelledError):
             return trial
         if error is not None and is_machine_fault(error):
-            self._on_machine_fault(error)
+            self._options.on_machine_fault(error)
             return trial
         if error is None:
             # The result is foreign: any object that the evaluator returned.
