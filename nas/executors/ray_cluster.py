@@ -142,6 +142,8 @@ def _init(ray: Any, address: str) -> None:
         ray.init(address, **quiet)
     else:
         ray.init("local", include_dashboard=False, **quiet)
+    # Ray prints pages on standard output when a node is lost, for which it has no option.
+    vars(ray._private.worker).update(_worker_logs_enabled=False)
 
 
 def nodes(ray: Any) -> list[dict[str, float]]:
