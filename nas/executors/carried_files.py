@@ -18,6 +18,8 @@ from ..errors import DataError
 
 MADE = "complete"
 """Name of the empty file beside an unpacked tree that says that all of it is there."""
+PATH, TEXT = "p", "t"
+"""First letters of the marks of a `Path` and of a text."""
 Pickler = type[pickle.Pickler]
 
 
@@ -95,13 +97,13 @@ def dumps(value: Any, roots: Iterable[Path], pickler: Pickler = pickle.Pickler) 
     buffer = io.BytesIO()
 
     class Marking(pickler):  # type: ignore[valid-type, misc]
-        def persistent_id(self, obj: Any) -> tuple[str, bool] | None:
+        def persistent_id(self, obj: Any) -> str | None:
             if not isinstance(obj, str | Path):
                 return None
             text = str(obj)
             if not text.startswith(prefixes) or not any(_below(text, prefix) for prefix in prefixes):
                 return None
-            return text, isinstance(obj, Path)
+            return (PATH if isinstance(obj, Path) else TEXT) + text
 
     Marking(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     return buffer.getvalue()
@@ -116,11 +118,11 @@ def loads(data: bytes, places: Mapping[str, str]) -> Any:
     """
 
     class Placing(pickle.Unpickler):
-        def persistent_load(self, pid: tuple[str, bool]) -> str | Path:
-            text, is_path = pid
+        def persistent_load(self, pid: str) -> str | Path:
+            kind, text = pid[0], pid[1:]
             root = max((each for each in places if _below(text, each)), key=len)
             placed = places[root] + text[len(root) :]
-            return Path(placed) if is_path else placed
+            return Path(placed) if kind == PATH else placed
 
     loaded: Any = Placing(io.BytesIO(data)).load()
     return loaded

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ConfigError, WorkerError
@@ -190,7 +192,7 @@ class RayExecutor(Executor):
         Raises:
             ConfigError: It was not ready then, or its node has other versions.
         """
-        actor = self._class.options(**self._request.actor_options()).remote(self._packed, self._roots)
+        actor = self._class.options(**self._request.actor_options()).remote(self._packed, self._roots, _own_folders())
         self._actors[number] = actor
         ready = actor.ready.remote()
         try:
@@ -214,6 +216,12 @@ class RayExecutor(Executor):
         actor = self._actors.pop(number, None)
         if actor is not None:
             attempt(self._ray.kill, actor)  # It raises for an actor or a cluster that is gone.
+
+
+def _own_folders() -> list[str]:
+    """The entries of the import path that are not of the Python installation, as absolute paths."""
+    entries = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
+    return [entry for entry in entries if not entry.startswith((sys.prefix, sys.base_prefix))]
 
 
 def _check_versions(theirs: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +20,11 @@ class RaySlot:
     Args:
         packed: Trees of files that calls need, packed; empty for none. Ray keeps one copy on each node.
         roots: The trees' roots on the machine that packed them.
+        import_path: Folders of the user's own modules. Those that this node has too join the end of its import path.
     """
 
-    def __init__(self, packed: bytes, roots: Sequence[Path]) -> None:
+    def __init__(self, packed: bytes, roots: Sequence[Path], import_path: Sequence[str]) -> None:
+        sys.path += [entry for entry in import_path if entry not in sys.path and Path(entry).is_dir()]
         self._packed, self._roots = packed, roots
         self._places: dict[str, str] = {}
         self._executor = ProcessExecutor(1)
