@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..bounds import check_number
 from .carried_files import Tree, tree_of
 from .inline_executor import InlineExecutor
+from .nni_executor import NniExecutor
 from .process_executor import ProcessExecutor
 from .ray_cluster import RaySlots
 from .ray_executor import RayExecutor
@@ -75,6 +77,21 @@ def ray(
     slots_there = RaySlots(slot_request.workers, slot_request.device, cpus, gpus, wait_s)
     trees = () if shared_disk else trees_of(slot_request)
     return RayExecutor(slots_there, address=address, trees=trees, deadline_s=slot_request.deadline_s)
+
+
+def nni(slot_request: SlotRequest, port: int = 8080) -> NniExecutor:
+    """Trials of a local NNI experiment, whose web page shows them; each costs a second or two more than a worker's.
+
+    Args:
+        slot_request: The slots that the run asks for.
+        port: Port of the page, on this machine alone.
+
+    Raises:
+        ConfigError: As `NniExecutor`, or the port is out of range.
+    """
+    check_number("engine 'nni'", "port", port, 1024, 65_535)
+    count = len(slots(slot_request.workers, slot_request.device))
+    return NniExecutor(count, port=port, deadline_s=slot_request.deadline_s)
 
 
 def trees_of(slot_request: SlotRequest) -> tuple[Tree, ...]:

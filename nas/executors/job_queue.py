@@ -65,6 +65,11 @@ class JobQueue(Generic[J]):
             self._changed.notify_all()
             return waiting
 
+    def wait_until_finished(self) -> None:
+        """Waits until the queue is finished."""
+        with self._changed:
+            self._changed.wait_for(self._is_finished)
+
     @property
     def finished(self) -> bool:
         """Whether no job waits, none is taken, and no more will come."""

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 MOST_LOSSES = 5
 """Slots that a call may lose before it counts as failed: a candidate that takes its node down must not run for ever."""
+MOST_FAILED_STARTS = 10
+"""Starts of slots that may fail one after the other, while there is no slot at all, before waiting calls fail."""
 IDLE_S = 60.0
 """Seconds without a waiting call after which a slot is given back, so that a cluster may end its node."""
 POLL_S = 0.5
@@ -82,6 +84,7 @@ class RayExecutor(Executor):
         self._jobs: JobQueue[_Job] = JobQueue()
         self._actors: dict[int, Any] = {}
         self._open, self._killed = True, False
+        self._failed_starts = 0
         try:
             self._start_slot(0, time.monotonic() + slots.wait_s)
         except BaseException:
@@ -181,10 +184,20 @@ class RayExecutor(Executor):
     def _started(self, number: int) -> bool:
         """Starts a slot again, however long it takes; False where it could not, or is no longer wanted."""
         outcome = attempt(self._start_slot, number)
-        if outcome.error is not None and self._open and not self._killed:
+        if outcome.error is None:
+            self._failed_starts = 0
+        elif self._open and not self._killed:
             log.warning("slot %d could not be started: %s", number, first_line(outcome.error))
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_FAILED_STARTS and not self._actors:
+                self._fail_waiting(outcome.error)
             time.sleep(POLL_S)
         return outcome.error is None and number in self._actors
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        for job in self._jobs.clear():
+            if job.losses or job.future.set_running_or_notify_cancel():
+                job.future.set_exception(WorkerError(f"no slot of the cluster can be started; {first_line(error)}"))
 
     def _start_slot(self, number: int, end: float | None = None) -> None:
         """Starts the actor of a slot and waits until it is ready, at most until `end` by the monotonic clock.

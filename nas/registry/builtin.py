@@ -90,6 +90,7 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     },
     "engine": {
         "inline": "nas.executors.engines:inline",
+        "nni": "nas.executors.engines:nni",
         "processes": "nas.executors.engines:processes",
         "ray": "nas.executors.engines:ray",
     },
