@@ -111,6 +111,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
             "training; take evaluator 'recipe'",
             ("evaluator", "name"),
         )
+    _check_engine(config, evaluator)
     constrained = _constrained(config, space, evaluator, costs)
     features = features_of(config, evaluator)
     controller: Controller = _create(
@@ -140,21 +141,27 @@ def engine_of(config: Config, evaluator: Evaluator, slot_request: SlotRequest) -
         slot_request: The slots that the run asks for.
 
     Raises:
-        KeyFault: The engine is not known, an option of it is wrong, it cannot be used here, or the evaluator looks
-            scores up in a table, which is done in this process.
+        KeyFault: The engine refuses its options, or cannot be used here.
     """
-    table: str | Component = config.search.engine
-    if isinstance(evaluator, Tabled):
-        if name_and_options(table)[0] not in (AUTO, INLINE):
-            raise KeyFault(
-                f"a table is looked up in this process; leave engine {name_and_options(table)[0]!r} out",
-                ("search", "engine"),
-            )
-        table = INLINE
-    executor: CandidateExecutor = _create(
-        "engine", PROCESSES if table == AUTO else table, "search", "engine", slot_request=slot_request
-    )
+    engine = INLINE if isinstance(evaluator, Tabled) else PROCESSES
+    table = engine if config.search.engine == AUTO else config.search.engine
+    executor: CandidateExecutor = _create("engine", table, "search", "engine", slot_request=slot_request)
     return executor
+
+
+def _check_engine(config: Config, evaluator: Evaluator) -> None:
+    """Raises KeyFault for an engine or an option that is not known, and for another engine than this process where the
+    evaluator looks scores up in a table. The engine is not started."""
+    name, options = name_and_options(config.search.engine)
+    if name == AUTO:
+        return
+    if name != INLINE and isinstance(evaluator, Tabled):
+        raise KeyFault(f"a table is looked up in this process; leave engine {name!r} out", ("search", "engine"))
+    _find("engine", name, "search", "engine")
+    try:
+        components.checked_options("engine", name, options, beside=("name",), given=("slot_request",))
+    except ConfigError as error:
+        raise KeyFault(str(error), ("search", "engine")) from error
 
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:

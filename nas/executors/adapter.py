@@ -7,13 +7,15 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from ..errors import ConfigError
+from .polled_jobs import PolledJobs
 
 
 class ExecutorAdapter:
-    """Executor of a run over any `concurrent.futures.Executor`: of Dask, of submitit, a pool of processes.
+    """Executor of a run over any `concurrent.futures.Executor`, such as Dask's or a pool of processes, and over what is
+    like one, such as submitit's, whose `submit` returns jobs that can only be asked whether they are done.
 
-    The executor stays its owner's: `shutdown` leaves it open. Neither a deadline nor `kill` reaches calls that are
-    running in it; `kill` cancels those that wait.
+    The executor stays its owner's: `shutdown` leaves it open. It has no deadline. Where calls run on other machines,
+    these must see the folder of runs and the data under the same paths.
 
     Args:
         executor: The executor.
@@ -33,19 +35,21 @@ class ExecutorAdapter:
         self.workers = workers
         self._executor = executor
         self._open = True
+        self._polled = PolledJobs()
         self._waiting: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queues a call. Raises RuntimeError after `shutdown`, and what the executor raises."""
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
-        future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+        submitted: Any = self._executor.submit(fn, *args, **kwargs)
+        future: Future[Any] = submitted if isinstance(submitted, Future) else self._polled.future(submitted)
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
         return future
 
     def kill(self) -> None:
-        """Cancels the calls that wait; those that run in the executor go on there."""
+        """Cancels what can be cancelled: jobs of submitit, and calls that wait. Other running calls go on."""
         self.shutdown(cancel_futures=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -54,3 +58,4 @@ class ExecutorAdapter:
         if cancel_futures:
             for future in list(self._waiting):
                 future.cancel()
+            self._polled.cancel()
