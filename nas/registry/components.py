@@ -113,7 +113,7 @@ def checked_options(
         given: Parameters of the constructor that the program gives, and a config cannot.
 
     Raises:
-        ConfigError: The name or an option is not known (the message has the nearest one), or an option has a wrong type.
+        ConfigError: The name or an option is unknown (the message has the nearest one), or its type is wrong.
     """
     known = attempt(options_of, find(room, name))
     if known.error is not None:
