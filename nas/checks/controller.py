@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from .. import failures
 from ..architecture import Architecture
 from ..errors import ConfigError, SearchError
 from ..failures import attempt
+from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..registry import builtin, components
 from ..search.checked_controller import CheckedController
@@ -73,7 +73,7 @@ def _continue(controller: CheckedController, proposals: list[Architecture]) -> N
 
 
 def check_determinism(
-    name: str, options: Mapping[str, Any], executor: Executor, *, space: SearchSpace, **arguments: Any
+    name: str, options: Mapping[str, Any], executor: Submits, *, space: SearchSpace, **arguments: Any
 ) -> None:
     """Checks that a controller proposes the same architectures in this process and in a worker.
 

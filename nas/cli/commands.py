@@ -213,7 +213,7 @@ for others in (looking, doctor, stage_two, own_data, learned_optimizers):
 def list_(
     room: Annotated[
         str | None,
-        typer.Argument(help="spaces, controllers, evaluators, tasks, learners, augmentations or optimizers."),
+        typer.Argument(help="spaces, controllers, evaluators, tasks, learners, augmentations, optimizers or engines."),
     ] = None,
 ) -> None:
     """List the components that a config can name, with a line on each."""
@@ -229,6 +229,7 @@ def list_(
         "learners": "learner",
         "augmentations": "augmentation",
         "optimizers": "optimizer",
+        "engines": "engine",
     }
     if room is not None and room not in kinds:
         raise ConfigError(f"there is no list of {room!r}: {nearest(room, kinds)}")

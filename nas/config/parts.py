@@ -10,18 +10,22 @@ from typing import Any, TypeGuard, get_args
 from ..analysis.pareto_front import check_costs, objectives_of
 from ..architecture import Architecture
 from ..errors import ConfigError
+from ..executors.engines import SlotRequest
 from ..protocols.controllers import Controller
-from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring
+from ..protocols.evaluators import Cost, Costed, Evaluator, Featured, Measurer, Measuring, Tabled
+from ..protocols.executors import CandidateExecutor
 from ..protocols.learners import Learner
 from ..protocols.recipes import RecipeMeasuring, RecipeSpace
 from ..protocols.spaces import SearchSpace
 from ..protocols.tasks import TaskFamily
 from ..registry import builtin, components
 from ..space.constraints import Constrained
-from .schema import PARTS, Component, Config, EvaluatorTable, KeyFault, SpaceTable, TasksTable, name_and_options
+from .schema import AUTO, PARTS, Component, Config, EvaluatorTable, KeyFault, SpaceTable, TasksTable, name_and_options
 
 CONTROL = "random"
 """Name of the controller of the random-search control."""
+INLINE, PROCESSES = "inline", "processes"
+"""Names of the engines that 'auto' stands for."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
             "training; take evaluator 'recipe'",
             ("evaluator", "name"),
         )
+    _check_engine(config, evaluator)
     constrained = _constrained(config, space, evaluator, costs)
     features = features_of(config, evaluator)
     controller: Controller = _create(
@@ -125,6 +130,38 @@ def build(config: Config, costs: MutableMapping[str, float] | None = None) -> Pa
         baseline=baseline,
         baseline_evaluator=_create("evaluator", table, "evaluator", space=baseline, **arguments),
     )
+
+
+def engine_of(config: Config, evaluator: Evaluator, slot_request: SlotRequest) -> CandidateExecutor:
+    """The executor of the engine that a config names.
+
+    Args:
+        config: The config.
+        evaluator: Its evaluator.
+        slot_request: The slots that the run asks for.
+
+    Raises:
+        KeyFault: The engine refuses its options, or cannot be used here.
+    """
+    engine = INLINE if isinstance(evaluator, Tabled) else PROCESSES
+    table = engine if config.search.engine == AUTO else config.search.engine
+    executor: CandidateExecutor = _create("engine", table, "search", "engine", slot_request=slot_request)
+    return executor
+
+
+def _check_engine(config: Config, evaluator: Evaluator) -> None:
+    """Raises KeyFault for an engine or an option that is not known, and for another engine than this process where the
+    evaluator looks scores up in a table. The engine is not started."""
+    name, options = name_and_options(config.search.engine)
+    if name == AUTO:
+        return
+    if name != INLINE and isinstance(evaluator, Tabled):
+        raise KeyFault(f"a table is looked up in this process; leave engine {name!r} out", ("search", "engine"))
+    _find("engine", name, "search", "engine")
+    try:
+        components.checked_options("engine", name, options, beside=("name",), given=("slot_request",))
+    except ConfigError as error:
+        raise KeyFault(str(error), ("search", "engine")) from error
 
 
 def measures(evaluator: Evaluator) -> TypeGuard[Measurer]:

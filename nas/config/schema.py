@@ -24,6 +24,10 @@ LEAST_DEADLINE_S = 1.0
 """Least deadline of an evaluation; a network is not even built and checked in less on a busy machine."""
 
 
+AUTO = "auto"
+"""Engine that follows from the evaluator: this process for a table, worker processes otherwise."""
+
+
 class KeyFault(ConfigError):
     """A key of a config that cannot be used.
 
@@ -158,7 +162,9 @@ class SearchTable(Table):
             started; 0 for none.
         wall_clock_s: Limit of the whole run's seconds, finals included: the search ends as early as these are estimated
             to need (`nas.runs.wall_clock`); 0 for none.
-        workers: Number of worker processes; 'auto' for one per processor, and at most four per GPU.
+        engine: Where candidates are evaluated: 'auto' for worker processes of this machine, and for a table this
+            process; or an engine by name, or a table of its name and options.
+        workers: Number of candidates evaluated at a time; 'auto' for one per processor, and at most four per GPU.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
         seed: Seed of the controller and of the evaluations.
         repeats: Treatment of duplicates, networks proposed before: 'known' takes the first one's result, 'evaluated'
@@ -173,6 +179,7 @@ class SearchTable(Table):
     trials: Annotated[int, Field(ge=1, le=10**7)] = 40
     seconds: Annotated[float, Field(ge=0, le=10**12)] = 0.0
     wall_clock_s: Annotated[float, Field(ge=0, le=10**9)] = 0.0
+    engine: str | Component = AUTO
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,4})?)$")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -245,11 +252,13 @@ class Config(Table):
     compare: dict[str, ContenderTable] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values. What is not asked for has no key, nor have the usual values of `final.attribution`
-        and `search.wall_clock_s`: so configs of earlier versions stay equal."""
+        """The config as JSON values. What is not asked for has no key, nor have the usual values of
+        `final.attribution`, `search.engine` and `search.wall_clock_s`: so configs of earlier versions stay equal."""
         data = self.model_dump(mode="json")
         if not self.search.wall_clock_s:
             data["search"].pop("wall_clock_s")
+        if self.search.engine == AUTO:
+            data["search"].pop("engine")
         if self.final.attribution:
             data["final"].pop("attribution")
         for table in (data["space"], data["tasks"], data["evaluator"]):

@@ -16,6 +16,7 @@ class InlineExecutor(Executor):
     """An executor whose `submit` runs the call and returns a finished future. A crash or hang is this process's own."""
 
     workers = 1
+    deadline_s: float | None = None
 
     def __init__(self) -> None:
         self._open = True

@@ -15,6 +15,7 @@ from .evaluators import (
     Tabled,
     ZeroCost,
 )
+from .executors import CandidateExecutor, Submits
 from .learners import CARRIED, LEARNER, Learner, Portable, SecondOrder
 from .optimizers import Optimizer
 from .recipes import RecipeMeasuring, RecipeSpace
@@ -39,6 +40,7 @@ __all__ = [
     "LEARNER",
     "Augmentation",
     "AugmentingSpace",
+    "CandidateExecutor",
     "ClassNames",
     "Controller",
     "Cost",
@@ -68,6 +70,7 @@ __all__ = [
     "SearchSpace",
     "SecondOrder",
     "Sized",
+    "Submits",
     "Tabled",
     "TargetReader",
     "TaskFamily",

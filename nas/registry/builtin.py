@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Room = Literal["space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer", "optimizee"]
+Room = Literal[
+    "space", "controller", "evaluator", "tasks", "learner", "augmentation", "optimizer", "optimizee", "engine"
+]
 """Kinds of components."""
 BUILT_IN: Mapping[Room, Mapping[str, str]] = {
     "space": {
@@ -86,6 +88,12 @@ BUILT_IN: Mapping[Room, Mapping[str, str]] = {
         "mlp": "nas.evaluators.optimizers.classifiers:Mlp",
         "convnet": "nas.evaluators.optimizers.classifiers:ConvNet",
     },
+    "engine": {
+        "inline": "nas.executors.engines:inline",
+        "nni": "nas.executors.engines:nni",
+        "processes": "nas.executors.engines:processes",
+        "ray": "nas.executors.engines:ray",
+    },
 }
 """Classes by kind and name, as MODULE:CLASS."""
 PREFIXES: Mapping[Room, Mapping[str, str]] = {
@@ -127,5 +135,6 @@ ENTRY_POINT_GROUPS: Mapping[Room, str] = {
     "augmentation": "nas.augmentations",
     "optimizer": "nas.optimizers",
     "optimizee": "nas.optimizees",
+    "engine": "nas.engines",
 }
 """Entry point groups in which other packages offer components."""

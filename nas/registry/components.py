@@ -88,15 +88,7 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
             refuses or fails.
     """
     cls = find(room, name)
-    known = attempt(options_of, cls)
-    if known.error is not None:
-        raise ConfigError(f"{room} {name!r} has a constructor whose options cannot be read: {reason(known.error)}")
-    checked: dict[str, Any] = {}
-    for option, value in options.items():
-        if option not in known.value or option in arguments:
-            valid = (set(known.value) - set(arguments)) | set(beside)
-            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, valid)}")
-        checked[option] = _checked(f"{room} {name!r} option {option!r}", known.value[option], value)
+    checked = checked_options(room, name, options, beside=beside, given=arguments)
     # Other people's components may raise anything, and torch has errors of its own for a size that no memory holds.
     made = attempt(cls, **arguments, **checked)
     if isinstance(made.error, NasError):
@@ -106,6 +98,34 @@ def create(room: Room, name: str, options: Mapping[str, Any], *, beside: Iterabl
     if room == "space" and not isinstance(attempt(getattr, made.value, "name").value, str):
         raise ConfigError(f"space {name!r} needs a `name`, a text that its architectures bear")
     return made.value
+
+
+def checked_options(
+    room: Room, name: str, options: Mapping[str, Any], *, beside: Iterable[str] = (), given: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The options of a component as its constructor takes them, without making the component.
+
+    Args:
+        room: The kind of component.
+        name: Its name, as `find` takes it.
+        options: Values from a config.
+        beside: Other keys of the config's table, which are suggested for an unknown option too.
+        given: Parameters of the constructor that the program gives, and a config cannot.
+
+    Raises:
+        ConfigError: The name or an option is unknown (the message has the nearest one), or its type is wrong.
+    """
+    known = attempt(options_of, find(room, name))
+    if known.error is not None:
+        raise ConfigError(f"{room} {name!r} has a constructor whose options cannot be read: {reason(known.error)}")
+    given = set(given)
+    checked: dict[str, Any] = {}
+    for option, value in options.items():
+        if option not in known.value or option in given:
+            valid = (set(known.value) - given) | set(beside)
+            raise ConfigError(f"{room} {name!r} has no option {shown(option)}; {nearest(option, valid)}")
+        checked[option] = _checked(f"{room} {name!r} option {option!r}", known.value[option], value)
+    return checked
 
 
 def optimizer_trainer(network: Mapping[str, Any], optimizee: Any, training: Mapping[str, Any], device: str) -> Any:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from ..config.parts import Parts
 from ..config.schema import Config
-from ..executors.inline_executor import InlineExecutor
-from ..executors.process_executor import ProcessExecutor
+from ..protocols.executors import CandidateExecutor
 from ..store.sqlite_store import Store
 from .folder import RunFolder
 from .machine_faults import MachineFaults
@@ -41,7 +40,7 @@ class RunContext:
     store: Store
     config: Config
     parts: Parts
-    executor: ProcessExecutor | InlineExecutor
+    executor: CandidateExecutor
     progress: Progress
     stop: Callable[[], bool] = never
     faults: MachineFaults = field(default_factory=MachineFaults)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from ..analysis.final_result import FinalResult
 from ..checks.controller import check_determinism
-from ..config.parts import Parts, build, features_of, measures
-from ..config.paths import absolute_paths
+from ..config.parts import Parts, build, engine_of, features_of, measures
+from ..config.paths import absolute_paths, data_files
 from ..config.schema import Config
-from ..errors import NasError
+from ..errors import ConfigError, NasError
+from ..executors.adapter import ExecutorAdapter
+from ..executors.engines import SlotRequest
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
-from ..executors.slots import slots
-from ..protocols.evaluators import Tabled
+from ..protocols.executors import AnyExecutor, CandidateExecutor
 from ..registry import user_files
 from ..store.costs import StoredCosts
 from ..store.file_system import network_note
@@ -40,7 +43,6 @@ log = logging.getLogger(__name__)
 CHECKS_S = 600.0
 """Least deadline of a call that the checks before a search make in a worker, where evaluations have a deadline."""
 TRY_OUT = "space, data and device in a worker process"
-AnyExecutor = ProcessExecutor | InlineExecutor
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Outcome:
     final: FinalResult | None
 
 
-def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
+def start(config: Config, run: RunFolder, progress: Progress, executor: AnyExecutor | None = None) -> Outcome:
     """Carries out a new run.
 
     Device, data and space are tried before anything is written.
@@ -67,6 +69,7 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
         config: Its config.
         run: Its name and folder. Where an automatic name was taken meanwhile, the next number is used.
         progress: Receiver of its events.
+        executor: Place where candidates are evaluated, in place of the config's engine; it stays open.
 
     Raises:
         NasError: The config cannot be carried out, or the search failed.
@@ -74,23 +77,29 @@ def start(config: Config, run: RunFolder, progress: Progress) -> Outcome:
     began, config = time.monotonic(), absolute_paths(config)
     parts = build(config)
     check_paths(config, parts)
-    with _executor_of(config, parts) as executor:
+    with _executor_of(config, parts, executor) as slots:
         progress.checking(TRY_OUT)
-        protocol = try_out(config, parts, executor)
+        protocol = try_out(config, parts, slots)
         progress.checking("whether networks of the space can be exported")
-        try_export(parts, executor)
+        try_export(parts, slots)
         progress.checking("that the controller proposes the same in another process")
         controller, features = config.controller, features_of(config, parts.evaluator)
-        with _other_process(config, executor) as other:
+        with _other_process(config, slots) as other:
             check_determinism(
                 controller.name, controller.options, other, space=parts.space, seed=config.search.seed, **features
             )
-        with folder.create(run, config, protocol, data_inventory(parts, executor)) as store:
+        with folder.create(run, config, protocol, data_inventory(parts, slots)) as store:
             run, parts = folder.run_of_store(store), build(config, StoredCosts(store))
-            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
+            return _carry_out(RunContext(run, store, config, parts, slots, progress, began=began))
 
 
-def resume(run: RunFolder, progress: Progress, space: str | None = None, extension: Extension = UNCHANGED) -> Outcome:
+def resume(
+    run: RunFolder,
+    progress: Progress,
+    space: str | None = None,
+    extension: Extension = UNCHANGED,
+    executor: AnyExecutor | None = None,
+) -> Outcome:
     """Continues a run where it was; a run that is done stays as it is unless it is extended.
 
     Args:
@@ -98,6 +107,7 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
         progress: Receiver of its events.
         space: The present place of the user's own space, FILE.py, where the file was moved; None where it was not.
         extension: More candidates, failed ones again, or an end of the search; by default none of these.
+        executor: As for `start`.
 
     Raises:
         NasError: As `start` does, and where the run's data or its user's files have changed.
@@ -110,14 +120,14 @@ def resume(run: RunFolder, progress: Progress, space: str | None = None, extensi
         unfinished = extension.searches or folder.final_of(store) is None
         if unfinished:
             resume_checks.check_scores(run)
-        with _executor_of(config, parts) as executor:
+        with _executor_of(config, parts, executor) as slots:
             if unfinished:
                 progress.checking(TRY_OUT)
-                resume_checks.check_inventory(store, config, data_inventory(parts, executor))
+                resume_checks.check_inventory(store, config, data_inventory(parts, slots))
                 # Otherwise data that is missing today would be stored as candidates that failed.
-                resume_checks.check_protocol(store, config, try_out(config, parts, executor))
+                resume_checks.check_protocol(store, config, try_out(config, parts, slots))
             extend(store, extension)
-            return _carry_out(RunContext(run, store, config, parts, executor, progress, began=began))
+            return _carry_out(RunContext(run, store, config, parts, slots, progress, began=began))
 
 
 def _carry_out(context: RunContext) -> Outcome:
@@ -125,8 +135,7 @@ def _carry_out(context: RunContext) -> Outcome:
     note = network_note(run.store_path)
     if note is not None:
         log.warning("%s", note)
-    if isinstance(context.executor, ProcessExecutor):
-        context.executor.deadline_s = context.config.search.deadline_s or None
+    context.executor.deadline_s = context.config.search.deadline_s or None
     store.put("state", {"state": "running"})
     try:
         with (
@@ -175,26 +184,24 @@ def _final(context: RunContext, control: Store | None) -> FinalResult | None:
     return final
 
 
-def _executor_of(config: Config, parts: Parts) -> AbstractContextManager[AnyExecutor]:
-    """Place where candidates are evaluated. A table is looked up in this process, one candidate at a time, so that
-    every run of it is the same."""
-    return InlineExecutor() if isinstance(parts.evaluator, Tabled) else _executor(config)
-
-
-def _other_process(config: Config, executor: AnyExecutor) -> AbstractContextManager[AnyExecutor]:
-    """Place where a controller is tried besides this process: a worker, or for a user's controller on a table, which
-    has no workers, another process."""
+@contextmanager
+def _other_process(config: Config, executor: CandidateExecutor) -> Iterator[CandidateExecutor]:
+    """Place where a controller is tried besides this process: a slot of the executor, or for a user's controller on a
+    table, which is looked up in this process, a process of its own."""
     if isinstance(executor, InlineExecutor) and user_files.is_user_class_name(config.controller.name):
-        return ProcessExecutor(1)
-    return nullcontext(executor)
+        with ProcessExecutor(1) as other:
+            yield other
+    else:
+        yield executor
 
 
 @contextmanager
-def _executor(config: Config) -> Iterator[ProcessExecutor]:
-    environments = slots(config.search.workers, config.search.device)
-    # The checks, which come first, may take longer than an evaluation: they read the data.
-    deadline = max(config.search.deadline_s, CHECKS_S) if config.search.deadline_s else None
-    executor = ProcessExecutor(len(environments), environments=environments, deadline_s=deadline)
+def _executor_of(config: Config, parts: Parts, given: AnyExecutor | None) -> Iterator[CandidateExecutor]:
+    """The executor of a run: the one that the person gave, which stays theirs, or that of the config's engine."""
+    if isinstance(given, CandidateExecutor):
+        yield given
+        return
+    executor = _own_executor(config, parts) if given is None else _adapted(given, config)
     try:
         yield executor
     except BaseException:
@@ -202,3 +209,21 @@ def _executor(config: Config) -> Iterator[ProcessExecutor]:
         raise
     finally:
         executor.shutdown()
+
+
+def _own_executor(config: Config, parts: Parts) -> CandidateExecutor:
+    search = config.search
+    # The checks, which come first, may take longer than an evaluation: they read the data.
+    deadline = max(search.deadline_s, CHECKS_S) if search.deadline_s else None
+    data = tuple(map(Path, data_files(config)))
+    code = tuple(map(Path, config.files))
+    return engine_of(config, parts.evaluator, SlotRequest(search.workers, search.device, deadline, data, code))
+
+
+def _adapted(executor: Executor, config: Config) -> ExecutorAdapter:
+    if config.search.workers == "auto":
+        raise ConfigError(
+            f"search.workers is 'auto', and how many calls {type(executor).__name__} runs at a time is not known; "
+            "set it to a number"
+        )
+    return ExecutorAdapter(executor, config.search.workers)

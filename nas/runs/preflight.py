@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..errors import ConfigError, DataError, NasError, Rejected, SpaceError
 from ..export.exportable import REMEDY, first_not_source
 from ..failures import attempt, reason
 from ..protocols.evaluators import Evaluator, Measurer, Normalising, Protocolled, Tabled
+from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..protocols.tasks import Inventoried, Labelled
 from ..space.identity import network_key
@@ -104,7 +104,7 @@ def check_paths(config: Config, parts: Parts) -> None:
             check()
 
 
-def try_out(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
+def try_out(config: Config, parts: Parts, executor: Submits) -> dict[str, Any] | None:
     """Tries a config's spaces, device and data in a worker: draws tasks and builds networks, or looks up in a table.
 
     Args:
@@ -146,10 +146,11 @@ def _check_banks(tasks: Labelled, final: FinalTable) -> None:
             raise ConfigError(f"final.{option} = {bank.count:,}: {error}") from None
 
 
-def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any] | None:
+def _protocol(config: Config, parts: Parts, executor: Submits) -> dict[str, Any] | None:
     protocol = attempt(executor.submit(search_protocol, config, parts.evaluator).result)
     if protocol.error is None:
-        return protocol.value
+        found: dict[str, Any] | None = protocol.value
+        return found
     if isinstance(protocol.error, NasError):
         raise protocol.error
     raise ConfigError(
@@ -158,13 +159,14 @@ def _protocol(config: Config, parts: Parts, executor: Executor) -> dict[str, Any
     )
 
 
-def data_inventory(parts: Parts, executor: Executor) -> dict[str, str] | None:
+def data_inventory(parts: Parts, executor: Submits) -> dict[str, str] | None:
     """Digests of the user's data by class, from a worker; None for tasks without an inventory. Raises NasError."""
     if not measures(parts.evaluator) or not isinstance(parts.measurer.tasks, Inventoried):
         return None
     inventory = attempt(executor.submit(_inventory, parts.measurer.tasks).result)
     if inventory.error is None:
-        return inventory.value
+        digests: dict[str, str] = inventory.value
+        return digests
     if isinstance(inventory.error, NasError):
         raise inventory.error
     raise DataError(f"tasks {parts.measurer.tasks.name!r} cannot list their data: {reason(inventory.error)}")
@@ -174,7 +176,7 @@ def _inventory(tasks: Inventoried) -> dict[str, str]:
     return dict(tasks.inventory())
 
 
-def try_export(parts: Parts, executor: Executor) -> None:
+def try_export(parts: Parts, executor: Submits) -> None:
     """Tries in a worker how networks of the space, and the baseline, could be exported.
 
     A warning is logged where they could not be exported as source.
@@ -201,14 +203,14 @@ def try_export(parts: Parts, executor: Executor) -> None:
             log.warning("networks of space %r will be exported as %s, without model.py: %s", space.name, file, why)
 
 
-def _error(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Executor) -> BaseException | None:
+def _error(space: SearchSpace, limited: SearchSpace, evaluator: Measurer, executor: Submits) -> BaseException | None:
     sampled = attempt(_sampled, space, limited, executor)
     if sampled.error is not None:
         return sampled.error
     return executor.submit(_check, space, evaluator, sampled.value).exception()
 
 
-def _sampled(space: SearchSpace, limited: SearchSpace, executor: Executor) -> Architecture:
+def _sampled(space: SearchSpace, limited: SearchSpace, executor: Submits) -> Architecture:
     """An architecture of a space that makes the same choices in a worker as here."""
     # The worker comes first, for there an endless `decide` has a deadline.
     check_fingerprint(space, executor.submit(quick_check, space).result())

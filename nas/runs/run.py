@@ -9,6 +9,7 @@ from pathlib import Path
 from ..analysis.final_result import FinalResult, Measured
 from ..config.reading import QUICK_START, load
 from ..protocols.controllers import Controller
+from ..protocols.executors import AnyExecutor
 from ..protocols.spaces import SearchSpace
 from ..registry import user_files
 from ..store.sqlite_store import Store
@@ -111,6 +112,7 @@ def run_search(
     overrides: Sequence[str] = (),
     name: str | None = None,
     progress: Progress | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Run:
     """Carries out a whole run, as `nas search` does.
 
@@ -125,6 +127,8 @@ def run_search(
         overrides: Keys of the config to set, as KEY=VALUE.
         name: The run's name; None for the config's name with a number.
         progress: Receiver of its events; None for none.
+        executor: Place where candidates are evaluated, in place of the config's engine: any
+            `concurrent.futures.Executor`, `search.workers` calls at a time. It stays open.
 
     Returns:
         The run; its state is 'done', or 'interrupted' where it was asked to stop.
@@ -136,7 +140,7 @@ def run_search(
     space_name, controller_name = names
     config = load(source, overrides, space=space_name, controller=controller_name)
     run = run_folders.new_run(name, QUICK_START if source is None else source)
-    return Run(launch.start(config, run, Silence() if progress is None else progress).run)
+    return Run(launch.start(config, run, Silence() if progress is None else progress, executor).run)
 
 
 def open_run(name: str) -> Run:
@@ -148,16 +152,25 @@ def open_run(name: str) -> Run:
     return Run(run_folders.existing_run(name))
 
 
-def resume(name: str, *, extension: Extension = UNCHANGED, progress: Progress | None = None) -> Run:
+def resume(
+    name: str,
+    *,
+    extension: Extension = UNCHANGED,
+    progress: Progress | None = None,
+    executor: AnyExecutor | None = None,
+) -> Run:
     """Continues a run where it was, as `nas resume` does; a run that is done stays as it is unless it is extended.
 
     Args:
         name: The run's name.
         extension: More candidates, failed ones again, or an end of the search; by default none of these.
         progress: Receiver of its events; None for none.
+        executor: As for `run_search`.
 
     Raises:
         NasError: The run cannot be continued, or the search failed.
     """
     run = run_folders.existing_run(name)
-    return Run(launch.resume(run, Silence() if progress is None else progress, extension=extension).run)
+    return Run(
+        launch.resume(run, Silence() if progress is None else progress, extension=extension, executor=executor).run
+    )

@@ -14,9 +14,8 @@ from ..analysis import ranking
 from ..analysis.ranking import num_candidates
 from ..config.parts import build
 from ..errors import SearchError
-from ..protocols.evaluators import Evaluator, Resumable, Tabled
+from ..protocols.evaluators import Tabled
 from ..report.tensorboard import TensorBoardLog
-from ..search.fidelity import Checkpointed
 from ..search.loop import search
 from ..search.options import SearchOptions
 from ..search.plan import End
@@ -128,6 +127,7 @@ def _search(context: RunContext, listener: _Listener) -> End:
         seed=config.search.seed,
         workers=executor.workers,
         fidelity=config.fidelity,
+        checkpoints=context.run.checkpoints if len(config.budgets) > 1 else None,
         duplicates=config.search.repeats,
         seconds=config.search.seconds or math.inf,
         on_start=listener.on_start,
@@ -136,17 +136,9 @@ def _search(context: RunContext, listener: _Listener) -> End:
         stop=listener.stop,
         on_machine_fault=context.faults.note,
     )
-    end = search(parts.space, parts.controller, _evaluator(context), context.store, executor, options)
+    end = search(parts.space, parts.controller, parts.evaluator, context.store, executor, options)
     if end == "exhausted":
         context.progress.exhausted()
     if end != "interrupted":
         shutil.rmtree(context.run.checkpoints, ignore_errors=True)
     return end
-
-
-def _evaluator(context: RunContext) -> Evaluator:
-    """The evaluator of a search's candidates; with rungs it continues a candidate's training, where it can."""
-    config, evaluator = context.config, context.parts.evaluator
-    if len(config.budgets) > 1 and isinstance(evaluator, Resumable):
-        return Checkpointed(evaluator, config.evaluator.budget, context.run.checkpoints)
-    return evaluator

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
-from ..architecture import Architecture
 from ..errors import ConfigError
-from ..protocols.evaluators import Resumable
-from ..trial import Score, Trial, without_duplicates
+from ..trial import Trial, without_duplicates
 
 
 @dataclass(frozen=True)
@@ -74,23 +71,3 @@ class Fidelity:
 
 
 ONE_RUNG = Fidelity()
-
-
-@dataclass(frozen=True)
-class Checkpointed:
-    """An evaluator that continues a promoted candidate's training from the rung below.
-
-    Attributes:
-        evaluator: The evaluator that can resume a training.
-        schedule: Outer steps of a training up to the highest rung.
-        folder: Folder of the checkpoints, one file a candidate.
-    """
-
-    evaluator: Resumable
-    schedule: int
-    folder: Path
-
-    def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
-        """The score after `budget` outer steps; raises what the evaluator's `advance` raises."""
-        checkpoint = self.folder / f"{architecture.key}-seed{seed}.safetensors"
-        return self.evaluator.advance(architecture, budget, seed, schedule=self.schedule, checkpoint=checkpoint)

@@ -6,7 +6,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from ..architecture import Architecture
 from ..errors import NasError, SearchError
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator
+from ..protocols.evaluators import Evaluator, Resumable
+from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
@@ -31,7 +32,7 @@ def search(
     controller: Controller,
     evaluator: Evaluator,
     store: Trials,
-    executor: Executor,
+    executor: Submits,
     options: SearchOptions,
 ) -> End:
     """Fills a store with the candidates of a search, or continues the search of a store that has some.
@@ -126,12 +127,12 @@ class _RunningTrials:
     """The trials that are being evaluated."""
 
     def __init__(
-        self, executor: Executor, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
+        self, executor: Submits, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
     ) -> None:
         self._executor = executor
         self._evaluator = evaluator
+        self._options = options
         self._clock = options.clock
-        self._on_machine_fault = options.on_machine_fault
         self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
@@ -140,8 +141,18 @@ class _RunningTrials:
 
     def submit(self, trial: Trial) -> None:
         started = self._clock()
-        future = self._executor.submit(self._evaluator.evaluate, trial.architecture, trial.budget, trial.seed)
-        self._trials[future] = trial, started
+        self._trials[self._submitted(trial)] = trial, started
+
+    def _submitted(self, trial: Trial) -> Future[Score]:
+        call, evaluator, folder = (
+            (trial.architecture, trial.budget, trial.seed),
+            self._evaluator,
+            self._options.checkpoints,
+        )
+        if folder is None or not isinstance(evaluator, Resumable):
+            return self._executor.submit(evaluator.evaluate, *call)
+        checkpoint = folder / f"{trial.architecture.key}-seed{trial.seed}.safetensors"
+        return self._executor.submit(evaluator.advance, *call, schedule=self._options.budget, checkpoint=checkpoint)
 
     def ended(self) -> Iterator[Trial]:
         """Waits at most POLL_S and yields the trials that ended, by number.
@@ -163,7 +174,7 @@ class _RunningTrials:
         if isinstance(error, CancelledError):
             return trial
         if error is not None and is_machine_fault(error):
-            self._on_machine_fault(error)
+            self._options.on_machine_fault(error)
             return trial
         if error is None:
             # The result is foreign: any object that the evaluator returned.

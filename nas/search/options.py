@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..failures import reason
 from ..trial import Duplicates, Trial
@@ -40,6 +41,8 @@ class SearchOptions:
         fidelity: Rungs of budgets below `budget`. A candidate begins at the lowest rung; a free worker promotes first.
             A promotion is a trial of its own, of which the controller is not told, since its score is not comparable
             with those of the lowest rung.
+        checkpoints: Folder in which the training of a promoted candidate is continued from the rung below, one file a
+            candidate, where the evaluator is `Resumable`; None for none.
         duplicates: 'known': a proposal whose network was proposed before takes no worker and gets the result of the
             first trial of that network. 'evaluated': it is evaluated again.
         seconds: Time budget, summed over evaluations, above 0. It is real time except where the evaluator is `Tabled`:
@@ -61,6 +64,7 @@ class SearchOptions:
     seed: int
     workers: int
     fidelity: Fidelity = ONE_RUNG
+    checkpoints: Path | None = None
     duplicates: Duplicates = "known"
     seconds: float = math.inf
     on_start: Callable[[Trial], None] = _ignore

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,12 +52,7 @@ baseline = "mlp40"
 @pytest.fixture(name="inline")
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidates are evaluated in this process, which is quicker than to start workers."""
-
-    @contextmanager
-    def executor(_config: Any) -> Iterator[InlineExecutor]:
-        yield InlineExecutor()
-
-    monkeypatch.setattr(launch, "_executor", executor)
+    monkeypatch.setattr(launch, "engine_of", lambda *_: InlineExecutor())
 
 
 class Said(NamedTuple):

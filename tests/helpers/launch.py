@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +77,6 @@ class Quiet:
         self.at(self.events)
 
 
-class Inline(InlineExecutor):
-    """In this process, where nothing is to be killed."""
-
-    workers = 1
-
-    def kill(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True, name="runs_here")
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
@@ -97,11 +87,7 @@ def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Runs happen in this process, with one thread as in a worker's."""
 
-    @contextmanager
-    def executor(_config: Config) -> Iterator[Inline]:
-        yield Inline()
-
-    monkeypatch.setattr(launch, "_executor", executor)
+    monkeypatch.setattr(launch, "engine_of", lambda *_: InlineExecutor())
     # Drawing the figures would take most of the time.
     monkeypatch.setattr(launch, "write_report", lambda run, *_: (run.folder / "report.html").write_text("drawn"))
     threads = torch.get_num_threads()

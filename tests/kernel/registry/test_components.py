@@ -94,7 +94,7 @@ def test_every_built_in_has_its_own_name_a_line_on_itself_and_options_with_defau
             for parameter in inspect.signature(cls).parameters.values()
             if parameter.default is inspect.Parameter.empty
         ]
-        assert set(without) <= {"space", "tasks", "learner", "seed"}
+        assert set(without) <= {"space", "tasks", "learner", "seed", "slot_request"}
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidates are evaluated in this process."""
-
-    @contextmanager
-    def executor(_config: Any) -> Iterator[InlineExecutor]:
-        yield InlineExecutor()
-
-    monkeypatch.setattr(launch, "_executor", executor)
+    monkeypatch.setattr(launch, "engine_of", lambda *_: InlineExecutor())
 
 
 @pytest.fixture

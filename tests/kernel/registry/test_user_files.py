@@ -7,8 +7,7 @@ import pickle
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -262,11 +261,7 @@ def test_a_moved_space_is_used_where_it_is_now(place, nas):
     ],
 )
 def test_a_search_of_an_unsound_space_refuses_to_start(place, nas, monkeypatch, old, new, part):
-    @contextmanager
-    def inline(_config: Any) -> Iterator[Any]:
-        yield InlineExecutor()
-
-    monkeypatch.setattr(launch, "_executor", inline)
+    monkeypatch.setattr(launch, "engine_of", lambda *_: InlineExecutor())
     monkeypatch.setattr(conformance, "BUILD_S", 1.0)
     (place / "unsound.py").write_text(MINE.replace(old, new))
     before = sorted(place.rglob("*"))

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.search import Bits, Chain
 
 from nas.analysis.ranking import steps_spent
 from nas.architecture import Architecture
 from nas.errors import ConfigError
+from nas.executors import InlineExecutor
 from nas.protocols import Resumable
-from nas.search.fidelity import Checkpointed, Fidelity
+from nas.search import search
+from nas.search.fidelity import Fidelity
+from nas.search.options import SearchOptions
+from nas.store.memory_store import MemoryStore
 from nas.trial import Score, Trial
 
 
@@ -196,15 +201,16 @@ class Recorded:
 def test_each_candidate_has_a_file_of_its_own_on_all_rungs(tmp_path):
     recorded = Recorded()
     assert isinstance(recorded, Resumable)
-    evaluator = Checkpointed(recorded, 9, tmp_path)
-    one, other = Architecture("s", {"a": 1}), Architecture("s", {"a": 2})
-    for architecture, budget, seed in ((one, 1, 0), (one, 3, 0), (other, 1, 0), (one, 1, 5)):
-        assert evaluator.evaluate(architecture, budget, seed) == Score(1.0, 0.0)
-    assert [call[:4] for call in recorded.calls] == [(one, 1, 0, 9), (one, 3, 0, 9), (other, 1, 0, 9), (one, 1, 5, 9)]
-    first, again, *others = [call[4] for call in recorded.calls]
-    assert first == again
-    assert len({first, *others}) == 3
-    assert {path.parent for path in (first, *others)} == {tmp_path}
+    options = SearchOptions(trials=9, budget=9, seed=5, workers=1, fidelity=Fidelity(3), checkpoints=tmp_path)
+    search(Bits(), Chain(), recorded, MemoryStore(), InlineExecutor(), options)
+    assert {call[2:4] for call in recorded.calls} == {(5, 9)}
+    files = {}
+    for architecture, budget, _, _, checkpoint in recorded.calls:
+        files.setdefault(architecture, []).append((budget, checkpoint))
+    assert sorted(budget for stages in files.values() for budget, _ in stages) == [1] * 9 + [3] * 3 + [9]
+    assert all(len({checkpoint for _, checkpoint in stages}) == 1 for stages in files.values())
+    assert len({stages[0][1] for stages in files.values()}) == len(files)
+    assert {stages[0][1].parent for stages in files.values()} == {tmp_path}
 
 
 def test_an_evaluator_without_advance_is_not_taken_for_one_that_can_go_on():

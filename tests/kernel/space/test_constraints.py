@@ -147,21 +147,10 @@ def test_a_network_beyond_all_memory_is_refused_by_its_size():
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from contextlib import contextmanager
-
     from nas.executors import InlineExecutor
 
-    class Inline(InlineExecutor):
-        workers = 1
-
-        def kill(self) -> None: ...
-
-    @contextmanager
-    def executor(_config: Any) -> Any:
-        yield Inline()
-
     monkeypatch.setenv("NAS_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(launch, "_executor", executor)
+    monkeypatch.setattr(launch, "engine_of", lambda *_: InlineExecutor())
     monkeypatch.setattr(launch, "write_report", lambda *_: None)
 
 
