@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from ..architecture import Architecture
 from ..errors import ConfigError
-from ..protocols.evaluators import Resumable
+from ..protocols.evaluators import Resumable, half_chunk
 from ..trial import Score, Trial, without_duplicates
 
 
@@ -89,6 +89,11 @@ class Checkpointed:
     evaluator: Resumable
     schedule: int
     folder: Path
+
+    def with_half_chunk(self) -> Checkpointed | None:
+        """The same with half as many tasks at once; None where the evaluator has no smaller way."""
+        smaller = half_chunk(self.evaluator)
+        return None if smaller is None else replace(self, evaluator=smaller)
 
     def evaluate(self, architecture: Architecture, budget: int, seed: int) -> Score:
         """The score after `budget` outer steps; raises what the evaluator's `advance` raises."""

@@ -12,9 +12,11 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..errors import NasError, SearchError
+from ..executors.capped_output import output_of
+from ..executors.retried_call import RetriedCall
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator
+from ..protocols.evaluators import Evaluator, half_chunk
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
@@ -129,8 +131,10 @@ class _RunningTrials:
         self, executor: Executor, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
     ) -> None:
         self._executor = executor
-        self._evaluator = evaluator
+        smaller = half_chunk(evaluator)
+        self._evaluate = RetriedCall(evaluator.evaluate, None if smaller is None else smaller.evaluate)
         self._clock = options.clock
+        self._on_output = options.on_output
         self._on_machine_fault = options.on_machine_fault
         self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
@@ -140,7 +144,7 @@ class _RunningTrials:
 
     def submit(self, trial: Trial) -> None:
         started = self._clock()
-        future = self._executor.submit(self._evaluator.evaluate, trial.architecture, trial.budget, trial.seed)
+        future = self._executor.submit(self._evaluate, trial.architecture, trial.budget, trial.seed)
         self._trials[future] = trial, started
 
     def ended(self) -> Iterator[Trial]:
@@ -151,6 +155,8 @@ class _RunningTrials:
         futures = wait(self._trials, timeout=POLL_S, return_when=FIRST_COMPLETED).done
         for future in sorted(futures, key=lambda future: self._trials[future][0].number):
             trial, started = self._trials.pop(future)
+            if output := output_of(future):
+                self._on_output(trial, output)
             yield self._ended(trial, future, self._clock() - started)
 
     def seconds(self) -> float:

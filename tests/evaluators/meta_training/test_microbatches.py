@@ -14,11 +14,12 @@ from nas import registry
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, Maml
-from nas.evaluators.meta_training.microbatches import Chunk, Chunked, out_of_memory
+from nas.evaluators.meta_training.microbatches import Chunk, Chunked
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.normalisation import Normalisation, set_normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.failures import out_of_memory
 from nas.task import TaskBatch
 from nas.testing import ToySpace
 
@@ -143,15 +144,15 @@ def test_the_chunk_is_halved_once_and_all_tasks_are_done(size, tasks, room, give
 
 def test_a_tasks_second_time_is_the_candidates_failure():
     chunk = Chunk(8)
-    with pytest.raises(NasError, match=rf"ran out once more.* taken 4 at a time \({FULL}\); set .* chunk below 4"):
+    with pytest.raises(NasError, match=rf"out of memory once more.* taken 4 at a time \({FULL}\); set .* chunk below 4"):
         chunk.of(numbered(8), Roomy(2))
     assert Chunk(8).of(numbered(8), Roomy(4))
-    with pytest.raises(NasError, match="ran out once more"):
+    with pytest.raises(NasError, match="out of memory once more"):
         chunk.of(numbered(8), Roomy(3))
 
 
 def test_one_task_that_does_not_fit_cannot_be_halved():
-    with pytest.raises(NasError, match=r"^memory ran out, with tasks taken 1 at a time .*smaller networks"):
+    with pytest.raises(NasError, match=r"^out of memory, with tasks taken 1 at a time .*smaller networks"):
         Chunk(1).of(numbered(3), Roomy(0))
 
 
