@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import ConfigError, OutOfMemory, WorkerError
+from ..errors import ConfigError, WorkerError
 from ..failures import Raised, Returned, attempt, out_of_memory, reason
 from .capped_output import OutputFuture
 from .limits import NO_LIMITS, MemoryLimits
-from .retried_call import both_calls
+from .retried_call import both_calls, told
 from .worker_process import WorkerProcess, main_module
 
 P = ParamSpec("P")
@@ -152,10 +152,8 @@ class ProcessExecutor(Executor):
         job.future.output = output
         if self._killed and isinstance(outcome.error, WorkerError):
             job.future.set_exception(CancelledError("the executor was killed"))
-        elif outcome.error is not None and out_of_memory(outcome.error):
-            job.future.set_exception(OutOfMemory(f"out of memory: {reason(outcome.error)}"))
         elif outcome.error is not None:
-            job.future.set_exception(outcome.error)
+            job.future.set_exception(told(outcome.error))
         else:
             job.future.set_result(outcome.value)
 

@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from ..failures import attempt
 from .patched import put_back, watched
-from .torch_state import NUMPY_PARTS, TORCH_PARTS, StatePart
+from .torch_state import CHEAP_PARTS, NUMPY_PARTS, TORCH_PARTS, StatePart
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ProcessState:
         known = dict(self.values)
         # Of a module that the call imported, what it was then is known where that is the same in every process.
         before = [*self.values, *((part, part.initial) for part in _parts() if part not in known)]
-        changes = [part.name for part, value in before if value is not None and not _restore_part(part, value)]
+        changes = restore_parts((part, value) for part, value in before if value is not None)
         changes += _started(self.threads)
         changes += self._files()
         return tuple(changes)
@@ -78,6 +78,16 @@ class ProcessState:
         return ["files left open"] if any(map(_is_file, new)) else []
 
 
+def inline_state() -> tuple[tuple[StatePart, Any], ...]:
+    """What is restored after a call in the process of the search itself, where little time is to be spent on it."""
+    return tuple((part, part.read()) for part in (DIRECTORY, *(CHEAP_PARTS if _has_torch() else ())))
+
+
+def restore_parts(values: Iterable[tuple[StatePart, Any]]) -> list[str]:
+    """Sets parts to earlier values, and returns the names of those for which that is not possible."""
+    return [part.name for part, value in values if not _restore_part(part, value)]
+
+
 def _restore_part(part: StatePart, before: Any) -> bool:
     """Whether a part is as it was, or is again."""
     if part.same(before, part.read()):
@@ -89,7 +99,12 @@ def _restore_part(part: StatePart, before: Any) -> bool:
 
 def _parts() -> list[StatePart]:
     numpy = NUMPY_PARTS if "numpy.random" in sys.modules else ()
-    return [*PARTS, *numpy, *(TORCH_PARTS if hasattr(sys.modules.get("torch"), "nn") else ())]
+    return [*PARTS, *numpy, *(TORCH_PARTS if _has_torch() else ())]
+
+
+def _has_torch() -> bool:
+    """Whether torch is imported to its end."""
+    return hasattr(sys.modules.get("torch"), "nn")
 
 
 def _descriptors() -> dict[int, tuple[int, int]]:
@@ -123,6 +138,14 @@ def _started(threads: frozenset[threading.Thread]) -> list[str]:
         if children or siblings != [str(own)]:
             told.append("processes that it started")
     return told
+
+
+def _directory() -> str:
+    """The working directory; empty where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _signals() -> dict[int, Any]:
@@ -220,8 +243,9 @@ def _affinity() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
+DIRECTORY = StatePart("the working directory", _directory, os.chdir)
 PARTS: tuple[StatePart, ...] = (
-    StatePart("the working directory", os.getcwd, os.chdir),
+    DIRECTORY,
     StatePart("the umask", _umask, os.umask),
     StatePart("the environment", lambda: dict(os.environ), _set_environment),
     StatePart("handlers of signals", _signals, _set_signals),

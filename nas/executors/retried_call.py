@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ..errors import OutOfMemory
+from ..failures import out_of_memory, reason
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,3 +32,8 @@ class RetriedCall(Generic[P, T]):
 def both_calls(fn: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
     """The call that is made, and the one that is made where memory runs out in it."""
     return (fn.first, fn.smaller) if isinstance(fn, RetriedCall) else (fn, None)
+
+
+def told(error: Exception | SystemExit) -> Exception | SystemExit:
+    """The error of a call; where memory ran out, one that says so first."""
+    return OutOfMemory(f"out of memory: {reason(error)}") if out_of_memory(error) else error

@@ -67,6 +67,7 @@ def supervise(descriptor: int, master: int) -> None:
     if os.getppid() != master:
         return
     control = socket.socket(fileno=descriptor)
+    control.setblocking(False)
     wakeup, children = _child_signals()
     worker = 0
     while True:
@@ -125,10 +126,11 @@ def _order(control: socket.socket) -> tuple[Order, socket.socket | None] | None:
         OSError: It has ended.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1, socket.MSG_DONTWAIT)
+        data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
     except BlockingIOError:
         return None
     while not data.endswith(b"\n"):
+        select.select([control], [], [])
         more = control.recv(MESSAGE_BYTES)
         if not more:
             raise EOFError
@@ -161,6 +163,8 @@ def _be_worker(order: Order, theirs: socket.socket, own: list[socket.socket], su
             limit_memory(order.host_gb)
             serve(Channel(theirs, bytes.fromhex(order.token)))
             code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
     except BaseException:
         traceback.print_exc()
         raise

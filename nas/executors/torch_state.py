@@ -115,7 +115,7 @@ NUMPY_PARTS = (
     ),
     StatePart("errors of NumPy", lambda: _numpy().geterr(), lambda kinds: _numpy().seterr(**kinds)),
 )
-TORCH_PARTS = (
+CHEAP_PARTS = (
     StatePart(
         "torch's default device",
         _default_device,
@@ -136,8 +136,12 @@ TORCH_PARTS = (
         initial=(True, False),
     ),
     StatePart("torch's threads", lambda: _torch().get_num_threads(), lambda number: _torch().set_num_threads(number)),
-    StatePart("torch's threads between operations", lambda: _torch().get_num_interop_threads(), None),
     StatePart("torch's flags", _flags, _set_flags),
+)
+"""Those that take a microsecond or two to read."""
+TORCH_PARTS = (
+    *CHEAP_PARTS,
+    StatePart("torch's threads between operations", lambda: _torch().get_num_interop_threads(), None),
     StatePart("torch's hooks", _hooks, None, initial=0),
     StatePart("subnormal numbers", _subnormals_are_zero, lambda zero: _torch().set_flush_denormal(zero), initial=False),
     StatePart(

@@ -21,6 +21,9 @@ READY = b"ready"
 LOADED = b"loaded"
 """First answer to a call: function and arguments are unpickled, and their modules imported."""
 
+NO_CONNECTION = 75
+"""Exit code of a worker that cannot send its answer: what ran in it has closed the connection, or the master ended."""
+
 
 def serve(channel: Channel) -> None:
     """Answers calls until the channel is closed.
@@ -56,7 +59,10 @@ def serve(channel: Channel) -> None:
         else:
             answer, changes = _answer(arguments), ()
         modules = frozenset(name for name in sys.modules if name.startswith("nas.")) if fn_pickle is not None else ()
-        channel.send(pickle.dumps((answer, changes, frozenset(modules))))
+        try:
+            channel.send(pickle.dumps((answer, changes, frozenset(modules))))
+        except OSError:
+            raise SystemExit(NO_CONNECTION) from None
         del arguments
 
 

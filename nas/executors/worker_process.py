@@ -23,6 +23,7 @@ from .capped_output import CappedOutput
 from .channel import Channel
 from .limits import NO_LIMITS, MemoryLimits
 from .supervised_worker import SupervisedWorker
+from .worker_main import NO_CONNECTION
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 """Longest time between two looks at the clock, in seconds."""
+END_S = 1.0
+"""Time that a worker has to end after its connection has closed, in seconds; then it is ended."""
 READ_BYTES = 1 << 16
 PIPE_READS = 64
 """Reads of READ_BYTES that empty the largest pipe."""
@@ -134,8 +137,9 @@ class WorkerProcess:
 
     def _spoiled(self) -> bool:
         """Whether an idle process has ended, or has sent what nobody asked for."""
+        assert self._channel is not None
         assert self._supervised is not None
-        return bool(wait([self._channel, self._supervised], 0))
+        return bool(wait([self._channel.fileno(), self._supervised.fileno()], 0))
 
     def _start(self, main: Mapping[str, Any], modules: Sequence[str]) -> None:
         if self._supervised is None:
@@ -163,7 +167,10 @@ class WorkerProcess:
                     raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")
             return answer
         except (EOFError, OSError) as error:
+            ended = self._supervised is not None and bool(wait([self._supervised.fileno()], END_S))
             code = self.end()
+            if not ended:
+                raise WorkerError(f"a worker closed the connection to its master; it was ended{hint}") from error
             self.was_killed = code == -signal.SIGKILL
             last = self._output.last_line()
             words = f"; the last it printed: {last[-200:]!r}" if last else ""
@@ -180,12 +187,13 @@ class WorkerProcess:
         assert self._supervised is not None
         if (answer := self._channel.received()) is not None:
             return answer
-        ready = wait([self._channel, self._supervised, self._supervised.output], timeout_s)
-        if self._supervised.output in ready:
+        channel, ended, output = self._channel.fileno(), self._supervised.fileno(), self._supervised.output
+        ready = wait([channel, ended, output], timeout_s)
+        if output in ready:
             self._read_output()
-        if self._channel in ready:
+        if channel in ready:
             self._channel.read()
-        elif self._supervised in ready:
+        elif ended in ready:
             raise EOFError
         return self._channel.received()
 
@@ -231,6 +239,8 @@ def _modules_of(fn: bytes) -> list[str]:
 
 def _exit_text(code: int | None) -> str:
     """An exit code in words."""
+    if code == NO_CONNECTION:
+        return f"exit status {code}, since its connection was closed or replaced by what ran in it"
     if code is None or code >= 0:
         return f"exit status {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"

@@ -16,6 +16,7 @@ from ..config.paths import absolute_paths
 from ..config.schema import Config
 from ..errors import NasError
 from ..executors.inline_executor import InlineExecutor
+from ..executors.limits import MemoryLimits, memory_limits
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots
 from ..protocols.evaluators import Tabled
@@ -189,12 +190,21 @@ def _other_process(config: Config, executor: AnyExecutor) -> AbstractContextMana
     return nullcontext(executor)
 
 
+def _limits(config: Config, gpus: bool) -> MemoryLimits:
+    """Limits of workers. By default only those on the CPU have one: what a GPU's driver takes of the host differs."""
+    host, gpu = config.search.memory_gb, config.search.gpu_memory_gb
+    on_gpu = gpus or config.search.device.startswith("cuda")
+    return memory_limits(0.0 if host == "auto" and on_gpu else host, gpu)
+
+
 @contextmanager
 def _executor(config: Config) -> Iterator[ProcessExecutor]:
     environments = slots(config.search.workers, config.search.device)
     # The checks, which come first, may take longer than an evaluation: they read the data.
     deadline = max(config.search.deadline_s, CHECKS_S) if config.search.deadline_s else None
-    executor = ProcessExecutor(len(environments), environments=environments, deadline_s=deadline)
+    executor = ProcessExecutor(
+        len(environments), environments=environments, deadline_s=deadline, limits=_limits(config, any(environments))
+    )
     try:
         yield executor
     except BaseException:

@@ -22,6 +22,7 @@ from ..protocols.recipes import RecipeMeasuring
 from ..task import FRESH, Bank
 from ..training_recipe import TrainingRecipe
 from ..trial import Score, Trial
+from . import trial_logs
 from .context import RunContext
 from .successive_rejects import race
 
@@ -57,6 +58,12 @@ class Measurement:
     def group(self) -> str:
         """Prefix of the keys of measurements on the same bank."""
         return f"{MEASURED}{self.bank.split}/" if self.training is None else ATTRIBUTED
+
+    @property
+    def name(self) -> str:
+        """Name of the file of what it prints."""
+        recipe = "" if self.training is None else f"{self.training.key}-"
+        return f"{self.bank.split}-{recipe}{self.architecture.key}-seed{self.seed}"
 
     @property
     def key(self) -> str:
@@ -211,8 +218,7 @@ class Measurements:
             finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 measurement, error = running.pop(future), future.exception()
-                name = f"{measurement.bank.split}-{measurement.architecture.key}-seed{measurement.seed}"
-                self.context.outputs.keep(name, output_of(future))
+                trial_logs.keep(self.context.run, measurement.name, output_of(future))
                 if error is not None and is_machine_fault(error):
                     self.context.faults.note(error)
                     continue
