@@ -18,7 +18,8 @@ class InlineExecutor(Executor):
     """An executor whose `submit` runs the call and returns a finished future. A crash or hang is this process's own.
 
     After a call the working directory and torch's defaults, gradient mode, threads and flags are what they were.
-    Nothing else that a call changes is undone. A `RetriedCall` in which memory runs out is made once more in its smaller way.
+    Nothing else that a call changes is undone. A `RetriedCall` in which memory runs out is made once more, in its
+    smaller way.
     """
 
     workers = 1

@@ -8,6 +8,7 @@ of its own. No code of a candidate runs in it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -29,7 +30,7 @@ from .worker_main import serve
 
 PDEATHSIG, CHILD_SUBREAPER = 1, 36
 """Numbers of the options of Linux's prctl: the signal to a process when its parent ends, and reaping of orphans."""
-OURS = "nas."
+KNOWN = ("nas.", "torch")
 """What the names of modules begin with that are imported before a worker is forked: they start no threads."""
 REAP_S = 0.002
 """Time between two looks whether the processes that were killed have ended, in seconds."""
@@ -89,8 +90,9 @@ def supervise(descriptor: int, master: int) -> None:
         order, theirs = received
         if theirs is not None:
             for module in order.modules:
-                if module.startswith(OURS):
+                if module.startswith(KNOWN) and module not in sys.modules:
                     attempt(importlib.import_module, module)
+            gc.freeze()  # Otherwise a collection in the worker would copy all pages that both share.
             worker = _fork(order, theirs, [control, wakeup, children])
             _prctl(PDEATHSIG, 0)
         elif worker:

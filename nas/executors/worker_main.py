@@ -39,6 +39,7 @@ def serve(channel: Channel) -> None:
     _import_main(main)
     channel.send(READY)
     fn: Any = None
+    known = b""
     while True:
         try:
             fn_pickle, call_pickle = pickle.loads(channel.receive())
@@ -51,11 +52,12 @@ def serve(channel: Channel) -> None:
             limit_gpu_memory(gpu_gb)
         channel.send(LOADED)
         if arguments.error is None:
-            state = ProcessState.now(first_call=fn_pickle is not None)
+            state = ProcessState.now(first_call=fn_pickle not in (None, known))
             outcome = attempt(_call, fn, arguments.value)
             answer = _answer(outcome)
             del outcome  # It may hold open files.
             changes = state.restored()
+            known = fn_pickle or known
         else:
             answer, changes = _answer(arguments), ()
         modules = frozenset(name for name in sys.modules if name.startswith("nas.")) if fn_pickle is not None else ()

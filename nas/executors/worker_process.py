@@ -35,6 +35,8 @@ START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 """Longest time between two looks at the clock, in seconds."""
+TORCH = ("torch", "torch._dynamo")
+"""What evaluators need of torch. Its optimizers import the second when one is first made, in a second or two."""
 END_S = 1.0
 """Time that a worker has to end after its connection has closed, in seconds; then it is ended."""
 READ_BYTES = 1 << 16
@@ -230,11 +232,11 @@ def main_module() -> dict[str, Any]:
 
 
 def _modules_of(fn: bytes) -> list[str]:
-    """The modules that a pickled function names, without unpickling it; torch too where an evaluator is among them."""
+    """The modules that a pickled function names, without unpickling it; those of torch too for an evaluator."""
     if len(fn) > SEARCHED_BYTES:
         return []
     names = {text for _, text, _ in pickletools.genops(fn) if isinstance(text, str) and text in sys.modules}
-    return [*names, "torch"] if any(name.startswith("nas.evaluators.") for name in names) else [*names]
+    return [*names, *TORCH] if any(name.startswith("nas.evaluators.") for name in names) else [*names]
 
 
 def _exit_text(code: int | None) -> str:
