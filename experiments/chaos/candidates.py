@@ -21,7 +21,20 @@ from nas.store.memory_store import MemoryStore
 from nas.trial import Trial
 
 from .figures import Figure, Settings
-from .misbehaving import (DEADLINE_S, ENDLESS, HONEST, KINDS, MEMORY_GB, SHORT_S, SLEEP, Candidates, Clocked, InTurns, Misbehaving, kind_of)
+from .misbehaving import (
+    DEADLINE_S,
+    ENDLESS,
+    HONEST,
+    KINDS,
+    MEMORY_GB,
+    SHORT_S,
+    SLEEP,
+    Candidates,
+    Clocked,
+    InTurns,
+    Misbehaving,
+    kind_of,
+)
 
 MARK = "ADAPTNAS_CHAOS"
 """Environment variable by which the processes of the experiment are found, whatever became of their parents."""
@@ -71,13 +84,19 @@ def _misbehaviour(count: int) -> list[Figure]:
     limits = MemoryLimits(MEMORY_GB)
     with ProcessExecutor(1, environments=[{MARK: mark}], limits=limits) as executor:
 
-
         def hurry(trial: Trial) -> None:
             endless = kind_of(trial.architecture) in ENDLESS
             executor.deadline_s = SHORT_S if endless else DEADLINE_S
 
         options = SearchOptions(
-            trials=trials, budget=1, seed=0, workers=1, on_start=hurry, on_trial=look, max_failures_in_a_row=10, duplicates="evaluated"
+            trials=trials,
+            budget=1,
+            seed=0,
+            workers=1,
+            on_start=hurry,
+            on_trial=look,
+            max_failures_in_a_row=10,
+            duplicates="evaluated",
         )
         search(Candidates(), InTurns(count), Misbehaving(), store, executor, options)
     left += [f"after the search: {name}" for name in _gone(lambda: _marked(mark))]

@@ -78,6 +78,11 @@ class ProcessState:
         return ["files left open"] if any(map(_is_file, new)) else []
 
 
+def set_generator() -> None:
+    """Gives Python's global generator the same state in every worker."""
+    random.setstate(random.Random(0).getstate())
+
+
 def inline_state() -> tuple[tuple[StatePart, Any], ...]:
     """What is restored after a call in the process of the search itself, where little time is to be spent on it."""
     return tuple((part, part.read()) for part in (DIRECTORY, *(CHEAP_PARTS if _has_torch() else ())))
