@@ -78,9 +78,13 @@ class ProcessState:
         return ["files left open"] if any(map(_is_file, new)) else []
 
 
-def set_generator() -> None:
-    """Gives Python's global generator the same state in every worker."""
+def set_generators() -> None:
+    """Gives the global generators of Python and torch, which new processes seed differently, the same state."""
     random.setstate(random.Random(0).getstate())
+    if _has_torch():
+        import torch
+
+        torch.default_generator.manual_seed(0)
 
 
 def inline_state() -> tuple[tuple[StatePart, Any], ...]:

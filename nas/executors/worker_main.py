@@ -14,7 +14,7 @@ from ..errors import WorkerError
 from ..failures import Raised, Returned, attempt, reason
 from .channel import Channel
 from .limits import limit_gpu_memory
-from .process_state import ProcessState, set_generator
+from .process_state import ProcessState, set_generators
 
 READY = b"ready"
 """Answer of a worker that has imported the master's main module and can take calls."""
@@ -37,7 +37,6 @@ def serve(channel: Channel) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     main, gpu_gb = pickle.loads(channel.receive())
     _import_main(main)
-    set_generator()
     channel.send(READY)
     fn: Any = None
     known = b""
@@ -53,6 +52,7 @@ def serve(channel: Channel) -> None:
             limit_gpu_memory(gpu_gb)
         channel.send(LOADED)
         if arguments.error is None:
+            set_generators()
             state = ProcessState.now(first_call=fn_pickle not in (None, known))
             outcome = attempt(_call, fn, arguments.value)
             answer = _answer(outcome)
