@@ -60,7 +60,10 @@ class ProcessState:
         put_back(self.functions)
         known = dict(self.values)
         # Of a module that the call imported, what it was then is known where that is the same in every process.
-        before = [*self.values, *((part, part.initial) for part in _parts() if part not in known)]
+        new = [(part, part.initial) for part in _parts() if part not in known]
+        # torch sets some of these when it is imported, and is imported once.
+        kept = OF_IMPORTS if any(part in TORCH_PARTS for part, _ in new) else ()
+        before = [*(pair for pair in self.values if pair[0] not in kept), *new]
         changes = restore_parts((part, value) for part, value in before if value is not None)
         changes += _started(self.threads)
         changes += self._files()
@@ -253,16 +256,19 @@ def _affinity() -> set[int]:
 
 
 DIRECTORY = StatePart("the working directory", _directory, os.chdir)
+ENVIRONMENT = StatePart("the environment", lambda: dict(os.environ), _set_environment)
+FILTERS = StatePart("filters of warnings", _filters, _set_filters)
+OF_IMPORTS = (ENVIRONMENT, FILTERS)
 PARTS: tuple[StatePart, ...] = (
     DIRECTORY,
     StatePart("the umask", _umask, os.umask),
-    StatePart("the environment", lambda: dict(os.environ), _set_environment),
+    ENVIRONMENT,
     StatePart("handlers of signals", _signals, _set_signals),
     StatePart("blocked signals", _blocked, _block),
     StatePart("timers", _timers, _stop_timers),
     StatePart("the priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), None),
     StatePart("the processors", _affinity, lambda processors: os.sched_setaffinity(0, processors)),
-    StatePart("filters of warnings", _filters, _set_filters),
+    FILTERS,
     StatePart("the interpreter", _interpreter, _set_interpreter),
     StatePart("logging", _logging, _set_logging),
     StatePart("sys.path", lambda: list(sys.path), _set_path),

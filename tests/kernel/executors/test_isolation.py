@@ -47,7 +47,7 @@ def one() -> Iterator[ProcessExecutor]:
 
 
 def test_what_a_call_changes_is_undone(one: ProcessExecutor) -> None:
-    before = one.submit(surroundings).result()
+    before = [one.submit(surroundings).result() for _ in range(2)][1]  # The first imports torch.
     assert one.submit(change_what_can_be_undone).result() == before["process"]
     assert one.submit(surroundings).result() == before
 
