@@ -63,7 +63,7 @@ class ProcessState:
         new = [(part, part.initial) for part in _parts() if part not in known]
         # torch sets some of these when it is imported, and is imported once.
         kept = OF_IMPORTS if any(part in TORCH_PARTS for part, _ in new) else ()
-        before = [*(pair for pair in self.values if pair[0] not in kept), *new]
+        before = [*new, *(pair for pair in self.values if pair[0] not in kept)]
         changes = restore_parts((part, value) for part, value in before if value is not None)
         changes += _started(self.threads)
         changes += self._files()
@@ -110,8 +110,9 @@ def _restore_part(part: StatePart, before: Any) -> bool:
 
 
 def _parts() -> list[StatePart]:
+    """The parts, in the order in which they are restored: to restore those of torch may import more of it."""
     numpy = NUMPY_PARTS if "numpy.random" in sys.modules else ()
-    return [*PARTS, *numpy, *(TORCH_PARTS if _has_torch() else ())]
+    return [*(TORCH_PARTS if _has_torch() else ()), *numpy, *PARTS]
 
 
 def _has_torch() -> bool:
