@@ -3,6 +3,7 @@
 import logging
 import weakref
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ from nas.evaluators.networks.normalisation import Normalisation, set_normalisati
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.failures import out_of_memory
+from nas.protocols.evaluators import half_chunk
+from nas.search.fidelity import Checkpointed
 from nas.task import TaskBatch
 from nas.testing import ToySpace
 
@@ -213,3 +216,18 @@ def test_a_score_after_halving_is_the_same_each_time_and_says_so():
     assert (roomy.per_task, roomy.metrics.get("chunk")) == (scores[0].per_task, None)
     with pytest.raises(NasError, match="taken 4 at a time"):
         replace(crowded, tasks_per_step=8).evaluate(only(ToySpace()), 4, 3)
+
+
+def test_an_evaluator_takes_half_as_many_tasks_at_once_with_the_same_score():
+    usual = MetaEvaluator(
+        ToySpace(), Sinusoid(), Anil(inner_lr=0.01), tasks_per_step=6, validation_tasks=9, device="cpu", chunk=4
+    )
+    half = half_chunk(usual)
+    scores = [evaluator.evaluate(only(ToySpace()), 4, 3) for evaluator in (usual, half)]
+    assert half.chunk == 2
+    assert scores[1].per_task == pytest.approx(scores[0].per_task, rel=1e-4)
+    assert scores[0].protocol == scores[1].protocol
+    assert half_chunk(replace(usual, chunk=1)) is None
+    assert half_chunk(object()) is None
+    checkpointed = Checkpointed(usual, 8, Path("checkpoints"))
+    assert half_chunk(checkpointed) == replace(checkpointed, evaluator=half)
