@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nas.architecture import Architecture
 from nas.bounds import check_number
@@ -80,6 +80,10 @@ class MetaEvaluator:
                 f"{self.tasks.name!r} is one data set, of which no few-shot tasks are drawn; take evaluator "
                 "'supervised', or tasks such as image-folder or arrays"
             )
+
+    def with_half_chunk(self) -> Self | None:
+        """The evaluator that takes half as many tasks at once; None where it takes one at a time already."""
+        return replace(self, chunk=self.chunk // 2) if self.chunk > 1 else None
 
     def check(self, architecture: Architecture) -> None:
         """Raises ConfigError, DataError or SpaceError where device, data or space cannot serve the tasks."""

@@ -87,6 +87,10 @@ class WorkerError(NasError):
     """A worker process that ended before its candidate was finished."""
 
 
+class OutOfMemory(NasError):
+    """A candidate for which memory does not suffice, also with fewer tasks at a time."""
+
+
 def shown(value: object) -> str:
     """A value as a message quotes it: one line of at most 80 characters.
 

@@ -17,6 +17,13 @@ T_co = TypeVar("T_co", covariant=True)
 MACHINE_FAULTS = frozenset([errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS])
 """Numbers of the system's errors that are the machine's: a full or failing disk, a limit of files' sizes."""
 
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""Texts in torch's errors that say that memory ran out, beside errors of a class of their own."""
+
 
 @dataclass(frozen=True)
 class Returned(Generic[T_co]):
@@ -59,6 +66,14 @@ def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Retu
 def is_machine_fault(error: BaseException) -> bool:
     """Whether an error is the machine's, so that the same call may succeed later, and not the called code's."""
     return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python or torch says that memory ran out, on any device."""
+    if isinstance(error, RuntimeError):
+        torchs = any((cls.__module__, cls.__name__) == ("torch", "OutOfMemoryError") for cls in type(error).__mro__)
+        return torchs or any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def reason(error: BaseException) -> str:

@@ -10,18 +10,13 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from nas.errors import NasError
+from nas.errors import OutOfMemory
+from nas.failures import out_of_memory
 from nas.protocols import CARRIED, Learner, TaskFamily
 from nas.task import Kind, TaskBatch
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-OUT_OF_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-"""Texts in torch's errors that say that memory ran out, beside errors of a class of their own."""
 
 
 @dataclass(eq=False)  # Compared by identity, so that a learner that holds it can be a dictionary key.
@@ -40,7 +35,7 @@ class Chunk:
         """Results of `run` for each chunk of a batch, each with the chunk's fraction of the batch's tasks.
 
         Raises:
-            NasError: Memory runs out a second time.
+            OutOfMemory: Memory runs out a second time.
         """
         results: list[tuple[float, T]] = []
         start, tasks = 0, len(batch.support_x)
@@ -60,8 +55,8 @@ class Chunk:
     def _halve(self, tasks: int, why: str) -> None:
         if self.halved or tasks == 1:
             again = " once more, after their number was halved" if self.halved else ""
-            raise NasError(
-                f"memory ran out{again}, with tasks taken {tasks} at a time ({why}); set the evaluator's chunk below "
+            raise OutOfMemory(
+                f"out of memory{again}, with tasks taken {tasks} at a time ({why}); set the evaluator's chunk below "
                 f"{tasks}, or where it is 1 choose smaller networks, fewer queries or fewer workers"
             )
         self.size, self.halved = tasks // 2, True
@@ -134,11 +129,6 @@ class Chunked:
     ) -> Tensor:
         parts = self.chunk.of(batch, lambda part: self.learner.adapt(network, parameters, part, kind, steps))
         return torch.cat([predictions for _, predictions in parts], dim=1)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on any device."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def _recording() -> bool:

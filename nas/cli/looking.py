@@ -11,6 +11,7 @@ from .stage_two import Json, _print_json, _say_notes
 
 if TYPE_CHECKING:
     from ..analysis.run_summary import RunSummary
+    from ..runs.folder import RunFolder
 
 app = typer.Typer()
 """Its commands become commands of `nas`."""
@@ -47,6 +48,9 @@ def show(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print one line a trial, with all choices and metrics.")
     ] = False,
+    log: Annotated[
+        int | None, typer.Option("--log", metavar="TRIAL", help="Print what a trial printed in its worker process.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a run's trials and its final result."""
@@ -55,9 +59,12 @@ def show(
     from ..runs.summary import summary
     from .watching import watch_run
 
-    if as_json + as_csv + watch > 1:
-        raise ConfigError("--watch, --csv and --json are three ways to show a run; give one of them")
+    if as_json + as_csv + watch + (log is not None) > 1:
+        raise ConfigError("--watch, --csv, --json and --log are four ways to show a run; give one of them")
     run = folder.existing_run(name)
+    if log is not None:
+        _show_log(run, log)
+        return
     if watch:
         watch_run(run)
     told = summary(run, with_options=True)
@@ -71,6 +78,20 @@ def show(
         typer.echo(trials_csv(told.trials, told.options), nl=False)
     else:
         typer.echo(_summary_text(told))
+
+
+def _show_log(run: RunFolder, number: int) -> None:
+    """Prints what a trial printed, or says that it printed nothing."""
+    from ..runs import trial_logs
+    from .streams import say
+
+    text = trial_logs.output_text(run, number)
+    if text:
+        typer.echo(text)
+    elif trial_logs.is_full(run):
+        say(f"trial {number} printed nothing, or nothing that was kept: the run's logs are full")
+    else:
+        say(f"trial {number} printed nothing")
 
 
 def _summary_text(told: RunSummary) -> str:

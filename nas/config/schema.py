@@ -23,6 +23,9 @@ PARTS: Mapping[str, builtin.Room] = {
 LEAST_DEADLINE_S = 1.0
 """Least deadline of an evaluation; a network is not even built and checked in less on a busy machine."""
 
+LEAST_MEMORY_GB = 0.5
+"""Least limit of a worker's memory; torch itself takes a quarter of it."""
+
 
 AUTO = "auto"
 """Engine that follows from the evaluator: this process for a table, worker processes otherwise."""
@@ -153,6 +156,12 @@ def _deadline(seconds: float) -> float:
     return seconds
 
 
+def _memory(gigabytes: float) -> float:
+    if 0 < gigabytes < LEAST_MEMORY_GB:
+        raise ValueError(f"Input should be 0, for none, or at least {LEAST_MEMORY_GB:g} GB")
+    return gigabytes
+
+
 class SearchTable(Table):
     """Extent of the search, and where it runs.
 
@@ -171,6 +180,9 @@ class SearchTable(Table):
             evaluates them as if they were new.
         deadline_s: Seconds after which the evaluation of a candidate counts as failed, at least 1; 0 for none. The
             start of a worker process and the checks before the search do not count.
+        memory_gb: Memory of a worker process in GB, at least 0.5, beyond which a candidate is out of memory; 0 for no
+            limit; 'auto' for nine tenths of this machine's memory on the CPU, and no limit with GPUs.
+        gpu_memory_gb: The same of the memory of each GPU, as torch allocates it; 0 for no limit.
         control: 'random' adds a random-search control, a second search with the same budget.
         fidelity: Successive halving.
         constraints: Limits on the costs of networks.
@@ -185,6 +197,8 @@ class SearchTable(Table):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     repeats: Duplicates = "known"
     deadline_s: Annotated[float, Field(ge=0, le=10**9), AfterValidator(_deadline)] = 0.0
+    memory_gb: Annotated[float, Field(ge=0, le=10**6), AfterValidator(_memory)] | Literal["auto"] = "auto"
+    gpu_memory_gb: Annotated[float, Field(ge=0, le=10**6), AfterValidator(_memory)] = 0.0
     control: Literal["none", "random"] = "none"
     fidelity: FidelityTable | None = None
     constraints: ConstraintsTable | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 from ..bounds import check_number
 from .carried_files import Tree, tree_of
 from .inline_executor import InlineExecutor
+from .limits import MemoryLimits, memory_limits
 from .nni_executor import NniExecutor
 from .process_executor import ProcessExecutor
 from .ray_cluster import RaySlots
@@ -25,6 +27,9 @@ class SlotRequest:
         workers: Number of slots, at least 1; 'auto' for as many as the engine finds sensible.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N', where candidates are trained.
         deadline_s: Longest time of one call in seconds; None for no limit.
+        memory_gb: Memory of a worker process in GB; 0 for no limit; 'auto' for a share of its machine's on the CPU, and
+            no limit with GPUs.
+        gpu_memory_gb: Memory of each GPU that a worker process may take, in GB; 0 for no limit.
         data: Files and folders of data that the run reads.
         code: Files of the user's own classes.
     """
@@ -32,8 +37,17 @@ class SlotRequest:
     workers: int | Literal["auto"] = "auto"
     device: str = "auto"
     deadline_s: float | None = None
+    memory_gb: float | Literal["auto"] = "auto"
+    gpu_memory_gb: float = 0.0
     data: tuple[Path, ...] = ()
     code: tuple[Path, ...] = ()
+
+
+def _limits(slot_request: SlotRequest, environments: Sequence[Mapping[str, str]]) -> MemoryLimits:
+    """Limits of workers here. With GPUs 'auto' is none: what a GPU's driver takes of the host differs."""
+    on_gpu = any(environments) or slot_request.device.startswith("cuda")
+    host_gb = 0.0 if slot_request.memory_gb == "auto" and on_gpu else slot_request.memory_gb
+    return memory_limits(host_gb, slot_request.gpu_memory_gb)
 
 
 def processes(slot_request: SlotRequest) -> ProcessExecutor:
@@ -43,7 +57,12 @@ def processes(slot_request: SlotRequest) -> ProcessExecutor:
         ConfigError: The device is 'cuda', and there is no GPU.
     """
     environments = slots(slot_request.workers, slot_request.device)
-    return ProcessExecutor(len(environments), environments=environments, deadline_s=slot_request.deadline_s)
+    return ProcessExecutor(
+        len(environments),
+        environments=environments,
+        deadline_s=slot_request.deadline_s,
+        limits=_limits(slot_request, environments),
+    )
 
 
 def inline(slot_request: SlotRequest) -> InlineExecutor:
@@ -74,7 +93,15 @@ def ray(
         ConfigError: As `RayExecutor`.
         DataError: A file cannot be read.
     """
-    slots_there = RaySlots(slot_request.workers, slot_request.device, cpus, gpus, wait_s)
+    slots_there = RaySlots(
+        slot_request.workers,
+        slot_request.device,
+        cpus,
+        gpus,
+        wait_s,
+        memory_gb=slot_request.memory_gb,
+        gpu_memory_gb=slot_request.gpu_memory_gb,
+    )
     trees = () if shared_disk else trees_of(slot_request)
     return RayExecutor(slots_there, address=address, trees=trees, deadline_s=slot_request.deadline_s)
 
@@ -90,8 +117,10 @@ def nni(slot_request: SlotRequest, port: int = 8080) -> NniExecutor:
         ConfigError: As `NniExecutor`, or the port is out of range.
     """
     check_number("engine 'nni'", "port", port, 1024, 65_535)
-    count = len(slots(slot_request.workers, slot_request.device))
-    return NniExecutor(count, port=port, deadline_s=slot_request.deadline_s)
+    environments = slots(slot_request.workers, slot_request.device)
+    return NniExecutor(
+        len(environments), port=port, deadline_s=slot_request.deadline_s, limits=_limits(slot_request, environments)
+    )
 
 
 def trees_of(slot_request: SlotRequest) -> tuple[Tree, ...]:

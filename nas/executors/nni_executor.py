@@ -23,8 +23,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ConfigError, WorkerError
 from ..failures import attempt, reason
+from .capped_output import OutputFuture
 from .job_queue import JobQueue
+from .limits import NO_LIMITS, MemoryLimits
 from .remote_call import RemoteCall, receive, remote_call
+from .retried_call import both_calls
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class _Job:
     """A call, with the number of NNI's trials that were lost with it."""
 
     number: int
-    future: Future[Any]
+    future: OutputFuture[Any]
     call: RemoteCall
     kwargs: Mapping[str, Any]
     shown: dict[str, Any]
@@ -61,14 +64,17 @@ class NniExecutor(Executor):
         workers: Number of trials at a time, at least 1.
         port: Port of NNI's page, from 1024.
         deadline_s: Longest time of one call in seconds; None for no limit.
+        limits: Limits on the memory of each trial's worker process.
 
     Raises:
         ConfigError: NNI or a package that it needs is missing or of another version, or its manager does not start.
     """
 
-    def __init__(self, workers: int, *, port: int = 8080, deadline_s: float | None = None) -> None:
+    def __init__(
+        self, workers: int, *, port: int = 8080, deadline_s: float | None = None, limits: MemoryLimits = NO_LIMITS
+    ) -> None:
         check_versions()
-        self.workers, self.deadline_s = workers, deadline_s
+        self.workers, self.deadline_s, self._limits = workers, deadline_s, limits
         self._jobs: JobQueue[_Job] = JobQueue()
         self._numbers = itertools.count()
         self._running: dict[int, _Job] = {}
@@ -94,8 +100,8 @@ class NniExecutor(Executor):
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
         call = remote_call(fn, args, kwargs, [])
-        future: Future[T] = Future()
-        shown = _shown(fn, args)
+        future: OutputFuture[T] = OutputFuture()
+        shown = _shown(both_calls(fn)[0], args)
         self._jobs.put(_Job(next(self._numbers), future, call, dict(kwargs), shown, self.deadline_s))
         return future
 
@@ -170,8 +176,8 @@ class NniExecutor(Executor):
         if job is None:  # a trial that NNI has started again by itself
             return
         try:
-            connection.send_bytes(pickle.dumps((job.call, job.deadline_s)))
-            outcome: Any = pickle.loads(connection.recv_bytes())
+            connection.send_bytes(pickle.dumps((job.call, job.deadline_s, self._limits)))
+            outcome, job.future.output = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             self._lost(job)
             return

@@ -14,9 +14,10 @@ import nni
 
 from ..errors import WorkerError
 from ..failures import Raised, attempt, reason
+from .capped_output import output_of
 from .nni_messages import read_messages_as_json
 from .process_executor import ProcessExecutor
-from .remote_call import perform
+from .remote_call import perform_in
 
 TRIAL = b"trial "
 """Beginning of the first message to the search's process; the rest is the number of the call."""
@@ -32,14 +33,15 @@ def main(address: str) -> None:
     number = int(nni.get_next_parameter()["call"])
     connection: Connection[Any, Any] = Client(address, "AF_UNIX")
     connection.send_bytes(TRIAL + str(number).encode())
-    call, deadline_s = pickle.loads(connection.recv_bytes())
-    with ProcessExecutor(1, deadline_s=deadline_s) as executor:
-        future = executor.submit(perform, call, {})
+    call, deadline_s, limits = pickle.loads(connection.recv_bytes())
+    with ProcessExecutor(1, deadline_s=deadline_s, limits=limits) as executor:
+        future = perform_in(executor, call, {})
         threading.Thread(target=_end_with_search, args=(connection, executor), daemon=True).start()
         outcome: Any = attempt(future.result)
-    answer: Any = attempt(pickle.dumps, outcome)
+    output = output_of(future)
+    answer: Any = attempt(pickle.dumps, (outcome, output))
     if answer.error is not None:
-        answer = attempt(pickle.dumps, Raised(WorkerError(reason(answer.error))))
+        answer = attempt(pickle.dumps, (Raised(WorkerError(reason(answer.error))), output))
     connection.send_bytes(answer.value)
     score = getattr(outcome.value.value, "value", 0.0) if outcome.error is None else 0.0
     nni.report_final_result({"default": float(score), "call": number})

@@ -29,6 +29,8 @@ class RaySlots:
         gpus: GPUs of a slot, such as 0.5; None for 1 / WORKERS_PER_GPU where the device is 'cuda', or is 'auto' and a
             node has a GPU, and 0 otherwise.
         wait_s: Seconds to wait for the first slot, above 0.
+        memory_gb: As in `SlotRequest`, where 'auto' is of the slot's node.
+        gpu_memory_gb: As in `SlotRequest`.
 
     Raises:
         ConfigError: A number is out of range, or the device is one GPU by its number.
@@ -39,6 +41,8 @@ class RaySlots:
     cpus: float = 1.0
     gpus: float | None = None
     wait_s: float = 30.0
+    memory_gb: float | Literal["auto"] = "auto"
+    gpu_memory_gb: float = 0.0
 
     def __post_init__(self) -> None:
         check_number("engine 'ray'", "cpus", self.cpus, 0.0, MOST_CPUS, above=True)
@@ -51,7 +55,8 @@ class RaySlots:
         """The slots in numbers, on a cluster of nodes with these resources."""
         use_gpu = self.device == "cuda" or (self.device == "auto" and any(node.get("GPU") for node in nodes))
         gpus = (1 / WORKERS_PER_GPU if use_gpu else 0.0) if self.gpus is None else self.gpus
-        resources = SlotResources(1, self.cpus, gpus, self.wait_s)
+        host_gb = 0.0 if self.memory_gb == "auto" and gpus else self.memory_gb
+        resources = SlotResources(1, self.cpus, gpus, self.wait_s, host_gb, self.gpu_memory_gb)
         count = max(1, sum(map(resources.fit, nodes))) if self.workers == "auto" else self.workers
         return replace(resources, count=count)
 
@@ -65,12 +70,16 @@ class SlotResources:
         cpus: Processors of a slot.
         gpus: GPUs of a slot.
         wait_s: Seconds after which a slot that cannot be had is said.
+        host_gb: Limit of a worker's memory, as `nas.executors.limits.memory_limits` takes it.
+        gpu_gb: Limit of its memory of each GPU.
     """
 
     count: int
     cpus: float
     gpus: float
     wait_s: float
+    host_gb: float | Literal["auto"] = 0.0
+    gpu_gb: float = 0.0
 
     def fit(self, node: dict[str, float]) -> int:
         """Number of slots that a node with these resources has room for."""

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..errors import ConfigError, WorkerError
 from ..failures import attempt
 from ..provenance import versions
+from .capped_output import OutputFuture
 from .carried_files import Tree, pack
 from .job_queue import JobQueue
 from .ray_cluster import RaySlots, connect, first_line, nodes
@@ -42,7 +43,7 @@ SAME_VERSIONS = ("adaptnas", "torch")
 class _Job:
     """A call, with the number of slots that were lost with it."""
 
-    future: Future[Any]
+    future: OutputFuture[Any]
     call: RemoteCall
     kwargs: dict[str, Any]
     deadline_s: float | None
@@ -105,7 +106,7 @@ class RayExecutor(Executor):
         if not self._open:
             raise RuntimeError("cannot submit to an executor that was shut down")
         call = remote_call(fn, args, kwargs, self._roots, self._ray.cloudpickle.Pickler)
-        future: Future[T] = Future()
+        future: OutputFuture[T] = OutputFuture()
         self._jobs.put(_Job(future, call, dict(kwargs), self.deadline_s))
         return future
 
@@ -155,7 +156,7 @@ class RayExecutor(Executor):
             self._lost(number, job, outcome.error)
             return
         if outcome.error is None:
-            outcome = outcome.value
+            outcome, job.future.output = outcome.value
         if outcome.error is None:
             outcome = attempt(receive, outcome.value, job.kwargs)
         if outcome.error is None:
@@ -205,7 +206,9 @@ class RayExecutor(Executor):
         Raises:
             ConfigError: It was not ready then, or its node has other versions.
         """
-        actor = self._class.options(**self._request.actor_options()).remote(self._packed, self._roots, _own_folders())
+        actor = self._class.options(**self._request.actor_options()).remote(
+            self._packed, self._roots, _own_folders(), self._request.host_gb, self._request.gpu_gb
+        )
         self._actors[number] = actor
         ready = actor.ready.remote()
         try:

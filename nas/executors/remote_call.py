@@ -7,13 +7,16 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, WorkerError
 from ..failures import reason
 from .carried_files import Pickler, dumps, loads
+from .retried_call import RetriedCall, both_calls
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class RemoteCall:
 
     Attributes:
         fn: The pickled function.
+        smaller: The pickled function that is called instead where memory runs out; None for none.
         arguments: The pickled (args, kwargs), without the files.
         files: Content and name of the files that are keyword arguments, by keyword; None for one that is not there yet.
     """
 
     fn: bytes
+    smaller: bytes | None
     arguments: bytes
     files: Mapping[str, tuple[str, bytes | None]]
 
@@ -54,7 +59,7 @@ def remote_call(
     """A call for another machine. Keyword arguments that are paths are files, whose content goes with it.
 
     Args:
-        fn: The function.
+        fn: The function, or a `RetriedCall` of two.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
         roots: Roots of the trees that the other machine has been given.
@@ -66,18 +71,33 @@ def remote_call(
     roots = list(roots)
     files = {name: value for name, value in kwargs.items() if isinstance(value, Path)}
     others = {name: value for name, value in kwargs.items() if name not in files}
+    first, second = both_calls(fn)
     try:
-        pickled, arguments = dumps(fn, roots, pickler), dumps((args, others), roots, pickler)
+        pickled, arguments = dumps(first, roots, pickler), dumps((args, others), roots, pickler)
+        smaller = None if second is None else dumps(second, roots, pickler)
     except Exception as error:  # whatever foreign objects raise on being pickled
         raise ConfigError(
-            f"{fn!r} cannot be sent to another machine ({reason(error)}); define it at the top of a module"
+            f"{first!r} cannot be sent to another machine ({reason(error)}); define it at the top of a module"
         ) from error
     content = {name: (path.name, path.read_bytes() if path.is_file() else None) for name, path in files.items()}
-    return RemoteCall(pickled, arguments, content)
+    return RemoteCall(pickled, smaller, arguments, content)
 
 
 _functions: dict[bytes, Callable[..., Any]] = {}
 """The function of the last call, with all that it caches, by its pickle."""
+
+
+def perform_in(executor: Executor, call: RemoteCall, places: Mapping[str, str]) -> Future[RemoteResult]:
+    """Makes a call in an executor of worker processes, once more with less memory where it runs out.
+
+    Args:
+        executor: The executor.
+        call: The call.
+        places: Present path of each root of the trees.
+    """
+    first = partial(perform, call, places)
+    smaller = None if call.smaller is None else partial(perform, replace(call, fn=call.smaller), places)
+    return executor.submit(RetriedCall(first, smaller))
 
 
 def perform(call: RemoteCall, places: Mapping[str, str]) -> RemoteResult:

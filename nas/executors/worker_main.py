@@ -4,59 +4,69 @@ from __future__ import annotations
 
 import multiprocessing.process
 import multiprocessing.spawn
-import os
 import pickle
-import select
 import signal
-import threading
+import sys
 import traceback
-from multiprocessing.connection import Connection
 from typing import Any
 
 from ..errors import WorkerError
 from ..failures import Raised, Returned, attempt, reason
+from .channel import Channel
+from .limits import limit_gpu_memory
+from .process_state import ProcessState, set_generators
 
 READY = b"ready"
 """Answer of a worker that has imported the master's main module and can take calls."""
 LOADED = b"loaded"
 """First answer to a call: function and arguments are unpickled, and their modules imported."""
 
+NO_CONNECTION = 75
+"""Exit code of a worker that cannot send its answer: what ran in it has closed the connection, or the master ended."""
 
-def serve(descriptor: int) -> None:
-    """Answers calls until the socket is closed, and ends with the master.
 
-    The first message says how to import the master's main module and is answered with READY. Each further message is a
-    call of two pickles: the function (None for the object of the last call, with all that it caches) and (args,
-    kwargs). It is answered twice: with LOADED, and with the pickle of (result, error, traceback text).
+def serve(channel: Channel) -> None:
+    """Answers calls until the channel is closed.
 
-    Args:
-        descriptor: File descriptor of the socket to the master.
+    The first message says how to import the master's main module and how much GPU memory may be taken; it is answered
+    with READY. Each further message is a call of two pickles: the function (None for the object of the last call, with
+    all that it caches) and (args, kwargs). It is answered twice: with LOADED, and with a pickle of three: the pickled
+    (result, error, traceback text); what the call has changed in the process that could not be undone; the modules of
+    this project that are imported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_master, args=(descriptor,), daemon=True).start()
-    connection: Connection[Any, Any] = Connection(descriptor)
-    _import_main(connection.recv())
-    connection.send_bytes(READY)
+    main, gpu_gb = pickle.loads(channel.receive())
+    _import_main(main)
+    channel.send(READY)
     fn: Any = None
+    known = b""
     while True:
         try:
-            fn_pickle, call_pickle = connection.recv()
+            fn_pickle, call_pickle = pickle.loads(channel.receive())
         except (EOFError, ConnectionResetError):
             return
         loaded = Returned(fn) if fn_pickle is None else attempt(pickle.loads, fn_pickle)
         fn = loaded.value
         arguments = attempt(pickle.loads, call_pickle) if loaded.error is None else loaded
-        connection.send_bytes(LOADED)
-        connection.send_bytes(_answer(attempt(_call, fn, arguments.value) if arguments.error is None else arguments))
+        if fn_pickle is not None:
+            limit_gpu_memory(gpu_gb)
+        channel.send(LOADED)
+        if arguments.error is None:
+            set_generators()
+            state = ProcessState.now(first_call=fn_pickle not in (None, known))
+            outcome = attempt(_call, fn, arguments.value)
+            answer = _answer(outcome)
+            del outcome  # It may hold open files.
+            changes = state.restored()
+            known = fn_pickle or known
+        else:
+            answer, changes = _answer(arguments), ()
+        modules = frozenset(name for name in sys.modules if name.startswith("nas.")) if fn_pickle is not None else ()
+        try:
+            channel.send(pickle.dumps((answer, changes, frozenset(modules))))
+        except OSError:
+            raise SystemExit(NO_CONNECTION) from None
         del arguments
-
-
-def _end_with_master(descriptor: int) -> None:
-    """Ends this process and its children when the master's end of the socket closes, even during a call."""
-    poll = select.poll()
-    poll.register(descriptor, 0)  # no events, so that only a hang-up is reported
-    poll.poll()
-    os.killpg(0, signal.SIGKILL)
 
 
 def _import_main(main: dict[str, Any]) -> None:

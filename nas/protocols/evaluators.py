@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from ..task import Bank
 from .learners import Learner
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..trial import Score
 
 
+E = TypeVar("E")
 Cost = Literal["parameters", "flops", "latency_ms"]
 """Costs of a network, the quickest to compute first: the number of learned parameters; FLOPs of the forward pass of one
 input; milliseconds of that pass on this device."""
@@ -49,6 +50,18 @@ class Resumable(Evaluator, Protocol):
         writes the new stage there. A file that is lost, damaged or of another training costs time and changes no
         number. The score's `outer_steps` are those that this call took.
         """
+        ...
+
+
+@runtime_checkable
+class Chunked(Protocol):
+    """Evaluator that can take fewer tasks at once, with the same scores up to rounding.
+
+    An evaluation or measurement in which memory runs out is made once more by it.
+    """
+
+    def with_half_chunk(self) -> Self | None:
+        """The evaluator that takes half as many tasks at once; None where it takes one at a time already."""
         ...
 
 
@@ -159,3 +172,8 @@ class Normalising(Protocol):
 
     @property
     def norm(self) -> str: ...
+
+
+def half_chunk(evaluator: E) -> E | None:
+    """The evaluator with half as many tasks at once; None where it has no smaller way."""
+    return evaluator.with_half_chunk() if isinstance(evaluator, Chunked) else None

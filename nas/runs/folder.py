@@ -64,6 +64,11 @@ class RunFolder:
         return self.folder / "tensorboard"
 
     @property
+    def outputs(self) -> Path:
+        """Folder of what candidates printed; there is none where nothing was printed."""
+        return self.folder / "logs"
+
+    @property
     def report(self) -> Path:
         """The report's page."""
         return self.folder / "report.html"

@@ -217,7 +217,16 @@ def _own_executor(config: Config, parts: Parts) -> CandidateExecutor:
     deadline = max(search.deadline_s, CHECKS_S) if search.deadline_s else None
     data = tuple(map(Path, data_files(config)))
     code = tuple(map(Path, config.files))
-    return engine_of(config, parts.evaluator, SlotRequest(search.workers, search.device, deadline, data, code))
+    request = SlotRequest(
+        workers=search.workers,
+        device=search.device,
+        deadline_s=deadline,
+        memory_gb=search.memory_gb,
+        gpu_memory_gb=search.gpu_memory_gb,
+        data=data,
+        code=code,
+    )
+    return engine_of(config, parts.evaluator, request)
 
 
 def _adapted(executor: Executor, config: Config) -> ExecutorAdapter:

@@ -14,11 +14,15 @@ from ..analysis.protocol_check import MEASURED, check_same
 from ..analysis.seed_variance import SeedPool
 from ..architecture import Architecture
 from ..errors import SearchError
+from ..executors.capped_output import output_of
+from ..executors.retried_call import RetriedCall
 from ..failures import attempt, is_machine_fault, reason
+from ..protocols.evaluators import half_chunk
 from ..protocols.recipes import RecipeMeasuring
 from ..task import FRESH, Bank
 from ..training_recipe import TrainingRecipe
 from ..trial import Score, Trial
+from . import trial_logs
 from .context import RunContext
 from .successive_rejects import race
 
@@ -54,6 +58,12 @@ class Measurement:
     def group(self) -> str:
         """Prefix of the keys of measurements on the same bank."""
         return f"{MEASURED}{self.bank.split}/" if self.training is None else ATTRIBUTED
+
+    @property
+    def name(self) -> str:
+        """Name of the file of what it prints."""
+        recipe = "" if self.training is None else f"{self.training.key}-"
+        return f"{self.bank.split}-{recipe}{self.architecture.key}-seed{self.seed}"
 
     @property
     def key(self) -> str:
@@ -208,6 +218,7 @@ class Measurements:
             finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 measurement, error = running.pop(future), future.exception()
+                trial_logs.keep(self.context.run, measurement.name, output_of(future))
                 if error is not None and is_machine_fault(error):
                     self.context.faults.note(error)
                     continue
@@ -234,8 +245,10 @@ class Measurements:
         if measurement.training is not None and isinstance(evaluator, RecipeMeasuring):
             evaluator = evaluator.with_training(measurement.training)
             weights = weights.with_name(f"{measurement.training.key}-{weights.name}")
+        smaller = half_chunk(evaluator)
+        measure = RetriedCall(evaluator.measure, None if smaller is None else smaller.measure)
         return self.context.executor.submit(
-            evaluator.measure,
+            measure,
             measurement.architecture,
             self.context.config.final_budget,
             measurement.seed,

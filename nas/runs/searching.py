@@ -22,7 +22,7 @@ from ..search.plan import End
 from ..store.costs import StoredCosts
 from ..store.sqlite_store import Store
 from ..trial import Trial
-from . import random_control
+from . import random_control, trial_logs
 from .context import RunContext
 from .extending import ENDED, FINISHED
 from .folder import RUNNING
@@ -132,6 +132,7 @@ def _search(context: RunContext, listener: _Listener) -> End:
         seconds=config.search.seconds or math.inf,
         on_start=listener.on_start,
         on_trial=listener.on_trial,
+        on_output=lambda trial, output: trial_logs.keep(context.run, str(trial.number), output),
         on_replayed=listener.log.add,
         stop=listener.stop,
         on_machine_fault=context.faults.note,

@@ -12,9 +12,11 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..errors import NasError, SearchError
+from ..executors.capped_output import output_of
+from ..executors.retried_call import RetriedCall
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator, Resumable
+from ..protocols.evaluators import Evaluator, Resumable, half_chunk
 from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
@@ -130,9 +132,12 @@ class _RunningTrials:
         self, executor: Submits, evaluator: Evaluator, options: SearchOptions, time_budget: TimeBudget
     ) -> None:
         self._executor = executor
-        self._evaluator = evaluator
         self._options = options
         self._clock = options.clock
+        smaller = half_chunk(evaluator)
+        self._staged = options.checkpoints is not None and isinstance(evaluator, Resumable)
+        name = "advance" if self._staged else "evaluate"
+        self._call: RetriedCall[..., Score] = RetriedCall(getattr(evaluator, name), getattr(smaller, name, None))
         self._time_budget = time_budget
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
@@ -144,15 +149,11 @@ class _RunningTrials:
         self._trials[self._submitted(trial)] = trial, started
 
     def _submitted(self, trial: Trial) -> Future[Score]:
-        call, evaluator, folder = (
-            (trial.architecture, trial.budget, trial.seed),
-            self._evaluator,
-            self._options.checkpoints,
-        )
-        if folder is None or not isinstance(evaluator, Resumable):
-            return self._executor.submit(evaluator.evaluate, *call)
+        arguments, folder = (trial.architecture, trial.budget, trial.seed), self._options.checkpoints
+        if folder is None or not self._staged:
+            return self._executor.submit(self._call, *arguments)
         checkpoint = folder / f"{trial.architecture.key}-seed{trial.seed}.safetensors"
-        return self._executor.submit(evaluator.advance, *call, schedule=self._options.budget, checkpoint=checkpoint)
+        return self._executor.submit(self._call, *arguments, schedule=self._options.budget, checkpoint=checkpoint)
 
     def ended(self) -> Iterator[Trial]:
         """Waits at most POLL_S and yields the trials that ended, by number.
@@ -162,6 +163,8 @@ class _RunningTrials:
         futures = wait(self._trials, timeout=POLL_S, return_when=FIRST_COMPLETED).done
         for future in sorted(futures, key=lambda future: self._trials[future][0].number):
             trial, started = self._trials.pop(future)
+            if output := output_of(future):
+                self._options.on_output(trial, output)
             yield self._ended(trial, future, self._clock() - started)
 
     def seconds(self) -> float:

@@ -20,6 +20,10 @@ def _ignore(_trial: Trial) -> None:
     pass
 
 
+def _ignore_output(_trial: Trial, _output: bytes) -> None:
+    pass
+
+
 def _never() -> bool:
     return False
 
@@ -49,6 +53,8 @@ class SearchOptions:
             there it is the time that the table gives, and nothing begins that would exceed it.
         on_start: Called with every trial whose evaluation begins.
         on_trial: Called with every trial that ended, after it is stored and the controller is told.
+        on_output: Called with a trial and what its evaluation printed in its worker process, where it printed, before
+            the trial is stored.
         on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
@@ -69,6 +75,7 @@ class SearchOptions:
     seconds: float = math.inf
     on_start: Callable[[Trial], None] = _ignore
     on_trial: Callable[[Trial], None] = _ignore
+    on_output: Callable[[Trial, bytes], None] = _ignore_output
     on_replayed: Callable[[Trial], None] = _ignore
     stop: Callable[[], bool] = _never
     on_machine_fault: Callable[[BaseException], None] = _warn

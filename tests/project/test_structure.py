@@ -14,6 +14,8 @@ MAX_PARAMETERS = 6
 MAY_EXECUTE = {
     ("nas/executors/worker_main.py", "pickle.loads"),  # calls from the parent process, through a private pipe
     ("nas/executors/worker_process.py", "pickle.loads"),  # results of the worker, through the same pipe
+    ("nas/executors/supervisor.py", "importlib.import_module"),  # modules of this project and torch, for its workers
+    ("experiments/chaos/__main__.py", "importlib.import_module"),  # modules that its own table names
     ("nas/testing/evaluators.py", "pickle.loads"),  # a copy that the same function has just pickled
     (
         "nas/registry/user_files.py",
@@ -35,6 +37,9 @@ MAY_PRINT = (
     "nas/cli/stage_two.py",
     "nas/cli/streams.py",
     "nas/cli/watching.py",
+    "nas/executors/process_state.py",  # gives the streams back that a call has replaced
+    "nas/executors/supervisor.py",  # flushes them at a worker's end
+    "experiments/chaos/__main__.py",
     "experiments/command_line.py",
     "experiments/benchmarks/",
     "experiments/chaos/__main__.py",
@@ -46,6 +51,15 @@ MAY_PRINT = (
     "experiments/zero_cost.py",
 )
 MAY_SWALLOW = {"nas/failures.py"}
+MAY_DRAW = {
+    # The generators of a worker are the same at the beginning of every call.
+    ("nas/executors/process_state.py", "random.getstate"),
+    ("nas/executors/process_state.py", "random.setstate"),
+    # Candidates that draw from global generators, as those of users do.
+    ("experiments/chaos/misbehaving.py", "random.random"),
+    ("experiments/chaos/misbehaving.py", "random.seed"),
+    ("experiments/chaos/misbehaving.py", "torch.manual_seed"),
+}
 
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
 READERS = {"load", "loads", "Unpickler", "open", "full_load", "unsafe_load", "load_all"}
@@ -136,7 +150,7 @@ def global_draws(tree: ast.AST) -> set[str]:
 @needs_checkout
 def test_no_global_generator_is_used():
     """A search must neither depend on other users of the global generators nor change what they draw."""
-    assert {(_short(path), draw) for path in source_files() for draw in global_draws(_tree(path))} == set()
+    assert {(_short(path), draw) for path in source_files() for draw in global_draws(_tree(path))} == MAY_DRAW
 
 
 def test_a_global_draw_is_seen():

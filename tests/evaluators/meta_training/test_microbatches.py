@@ -3,6 +3,7 @@
 import logging
 import weakref
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,11 +15,14 @@ from nas import registry
 from nas.errors import NasError
 from nas.evaluators import MetaEvaluator
 from nas.evaluators.learners import Anil, Maml
-from nas.evaluators.meta_training.microbatches import Chunk, Chunked, out_of_memory
+from nas.evaluators.meta_training.microbatches import Chunk, Chunked
 from nas.evaluators.networks.building import build
 from nas.evaluators.networks.normalisation import Normalisation, set_normalisation
 from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
+from nas.failures import out_of_memory
+from nas.protocols.evaluators import half_chunk
+from nas.search.fidelity import Checkpointed
 from nas.task import TaskBatch
 from nas.testing import ToySpace
 
@@ -143,15 +147,15 @@ def test_the_chunk_is_halved_once_and_all_tasks_are_done(size, tasks, room, give
 
 def test_a_tasks_second_time_is_the_candidates_failure():
     chunk = Chunk(8)
-    with pytest.raises(NasError, match=rf"ran out once more.* taken 4 at a time \({FULL}\); set .* chunk below 4"):
+    with pytest.raises(NasError, match=rf"memory once more.* taken 4 at a time \({FULL}\); set .* chunk below 4"):
         chunk.of(numbered(8), Roomy(2))
     assert Chunk(8).of(numbered(8), Roomy(4))
-    with pytest.raises(NasError, match="ran out once more"):
+    with pytest.raises(NasError, match="out of memory once more"):
         chunk.of(numbered(8), Roomy(3))
 
 
 def test_one_task_that_does_not_fit_cannot_be_halved():
-    with pytest.raises(NasError, match=r"^memory ran out, with tasks taken 1 at a time .*smaller networks"):
+    with pytest.raises(NasError, match=r"^out of memory, with tasks taken 1 at a time .*smaller networks"):
         Chunk(1).of(numbered(3), Roomy(0))
 
 
@@ -212,3 +216,18 @@ def test_a_score_after_halving_is_the_same_each_time_and_says_so():
     assert (roomy.per_task, roomy.metrics.get("chunk")) == (scores[0].per_task, None)
     with pytest.raises(NasError, match="taken 4 at a time"):
         replace(crowded, tasks_per_step=8).evaluate(only(ToySpace()), 4, 3)
+
+
+def test_an_evaluator_takes_half_as_many_tasks_at_once_with_the_same_score():
+    usual = MetaEvaluator(
+        ToySpace(), Sinusoid(), Anil(inner_lr=0.01), tasks_per_step=6, validation_tasks=9, device="cpu", chunk=4
+    )
+    half = half_chunk(usual)
+    scores = [evaluator.evaluate(only(ToySpace()), 4, 3) for evaluator in (usual, half)]
+    assert half.chunk == 2
+    assert scores[1].per_task == pytest.approx(scores[0].per_task, rel=1e-4)
+    assert scores[0].protocol == scores[1].protocol
+    assert half_chunk(replace(usual, chunk=1)) is None
+    assert half_chunk(object()) is None
+    checkpointed = Checkpointed(usual, 8, Path("checkpoints"))
+    assert half_chunk(checkpointed) == replace(checkpointed, evaluator=half)

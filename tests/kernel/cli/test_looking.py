@@ -20,7 +20,7 @@ from helpers.launch import toy
 
 from nas.architecture import Architecture
 from nas.cli import watching
-from nas.runs import folder
+from nas.runs import folder, trial_logs
 from nas.runs.folder import RUNNING, run_of
 from nas.store import Store, rows
 from nas.trial import Score
@@ -147,6 +147,13 @@ def test_records_of_another_version_are_one_line(
     assert json.loads(call("runs", "--json").out)[0]["state"] == "done"
 
 
+def test_what_a_trial_printed_is_shown(store, call: Callable[..., Said]):
+    store.close()
+    trial_logs.keep(run_of("a"), "1", b"a\x1b[2J warning\n")
+    assert call("show", "a", "--log", "1") == Said(0, "a?[2J warning\n\n", "")
+    assert call("show", "a", "--log", "0") == Said(0, "", "nas: trial 0 printed nothing\n")
+
+
 def test_without_runs_the_list_says_so(call: Callable[..., Said]):
     assert call("runs") == Said(0, "There are no runs in runs.\n", "")
     assert call("runs", "--json").out == "[]\n"
@@ -158,6 +165,8 @@ def test_without_runs_the_list_says_so(call: Callable[..., Said]):
     [
         (["show", "a", "--csv", "--json"], "give one of them"),
         (["show", "a", "--watch", "--json"], "give one of them"),
+        (["show", "a", "--log", "1", "--json"], "give one of them"),
+        (["show", "a", "--log", "3"], "run 'a' has no trial 3; it has 0 to 2"),
         (["runs", "--clean", "--json"], "add --yes"),
         (["resume", "a", "--finish", "--trials", "9"], "leave out one of them"),
         (["resume", "a", "--trials", "2"], "the run has 3 candidates already"),

@@ -200,7 +200,7 @@ def test_a_success_ends_a_row_of_failures(store: Store) -> None:
         (ValueError("a\n\x1b[31m\ud800"), "ValueError: a ?[31m?"),
         (SystemExit(3), "SystemExit: 3"),
         (KeyError(), "KeyError"),
-        (MemoryError("x" * 10_000), "MemoryError: xxx"),
+        (MemoryError("x" * 10_000), "OutOfMemory: out of memory: MemoryError: xxx"),
     ],
     ids=repr,
 )
