@@ -32,7 +32,9 @@ def serve(descriptor: int) -> None:
     Args:
         descriptor: File descriptor of the socket to the master.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal for all processes of a job is for the master, with whom this process ends; else its candidate would fail.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_master, args=(descriptor,), daemon=True).start()
     connection: Connection[Any, Any] = Connection(descriptor)
     _import_main(connection.recv())
