@@ -18,6 +18,11 @@ MACHINE_FAULTS = frozenset([errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, 
 """Numbers of the system's errors that are the machine's: a full or failing disk, a limit of files' sizes."""
 
 
+class OwnFileError(OSError):
+    """A file of a run cannot be written. That is the machine's fault, whatever the system's number is: a folder may have
+    become read-only, or be gone."""
+
+
 @dataclass(frozen=True)
 class Returned(Generic[T_co]):
     """A call that returned.
@@ -58,7 +63,7 @@ def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Retu
 
 def is_machine_fault(error: BaseException) -> bool:
     """Whether an error is the machine's, so that the same call may succeed later, and not the called code's."""
-    return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
+    return isinstance(error, OwnFileError) or (isinstance(error, OSError) and error.errno in MACHINE_FAULTS)
 
 
 def reason(error: BaseException) -> str:

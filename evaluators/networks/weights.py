@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nas.errors import DataError
+from nas.failures import OwnFileError
 from nas.protocols import LEARNER
 from nas.regular_files import GIB, check_regular
 
@@ -41,8 +42,15 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str,
     """Writes tensors by name as a safetensors file, atomically, with `label` as its metadata.
 
     Raises:
-        OSError: The file cannot be written, for example as the disk is full.
+        OwnFileError: The file cannot be written, for example as the disk is full.
     """
+    try:
+        _write(tensors, path, label)
+    except OSError as error:
+        raise OwnFileError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:

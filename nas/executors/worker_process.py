@@ -32,6 +32,9 @@ START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 """Longest time between two checks that the process is alive, in seconds."""
+MOST_WAITED_S = 1.0
+"""What counts at most of the time between two checks, in seconds: a longer one is of a process that was stopped, as its
+worker may have been."""
 TAIL_BYTES = 2000
 """Size of the end of a worker's output that is kept for messages."""
 
@@ -117,6 +120,7 @@ class WorkerProcess:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-u", "-c", BOOT, str(theirs.fileno()), *path],
                 env={**os.environ, **self._environment},
+                cwd=_working_directory(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -139,10 +143,13 @@ class WorkerProcess:
     def _answer(self, limit_s: float | None, hint: str = "") -> bytes:
         """The next answer of the process; WorkerError, with `hint` at its end, where none comes."""
         assert self._connection is not None
-        end = math.inf if limit_s is None else time.monotonic() + limit_s
+        left_s = math.inf if limit_s is None else limit_s
+        before = time.monotonic()
         try:
-            while not self._answered(min(POLL_S, max(0.0, end - time.monotonic()))):
-                if time.monotonic() >= end:
+            while not self._answered(min(POLL_S, max(0.0, left_s))):
+                before, waited_s = time.monotonic(), time.monotonic() - before
+                left_s -= min(waited_s, MOST_WAITED_S)
+                if left_s <= 0:
                     raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")
             return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
@@ -195,6 +202,16 @@ def main_module() -> dict[str, Any]:
     if path is not None and Path(path).exists():  # it does not for a script read from standard input
         return {"sys_argv": sys.argv, "init_main_from_path": str(Path(path).absolute())}
     return {"sys_argv": sys.argv}
+
+
+def _working_directory() -> str | None:
+    """The working directory of a new worker: None for this process's, or `/` where that was deleted, since torch cannot
+    be loaded in none."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "/"
+    return None
 
 
 def _exit_text(code: int | None) -> str:

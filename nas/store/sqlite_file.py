@@ -67,6 +67,8 @@ class DurableFile:
         """Schema version of the open file; an earlier one only where it is read."""
         self._upgrades = upgrades or {}
         self._connection: sqlite3.Connection | None = None
+        self._place, self._status = path, os.stat_result([0] * 10)
+        """Absolute path of the open file, and what `stat` said of it."""
         self._lock = Lock(path)
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -128,6 +130,7 @@ class DurableFile:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                self._check_place()
                 connection.execute("COMMIT")
             except BaseException:
                 # After some errors, such as a full disk, SQLite has already rolled back.
@@ -141,6 +144,18 @@ class DurableFile:
             f"{self.path} is damaged ({what}) and was not used; put back a copy of it, or see with `nas doctor` what "
             "is left of it and have a repaired copy written"
         )
+
+    def _check_place(self) -> None:
+        """Raises StoreError where the open file was removed or replaced: what is written into it would be lost."""
+        try:
+            there = os.path.samestat(self._place.stat(), self._status)
+        except OSError:
+            there = False
+        if not there:
+            raise StoreError(
+                f"{self.path} was removed, moved or replaced while a command was using it, so that nothing more can be "
+                "kept; put its folder back and continue with `nas resume`, or start a new run"
+            )
 
     def _take_lock(self) -> None:
         try:
@@ -163,8 +178,10 @@ class DurableFile:
         if self.readonly:
             self._undo_broken_write()
         with self._explained():
-            self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?{self._mode()}", uri=True, timeout=30)
+            self._place = self.path.absolute()
+            self._connection = sqlite3.connect(f"{self._place.as_uri()}?{self._mode()}", uri=True, timeout=30)
             self._connection.isolation_level = None
+            self._status = self._place.stat()
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._check(self._connection)
             if not self.readonly:
