@@ -19,8 +19,7 @@ MACHINE_FAULTS = frozenset([errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, 
 
 
 class OwnFileError(OSError):
-    """A file of a run cannot be written. That is the machine's fault, whatever the system's number is: a folder may have
-    become read-only, or be gone."""
+    """A file of a run that cannot be written: a fault of the machine, whatever its number, as of a read-only folder."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import math
 import os
 import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..registry import builtin
     from ..runs.launch import Outcome
     from ..runs.progress import Progress
+    from .progress import TerminalProgress
 
 app = typer.Typer(
     help="Search for a network that learns from few examples.",
@@ -97,12 +99,11 @@ def compare(  # the options of a command are its parameters
     from ..config import reading as configs
     from ..report import comparison
     from ..runs import folder as runs
-    from .progress import TerminalProgress
 
     loaded, levels = configs.load(config, set_ or [], note=say), _numbers("--reach", reach)
     folder = runs.comparison_folder(name, out, config)
     labels = [label.strip() for label in controllers.split(",") if label.strip()]
-    with TerminalProgress().shown() as progress:
+    with _shown_progress() as progress:
         results = comparing.compare(loaded, labels, seeds, folder, progress)
     if results is None:
         say(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
@@ -283,9 +284,6 @@ def main() -> None:
         say("the working directory was deleted; change to another folder (cd) and repeat the command")
         raise SystemExit(2)
     signal.signal(signal.SIGINT, _interrupted)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has SIGHUP ignored
-            signal.signal(number, _interrupted)
     try:
         app()
     except NasError as error:
@@ -331,9 +329,20 @@ def _about(room: builtin.Room, name: str) -> str:
 def _progress(quiet: bool) -> AbstractContextManager[Progress]:
     """Receiver of a run's events, as long as the context lasts."""
     from ..runs.progress import Silence
+
+    return nullcontext(Silence()) if quiet else _shown_progress()
+
+
+@contextmanager
+def _shown_progress() -> Iterator[TerminalProgress]:
+    """Progress on the terminal. SIGTERM and SIGHUP, which would leave it without a cursor, end it as Ctrl-C does."""
     from .progress import TerminalProgress
 
-    return nullcontext(Silence()) if quiet else TerminalProgress().shown()
+    with TerminalProgress().shown() as progress:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+                signal.signal(number, _interrupted)
+        yield progress
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from pathlib import Path
 
 from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError
 from .file_system import file_system
-from .lock import UNSUPPORTED, Lock
+from .lock import UNSUPPORTED, Lock, lock_path
 
 APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
 APPLICATION_BYTES = slice(68, 72)
 """Place of `PRAGMA application_id` in a SQLite file."""
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a file for the files beside it."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -102,6 +105,7 @@ class DurableFile:
         """
         if not self.path.exists():
             raise RunError(f"{self.path} does not exist; give the name of a run that was started")
+        self._check_files()
         with self._closed_after_error():
             if not self.readonly:
                 self._take_lock()
@@ -144,6 +148,18 @@ class DurableFile:
             f"{self.path} is damaged ({what}) and was not used; put back a copy of it, or see with `nas doctor` what "
             "is left of it and have a repaired copy written"
         )
+
+    def _check_files(self) -> None:
+        """Raises StoreError where the file, or one that SQLite opens beside it, is none: a pipe would be waited for."""
+        for path in (self.path, lock_path(self.path), *(Path(f"{self.path}{suffix}") for suffix in BESIDE)):
+            try:
+                mode = path.stat().st_mode
+            except OSError:
+                continue
+            if not stat.S_ISREG(mode):
+                raise StoreError(f"{path} is no regular file, as those of a run are; remove it, or give another run")
+        if not self.readonly and self.path.is_symlink():
+            raise StoreError(f"{self.path} is a link, and a run that is continued has a file of its own; {COPY_RUN}")
 
     def _check_place(self) -> None:
         """Raises StoreError where the open file was removed or replaced: what is written into it would be lost."""
