@@ -36,8 +36,6 @@ from nas.store import Store
 CANARY = "canary"
 """File that a gadget makes in the working directory where it is executed."""
 CODE = f"from pathlib import Path; Path({CANARY!r}).touch()"
-SECRET = "secret-of-another-folder"
-"""Content of a file outside, which no message shows."""
 ZEROS = bytes(MIB)
 
 
@@ -198,7 +196,7 @@ DOORS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
 
 def make(gadget: str, door: str, folder: Path) -> Path:
     """Makes a gadget in place of a kind of file, with what its links lead to, in an empty folder; returns its path."""
-    (folder / "outside").write_text(SECRET)
+    (folder / "outside").write_text("outside")
     (folder / "gadget").write_bytes(pickled())
     (folder / "files").mkdir()
     path = folder / "files" / DOORS[door][0]

@@ -38,6 +38,7 @@ BAD: tuple[Any, ...] = (
 SLOWEST_S = 10.0
 """Seconds that an export may take to be refused or taken."""
 KINDS = ("entry", "entry", "entry", "bytes", "bytes", "cut", "text", "place")
+"""Kinds of changes, each as often as it is drawn."""
 CHANGED = (
     "network.json",
     "architecture.json",
@@ -97,10 +98,11 @@ def open_changed(net: Path, copy: Path, seeds: Sequence[int]) -> dict[str, Any]:
     torch.set_num_threads(1)
     shutil.copytree(net, copy)
     os.chdir(copy.parent)
+    names = [name for name in CHANGED if (net / name).exists()]
     refused, faults = 0, list[str]()
     for seed in seeds:
         rng = random.Random(seed)
-        name, kind = rng.choice(CHANGED), rng.choice(KINDS)
+        name, kind = rng.choice(names), rng.choice(KINDS)
         path = copy / name
         _change(path, kind, rng)
         began = time.perf_counter()
