@@ -168,7 +168,7 @@ def _read_store(path: Path) -> object:
         return store.trials()
 
 
-DOORS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
+DOORS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "config": ("a.toml", lambda path: configs.load(str(path))),
     "config of an optimizer's training": ("a.toml", lambda path: load_trainer(str(path))),
     "npz of examples": ("a.npz", read_table),

@@ -47,12 +47,16 @@ def cases(count: int | None, rng: random.Random) -> list[Case]:
     """Odd configs: all that there are, or so many, drawn among those of keys; the odd files are always among them."""
     files = [Case(name, partial(_write, data)) for name, data in _files().items()]
     files += [Case(name, make) for name, make in _places().items()]
-    keys = [Case(name, partial(_write, text.encode())) for name, text in _of_keys()]
+    keys = [Case(name, partial(_write_text, text)) for name, text in _of_keys()]
     return [*files, *(keys if count is None else rng.sample(keys, max(0, count - len(files))))]
 
 
 def _write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
+
+
+def _write_text(text: Callable[[], str], path: Path) -> None:
+    path.write_text(text(), "utf-8")
 
 
 def text_of(data: Mapping[str, Any]) -> str:
@@ -89,27 +93,38 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-def _of_keys() -> Iterator[tuple[str, str]]:
-    """Each key of the shipped configs with each bad value, without it, twice, and with an unknown one beside it."""
+def _of_keys() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Each key of the shipped configs with each bad value, without it, twice, and with an unknown one beside it.
+
+    The texts are made when they are needed: all of them together are some hundred MB.
+    """
     for name in BASES:
         data = base(name)
         for table, entries in data.items():
-            yield f"{name} without [{table}]", text_of({t: e for t, e in data.items() if t != table})
-            yield f"{name} with [{table}] twice", text_of(data) + f"[{table}]\n"
-            yield (
-                f"{name} with {table} no table",
-                f"{table} = 1\n" + text_of({t: e for t, e in data.items() if t != table}),
-            )
-            yield f"{name} with {table}.unknown", text_of({**data, table: {**entries, "unknown": 1}})
+            others = {each: entry for each, entry in data.items() if each != table}
+            changed = partial(_with_table, data, table)
+            yield f"{name} without [{table}]", partial(text_of, others)
+            yield f"{name} with [{table}] twice", partial(_joined, text_of(data), f"[{table}]\n")
+            yield f"{name} with {table} no table", partial(_joined, f"{table} = 1\n", text_of(others))
+            yield f"{name} with {table}.unknown", partial(changed, {**entries, "unknown": 1})
             for key in entries:
-                rest = {k: v for k, v in entries.items() if k != key}
-                yield f"{name} without {table}.{key}", text_of({**data, table: rest})
-                yield (
-                    f"{name} with {table}.{key} twice",
-                    text_of(data).replace(f"\n{key} =", f"\n{key} = 1\n{key} =", 1),
-                )
+                rest = {each: value for each, value in entries.items() if each != key}
+                yield f"{name} without {table}.{key}", partial(changed, rest)
+                yield f"{name} with {table}.{key} twice", partial(_twice, data, key)
                 for i, value in enumerate(VALUES):
-                    yield f"{name}, {table}.{key} = value {i}", text_of({**data, table: {**rest, key: value}})
+                    yield f"{name}, {table}.{key} = value {i}", partial(changed, {**rest, key: value})
+
+
+def _with_table(data: Mapping[str, Any], table: str, entries: Mapping[str, Any]) -> str:
+    return text_of({**data, table: entries})
+
+
+def _joined(*texts: str) -> str:
+    return "".join(texts)
+
+
+def _twice(data: Mapping[str, Any], key: str) -> str:
+    return text_of(data).replace(f"\n{key} =", f"\n{key} = 1\n{key} =", 1)
 
 
 def _files() -> dict[str, bytes]:
