@@ -32,7 +32,7 @@ START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 """Longest time between two checks that the process is alive, in seconds."""
-MOST_WAITED_S = 1.0
+MOST_WAITED_S = 2 * POLL_S
 """What counts at most of the time between two checks, in seconds: a longer one is of a process that was stopped, as its
 worker may have been."""
 TAIL_BYTES = 2000
