@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.config import toml
+from nas.config import reading, toml
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 BASES = ("quickstart", "sinusoid", "recipe")
@@ -128,7 +128,7 @@ def _twice(data: Mapping[str, Any], key: str) -> str:
 
 
 def _files() -> dict[str, bytes]:
-    """Whole files of odd bytes."""
+    """Whole files of odd bytes; long ones are as long as a config may be, or longer than that."""
     good = text_of(base("quickstart"))
     data = good.encode()
     return {
@@ -140,7 +140,7 @@ def _files() -> dict[str, bytes]:
         "NUL bytes": data.replace(b"\n", b"\n\0"),
         "a NUL at the end": data + b"\0",
         "empty": b"",
-        "newlines": b"\n" * 900_000,
+        "newlines": _long(b"\n"),
         "CR alone": data.replace(b"\n", b"\r"),
         "CRLF": data.replace(b"\n", b"\r\n"),
         "no newline": data.rstrip(),
@@ -148,30 +148,41 @@ def _files() -> dict[str, bytes]:
         "a pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94.",
         "random bytes": random.Random(0).randbytes(100_000),
         "5 MB of comments": b"#" * 5_000_000,
-        "1 MB of comments": data + b"#" * 950_000,
-        "a long line": data + b"x = '" + b"a" * 900_000 + b"'\n",
-        "arrays, 100,000 deep": b"x = " + b"[" * 100_000 + b"]" * 100_000,
-        "inline tables, 100,000 deep": b"x = " + b"{a=" * 100_000 + b"1" + b"}" * 100_000,
-        "a dotted key of 100,000 parts": b"a" + b".a" * 100_000 + b" = 1\n",
-        "a header of 100,000 parts": b"[a" + b".a" * 100_000 + b"]\n",
-        "headers of 15 parts": b"".join(b"[a%d.b.c.d.e.f.g.h.i.j.k.l.m.n]\n" % i for i in range(20_000)),
-        "100,000 keys": data + b"".join(b"k%d = 1\n" % i for i in range(80_000)),
-        "100,000 tables": b"".join(b"[t%d]\n" % i for i in range(100_000)),
-        "100,000 arrays of tables": b"[[space]]\n" * 90_000,
-        "a huge number": data + b"x = " + b"9" * 900_000 + b"\n",
-        "a huge exponent": data + b"x = 1e" + b"9" * 4000 + b"\n",
-        "a huge hexadecimal number": data + b"x = 0x" + b"f" * 900_000 + b"\n",
-        "an array of a million numbers": data + b"x = [" + b"1," * 450_000 + b"]\n",
-        "an unterminated string": data + b'x = "' + b"a" * 500_000,
-        "an unterminated string of several lines": data + b'x = """' + b"a\n" * 400_000,
-        "quotes": data + b'"""' * 250_000,
-        "backslashes": data + b'x = "' + b"\\" * 500_000,
-        "escapes": data + b'x = "' + b"\\u00e9" * 100_000 + b'"\n',
+        "1 MB of keys": data + b"".join(b"k%d = 1\n" % i for i in range(80_000)),
+        "comments": data + _long(b"#"),
+        "a long line": data + b"x = '" + _long(b"a") + b"'\n",
+        "deep arrays": b"x = " + _long(b"[") + _long(b"]"),
+        "deep arrays that are closed": b"x = " + b"[" * 90_000 + b"]" * 90_000,
+        "deep inline tables": b"x = " + b"{a=" * 40_000 + b"1" + b"}" * 40_000,
+        "a dotted key": b"a" + _long(b".a") + b" = 1\n",
+        "a header of many parts": b"[a" + _long(b".a") + b"]\n",
+        "headers of 15 parts": b"".join(b"[a%d.b.c.d.e.f.g.h.i.j.k.l.m.n]\n" % i for i in range(5_500)),
+        "keys of 15 parts": b"".join(b"a%d.b.c.d.e.f.g.h.i.j.k.l.m.n=1\n" % i for i in range(5_000)),
+        "keys": data + b"".join(b"k%d=1\n" % i for i in range(20_000)),
+        "tables": b"".join(b"[t%d]\n" % i for i in range(20_000)),
+        "arrays of tables": _long(b"[[space]]\n"),
+        "a huge number": data + b"x = " + _long(b"9") + b"\n",
+        "a huge number with underscores": data + b"x = 1" + _long(b"_1") + b"\n",
+        "a huge exponent": data + b"x = 1e" + b"9" * 3_000 + b"\n",
+        "a huge hexadecimal number": data + b"x = 0x" + _long(b"f") + b"\n",
+        "a huge binary number": data + b"x = 0b" + _long(b"1") + b"\n",
+        "an array of numbers": data + b"x = [" + _long(b"1,") + b"]\n",
+        "an array of arrays": data + b"x = [" + _long(b"[],") + b"]\n",
+        "an unterminated string": data + b'x = "' + _long(b"a"),
+        "an unterminated string of several lines": data + b'x = """' + _long(b"a\n"),
+        "quotes": data + _long(b'"""'),
+        "backslashes": data + b'x = "' + _long(b"\\"),
+        "escapes": data + b'x = "' + _long(b"\\u00e9") + b'"\n',
         "curly quotes": good.replace('"', "“").encode(),
         "control characters": data + b"x = '\x1b[31m\x07'\n",
         "YAML": b"space: !!python/object/apply:os.system ['touch canary']\n",
         "JSON": b'{"space": {"name": "mlp"}}',
     }  # fmt: skip
+
+
+def _long(piece: bytes) -> bytes:
+    """A piece repeated so often that a config of it and little else is just short enough to be read."""
+    return piece * ((reading.LONGEST - 5_000) // len(piece))
 
 
 def _places() -> dict[str, Callable[[Path], object]]:
