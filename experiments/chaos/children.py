@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.failures import attempt, reason
+
 KIB = 1024
 MIB = 2**20
 
@@ -80,14 +82,11 @@ def _ended(pid: int, descriptor: int, limit_s: float, began: float) -> Tried:
 
 
 def _answer(function: Callable[[], Any], descriptor: int) -> None:
-    answer, error = None, ""
     before = _reset_peak()
     began = time.perf_counter()
-    try:
-        answer = function()
-    except BaseException as raised:  # whatever it is, it is the result of the try
-        error = f"{type(raised).__name__}: {raised}"[:300]
+    outcome = attempt(function)
     seconds = time.perf_counter() - began
+    answer, error = outcome.value, "" if outcome.error is None else reason(outcome.error)
     data = json.dumps([answer, error, seconds, max(0.0, (_peak("VmHWM") - before) / MIB)]).encode()
     with os.fdopen(descriptor, "wb") as pipe:
         pipe.write(data)

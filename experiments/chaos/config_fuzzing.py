@@ -10,8 +10,9 @@ from typing import Any
 
 from nas.config import reading, toml
 from nas.config.parts import build
-from nas.errors import NasError
-from nas.failures import reason
+from nas.config.schema import Config
+from nas.errors import DataError, NasError
+from nas.failures import attempt, reason
 
 from .hostile_configs import BASES, shipped_text
 
@@ -61,18 +62,30 @@ def fuzz(count: int, seed: int, limit_s: float) -> Fuzzed:
         data = changed(rng.choice(corpus), corpus, rng)
         tables = changed_tables(rng.choice(parsed), rng) if done % 2 else None
         began = time.perf_counter()
-        try:
-            config = reading.from_json(tables or toml.parse("fuzzed", data.decode("utf-8-sig")))
+        read = attempt(_read, tables, data)
+        error: BaseException | None = read.error
+        if read.error is None:
             legal += 1
-            if legal % BUILT_EVERY == 0:
-                build(config)
-        except (NasError, UnicodeDecodeError):  # the bytes of a file are decoded before, with an error of its own
-            pass
-        except Exception as error:  # any other is what is looked for
+            error = attempt(build, read.value).error if legal % BUILT_EVERY == 0 else None
+        if error is not None and not isinstance(error, NasError):
             faults.append(f"{reason(error)[:150]} for {str(tables or data)[:200]}")
         slowest = max(slowest, time.perf_counter() - began)
         done += 1
     return Fuzzed(done, legal, slowest, tuple(faults[:MOST_FAULTS]))
+
+
+def _read(tables: dict[str, Any] | None, data: bytes) -> Config:
+    """The config of some tables, or else of a text."""
+    return reading.from_json(tables or _parsed(data))
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """The tables of a text. Bytes that are no UTF-8 are refused before it is parsed."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(str(error)) from None
+    return toml.parse("fuzzed", text)
 
 
 def changed(data: bytes, corpus: list[bytes], rng: random.Random) -> bytes:

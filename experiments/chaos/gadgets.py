@@ -34,16 +34,17 @@ from nas.space import tables
 from nas.store import Store
 
 CANARY = "canary"
-"""File that a gadget makes in the working directory where it is executed."""
-CODE = f"from pathlib import Path; Path({CANARY!r}).touch()"
+"""Folder that a gadget makes in the working directory where it is executed."""
+CODE = f"__import__('os').mkdir({CANARY!r})"
+"""What a text says that some readers of other programs would execute."""
 ZEROS = bytes(MIB)
 
 
 class Gadget:
-    """An object whose unpickling leaves a file."""
+    """An object whose unpickling makes a folder."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (CODE,)
+        return os.mkdir, (CANARY,)
 
 
 def pickled() -> bytes:

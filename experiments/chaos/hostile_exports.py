@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nas
+import torch
+
 from nas import config as configs
+from nas.adapt import load
 from nas.data.preprocessing import ImagePreprocessing
 from nas.errors import NasError
 from nas.export import export
 from nas.export.writing import Extras
-from nas.failures import reason
+from nas.failures import attempt, reason
 from nas.protocols.learners import LEARNER, Portable
 from nas.space import sample
 
@@ -93,8 +95,6 @@ def open_changed(net: Path, copy: Path, seeds: Sequence[int]) -> dict[str, Any]:
     Returns:
         The number of those that were opened and of those that were refused, and the faults, one line each.
     """
-    import torch
-
     torch.set_num_threads(1)
     shutil.copytree(net, copy)
     os.chdir(copy.parent)
@@ -106,19 +106,27 @@ def open_changed(net: Path, copy: Path, seeds: Sequence[int]) -> dict[str, Any]:
         path = copy / name
         _change(path, kind, rng)
         began = time.perf_counter()
-        try:
-            nas.load(copy).fit(torch.rand(4, 1, 28, 28), ["a", "a", "b", "b"])
-        except NasError as error:
-            refused += 1
-            if "\n" in str(error):
-                faults.append(f"change {seed} ({kind} of {name}): the message has several lines: {str(error)[:150]!r}")
-        except Exception as error:  # any other is what is looked for
-            faults.append(f"change {seed} ({kind} of {name}): {reason(error)[:200]}")
-        if (seconds := time.perf_counter() - began) > SLOWEST_S:
-            faults.append(f"change {seed} ({kind} of {name}): {seconds:.0f} s")
+        error = attempt(_adapted, copy).error
+        refused += isinstance(error, NasError)
+        fault = _fault(error, time.perf_counter() - began)
+        faults += [f"change {seed} ({kind} of {name}): {fault}"] if fault else []
         _remove(path)
         shutil.copy2(net / name, path)
     return {"count": len(seeds), "refused": refused, "faults": faults[:20]}
+
+
+def _adapted(folder: Path) -> object:
+    """The network of an export, adapted to four examples of two classes."""
+    return load(folder).fit(torch.rand(4, 1, 28, 28), ["a", "a", "b", "b"])
+
+
+def _fault(error: BaseException | None, seconds: float) -> str:
+    """What is wrong with the answer to an export; empty for nothing."""
+    if error is not None and not isinstance(error, NasError):
+        return reason(error)[:200]
+    if error is not None and "\n" in str(error):
+        return f"the message has several lines: {str(error)[:150]!r}"
+    return f"{seconds:.0f} s" if seconds > SLOWEST_S else ""
 
 
 def _change(path: Path, kind: str, rng: random.Random) -> None:
