@@ -25,6 +25,10 @@ OUT_OF_MEMORY = (
 """Texts in torch's errors that say that memory ran out, beside errors of a class of their own."""
 
 
+class OwnFileError(OSError):
+    """A file of a run that cannot be written: a fault of the machine, whatever its number, as of a read-only folder."""
+
+
 @dataclass(frozen=True)
 class Returned(Generic[T_co]):
     """A call that returned.
@@ -65,7 +69,7 @@ def attempt(fn: Callable[P, T_co], /, *args: P.args, **kwargs: P.kwargs) -> Retu
 
 def is_machine_fault(error: BaseException) -> bool:
     """Whether an error is the machine's, so that the same call may succeed later, and not the called code's."""
-    return isinstance(error, OSError) and error.errno in MACHINE_FAULTS
+    return isinstance(error, OwnFileError) or (isinstance(error, OSError) and error.errno in MACHINE_FAULTS)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nas.errors import DataError
+from nas.failures import OwnFileError
 from nas.protocols import LEARNER
-from nas.regular_files import GIB, check_regular
+from nas.regular_files import GIB, open_regular
 
 MOST_BYTES = 16 * GIB
 """Maximum size of a file of weights."""
@@ -41,8 +42,15 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str,
     """Writes tensors by name as a safetensors file, atomically, with `label` as its metadata.
 
     Raises:
-        OSError: The file cannot be written, for example as the disk is full.
+        OwnFileError: The file cannot be written, for example as the disk is full.
     """
+    try:
+        _write(tensors, path, label)
+    except OSError as error:
+        raise OwnFileError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(tensors: Mapping[str, Tensor], path: Path, label: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -63,7 +71,7 @@ def read_tensors(path: Path, label: Mapping[str, str]) -> dict[str, Tensor]:
     Raises:
         DataError: The file is damaged or missing, or has another label.
     """
-    check_regular(path, MOST_BYTES)
+    open_regular(path, MOST_BYTES).close()  # safetensors says of a file without the right to read that it is missing
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

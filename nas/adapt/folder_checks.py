@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..bounds import LARGEST_RATE, MOST_STEPS, check_number
+from ..data.preprocessing import from_json
 from ..errors import ConfigError, DataError, shown
 from ..export import reading, stage_two
 from ..export.reading import Exported
@@ -26,6 +27,11 @@ CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "reduction": ("mean", "sum"),
     "head_start": ("trained", "zero"),
 }
+REQUIRED: Final = (
+    *("method", "head", "head_only", "batch_statistics", "steps", "optimizer", "reduction", "rate", "adapts"),
+    "temperature",
+)
+"""Entries of every rule. An export of an earlier version may lack others, which have a usual value."""
 NUMBERS: Final[Mapping[str, tuple[float, float]]] = {
     "steps": (0, MOST_STEPS),
     "rate": (-LARGEST_RATE, LARGEST_RATE),
@@ -61,8 +67,12 @@ def check_sizes(folder: Path, exported: Exported) -> None:
         )
 
 
-def check_saved(folder: Path) -> None:
+def check_saved(folder: Path, exported: Exported) -> None:
     """Checks the files of tensors, the preprocessing and the saved adaptation, of those that there are.
+
+    Args:
+        folder: The export.
+        exported: Its content.
 
     Raises:
         DataError: One is damaged, or its entries are of another kind; the message names it.
@@ -72,8 +82,13 @@ def check_saved(folder: Path) -> None:
             reading.tensors_of(folder / name)
     for name in (stage_two.PREPROCESSING, standalone.PREDICTOR):
         path = folder / name
-        if path.exists() and not isinstance(_json(path), dict):
+        if not path.exists():
+            continue
+        content = _json(path)
+        if not isinstance(content, dict):
             raise DataError(f"{path} cannot be used: it is no object; {reading.REMEDY}")
+        if name == stage_two.PREPROCESSING:
+            _check_preprocessing(path, content, exported)
     path = folder / standalone.PREDICTOR
     content = _json(path) if path.exists() else {"classes": [], "threshold": None}
     classes, threshold = content.get("classes"), content.get("threshold")
@@ -81,6 +96,18 @@ def check_saved(folder: Path) -> None:
         raise DataError(f"{path} cannot be used: classes is {shown(classes)}, no list of texts; {reading.REMEDY}")
     if threshold is not None and (type(threshold) not in (int, float) or math.isnan(threshold)):
         raise DataError(f"{path} cannot be used: threshold is {shown(threshold)}, no number; {reading.REMEDY}")
+
+
+def _check_preprocessing(path: Path, content: Mapping[str, Any], exported: Exported) -> None:
+    try:
+        preprocessing = from_json({key: value for key, value in content.items() if key != "format"})
+    except DataError as error:
+        raise DataError(f"{path} cannot be used: {error}; {reading.REMEDY}") from None
+    if preprocessing.input_shape != exported.shape.input_shape:
+        raise DataError(
+            f"{path} cannot be used: it makes inputs of shape {preprocessing.input_shape}, and the network takes "
+            f"{exported.shape.input_shape}; {reading.REMEDY}"
+        )
 
 
 def _json(path: Path) -> Any:
@@ -114,6 +141,9 @@ def _fault(rule: Mapping[str, Any], exported: Exported, names: frozenset[str]) -
     for key, value in expected.items():
         if rule.get(key) != value:
             return f"{key} is {shown(rule.get(key))}, and the network's is {shown(value)}"
+    missing = sorted(key for key in REQUIRED if key not in rule)
+    if missing:
+        return f"{missing[0]} is missing"
     for key, choices in CHOICES.items():
         if key in rule and not any(rule[key] is each or rule[key] == each != 1 for each in choices):
             return f"{key} is {shown(rule[key])}; it must be one of {', '.join(map(str, choices))}"
@@ -125,6 +155,8 @@ def _fault(rule: Mapping[str, Any], exported: Exported, names: frozenset[str]) -
     adapts = rule.get("adapts", [])
     if not isinstance(adapts, list) or not all(isinstance(name, str) and name in names for name in adapts):
         return f"adapts is {shown(adapts)}; it must be a list of the network's parameters"
+    if not adapts and rule["method"] == "gradient" and not rule["head_only"]:
+        return "adapts is empty, so that no step would change anything"
     head = rule.get("head")
     if head is not None and (not isinstance(head, str) or f"{head}.weight" not in names):
         return f"head is {shown(head)}, which is no layer of the network with a weight"

@@ -59,7 +59,7 @@ def load(folder: Path | str, sources: Sequence[Path | str] = ()) -> Predictor:
     checksums.check_sums(folder)
     exported = reading.load(folder)
     check_sizes(folder, exported)
-    check_saved(folder)
+    check_saved(folder, exported)
     network = reading.network_of(folder, exported)
     try:
         if network is not None and (folder / stage_two.RULE).is_file():

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,12 +22,13 @@ from ..errors import INTERRUPTED, ConfigError, NasError
 from . import doctor, learned_optimizers, looking, own_data, stage_two
 from .looking import Name
 from .stage_two import Json
-from .streams import fitted, make_readable, say, width
+from .streams import fitted, make_readable, make_safe, say, width
 
 if TYPE_CHECKING:
     from ..registry import builtin
     from ..runs.launch import Outcome
     from ..runs.progress import Progress
+    from .progress import TerminalProgress
 
 app = typer.Typer(
     help="Search for a network that learns from few examples.",
@@ -96,12 +99,11 @@ def compare(  # the options of a command are its parameters
     from ..config import reading as configs
     from ..report import comparison
     from ..runs import folder as runs
-    from .progress import TerminalProgress
 
     loaded, levels = configs.load(config, set_ or [], note=say), _numbers("--reach", reach)
     folder = runs.comparison_folder(name, out, config)
     labels = [label.strip() for label in controllers.split(",") if label.strip()]
-    with TerminalProgress().shown() as progress:
+    with _shown_progress() as progress:
         results = comparing.compare(loaded, labels, seeds, folder, progress)
     if results is None:
         say(f"interrupted; {folder} holds all that was done, and the same command goes on from there")
@@ -277,7 +279,11 @@ def check(
 
 def main() -> None:
     """Runs one command. Exit status: 0 done, 1 failed, 2 wrong usage or config, 130 interrupted."""
+    make_safe()
     make_readable()
+    if not _in_a_folder():
+        say("the working directory was deleted; change to another folder (cd) and repeat the command")
+        raise SystemExit(2)
     signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
@@ -292,13 +298,22 @@ def main() -> None:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C. It is no Exception or SystemExit, which `attempt` takes for an error of foreign code, and no
-    KeyboardInterrupt, for which typer has another exit status."""
+    """Ctrl-C, SIGTERM or SIGHUP. It is no Exception or SystemExit, which `attempt` takes for an error of foreign code,
+    and no KeyboardInterrupt, for which typer has another exit status."""
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> None:
-    """Handles Ctrl-C outside a search, which has a handler of its own."""
+    """Handles signals outside a search, which has a handler of its own."""
     raise _Interrupted
+
+
+def _in_a_folder() -> bool:
+    """Whether the working directory is there. Without one torch's libraries end the process."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _about(room: builtin.Room, name: str) -> str:
@@ -315,9 +330,20 @@ def _about(room: builtin.Room, name: str) -> str:
 def _progress(quiet: bool) -> AbstractContextManager[Progress]:
     """Receiver of a run's events, as long as the context lasts."""
     from ..runs.progress import Silence
+
+    return nullcontext(Silence()) if quiet else _shown_progress()
+
+
+@contextmanager
+def _shown_progress() -> Iterator[TerminalProgress]:
+    """Progress on the terminal. SIGTERM and SIGHUP, which would leave it without a cursor, end it as Ctrl-C does."""
     from .progress import TerminalProgress
 
-    return nullcontext(Silence()) if quiet else TerminalProgress().shown()
+    with TerminalProgress().shown() as progress:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+                signal.signal(number, _interrupted)
+        yield progress
 
 
 def _duration(seconds: float) -> str:
@@ -326,6 +352,17 @@ def _duration(seconds: float) -> str:
 
 
 def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
+    """Prints the outcome of a run, and ends a command whose run was interrupted with its status."""
+    try:
+        _print_outcome(outcome, as_json, seconds)
+    except OSError:
+        if outcome.state != "interrupted":  # The terminal may be gone, and the run has been stopped for it.
+            raise
+    if outcome.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _print_outcome(outcome: Outcome, as_json: bool, seconds: float) -> None:
     from ..analysis.final_result import TABLE
     from ..report.terminal import final_text
     from ..runs import summary as run_summary
@@ -344,8 +381,6 @@ def _ended(outcome: Outcome, as_json: bool, seconds: float) -> None:
         else:
             commands = f"nas report {name} · nas export {name} --out my_net · nas adapt my_net --support {support}"
             typer.echo(fitted(f"Next: {commands}"))
-    if outcome.state == "interrupted":
-        raise typer.Exit(INTERRUPTED)
 
 
 def _numbers(option: str, text: str) -> list[float]:

@@ -62,7 +62,8 @@ def panel_text(view: RunView, width: int) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """'0:07', '12:30', '3 h', '2 d': a time in as many units as matter."""
+    """'0:07', '12:30', '3 h', '2 d': a time in as many units as matter; 0 where the clock was set back meanwhile."""
+    seconds = max(0.0, seconds)
     if seconds < 3600:
         return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
     hours = round(seconds / 3600)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
 import shutil
 import sys
 import textwrap
 from functools import partial
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper, UnsupportedOperation
+from typing import Any, Final, Literal, TextIO
 
 ASCII = "asciionly"
 """Another name of ASCII: typer takes a stream of the encoding 'ascii' for a mistake, and writes UTF-8 to it."""
@@ -16,6 +18,42 @@ PLAIN = {
     "²": "2", "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "τ": "tau", "ω": "omega", "’": "'", "“": '"', "”": '"',
 }  # fmt: skip
 """Plain letters in place of others; characters that are not among them become question marks."""
+STDERR: Final = 2
+"""Descriptor of standard error."""
+
+
+class Lenient(FileIO):
+    """A file that drops what cannot be written: a reader that has gone, a terminal that was closed, a full disk."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def make_safe() -> None:
+    """Keeps a command from failing for its streams.
+
+    A closed stream is opened on nothing: otherwise the next file that is opened has its number, and what is printed is
+    written into it. What cannot be written to standard error is dropped, since it holds only progress and messages.
+    """
+    # A file takes the lowest free number, so that in this order each gets that of its stream.
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+    try:
+        is_plain = isinstance(sys.stderr, TextIOWrapper) and sys.stderr.fileno() == STDERR
+    except (UnsupportedOperation, ValueError):
+        return
+    if is_plain:
+        raw = BufferedWriter(Lenient(STDERR, "w", closefd=False))
+        sys.stderr = TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
+
+
+def _nothing(mode: Literal["r", "w"]) -> TextIO:
+    """A stream of nothing, whose descriptor stays open until the process ends."""
+    return open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8", closefd=False)
 
 
 def make_readable() -> None:

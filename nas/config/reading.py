@@ -28,7 +28,7 @@ QUICK_START = "quickstart"
 """Name of the shipped config that needs no download."""
 LONGEST_NAME = 255
 """Characters from which on a text may be too long for the name of a file."""
-LONGEST = 1_000_000
+LONGEST = 200_000
 """Maximum characters of a config file: far more than any needs, and few enough to parse at once."""
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from ..errors import DataError, shown
 
 Fit = Literal["stretch", "crop"]
 Polarity = Literal["keep", "invert", "rarer"]
+LARGEST_SIZE: Final = 2**26
+"""Maximum of each size of an input."""
+LARGEST_NUMBER: Final = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,15 @@ class ImagePreprocessing:
     fit: Fit = "stretch"
     polarity: Polarity = "keep"
 
+    def faults(self) -> Iterator[str]:
+        """What is wrong with values that a file has, which may be of any kind."""
+        if type(self.channels) is not int or self.channels not in (1, 3):
+            yield f"channels is {shown(self.channels)}; it must be 1 or 3"
+        yield from _sizes(height=self.height, width=self.width)
+        for name, value, known in (("fit", self.fit, get_args(Fit)), ("polarity", self.polarity, get_args(Polarity))):
+            if not isinstance(value, str) or value not in known:
+                yield f"{name} is {shown(value)}; it must be one of {', '.join(known)}"
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.channels, self.height, self.width
@@ -51,6 +64,12 @@ class SeriesPreprocessing:
     channels: int
     length: int
     scale: float = 0.0
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with values that a file has, which may be of any kind."""
+        yield from _sizes(channels=self.channels, length=self.length)
+        if not _is_number(self.scale) or self.scale < 0:
+            yield f"scale is {shown(self.scale)}; it must be a number from 0"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -80,6 +99,24 @@ class ArrayPreprocessing:
     features: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
 
+    def faults(self) -> Iterator[str]:
+        """What is wrong with values that a file has, which may be of any kind."""
+        for name, values in vars(self).items():
+            if not isinstance(values, tuple):
+                yield f"{name} is {shown(values)}; it must be a list"
+                return
+        yield from _sizes(**{f"size {i} of shape": size for i, size in enumerate(self.shape)})
+        for name in ("mean", "deviation", "target_mean", "target_deviation"):
+            values = getattr(self, name)
+            if not all(map(_is_number, values)) or (name.endswith("deviation") and not all(v > 0 for v in values)):
+                yield f"{name} is {shown(values)}; it must be of numbers, and a deviation of ones above 0"
+        if not len(self.mean) == len(self.deviation) == (self.shape[0] if self.shape else 0):
+            yield f"mean and deviation have {len(self.mean)} and {len(self.deviation)} numbers for shape {self.shape}"
+        if len(self.target_mean) != len(self.target_deviation):
+            yield "target_mean and target_deviation differ in length"
+        if not all(isinstance(name, str) for name in (*self.features, *self.targets)):
+            yield "features and targets must be of texts"
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.shape
@@ -103,11 +140,28 @@ def from_json(value: object) -> Preprocessing:
     Raises:
         DataError: The value has an unknown kind, or unknown, missing or unusable entries.
     """
-    if not isinstance(value, Mapping) or value.get("kind") not in KINDS:
+    if not isinstance(value, Mapping) or str(value.get("kind")) not in KINDS:
         raise DataError(f"{shown(value)} is no preprocessing; its kind must be one of {', '.join(KINDS)}")
     entries = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in value.items() if key != "kind"}
-    kind: Callable[..., Preprocessing] = KINDS[value["kind"]]
+    kind: Callable[..., Preprocessing] = KINDS[str(value["kind"])]
+    what = f"the preprocessing of kind {value['kind']!r} cannot be read"
     try:
-        return kind(**entries)
+        preprocessing = kind(**entries)
     except TypeError as error:
-        raise DataError(f"the preprocessing of kind {value['kind']!r} cannot be read: {error}") from error
+        raise DataError(f"{what}: {error}") from error
+    fault = next(preprocessing.faults(), None)
+    if fault is not None:
+        raise DataError(f"{what}: {fault}")
+    return preprocessing
+
+
+def _sizes(**sizes: object) -> Iterator[str]:
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size <= LARGEST_SIZE:
+            yield f"{name} is {shown(size)}; it must be a whole number from 1 to {LARGEST_SIZE:,}"
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST_NUMBER <= value <= LARGEST_NUMBER  # neither nan nor infinite

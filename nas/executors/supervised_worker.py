@@ -37,6 +37,7 @@ class SupervisedWorker:
             self._process = subprocess.Popen(
                 [sys.executable, "-u", "-c", BOOT, str(theirs.fileno()), str(os.getpid()), *path],
                 env={**os.environ, **environment},
+                cwd=_working_directory(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -95,3 +96,13 @@ class SupervisedWorker:
             self._process.stdout.close()
         self._control.close()
         return self._process.returncode
+
+
+def _working_directory() -> str | None:
+    """The working directory of a new worker: None for this process's, or `/` where that was deleted, since torch cannot
+    be loaded in none."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "/"
+    return None

@@ -104,7 +104,8 @@ def _child_signals() -> tuple[socket.socket, socket.socket]:
     wakeup, children = socket.socketpair()
     wakeup.setblocking(False)
     children.setblocking(False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(children.fileno(), warn_on_full_buffer=False)
     return wakeup, children

@@ -34,7 +34,9 @@ def serve(channel: Channel) -> None:
     (result, error, traceback text); what the call has changed in the process that could not be undone; the modules of
     this project that are imported.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal for all processes of a job is for the master, with whom this process ends; else its candidate would fail.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     main, gpu_gb = pickle.loads(channel.receive())
     _import_main(main)
     channel.send(READY)

@@ -35,6 +35,9 @@ START_S = 300.0
 """Longest time for a process to start, in seconds: it imports the user's script and torch, maybe from a slow disk."""
 POLL_S = 0.2
 """Longest time between two looks at the clock, in seconds."""
+MOST_WAITED_S = 2 * POLL_S
+"""What counts at most of the time between two looks, in seconds: a longer one is of a process that was stopped, as its
+worker may have been."""
 TORCH = ("torch", "torch._dynamo")
 """What evaluators need of torch. Its optimizers import the second when one is first made, in a second or two."""
 END_S = 1.0
@@ -162,10 +165,13 @@ class WorkerProcess:
 
     def _answer(self, limit_s: float | None, hint: str = "") -> bytes:
         """The next answer of the process; WorkerError, with `hint` at its end, where none comes."""
-        end = math.inf if limit_s is None else time.monotonic() + limit_s
+        left_s = math.inf if limit_s is None else limit_s
+        before = time.monotonic()
         try:
-            while (answer := self._answered(min(POLL_S, max(0.0, end - time.monotonic())))) is None:
-                if time.monotonic() >= end:
+            while (answer := self._answered(min(POLL_S, max(0.0, left_s)))) is None:
+                before, waited_s = time.monotonic(), time.monotonic() - before
+                left_s -= min(waited_s, MOST_WAITED_S)
+                if left_s <= 0:
                     raise WorkerError(f"no answer after {limit_s:g} s, the longest allowed; its worker was ended{hint}")
             return answer
         except (EOFError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import torch
@@ -99,7 +99,7 @@ def build(content: object, weights: Mapping[str, Tensor]) -> GraphNetwork:
     network.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
     for name, owner in _object(content.get("ties", {}), "ties").items():
         layer, _, last = str(name).rpartition(".")
-        if name not in weights or owner not in weights or weights[name].shape != weights[owner].shape:
+        if name not in weights or not _in(owner, weights) or weights[name].shape != weights[owner].shape:
             raise DataError(f"ties: {name!r} and {owner!r} are not two names of one tensor")
         setattr(network.get_submodule(layer), last, network._tensor_at(owner))
     for name, buffer in list(network.named_buffers()):
@@ -172,7 +172,7 @@ def _check_target(op: str, target: str, arguments: list[Any], where: str) -> Non
     if op == "call_method" and (target not in METHODS or not arguments):
         raise DataError(f"{where} is the method {target!r}, which is not among those that a file may name")
     if op == "call_function" and target == "getattr":
-        if len(arguments) != 2 or arguments[1] not in ATTRIBUTES or not isinstance(arguments[0], Mapping):
+        if len(arguments) != 2 or not _in(arguments[1], ATTRIBUTES) or not isinstance(arguments[0], Mapping):
             raise DataError(f"{where} reads an attribute that is not among those that a file may name")
     elif op == "call_function" and target not in FUNCTIONS:
         raise DataError(f"{where} is the function {target!r}, which is not among those that a file may name")
@@ -198,12 +198,12 @@ def _check_values(value: Any, known: set[str], where: str, depth: int) -> None:
         if len(value) != 1:
             raise DataError(f"{where} has the argument {value!r}, which is none")
         (kind, inner), *_ = value.items()
-        if kind == "ref" and inner not in known:
+        if kind == "ref" and not _in(inner, known):
             raise DataError(f"{where} refers to {inner!r}, which is no earlier call")
         if kind in ("tuple", "slice"):
             _check_values(_list(inner, where), known, where, depth + 1)
         elif kind not in ("ref", "training", "float", "ellipsis", "dtype") or (
-            (kind == "float" and inner not in ("inf", "-inf", "nan")) or (kind == "dtype" and inner not in DTYPES)
+            (kind == "float" and inner not in ("inf", "-inf", "nan")) or (kind == "dtype" and not _in(inner, DTYPES))
         ):
             raise DataError(f"{where} has an argument of the unknown kind {kind!r}")
 
@@ -243,6 +243,11 @@ def _check_operands(target: str, operands: list[Any]) -> None:
     repeated = any(isinstance(operand, list | tuple) for operand in operands)
     if target == "operator.mul" and repeated and any(abs(number) > LONGEST_SEQUENCE for number in numbers):
         raise DataError(f"{target} repeats a sequence more than {LONGEST_SEQUENCE:,} times")
+
+
+def _in(name: Any, names: Container[str]) -> bool:
+    """Whether a value of a file is one of some names. Lists and objects cannot be looked up."""
+    return isinstance(name, str) and name in names
 
 
 def _list(value: Any, where: str) -> list[Any]:

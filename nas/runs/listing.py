@@ -41,10 +41,10 @@ def run_rows(now: float | None = None) -> list[RunRow]:
 def _row(run: RunFolder, now: float) -> RunRow:
     size = _size(run.folder)
     if not run.store_path.exists():
-        age = now - _begun(run).stat().st_mtime
+        age = max(0.0, now - _begun(run).stat().st_mtime)
         problem = f"its start was broken off; the next `nas search --name {run.name}` takes its place"
         return RunRow(run.name, UNREADABLE, age, size, problem=problem)
-    age = now - run.store_path.stat().st_mtime
+    age = max(0.0, now - run.store_path.stat().st_mtime)  # The clock may have been set back.
     # A record of another version may have any shape.
     read = attempt(_read, run, age, size)
     if read.error is None:

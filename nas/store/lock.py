@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import RunError
+from .. import regular_files
+from ..errors import DataError, RunError
 from .file_system import file_system
 
 TRIES = 5
@@ -130,10 +131,10 @@ class Lock:
 def owner_of(path: Path) -> Owner | None:
     """The process that took a file's lock last and has not released it, running or not; None where none is named."""
     try:
-        with lock_path(path).open("rb") as file:
+        with regular_files.open_regular(lock_path(path), MAX_BYTES) as file:
             data = json.loads(file.read(MAX_BYTES))
         host, pid, started = data["host"], data["pid"], data["started"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (DataError, OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     right = isinstance(host, str) and type(pid) is int and type(started) in (int, float)
     return Owner("".join(c if c.isprintable() else "?" for c in host[:100]), pid, started) if right else None
@@ -142,7 +143,7 @@ def owner_of(path: Path) -> Owner | None:
 def in_use(path: Path) -> bool:
     """Whether any process, this one included, has the file open for writing."""
     try:
-        descriptor = os.open(lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

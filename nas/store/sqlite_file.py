@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from pathlib import Path
 
 from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError
 from .file_system import file_system
-from .lock import UNSUPPORTED, Lock
+from .lock import UNSUPPORTED, Lock, lock_path
 
 APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
 APPLICATION_BYTES = slice(68, 72)
 """Place of `PRAGMA application_id` in a SQLite file."""
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a file for the files beside it."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -67,6 +70,8 @@ class DurableFile:
         """Schema version of the open file; an earlier one only where it is read."""
         self._upgrades = upgrades or {}
         self._connection: sqlite3.Connection | None = None
+        self._place, self._status = path, os.stat_result([0] * 10)
+        """Absolute path of the open file, and what `stat` said of it."""
         self._lock = Lock(path)
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -100,6 +105,7 @@ class DurableFile:
         """
         if not self.path.exists():
             raise RunError(f"{self.path} does not exist; give the name of a run that was started")
+        self._check_files()
         with self._closed_after_error():
             if not self.readonly:
                 self._take_lock()
@@ -128,6 +134,7 @@ class DurableFile:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                self._check_place()
                 connection.execute("COMMIT")
             except BaseException:
                 # After some errors, such as a full disk, SQLite has already rolled back.
@@ -141,6 +148,30 @@ class DurableFile:
             f"{self.path} is damaged ({what}) and was not used; put back a copy of it, or see with `nas doctor` what "
             "is left of it and have a repaired copy written"
         )
+
+    def _check_files(self) -> None:
+        """Raises StoreError where the file, or one that SQLite opens beside it, is none: a pipe would be waited for."""
+        for path in (self.path, lock_path(self.path), *(Path(f"{self.path}{suffix}") for suffix in BESIDE)):
+            try:
+                mode = path.stat().st_mode
+            except OSError:
+                continue
+            if not stat.S_ISREG(mode):
+                raise StoreError(f"{path} is no regular file, as those of a run are; remove it, or give another run")
+        if not self.readonly and self.path.is_symlink():
+            raise StoreError(f"{self.path} is a link, and a run that is continued has a file of its own; {COPY_RUN}")
+
+    def _check_place(self) -> None:
+        """Raises StoreError where the open file was removed or replaced: what is written into it would be lost."""
+        try:
+            there = os.path.samestat(self._place.stat(), self._status)
+        except OSError:
+            there = False
+        if not there:
+            raise StoreError(
+                f"{self.path} was removed, moved or replaced while a command was using it, so that nothing more can be "
+                "kept; put its folder back and continue with `nas resume`, or start a new run"
+            )
 
     def _take_lock(self) -> None:
         try:
@@ -163,8 +194,10 @@ class DurableFile:
         if self.readonly:
             self._undo_broken_write()
         with self._explained():
-            self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?{self._mode()}", uri=True, timeout=30)
+            self._place = self.path.absolute()
+            self._connection = sqlite3.connect(f"{self._place.as_uri()}?{self._mode()}", uri=True, timeout=30)
             self._connection.isolation_level = None
+            self._status = self._place.stat()
             self._connection.execute("PRAGMA trusted_schema = OFF")
             self._check(self._connection)
             if not self.readonly:

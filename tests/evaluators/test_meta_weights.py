@@ -1,5 +1,6 @@
 """Measurements with the weights of a file: one training serves several banks, and other weights are refused."""
 
+import os
 from dataclasses import asdict, replace
 
 import pytest
@@ -9,6 +10,8 @@ from helpers.meta import FRESH, LEARNERS, TEST, diverging, evaluator, numbers
 
 from nas.errors import ConfigError, DataError, NasError
 from nas.evaluators.meta_training.bank_digest import digest
+from nas.evaluators.networks.weights import read_tensors, write_tensors
+from nas.failures import OwnFileError
 from nas.task import Bank
 
 
@@ -90,3 +93,17 @@ def test_bookkeeping_that_does_not_change_training_does_not_spoil_a_file(tmp_pat
     first = evaluator().measure(NARROW, 3, 1, bank=TEST, weights=weights)
     again = evaluator(chunk=50, validation_tasks=7).measure(NARROW, 3, 1, bank=TEST, weights=weights)
     assert again.per_task == pytest.approx(first.per_task, abs=0.01)
+
+
+def test_weights_that_cannot_be_written_or_read_are_said_to_be_so(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OwnFileError, match="File exists"):
+        write_tensors({"a": torch.zeros(1)}, tmp_path / "file" / "weights", {})
+    write_tensors({"a": torch.zeros(1)}, tmp_path / "weights", {})
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DataError, match="weights cannot be read: Permission denied"):
+        read_tensors(tmp_path / "weights", {})

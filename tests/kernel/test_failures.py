@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import pickle
+
 import pytest
 
-from nas.failures import Raised, Returned, attempt
+from nas.failures import OwnFileError, Raised, Returned, attempt, is_machine_fault
 
 
 def test_a_call_returns_or_raises() -> None:
@@ -32,3 +35,11 @@ def test_an_outcome_has_a_value_or_an_error() -> None:
     assert (returned.value, returned.error) == (1, None)
     assert raised.value is None
     assert isinstance(raised.error, TypeError)
+
+
+def test_a_file_of_a_run_that_cannot_be_written_is_the_machines_fault_and_another_file_is_not() -> None:
+    own = OwnFileError(errno.EACCES, "Permission denied", "runs/a/weights/b.safetensors")
+    assert is_machine_fault(pickle.loads(pickle.dumps(own)))
+    assert is_machine_fault(OSError(errno.ENOSPC, "No space left on device"))
+    assert not is_machine_fault(PermissionError(errno.EACCES, "Permission denied", "data.csv"))
+    assert not is_machine_fault(ValueError())

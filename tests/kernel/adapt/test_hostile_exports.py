@@ -191,6 +191,67 @@ def test_a_rule_of_adaptation_that_is_out_of_bounds_is_refused(net, changes, mes
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("entry", ["method", "head", "head_only", "batch_statistics", "steps", "rate", "adapts"])
+def test_a_rule_without_an_entry_is_refused(net, entry):
+    content = json.loads((net / "adaptation.json").read_text("utf-8"))
+    del content[entry]
+    (net / "adaptation.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(DataError, match=rf"adaptation\.json cannot be used: {entry} is missing"):
+        nas.load(net)
+
+
+def test_a_rule_whose_steps_change_nothing_is_refused(net):
+    edit(net / "adaptation.json", head_only=False, adapts=[])
+    with pytest.raises(DataError, match="adapts is empty"):
+        nas.load(net)
+
+
+IMAGES = {"kind": "image", "channels": 1, "height": 28, "width": 28}
+SERIES = {"kind": "series", "channels": 1, "length": 28}
+ARRAY = {"kind": "array", "shape": [1, 28, 28], "mean": [0.5], "deviation": [0.5]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({**IMAGES, "kind": 1.5}, "is no preprocessing"),
+        ({**IMAGES, "kind": ["image"]}, "is no preprocessing"),
+        ({**IMAGES, "channels": 2}, "channels is 2; it must be 1 or 3"),
+        ({**IMAGES, "channels": True}, "channels is True"),
+        ({**IMAGES, "height": 2**40}, "height is"),
+        ({**IMAGES, "height": 28.0}, "height is 28.0"),
+        ({**IMAGES, "fit": {}}, "fit is {}; it must be one of stretch, crop"),
+        ({**IMAGES, "polarity": "none"}, "polarity is 'none'"),
+        ({**IMAGES, "width": 14}, r"it makes inputs of shape \(1, 28, 14\), and the network takes \(1, 28, 28\)"),
+        ({"kind": "image", "channels": 1}, "height"),
+        ({**SERIES, "scale": "1"}, "scale is '1'; it must be a number from 0"),
+        ({**SERIES, "scale": float("nan")}, "scale is nan"),
+        ({**ARRAY, "deviation": [0.0]}, "deviation is"),
+        ({**ARRAY, "deviation": [10**400]}, "deviation is"),
+        ({**ARRAY, "mean": 0.5}, "mean is 0.5; it must be a list"),
+        ({**ARRAY, "mean": [0.5, 0.5]}, "mean and deviation have 2 and 1 numbers"),
+        ({**ARRAY, "features": [1]}, "features and targets must be of texts"),
+    ],
+)
+def test_preprocessing_that_could_not_be_carried_out_is_refused(net, content, message):
+    (net / "preprocessing.json").write_text(json.dumps({"format": 1, **content}), "utf-8")
+    with pytest.raises(DataError, match=rf"preprocessing\.json cannot be used: .*{message}"):
+        nas.load(net)
+
+
+@pytest.mark.parametrize("value", [{"ref": {}}, {"ref": []}, {"dtype": []}, {"dtype": {}}])
+def test_a_reference_that_is_no_text_is_refused(net, value):
+    called(net, lambda calls: calls[-1].update(args=[value]))
+    with pytest.raises(DataError, match=r"network\.json"):
+        nas.load(net)
+
+
+def test_a_tie_to_no_text_is_refused(net):
+    edit(net / "network.json", ties={"a": ["b"]})
+    with pytest.raises(DataError, match="ties"):
+        nas.load(net)
+
+
 def test_inputs_too_large_to_make_are_refused(net):
     content = json.loads((net / "architecture.json").read_text("utf-8"))
     edit(net / "architecture.json", task={**content["task"], "input_shape": [1, 10**6, 10**6]})

@@ -102,11 +102,11 @@ def test_the_line_is_that_of_the_statement(text, path, line):
 @pytest.mark.parametrize(
     "text",
     [
-        "".join(f"a{i} = 1\n" for i in range(91_000)),
-        "a = [\n" + "1,\n" * 330_000 + "]\n",
-        "".join(f"[a.b{i}]\n" for i in range(85_000)),
-        'a = """' + '"\\"\n' * 240_000 + '"""\n',
-        '# "\n' * 240_000,
+        "".join(f"a{i} = 1\n" for i in range(18_000)),
+        "a = [\n" + "1,\n" * 64_000 + "]\n",
+        "".join(f"[a.b{i}]\n" for i in range(18_000)),
+        'a = """' + '"\\"\n' * 48_000 + '"""\n',
+        '# "\n' * 48_000,
     ],
     ids=["keys", "array", "headers", "string", "comments"],
 )

@@ -204,7 +204,7 @@ def test_a_call_that_cannot_be_pickled_is_refused(one: ProcessExecutor) -> None:
         (os._exit, 0, r"worker ended with exit status 0$"),
         (os._exit, 3, r"worker ended with exit status 3$"),
         (kill_self, signal.SIGKILL, r"signal 9 \(SIGKILL, as when memory runs out\)$"),
-        (kill_self, signal.SIGTERM, r"signal 15 \(SIGTERM\)$"),
+        (kill_self, signal.SIGUSR1, r"signal 10 \(SIGUSR1\)$"),
         (ctypes.string_at, 0, r"signal 11 \(SIGSEGV\)$"),
         (say_and_abort, 10, r"signal 6 \(SIGABRT\); the last it printed: 'terminate called: no memory on the device'$"),
         (say_and_abort, 20_000_000, r"'terminate called: no memory on the device'$"),
