@@ -134,7 +134,9 @@ def _search(context: RunContext, listener: _Listener) -> End:
         on_trial=listener.on_trial,
         on_replayed=listener.log.add,
         stop=listener.stop,
-        on_machine_fault=context.faults.note,
+        on_machine_fault=lambda trial, error: context.faults.verdict(
+            context.run.folder, f"{context.run.name} {trial.number}", error
+        ),
     )
     end = search(parts.space, parts.controller, _evaluator(context), context.store, executor, options)
     if end == "exhausted":

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError
+from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError, WriteError
 from .file_system import file_system
 from .lock import UNSUPPORTED, Lock
 
@@ -17,6 +17,8 @@ APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
 APPLICATION_BYTES = slice(68, 72)
 """Place of `PRAGMA application_id` in a SQLite file."""
+MACHINE_FAULTS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+"""What the names of SQLite's errors begin with where the disk is full or failing: a log cannot be made there either."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -256,8 +258,9 @@ class DurableFile:
             name = getattr(error, "sqlite_errorname", "")
             if self.readonly and name.startswith("SQLITE_READONLY"):
                 raise StoreError(f"{self.path} cannot be read: {KILLED_WHILE_WRITING}, or {COPY_RUN}") from error
-            if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
-                raise StoreError(
+            if name.startswith((*MACHINE_FAULTS, "SQLITE_READONLY", "SQLITE_BUSY")):
+                kind = WriteError if name.startswith(MACHINE_FAULTS) and not self.readonly else StoreError
+                raise kind(
                     f"{self.path} could not be used: {error}; nothing stored before is lost. Check the disk's free "
                     "space and the folder's permissions, then resume"
                 ) from error
@@ -308,7 +311,11 @@ def _replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         for file in leftovers:
             file.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    folder, *above = path.absolute().parents
+    _sync_folder(folder)
+    for each in above[:2]:  # The run's folder, and the folder of runs, may be new too.
+        with suppress(OSError):
+            _sync_folder(each)
 
 
 def _is_ours(path: Path) -> bool:
