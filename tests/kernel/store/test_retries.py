@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import resource
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_the_waits_double_up_to_a_longest_one() -> None:
 
     with pytest.raises(WriteError):
         Retries(500.0, sleep=time.sleep, clock=lambda: time.now).call(write)
-    waits = [after - before for before, after in zip(calls, calls[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(calls)]
     assert waits[:2] == pytest.approx([FIRST_S, 2 * FIRST_S])
     assert max(waits) == pytest.approx(LONGEST_S)
     assert calls[-1] == pytest.approx(500.0)
