@@ -71,7 +71,7 @@ def run_work(config: Config) -> Work:
 
 
 def _use_one_thread() -> None:
-    """Has torch start no threads, of which a forked process would have none. Forks are quicker before torch is there."""
+    """Has torch start no threads, of which a forked process would have none."""
     import torch
 
     torch.set_num_threads(1)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 TRIALS = 8
+REFUSED = "it cannot be read: "
+"""What the line of a store begins with that is refused in words."""
 State = tuple[list[Trial], list[Trial]]
 """The trials of a store, and those that the controller was told of, in their order."""
 
@@ -123,7 +125,7 @@ def lost(path: Path, acknowledged: list[int], whole: State) -> list[str]:
     try:
         trials, told = state(path)
     except NasError as error:
-        return [f"it cannot be read: {error}"]
+        return [f"{REFUSED}{error}"]
     finished = {trial.number: trial for trial in trials if trial.state != "pending"}
     expected = {trial.number: trial for trial in whole[0]}
     faults = [f"trial {number} is lost" for number in acknowledged if number not in finished]
