@@ -18,6 +18,7 @@ from ..errors import NasError, WriteError
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
 from ..executors.slots import slots
+from ..failures import is_machine_fault
 from ..protocols.evaluators import Tabled
 from ..registry import user_files
 from ..store.costs import StoredCosts
@@ -133,15 +134,15 @@ def _carry_out(context: RunContext) -> Outcome:
         store.put("state", {"state": "running"})
         with (
             stop_on_signal(on_first=context.progress.stopping, kill=context.executor.kill) as stopped,
-            random_control.control_store(run, context.config) as control,
+            random_control.control_store(run, context.config, Retries(WAIT_S, stopped)) as control,
         ):
-            faults = context.faults
-            for each in [store, *([] if control is None else [control])]:
-                each.retries = Retries(WAIT_S, stopped)
+            faults, store.retries = context.faults, Retries(WAIT_S, stopped)
             final = _final(replace(context, stop=lambda: stopped() or faults.happened), control)
         state: Literal["done", "interrupted"] = "interrupted" if final is None else "done"
         store.put("state", {"state": state})
-    except WriteError as error:
+    except (WriteError, OSError) as error:
+        if isinstance(error, OSError) and not is_machine_fault(error):
+            raise
         return _full(context, error)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
@@ -156,8 +157,8 @@ def _carry_out(context: RunContext) -> Outcome:
     return Outcome(run, state, final)
 
 
-def _full(context: RunContext, error: WriteError) -> Outcome:
-    """The outcome of a run whose store could not be written. Candidates that are running are ended."""
+def _full(context: RunContext, error: Exception) -> Outcome:
+    """The outcome of a run whose store or folder could not be written. Candidates that are running are ended."""
     context.faults.note(error)
     context.executor.kill()
     context.store.retries = NO_RETRIES

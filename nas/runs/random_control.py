@@ -17,6 +17,7 @@ from ..analysis.seed_variance import SeedPool
 from ..config.parts import CONTROL
 from ..config.schema import Component, Config
 from ..errors import SearchError
+from ..store.retries import NO_RETRIES, Retries
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
 from .context import RunContext
@@ -34,16 +35,22 @@ def control_config(config: Config) -> Config:
 
 
 @contextmanager
-def control_store(run: RunFolder, config: Config) -> Iterator[Store | None]:
-    """The store of a run's control, made where it is missing; None for a run without control."""
+def control_store(run: RunFolder, config: Config, retries: Retries = NO_RETRIES) -> Iterator[Store | None]:
+    """The store of a run's control, made where it is missing; None for a run without control.
+
+    Args:
+        run: The run.
+        config: Its config.
+        retries: How long a write is repeated while the disk is full.
+    """
     if config.search.control == "none":
         yield None
         return
     path = run.control.store_path
     path.parent.mkdir(exist_ok=True)
-    with (
-        Store.open(path) if path.exists() else Store.create(path, {"config": control_config(config).to_json()}) as store
-    ):
+    meta = {"config": control_config(config).to_json()}
+    with retries.call(lambda: Store.open(path) if path.exists() else Store.create(path, meta)) as store:
+        store.retries = retries
         yield store
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError, WriteError
+from ..failures import is_machine_fault
 from .file_system import file_system
 from .lock import UNSUPPORTED, Lock
 
@@ -87,7 +88,8 @@ class DurableFile:
                     _replace_atomically(self.path, lambda draft: _write_new(draft, self.schema, fill))
             except OSError as error:
                 self._lock.release(remove=True)
-                raise StoreError(f"{self.path} cannot be made: {error.strerror}; check the folder") from error
+                kind = WriteError if is_machine_fault(error) else StoreError
+                raise kind(f"{self.path} cannot be made: {error.strerror}; check the folder") from error
             except StoreError:
                 self._lock.release(remove=True)
                 raise
