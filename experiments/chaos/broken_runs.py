@@ -30,8 +30,13 @@ EXTENDED = 2
 """Candidates that the extension adds."""
 
 
-def table_config(folder: Path) -> Config:
-    """The config of a search on a table, with a random-search control. The table is written to the folder."""
+def table_config(folder: Path, trials: int = 5) -> Config:
+    """The config of a search on a table, with a random-search control. The table is written to the folder.
+
+    Args:
+        folder: An existing folder.
+        trials: Number of candidates.
+    """
     rows = [f"{a},{b},{(7 * a + 3 * b) % 11}" for a in range(8) for b in range(8)]
     path = folder / "table.csv"
     path.write_text("\n".join(["a,b,val", *rows]) + "\n", encoding="utf-8")
@@ -40,7 +45,7 @@ def table_config(folder: Path) -> Config:
             "space": {"name": f"table:{path}", "choices": ["a", "b"]},
             "controller": {"name": "regularized-evolution", "population": 3, "tournament": 2},
             "evaluator": {"name": "tabular", "path": str(path)},
-            "search": {"trials": 5, "workers": 1, "control": "random"},
+            "search": {"trials": trials, "workers": 1, "control": "random"},
         }
     )
 

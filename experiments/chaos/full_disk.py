@@ -14,8 +14,9 @@ from unittest import mock
 from nas.config.schema import Config
 from nas.errors import NasError
 from nas.runs import launch
-from nas.runs.folder import new_run, run_of
-from nas.runs.progress import Silence
+from nas.runs.folder import RunFolder, new_run, run_of
+from nas.runs.progress import Progress, Silence
+from nas.trial import Trial
 
 from . import broken_runs
 from .figures import Figure, Settings
@@ -27,12 +28,13 @@ SHORT_WAIT_S = 0.2
 """Seconds for which a run waits for room, where none will be made."""
 LONG_WAIT_S = 60.0
 FREED_AFTER_S = 1.5
-STEPS, FULL_STEPS = 8, 60
+STEPS, FULL_STEPS = 5, 40
 """Amounts of room that are tried."""
 ROOM_BYTES = 240_000
 """Room from which on a run is not hindered."""
-LIMIT_BYTES = 8_000
-"""Size of files that is permitted where there is no room."""
+LIMIT_BYTES = 16_000
+"""Size of files that is permitted where there is no room: that of a store with a few trials."""
+TRIALS = 12
 BALLAST = "ballast"
 
 
@@ -43,7 +45,7 @@ def measure(settings: Settings) -> list[Figure]:
 
 def figures(settings: Settings, steps: int) -> list[Figure]:
     """As `measure`, with the number of amounts of room."""
-    config, whole = broken_runs.table_config(settings.folder), settings.folder / "whole"
+    config, whole = broken_runs.table_config(settings.folder, TRIALS), settings.folder / "whole"
     with mock.patch.object(launch, "write_report"):
         broken_runs.carry_on(config, whole, lambda _line: None)
         expected = broken_runs.content(whole)
@@ -69,14 +71,21 @@ def _figure(name: str, results: list[tuple[str, list[str]]]) -> Figure:
     return Figure(name, target, f"{len(results)} runs: {counted}; {len(faults)} faults", not faults, tuple(faults[:20]))
 
 
+class _Limit(Silence):
+    """Limits the size of files once a search begins: the index of SQLite's log, made before, is larger than a store."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def started(self, run: RunFolder, config: Config, done: list[Trial], workers: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
 def _limited(settings: Settings, config: Config, room: int, expected: broken_runs.Content) -> tuple[str, list[str]]:
-    """A run in which the size of files is limited by `room`, continued without the limit."""
+    """A run in which the size of files is limited, the more so the less `room`, continued without the limit."""
     folder = settings.folder / f"limited{room}"
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES + room // 10, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-    end = _attempt(folder, config, SHORT_WAIT_S, limit)
+    end = _attempt(folder, config, SHORT_WAIT_S, _Limit(LIMIT_BYTES + room // 20))
     return end, _continued(folder, config, end, expected)
 
 
@@ -89,7 +98,7 @@ def _on(disk: Path, config: Config, room: int, expected: broken_runs.Content, *,
     timer = threading.Timer(FREED_AFTER_S, ballast.unlink)
     if freed:
         timer.start()
-    end = _attempt(folder, config, LONG_WAIT_S if freed else SHORT_WAIT_S, lambda: None)
+    end = _attempt(folder, config, LONG_WAIT_S if freed else SHORT_WAIT_S, Silence())
     if freed:
         timer.join()
     else:
@@ -101,15 +110,14 @@ def _on(disk: Path, config: Config, room: int, expected: broken_runs.Content, *,
     return end, faults
 
 
-def _attempt(folder: Path, config: Config, wait_s: float, limit: Callable[[], None]) -> str:
+def _attempt(folder: Path, config: Config, wait_s: float, progress: Progress) -> str:
     """How a run in another process ends: 'done', 'interrupted', 'refused' in words, or its error."""
 
     def body(send: Callable[[bytes], None]) -> None:
-        limit()
         with broken_runs.here(folder), mock.patch.object(launch, "WAIT_S", wait_s):
             try:
                 run = new_run(broken_runs.NAME, broken_runs.NAME)
-                send(launch.start(config, run, Silence()).state.encode())
+                send(launch.start(config, run, progress).state.encode())
             except NasError as error:
                 send(b"refused" if str(error) else b"an error without words")
 

@@ -16,7 +16,7 @@ from ..analysis.ranking import Anytime, anytime, leaders
 from ..analysis.seed_variance import SeedPool
 from ..config.parts import CONTROL
 from ..config.schema import Component, Config
-from ..errors import SearchError
+from ..errors import SearchError, WriteError
 from ..store.retries import NO_RETRIES, Retries
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
@@ -47,9 +47,16 @@ def control_store(run: RunFolder, config: Config, retries: Retries = NO_RETRIES)
         yield None
         return
     path = run.control.store_path
-    path.parent.mkdir(exist_ok=True)
-    meta = {"config": control_config(config).to_json()}
-    with retries.call(lambda: Store.open(path) if path.exists() else Store.create(path, meta)) as store:
+
+    def opened() -> Store:
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{path.parent} cannot be made: {error.strerror}; check the folder") from error
+        meta = {"config": control_config(config).to_json()}
+        return Store.open(path) if path.exists() else Store.create(path, meta)
+
+    with retries.call(opened) as store:
         store.retries = retries
         yield store
 

@@ -71,7 +71,7 @@ S = TypeVar("S", bound=_Retrying)
 
 
 def retried(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """A method that writes, repeated as the attribute `retries` of its object says."""
+    """A method that uses a store, repeated as the attribute `retries` of its object says."""
 
     @functools.wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -161,7 +161,8 @@ class DurableFile:
                     f"the file system of {folder} has no locks ({error.strerror}), so that two processes could write "
                     "one run; set NAS_RUNS to a folder on a disk of this machine"
                 ) from error
-            raise StoreError(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
+            kind = WriteError if is_machine_fault(error) else StoreError
+            raise kind(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
 
     def _connect(self) -> None:
         if self.readonly:

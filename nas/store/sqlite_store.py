@@ -35,7 +35,7 @@ class Store:
     def __init__(self, file: DurableFile) -> None:
         self._file = file
         self.retries = NO_RETRIES
-        """How long a write is repeated while the disk is full."""
+        """How long a use of the file is repeated while the disk is full; to read a log takes room for its index too."""
         self._first_of_budget: dict[int, Trial] = {}
         """By budget, its first trial with a score, once it was looked up."""
 
@@ -224,6 +224,7 @@ class Store:
         """The value stored under a key, or None."""
         return self.items(key).get(key)
 
+    @retried
     def items(self, prefix: str = "") -> dict[str, Any]:
         """All records whose keys begin with `prefix`, sorted by key."""
         query = "SELECT key, value, digest FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
@@ -242,6 +243,7 @@ class Store:
             self._first_of_budget[trial.budget] = Row.read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
 
+    @retried
     def _rows(self) -> list[Row]:
         with self._file.reading() as connection:
             rows = connection.execute("SELECT * FROM trials ORDER BY number").fetchall()
