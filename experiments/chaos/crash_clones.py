@@ -45,7 +45,7 @@ def clones(settings: Settings, mode: str, every: int = 1) -> list[Figure]:
     root, folder = settings.folder / mode[0] / "recorded", settings.folder / mode[0] / "clone"
     root.mkdir(parents=True)
     path, clone = root / "runs" / "a" / "trials.sqlite", folder / "runs" / "a" / "trials.sqlite"
-    with _journal(mode):
+    with journal(mode):
         operations, ended = recorded(lambda send: toy_search.carry_on(path, toy_search.numbered(send)), root)
         if ended.status != 0:
             raise RuntimeError(ended.said.decode(errors="replace"))
@@ -78,7 +78,7 @@ def _continued(clone: Path, whole: toy_search.State) -> list[str]:
         return [f"it cannot be continued: {error}"]
 
 
-def _journal(mode: str) -> AbstractContextManager[object]:
+def journal(mode: str) -> AbstractContextManager[object]:
     """Has stores written as on a network file system, for JOURNAL."""
     if mode == LOG:
         return nullcontext()

@@ -6,7 +6,7 @@ import resource
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
@@ -40,16 +40,16 @@ BALLAST = "ballast"
 
 def measure(settings: Settings) -> list[Figure]:
     """Runs under a limit of the size of files, on a full disk, and on one that is freed while they wait."""
-    return figures(settings, FULL_STEPS if settings.full else STEPS)
+    steps = FULL_STEPS if settings.full else STEPS
+    return figures(settings, [(i + 1) * ROOM_BYTES // steps for i in range(steps)])
 
 
-def figures(settings: Settings, steps: int) -> list[Figure]:
-    """As `measure`, with the number of amounts of room."""
+def figures(settings: Settings, rooms: Sequence[int]) -> list[Figure]:
+    """As `measure`, with the bytes of room of each run."""
     config, whole = broken_runs.table_config(settings.folder, TRIALS), settings.folder / "whole"
     with mock.patch.object(launch, "write_report"):
         broken_runs.carry_on(config, whole, lambda _line: None)
         expected = broken_runs.content(whole)
-        rooms = [(i + 1) * ROOM_BYTES // steps for i in range(steps)]
         found = [
             _figure("a limit of the size of files", [_limited(settings, config, room, expected) for room in rooms])
         ]
