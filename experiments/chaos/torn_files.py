@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import NasError
-from nas.failures import reason
+from nas.failures import attempt, reason
 from nas.runs.doctor import findings, repair
-from nas.runs.folder import STORE, RunFolder, run_of
+from nas.runs.folder import STORE, run_of
 from nas.store.sqlite_store import Store
+from nas.trial import Trial
 
 from . import broken_runs, toy_search
 from .crash_clones import JOURNAL, LOG, journal
@@ -123,17 +124,17 @@ def _figure(title: str, folder: Path, original: Original, name: str, damaged: Se
     faults: list[str] = []
     for number, data in enumerate(damaged):
         files = {**original.files, name: data}
-        try:
-            state = _opened(folder / "damaged", files)
-        except NasError:
+        opened = attempt(_opened, folder / "damaged", files)
+        if isinstance(opened.error, NasError):
             refused += 1
             if refused % EXAMINED == 1:
                 examined += 1
                 faults += [f"case {number}: {fault}" for fault in _examined(folder, files, original)]
             continue
-        except Exception as error:  # An error without words is what is looked for.
-            faults.append(f"case {number}: {reason(error)}")
+        if opened.error is not None:
+            faults.append(f"case {number}: {reason(opened.error)}")
             continue
+        state = opened.value
         whole += state in original.right
         if state not in original.right:
             faults.append(f"case {number} ({len(data)} bytes): {len(state[0])} trials are read in silence")
@@ -147,23 +148,29 @@ def _examined(folder: Path, files: Mapping[str, bytes], original: Original) -> l
     runs = folder / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     with broken_runs.here(runs):
-        run: RunFolder = run_of(RUN)
-        _write(run.folder, files)
-        try:
-            said = findings(run)
-            if not any(each.fault for each in said):
-                return ["nas doctor finds no fault in a refused store"]
-            _write(run.folder, files)
-            copy, _ = repair(run, "copy")
-            with Store.open(copy.store_path) as store:
-                kept = store.trials()
-        except NasError as error:
-            return [] if str(error) else ["an error without words"]
-        except Exception as error:  # An error without words is what is looked for.
-            return [f"nas doctor ends with {reason(error)}"]
+        outcome = attempt(_repaired, files)
+    if isinstance(outcome.error, NasError):
+        return [] if str(outcome.error) else ["an error without words"]
+    if outcome.error is not None:
+        return [f"nas doctor ends with {reason(outcome.error)}"]
+    kept = outcome.value
+    if kept is None:
+        return ["nas doctor finds no fault in a refused store"]
     # Of a trial that follows from a lost one nothing is kept, so the copy begins as the store did.
     right = any(_begins(trials, kept) for trials, _ in original.right)
     return [] if right else [f"the copy of nas doctor has {len(kept)} trials that are not those of the store"]
+
+
+def _repaired(files: Mapping[str, bytes]) -> list[Trial] | None:
+    """The trials of the copy that `nas doctor` writes of a damaged run; None where it finds no fault."""
+    run = run_of(RUN)
+    _write(run.folder, files)
+    if not any(each.fault for each in findings(run)):
+        return None
+    _write(run.folder, files)
+    copy, _ = repair(run, "copy")
+    with Store.open(copy.store_path) as store:
+        return store.trials()
 
 
 def _begins(trials: Sequence[object], kept: Sequence[object]) -> bool:

@@ -11,10 +11,10 @@ import os
 import platform
 import signal
 import struct
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from nas.failures import attempt, reason
 
 WRITES = {
     "write": 1,
@@ -147,25 +147,22 @@ class Forked:
 
 
 def fork(body: Body, *, traced: bool = False) -> Forked:
-    """Starts a process that does `body` and ends, with the lines of its error where it raises one and status 1."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Starts a process that does `body` and ends, with its error in a line where it raises one and status 1."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
         os.close(writing)
         return Forked(pid, reading)
-    status = 1
     try:
         os.close(reading)
         if traced:
             _let_be_traced()
-        body(lambda data: _write_all(writing, data))
-        status = 0
-    except BaseException:
-        _write_all(writing, traceback.format_exc().encode())
+        outcome = attempt(body, lambda data: _write_all(writing, data))
+        if outcome.error is not None:
+            _write_all(writing, reason(outcome.error).encode())
+        os._exit(0 if outcome.error is None else 1)
     finally:
-        os._exit(status)
+        os._exit(1)
 
 
 def follow(body: Body, before: Callable[[Call], bool]) -> Ended:
