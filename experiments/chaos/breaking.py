@@ -6,8 +6,8 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class Work:
         carry_on: Begins it in a folder, or continues it, to its end. Each line that it sends acknowledges something.
         content: What it has left in a folder.
         lost: What is wrong in a folder after a kill, from the acknowledged lines and the content of the unbroken work.
+        leftovers: Names of temporary files in a folder, which are no part of the content.
     """
 
     carry_on: Callable[[Path, Callable[[bytes], None]], None]
     content: Callable[[Path], Any]
     lost: Callable[[Path, list[str], Any], list[str]]
+    leftovers: Callable[[Path], list[str]] = lambda _folder: []
 
 
 @dataclass
@@ -43,12 +45,14 @@ class Tally:
         at_random: Kills at a random time.
         lost: A line for each trial that was lost or doubled.
         unequal: A line for each continued work that differs from the unbroken one.
+        leftovers: A line for each temporary file that is still there after the work was continued to its end.
     """
 
     at_calls: int = 0
     at_random: int = 0
     lost: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
 
     @property
     def kills(self) -> int:
@@ -111,6 +115,7 @@ def _break(
     """Breaks a work at points between its beginning, 0, and its end, 1, and then carries it on to its end."""
     folder.mkdir(parents=True)
     acknowledged: list[str] = []
+    kind = "s" if at_random else "calls"
     for point in points:
         place = point * whole.seconds if at_random else int(point * whole.calls)
         ended = _kill(work, folder, place)
@@ -122,15 +127,17 @@ def _break(
             tally.at_random += 1
         elif ended.killed:
             tally.at_calls += 1
-        kind = "s" if at_random else "calls"
         tally.lost += [
             f"killed after {place:g} {kind}: {fault}" for fault in work.lost(folder, acknowledged, whole.content)
         ]
     ended = _kill(work, folder, 1e9)
     if ended.status != 0:
         tally.unequal.append(f"broken at {[round(point, 3) for point in points]}: {_last(ended)}")
-    elif work.content(folder) != whole.content:
-        tally.unequal.append(f"broken at {[round(point, 3) for point in points]}: another content")
+        return
+    tally.leftovers += work.leftovers(folder)
+    if (content := work.content(folder)) != whole.content:
+        different = _different(content, whole.content)
+        tally.unequal.append(f"broken at {[round(point, 3) for point in points]} ({kind}): {different}")
 
 
 def _kill(work: Work, folder: Path, place: float | int | None) -> Ended:
@@ -165,6 +172,16 @@ def _kill(work: Work, folder: Path, place: float | int | None) -> Ended:
 
 def _lines(ended: Ended) -> list[str]:
     return [] if ended.status > 0 else [line.decode() for line in ended.said.split(b"\n")[:-1]]
+
+
+def _different(found: Any, expected: Any) -> str:
+    """The first thing that two contents do not have in common."""
+    if is_dataclass(found):
+        found, expected = vars(found), vars(expected)
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        keys = [key for key in {**expected, **found} if found.get(key) != expected.get(key)]
+        return f"{keys[0]}: {_different(found.get(keys[0]), expected.get(keys[0]))}"
+    return f"{str(found)[:300]} in place of {str(expected)[:300]}"
 
 
 def _last(ended: Ended) -> str:
