@@ -73,6 +73,10 @@ class StoreError(NasError):
     """A store that is damaged, or was written by a newer version."""
 
 
+class WriteError(StoreError):
+    """A store that cannot be written for an error of the machine, such as a full disk; a later write may succeed."""
+
+
 class ProtocolError(NasError):
     """Scores of different protocols or data that would be ranked together."""
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from ..command_line import explained, machine, machine_line, output, show_progress, whole
 from .figures import Figure, Settings
 
-PARTS: tuple[str, ...] = ("candidates", "hostile_input", "node_loss")
+PARTS: tuple[str, ...] = (
+    "kills",
+    "crash_clones",
+    "torn_files",
+    "full_disk",
+    "racing_resumers",
+    "candidates",
+    "hostile_input",
+    "node_loss",
+)
 """Modules of this package, each with `measure(settings) -> list[Figure]`, in the order in which they run."""
 
 

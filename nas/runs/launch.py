@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,15 +16,17 @@ from ..checks.controller import check_determinism
 from ..config.parts import Parts, build, engine_of, features_of, measures
 from ..config.paths import absolute_paths, data_files
 from ..config.schema import Config
-from ..errors import ConfigError, NasError
+from ..errors import ConfigError, NasError, WriteError
 from ..executors.adapter import ExecutorAdapter
 from ..executors.engines import SlotRequest
 from ..executors.inline_executor import InlineExecutor
 from ..executors.process_executor import ProcessExecutor
+from ..failures import is_machine_fault
 from ..protocols.executors import AnyExecutor, CandidateExecutor
 from ..registry import user_files
 from ..store.costs import StoredCosts
 from ..store.file_system import network_note
+from ..store.retries import NO_RETRIES, Retries
 from ..store.sqlite_store import Store
 from . import folder, random_control, resume_checks
 from .artifacts import write_report
@@ -33,6 +35,7 @@ from .extending import UNCHANGED, Extension, extend, extended
 from .finals import run_finals
 from .folder import RunFolder
 from .interrupts import stop_on_signal
+from .machine_faults import WAIT_S
 from .preflight import check_paths, data_inventory, try_export, try_out
 from .progress import Progress
 from .searching import search_candidates, search_control
@@ -136,19 +139,24 @@ def _carry_out(context: RunContext) -> Outcome:
     if note is not None:
         log.warning("%s", note)
     context.executor.deadline_s = context.config.search.deadline_s or None
-    store.put("state", {"state": "running"})
     try:
+        store.put("state", {"state": "running"})
         with (
             stop_on_signal(on_first=context.progress.stopping, kill=context.executor.kill) as stopped,
-            random_control.control_store(run, context.config) as control,
+            random_control.control_store(run, context.config, Retries(WAIT_S, stopped)) as control,
         ):
-            faults = context.faults
+            faults, store.retries = context.faults, Retries(WAIT_S, stopped)
             final = _final(replace(context, stop=lambda: stopped() or faults.happened), control)
+        state: Literal["done", "interrupted"] = "interrupted" if final is None else "done"
+        store.put("state", {"state": state})
+    except (WriteError, OSError) as error:
+        if isinstance(error, OSError) and not is_machine_fault(error):
+            raise
+        return _full(context, error)
     except NasError as error:
         store.put("state", {"state": "failed", "reason": str(error)})
         raise
-    state: Literal["done", "interrupted"] = "interrupted" if final is None else "done"
-    store.put("state", {"state": state})
+    store.retries = NO_RETRIES
     try:
         write_report(run, store, context.parts)
     except NasError as error:
@@ -156,6 +164,16 @@ def _carry_out(context: RunContext) -> Outcome:
             raise
         log.warning("the report is not written: %s", error)
     return Outcome(run, state, final)
+
+
+def _full(context: RunContext, error: Exception) -> Outcome:
+    """The outcome of a run whose store or folder could not be written. Candidates that are running are ended."""
+    context.faults.note(error)
+    context.executor.kill()
+    context.store.retries = NO_RETRIES
+    with suppress(WriteError):  # Without it the run counts as interrupted once its lock is released.
+        context.store.put("state", {"state": "interrupted"})
+    return Outcome(context.run, "interrupted", None)
 
 
 def _final(context: RunContext, control: Store | None) -> FinalResult | None:

@@ -220,8 +220,11 @@ class Measurements:
                 measurement, error = running.pop(future), future.exception()
                 trial_logs.keep(self.context.run, measurement.name, output_of(future))
                 if error is not None and is_machine_fault(error):
-                    self.context.faults.note(error)
-                    continue
+                    verdict = self.context.faults.verdict(self.context.run.folder, measurement.key, error)
+                    if verdict == "again":
+                        running[self._submit(measurement)] = measurement
+                    if verdict != "failed":
+                        continue
                 self._keep(measurement, _record(future))
                 done += 1
                 self.context.progress.measured(done, total)

@@ -16,7 +16,8 @@ from ..analysis.ranking import Anytime, anytime, leaders
 from ..analysis.seed_variance import SeedPool
 from ..config.parts import CONTROL
 from ..config.schema import Component, Config
-from ..errors import SearchError
+from ..errors import SearchError, WriteError
+from ..store.retries import NO_RETRIES, Retries
 from ..store.sqlite_store import Store
 from ..trial import Score, Trial
 from .context import RunContext
@@ -34,16 +35,29 @@ def control_config(config: Config) -> Config:
 
 
 @contextmanager
-def control_store(run: RunFolder, config: Config) -> Iterator[Store | None]:
-    """The store of a run's control, made where it is missing; None for a run without control."""
+def control_store(run: RunFolder, config: Config, retries: Retries = NO_RETRIES) -> Iterator[Store | None]:
+    """The store of a run's control, made where it is missing; None for a run without control.
+
+    Args:
+        run: The run.
+        config: Its config.
+        retries: How long a write is repeated while the disk is full.
+    """
     if config.search.control == "none":
         yield None
         return
     path = run.control.store_path
-    path.parent.mkdir(exist_ok=True)
-    with (
-        Store.open(path) if path.exists() else Store.create(path, {"config": control_config(config).to_json()}) as store
-    ):
+
+    def opened() -> Store:
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{path.parent} cannot be made: {error.strerror}; check the folder") from error
+        meta = {"config": control_config(config).to_json()}
+        return Store.open(path) if path.exists() else Store.create(path, meta)
+
+    with retries.call(opened) as store:
+        store.retries = retries
         yield store
 
 

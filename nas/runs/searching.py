@@ -135,7 +135,9 @@ def _search(context: RunContext, listener: _Listener) -> End:
         on_output=lambda trial, output: trial_logs.keep(context.run, str(trial.number), output),
         on_replayed=listener.log.add,
         stop=listener.stop,
-        on_machine_fault=context.faults.note,
+        on_machine_fault=lambda trial, error: context.faults.verdict(
+            context.run.folder, f"{context.run.name} {trial.number}", error
+        ),
     )
     end = search(parts.space, parts.controller, parts.evaluator, context.store, executor, options)
     if end == "exhausted":

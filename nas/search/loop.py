@@ -41,8 +41,8 @@ def search(
 
     A result is stored before the controller is told, and `options.on_trial` is called last, so the controller never
     knows more than the store. A candidate that raises, whose worker dies, or whose score is not finite is a failed
-    trial with its reason. One that an error of the machine ended, such as a full disk, stays pending, and the search is
-    interrupted. The controller and `on_trial` hear of a duplicate as of any other trial.
+    trial with its reason. What follows where an error of the machine ended it, such as a full disk, is decided by
+    `options.on_machine_fault`. The controller and `on_trial` hear of a duplicate as of any other trial.
 
     Args:
         space: The search space.
@@ -158,27 +158,33 @@ class _RunningTrials:
     def ended(self) -> Iterator[Trial]:
         """Waits at most POLL_S and yields the trials that ended, by number.
 
-        One that was cancelled, or that the machine's fault ended, is yielded as pending.
+        One that was cancelled, or for whose error of the machine the search stops, is yielded as pending.
         """
         futures = wait(self._trials, timeout=POLL_S, return_when=FIRST_COMPLETED).done
         for future in sorted(futures, key=lambda future: self._trials[future][0].number):
             trial, started = self._trials.pop(future)
             if output := output_of(future):
                 self._options.on_output(trial, output)
-            yield self._ended(trial, future, self._clock() - started)
+            ended = self._ended(trial, future, self._clock() - started)
+            if ended is None:
+                self.submit(trial)
+            else:
+                yield ended
 
     def seconds(self) -> float:
         """Seconds that the running trials have taken so far, in all."""
         now = self._clock()
         return math.fsum(now - started for _, started in self._trials.values())
 
-    def _ended(self, trial: Trial, future: Future[Score], elapsed_s: float) -> Trial:
+    def _ended(self, trial: Trial, future: Future[Score], elapsed_s: float) -> Trial | None:
+        """The trial with its result; None where it is to be evaluated again."""
         error: BaseException | None = CancelledError() if future.cancelled() else future.exception()
         if isinstance(error, CancelledError):
             return trial
         if error is not None and is_machine_fault(error):
-            self._options.on_machine_fault(error)
-            return trial
+            verdict = self._options.on_machine_fault(trial, error)
+            if verdict != "failed":
+                return trial if verdict == "stop" else None
         if error is None:
             # The result is foreign: any object that the evaluator returned.
             stored = attempt(_as_stored, future.result())

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..failures import reason
 from ..trial import Duplicates, Trial
 from .fidelity import ONE_RUNG, Fidelity
 
+FaultVerdict = Literal["stop", "again", "failed"]
+"""What follows an error of the machine: the search stops, the trial is evaluated again, or it failed."""
 log = logging.getLogger(__name__)
 
 
@@ -28,8 +31,9 @@ def _never() -> bool:
     return False
 
 
-def _warn(error: BaseException) -> None:
+def _stop(_trial: Trial, error: BaseException) -> FaultVerdict:
     log.warning("the search stops for an error of the machine, and can be continued: %s", reason(error))
+    return "stop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,8 @@ class SearchOptions:
         on_replayed: Called with every finished trial that the store of a continued search holds, as `on_trial` was.
         stop: Polled between trials, and several times a second while workers are busy. Once it returns True nothing
             more begins; what is running is finished and stored.
-        on_machine_fault: Called with an error of the machine, such as a full disk, that ended an evaluation. The trial
-            stays pending, and the search ends as interrupted.
+        on_machine_fault: Called with a trial and the error of the machine, such as a full disk, that ended its
+            evaluation; says what follows. Where the search stops, it ends as interrupted, and the trial stays pending.
         max_failures_in_a_row: Failed trials in a row, counted in this call, after which SearchError is raised.
         max_duplicates_in_a_row: Duplicates in a row after which the search is exhausted.
         clock: Seconds from any fixed moment.
@@ -78,7 +82,7 @@ class SearchOptions:
     on_output: Callable[[Trial, bytes], None] = _ignore_output
     on_replayed: Callable[[Trial], None] = _ignore
     stop: Callable[[], bool] = _never
-    on_machine_fault: Callable[[BaseException], None] = _warn
+    on_machine_fault: Callable[[Trial, BaseException], FaultVerdict] = _stop
     max_failures_in_a_row: int = 20
     max_duplicates_in_a_row: int = 200
     clock: Callable[[], float] = time.monotonic

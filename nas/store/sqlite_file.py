@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError
+from ..errors import COPY_RUN, OTHER_VERSION, READ_ONLY, RunError, StoreError, WriteError
+from ..failures import is_machine_fault
 from .file_system import file_system
 from .lock import UNSUPPORTED, Lock, lock_path
 
@@ -20,6 +21,8 @@ APPLICATION_BYTES = slice(68, 72)
 """Place of `PRAGMA application_id` in a SQLite file."""
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite adds to the name of a file for the files beside it."""
+MACHINE_FAULTS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+"""What the names of SQLite's errors begin with where the disk is full or failing: a log cannot be made there either."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -90,7 +93,8 @@ class DurableFile:
                     _replace_atomically(self.path, lambda draft: _write_new(draft, self.schema, fill))
             except OSError as error:
                 self._lock.release(remove=True)
-                raise StoreError(f"{self.path} cannot be made: {error.strerror}; check the folder") from error
+                kind = WriteError if is_machine_fault(error) else StoreError
+                raise kind(f"{self.path} cannot be made: {error.strerror}; check the folder") from error
             except StoreError:
                 self._lock.release(remove=True)
                 raise
@@ -188,7 +192,8 @@ class DurableFile:
                     f"the file system of {folder} has no locks ({error.strerror}), so that two processes could write "
                     "one run; set NAS_RUNS to a folder on a disk of this machine"
                 ) from error
-            raise StoreError(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
+            kind = WriteError if is_machine_fault(error) else StoreError
+            raise kind(f"{self.path} cannot be written: {error.strerror}; check the folder") from error
 
     def _connect(self) -> None:
         if self.readonly:
@@ -289,8 +294,9 @@ class DurableFile:
             name = getattr(error, "sqlite_errorname", "")
             if self.readonly and name.startswith("SQLITE_READONLY"):
                 raise StoreError(f"{self.path} cannot be read: {KILLED_WHILE_WRITING}, or {COPY_RUN}") from error
-            if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
-                raise StoreError(
+            if name.startswith((*MACHINE_FAULTS, "SQLITE_READONLY", "SQLITE_BUSY")):
+                kind = WriteError if name.startswith(MACHINE_FAULTS) and not self.readonly else StoreError
+                raise kind(
                     f"{self.path} could not be used: {error}; nothing stored before is lost. Check the disk's free "
                     "space and the folder's permissions, then resume"
                 ) from error
@@ -341,7 +347,11 @@ def _replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         for file in leftovers:
             file.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    folder, *above = path.absolute().parents
+    _sync_folder(folder)
+    for each in above[:2]:  # The run's folder, and the folder of runs, may be new too.
+        with suppress(OSError):
+            _sync_folder(each)
 
 
 def _is_ours(path: Path) -> bool:

@@ -15,6 +15,7 @@ from ..errors import OTHER_VERSION, StoreError
 from ..failures import attempt, reason
 from ..protocols.controllers import Controller
 from ..trial import Trial
+from .retries import NO_RETRIES, retried
 from .rows import PROMOTED, RETRIED, Row, checked_record, to_json, trial_digest, write_record, write_trial
 from .schema import SCHEMA, TABLES, UPGRADES
 from .sqlite_file import DurableFile
@@ -33,6 +34,8 @@ class Store:
 
     def __init__(self, file: DurableFile) -> None:
         self._file = file
+        self.retries = NO_RETRIES
+        """How long a use of the file is repeated while the disk is full; to read a log takes room for its index too."""
         self._first_of_budget: dict[int, Trial] = {}
         """By budget, its first trial with a score, once it was looked up."""
 
@@ -99,6 +102,7 @@ class Store:
         """The JSON object that `create` was given."""
         return dict(self.get("meta"))
 
+    @retried
     def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
         """Stores a pending trial for each architecture and returns them, numbered from the next number on."""
         with self._file.writing() as connection:
@@ -109,6 +113,7 @@ class Store:
                 write_trial(connection, Row(trial, told_before, None))
         return trials
 
+    @retried
     def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
         """Stores a pending duplicate of the trial `first`, whose network the architecture is, and returns it.
 
@@ -120,6 +125,7 @@ class Store:
             write_trial(connection, Row(trial, told_before, None))
         return trial
 
+    @retried
     def promote(self, trial: Trial, budget: int) -> Trial:
         """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
         with self._file.writing() as connection:
@@ -127,6 +133,7 @@ class Store:
             write_trial(connection, Row(promoted, PROMOTED, None))
         return promoted
 
+    @retried
     def retry(self, trial: Trial) -> Trial:
         """Stores a pending trial that evaluates a failed one again, and returns it; the failed one stays as it is."""
         first = trial.number if trial.retry_of is None else trial.retry_of
@@ -136,6 +143,7 @@ class Store:
             write_trial(connection, Row(retried, RETRIED - first, None))
         return retried
 
+    @retried
     def finish(self, trial: Trial) -> bool:
         """Stores the result ('done' or 'failed') of a pending trial: the next to tell the controller if it proposed it.
 
@@ -204,6 +212,7 @@ class Store:
         """Stores a JSON value under a key, replacing an earlier one."""
         self.put_all({key: value})
 
+    @retried
     def put_all(self, records: Mapping[str, Any]) -> None:
         """Stores several JSON values under their keys in one transaction."""
         texts = {key: to_json(value, f"the value of {key!r}") for key, value in records.items()}
@@ -215,6 +224,7 @@ class Store:
         """The value stored under a key, or None."""
         return self.items(key).get(key)
 
+    @retried
     def items(self, prefix: str = "") -> dict[str, Any]:
         """All records whose keys begin with `prefix`, sorted by key."""
         query = "SELECT key, value, digest FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
@@ -233,6 +243,7 @@ class Store:
             self._first_of_budget[trial.budget] = Row.read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
 
+    @retried
     def _rows(self) -> list[Row]:
         with self._file.reading() as connection:
             rows = connection.execute("SELECT * FROM trials ORDER BY number").fetchall()

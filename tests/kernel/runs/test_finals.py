@@ -21,7 +21,7 @@ from nas.architecture import Architecture
 from nas.config import Config, FinalTable, Parts, from_json
 from nas.errors import SearchError
 from nas.executors import InlineExecutor
-from nas.runs import Silence
+from nas.runs import Silence, machine_faults
 from nas.runs.context import RunContext
 from nas.runs.finals import run_finals, warning
 from nas.runs.folder import RunFolder
@@ -390,8 +390,27 @@ def test_without_a_scored_candidate_there_are_no_finals(tmp_path, trials, part):
     assert part in str(caught.value)
 
 
+def test_a_measurement_that_raises_the_machines_error_on_a_sound_disk_is_repeated_and_then_fails(study):
+    study.run.folder.mkdir(exist_ok=True)
+    calls: list[int] = []
+
+    def full(architecture: Architecture, seed: int, bank: Bank) -> float:
+        if architecture.space == "one" and bank.split == "test":
+            calls.append(seed)
+            if seed == min(calls) or calls.count(seed) < 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return quality(architecture, seed, bank)
+
+    final = study.hold(quality=full)
+    assert final is not None
+    assert [failure["error"] for failure in final["failures"]] == ["OSError: [Errno 28] No space left on device"]
+    assert all(calls.count(seed) == 3 for seed in calls)
+
+
 @pytest.mark.parametrize("role", ["many", "one"])
-def test_an_error_of_the_machine_stops_the_finals_and_is_no_failed_measurement(study, caplog, role):
+def test_an_error_of_the_machine_stops_the_finals_and_is_no_failed_measurement(study, caplog, monkeypatch, role):
+    monkeypatch.setattr(machine_faults, "_is_sound", lambda _folder: False)
+
     def full(architecture: Architecture, seed: int, bank: Bank) -> float:
         if architecture.space == role and bank.split == "test":
             raise OSError(errno.EFBIG, "File too large")

@@ -22,7 +22,7 @@ from nas.config import from_json
 from nas.errors import ConfigError, NasError, RunError, SearchError, SpaceError
 from nas.evaluators.networks import weights
 from nas.report.terminal import progress_text
-from nas.runs import folder, launch, resume_checks
+from nas.runs import folder, launch, machine_faults, resume_checks
 from nas.runs import summary as run_summary
 from nas.runs.exporting import export_network
 from nas.runs.launch import Outcome
@@ -325,6 +325,7 @@ def test_a_run_whose_weights_do_not_fit_on_the_disk_is_interrupted_and_resumes_t
         run = folder.new_run(f"full{count}", "toy")
         with monkeypatch.context() as patched:
             patched.setattr(weights, "save_file", full)
+            patched.setattr(machine_faults, "_is_sound", lambda _folder: False)
             outcome = launch.start(toy(), run, Quiet())
         assert (outcome.state, outcome.final, run_summary.summary(run).state) == ("interrupted", None, "interrupted")
         assert "No space left on device" in caplog.text

@@ -19,6 +19,7 @@ from helpers.search import AT_ONCE, FEW, HALVES, TRIALS, Bits, Chain, List, OneB
 from nas.architecture import Architecture
 from nas.errors import Rejected, SearchError, SpaceError, StoreError
 from nas.executors import InlineExecutor
+from nas.search.options import FaultVerdict
 from nas.space import enumerate_all
 from nas.store import Store
 from nas.trial import Score, Trial, without_duplicates
@@ -305,7 +306,12 @@ class FullDisk(Toy):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EIO])
 def test_an_error_of_the_machine_is_no_failure_of_a_candidate(tmp_path: Path, store: Store, number: int) -> None:
     faults: list[BaseException] = []
-    assert run_toy(store, evaluator=FullDisk(3, number), on_machine_fault=faults.append) == "interrupted"
+
+    def stop(_trial: Trial, error: BaseException) -> FaultVerdict:
+        faults.append(error)
+        return "stop"
+
+    assert run_toy(store, evaluator=FullDisk(3, number), on_machine_fault=stop) == "interrupted"
     assert [error.errno for error in faults if isinstance(error, OSError)] == [number]
     assert len(store.pending()) == 1
     assert run_toy(store) == "done"
