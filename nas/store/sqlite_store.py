@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +17,7 @@ from ..errors import OTHER_VERSION, StoreError
 from ..failures import attempt, reason
 from ..protocols.controllers import Controller
 from ..trial import Trial
-from .rows import PROMOTED, RETRIED, Row, checked_record, to_json, trial_digest, write_record, write_trial
+from .rows import PROMOTED, RETRIED, Row, RowReader, checked_record, to_json, trial_digest, write_record, write_trial
 from .schema import SCHEMA, TABLES, UPGRADES
 from .sqlite_file import DurableFile
 
@@ -35,6 +37,8 @@ class Store:
         self._file = file
         self._first_of_budget: dict[int, Trial] = {}
         """By budget, its first trial with a score, once it was looked up."""
+        self._read: tuple[int, list[Row]] | None = None
+        """The rows as they were read last, with the version of the file then; None after a change of them."""
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any]) -> Self:
@@ -101,7 +105,7 @@ class Store:
 
     def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
         """Stores a pending trial for each architecture and returns them, numbered from the next number on."""
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             first = _next(connection, "number")
             told_before = _next(connection, "told")
             trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
@@ -114,7 +118,7 @@ class Store:
 
         The controller proposed it as any other. It has the budget and seed of `first`, and will get its result.
         """
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             number, told_before = _next(connection, "number"), _next(connection, "told")
             trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
             write_trial(connection, Row(trial, told_before, None))
@@ -122,7 +126,7 @@ class Store:
 
     def promote(self, trial: Trial, budget: int) -> Trial:
         """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             promoted = Trial(_next(connection, "number"), trial.architecture, budget, trial.seed)
             write_trial(connection, Row(promoted, PROMOTED, None))
         return promoted
@@ -130,7 +134,7 @@ class Store:
     def retry(self, trial: Trial) -> Trial:
         """Stores a pending trial that evaluates a failed one again, and returns it; the failed one stays as it is."""
         first = trial.number if trial.retry_of is None else trial.retry_of
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             number = _next(connection, "number")
             retried = Trial(number, trial.architecture, trial.budget, trial.seed, retry_of=first)
             write_trial(connection, Row(retried, RETRIED - first, None))
@@ -150,7 +154,7 @@ class Store:
         if trial.state == "pending":
             raise StoreError(f"trial {trial.number} is pending; only a done or failed trial can be finished")
         query = "SELECT state, told_before FROM trials WHERE number = ?"
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             stored = connection.execute(query, (trial.number,)).fetchone()
             if stored is None:
                 raise StoreError(f"{self.path} has no trial {trial.number}; propose it first")
@@ -230,29 +234,55 @@ class Store:
             row = connection.execute(query, (trial.budget,)).fetchone()
             if row is None:
                 return
-            self._first_of_budget[trial.budget] = Row.read(row[:-1]).trial
+            self._first_of_budget[trial.budget] = RowReader().read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
 
+    @contextmanager
+    def _changing_trials(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that changes rows of trials."""
+        self._read = None
+        with self._file.writing() as connection:
+            yield connection
+
     def _rows(self) -> list[Row]:
+        """All rows by number. They are kept until one changes, since a search that is resumed needs them often."""
         with self._file.reading() as connection:
-            rows = connection.execute("SELECT * FROM trials ORDER BY number").fetchall()
-        read = []
-        for number, (*columns, digest) in enumerate(rows):
-            if columns[0] != number or digest != trial_digest(columns, self._file.version):
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            if self._read is None or self._read[0] != version:
+                self._read = None
+                with collection_paused():
+                    self._read = version, list(self._checked_rows(connection))
+        return self._read[1]
+
+    def _checked_rows(self, connection: sqlite3.Connection) -> Iterator[Row]:
+        reader = RowReader()
+        for number, columns in enumerate(connection.execute("SELECT * FROM trials ORDER BY number")):
+            if columns[0] != number or columns[-1] != trial_digest(columns[:-1], self._file.version):
                 raise self._file.damaged(f"trial {number}")
-            row = attempt(Row.read, columns)  # A record of another version may have any shape.
+            row = attempt(reader.read, columns[:-1])  # A record of another version may have any shape.
             if row.error is not None:
                 raise StoreError(
                     f"{self.path} holds a trial, number {number}, that this version of adaptnas cannot read "
                     f"({reason(row.error)}); {OTHER_VERSION}"
                 )
-            read.append(row.value)
-        return read
+            yield row.value
 
 
 def _in_told_order(rows: Sequence[Row]) -> list[Trial]:
     by_place = {row.told: row.trial for row in rows if row.told is not None}
     return [by_place[place] for place in sorted(by_place)]
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pauses the search for reference cycles, which takes most of the time in which a million values are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _next(connection: sqlite3.Connection, column: str) -> int:
