@@ -38,11 +38,11 @@ class Architecture:
 
     def __hash__(self) -> int:
         # Kept, since controllers look each architecture up in sets about ten times.
-        try:
-            return self._hash
-        except AttributeError:
-            object.__setattr__(self, "_hash", hash((self.space, frozenset(self.picks.items()))))
-            return self._hash
+        kept: int | None = getattr(self, "_hash", None)
+        if kept is None:
+            kept = hash((self.space, frozenset(self.picks.items())))
+            object.__setattr__(self, "_hash", kept)
+        return kept
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[str, dict[str, int]]]:
         return Architecture, (self.space, dict(self.picks))

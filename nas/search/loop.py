@@ -14,7 +14,7 @@ from ..architecture import Architecture
 from ..errors import NasError, SearchError
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator
+from ..protocols.evaluators import Evaluator, Tabled
 from ..protocols.spaces import SearchSpace
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
@@ -63,7 +63,8 @@ def search(
     replayed.replay_promotions()
     budget = time_budget(evaluator, options.seconds)
     running = _RunningTrials(executor, evaluator, options, budget)
-    plan = Plan(space, CheckedController(controller, space, then=STORED), store, options, budget)
+    checked = CheckedController(controller, space, then=STORED)
+    plan = Plan(space, checked, store, options, budget, quick=isinstance(evaluator, Tabled))
     failures: list[Trial] = []
     stopped = False
     while True:

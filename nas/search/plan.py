@@ -24,7 +24,16 @@ MAX_PENDING_DUPLICATES = 20
 
 
 class Plan:
-    """Trials to evaluate next. Store, controller and time budget hear of every trial here, in this order."""
+    """Trials to evaluate next. Store, controller and time budget hear of every trial here, in this order.
+
+    Args:
+        space: The search space.
+        controller: The controller, in the state in which the store's controller was.
+        store: Where trials are kept.
+        options: Size, budgets and limits of the search.
+        time_budget: Time budget of the search.
+        quick: Whether an evaluation takes less time than to store its proposal, which is then stored with its result.
+    """
 
     def __init__(
         self,
@@ -33,7 +42,10 @@ class Plan:
         store: Trials,
         options: SearchOptions,
         time_budget: TimeBudget,
+        *,
+        quick: bool = False,
     ) -> None:
+        self._quick = quick
         self._controller, self._store, self._options, self._time_budget = controller, store, options, time_budget
         self._trials = {trial.number: trial for trial in store.trials()}
         self._lowest = options.fidelity.budgets(options.budget)[0]
@@ -128,14 +140,14 @@ class Plan:
         architecture, network = proposal.architecture, proposal.network
         if network is not None and network in self._first_of_network:
             first = self._trials[self._first_of_network[network]]
-            duplicate = self._noted(self._store.propose_duplicate(architecture, first))
+            duplicate = self._noted(self._store.propose_duplicate(architecture, first, later=self._quick))
             self._pending_duplicates.append(duplicate)
             self._duplicates_in_a_row += 1
             return duplicate
         if not self._time_budget.allows(architecture, self._lowest, self._running_s):
             self._out_of_time = True
             return None
-        [trial] = self._store.propose([architecture], self._lowest, self._options.seed)
+        [trial] = self._store.propose([architecture], self._lowest, self._options.seed, later=self._quick)
         if network is not None:
             self._first_of_network[network] = trial.number
         self._trials_left -= 1

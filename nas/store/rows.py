@@ -6,19 +6,20 @@ import json
 import sqlite3
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ..architecture import Architecture
 from ..errors import StoreError
-from ..trial import Score, Trial
+from ..trial import Score, State, Trial
 from .sqlite_file import DurableFile
 
 PROMOTED = -1
 """Value of `told_before` for a promotion, which the controller did not propose."""
 RETRIED = -2
 """Value of `told_before` for a retry of trial 0; for one of trial n it is lower by n."""
+STATES: Mapping[str, State] = {state: state for state in get_args(State)}
 ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 DECODER = json.JSONDecoder()
 PROTOCOL = ',"protocol":{'
@@ -67,7 +68,7 @@ class RowReader:
             Architecture.from_json(DECODER.decode(architecture)),
             budget,
             seed,
-            sys.intern(state),
+            STATES[state],
             None if score is None else self._score(score),
             error,
             seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ APPLICATION = 0x616E6173
 """`PRAGMA application_id` of this program's files."""
 APPLICATION_BYTES = slice(68, 72)
 """Place of `PRAGMA application_id` in a SQLite file."""
+COPY_RATIO = 20
+"""Seconds between two copies of the log into the file, for each second that a copy takes."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -67,6 +70,8 @@ class DurableFile:
         """Schema version of the open file; an earlier one only where it is read."""
         self._upgrades = upgrades or {}
         self._connection: sqlite3.Connection | None = None
+        self._next_copy = 0.0
+        """When the log is copied into the file after the next commit, by `time.monotonic`."""
         self._lock = Lock(path)
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -133,7 +138,23 @@ class DurableFile:
                 # After some errors, such as a full disk, SQLite has already rolled back.
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+                self._next_copy = 0.0  # On a full disk a copied log has room again.
+                self._copy_log(connection)
                 raise
+            self._copy_log(connection)
+
+    def _copy_log(self, connection: sqlite3.Connection) -> None:
+        """Copies the write-ahead log into the file, where that takes at most 1 / COPY_RATIO of the time.
+
+        What is committed is on disk in either. An error of copying, such as a full disk, comes again with the next
+        commit.
+        """
+        begin = time.monotonic()
+        if begin >= self._next_copy:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            end = time.monotonic()
+            self._next_copy = end + COPY_RATIO * (end - begin)
 
     def damaged(self, what: str) -> StoreError:
         """The error for a file whose content cannot be trusted."""
@@ -267,12 +288,12 @@ class DurableFile:
 def _make_durable(connection: sqlite3.Connection, *, network: bool) -> None:
     """Has every commit on disk when it returns.
 
-    The log is copied into the file after each commit, so that the file alone is at most one commit behind, whatever
-    happens to the log. This takes a third of a millisecond; a trial takes seconds.
+    `DurableFile` copies the log into the file after a commit, unless commits come so quickly that this would slow them
+    down. So the file alone is at most some commits behind, whatever happens to the log.
     """
     if not network and connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     else:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = EXTRA")

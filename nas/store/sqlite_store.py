@@ -27,8 +27,9 @@ class Store:
 
     A proposal is stored with the number of trials that the controller had been told of when it was asked. That is
     enough for `replay` to rebuild the controller. Promotions and retries are not its proposals, and it is not told of
-    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a
-    checksum, so that damage is never read as a result.
+    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Only
+    proposals can be left to the next result's transaction. Rows carry a checksum, so that damage is never read as a
+    result.
 
     A store is made by `create` or `open`. Any method may raise StoreError.
     """
@@ -37,6 +38,8 @@ class Store:
         self._file = file
         self._first_of_budget: dict[int, Trial] = {}
         """By budget, its first trial with a score, once it was looked up."""
+        self._unwritten: list[Row] = []
+        """Proposals that are written with the next result."""
         self._read: tuple[int, list[Row]] | None = None
         """The rows as they were read last, with the version of the file then; None after a change of them."""
 
@@ -103,25 +106,34 @@ class Store:
         """The JSON object that `create` was given."""
         return dict(self.get("meta"))
 
-    def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
-        """Stores a pending trial for each architecture and returns them, numbered from the next number on."""
-        with self._changing_trials() as connection:
-            first = _next(connection, "number")
-            told_before = _next(connection, "told")
-            trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
-            for trial in trials:
-                write_trial(connection, Row(trial, told_before, None))
+    def propose(
+        self, architectures: Sequence[Architecture], budget: int, seed: int, *, later: bool = False
+    ) -> list[Trial]:
+        """Stores a pending trial for each architecture and returns them, numbered from the next number on.
+
+        Args:
+            architectures: The proposed architectures.
+            budget: Budget of their evaluation.
+            seed: Seed of their evaluation.
+            later: Whether they may be written with the next result, in one transaction. A run that is killed before
+                that has its controller propose them again, so this is for evaluations that take less than a write.
+        """
+        with self._file.reading() as connection:
+            first, told_before = self._next_number(connection), _next(connection, "told")
+        trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
+        self._add([Row(trial, told_before, None) for trial in trials], later=later)
         return trials
 
-    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
+    def propose_duplicate(self, architecture: Architecture, first: Trial, *, later: bool = False) -> Trial:
         """Stores a pending duplicate of the trial `first`, whose network the architecture is, and returns it.
 
         The controller proposed it as any other. It has the budget and seed of `first`, and will get its result.
+        `later` is as for `propose`.
         """
-        with self._changing_trials() as connection:
-            number, told_before = _next(connection, "number"), _next(connection, "told")
-            trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
-            write_trial(connection, Row(trial, told_before, None))
+        with self._file.reading() as connection:
+            number, told_before = self._next_number(connection), _next(connection, "told")
+        trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
+        self._add([Row(trial, told_before, None)], later=later)
         return trial
 
     def promote(self, trial: Trial, budget: int) -> Trial:
@@ -135,8 +147,7 @@ class Store:
         """Stores a pending trial that evaluates a failed one again, and returns it; the failed one stays as it is."""
         first = trial.number if trial.retry_of is None else trial.retry_of
         with self._changing_trials() as connection:
-            number = _next(connection, "number")
-            retried = Trial(number, trial.architecture, trial.budget, trial.seed, retry_of=first)
+            retried = Trial(_next(connection, "number"), trial.architecture, trial.budget, trial.seed, retry_of=first)
             write_trial(connection, Row(retried, RETRIED - first, None))
         return retried
 
@@ -237,12 +248,31 @@ class Store:
             self._first_of_budget[trial.budget] = RowReader().read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
 
+    def _next_number(self, connection: sqlite3.Connection) -> int:
+        return self._unwritten[-1].trial.number + 1 if self._unwritten else _next(connection, "number")
+
+    def _add(self, rows: Sequence[Row], *, later: bool) -> None:
+        """Adds proposals, which are numbered from the next number on."""
+        self._read = None
+        unwritten = self._unwritten
+        self._unwritten = [*unwritten, *rows]
+        if not later:
+            try:
+                with self._changing_trials():
+                    pass
+            except BaseException:
+                self._unwritten = unwritten
+                raise
+
     @contextmanager
     def _changing_trials(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that changes rows of trials."""
+        """A transaction that changes rows of trials. It first writes the proposals that were left to it."""
         self._read = None
         with self._file.writing() as connection:
+            for row in self._unwritten:
+                write_trial(connection, row)
             yield connection
+        self._unwritten = []
 
     def _rows(self) -> list[Row]:
         """All rows by number. They are kept until one changes, since a search that is resumed needs them often."""
@@ -251,7 +281,7 @@ class Store:
             if self._read is None or self._read[0] != version:
                 self._read = None
                 with collection_paused():
-                    self._read = version, list(self._checked_rows(connection))
+                    self._read = version, [*self._checked_rows(connection), *self._unwritten]
         return self._read[1]
 
     def _checked_rows(self, connection: sqlite3.Connection) -> Iterator[Row]:
