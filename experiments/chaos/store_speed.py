@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ...architecture import Architecture
-from ...store import Store
-from ...trial import Score
+from nas.architecture import Architecture
+from nas.store import Store
+from nas.trial import Score
+
 from .figures import Figure, Settings
 
 TARGET = 2000
