@@ -15,7 +15,7 @@ from pathlib import Path
 from ..command_line import explained, machine, machine_line, output, show_progress, whole
 from .figures import Figure, Settings
 
-PARTS: tuple[str, ...] = ("resume_equality", "store_speed")
+PARTS: tuple[str, ...] = ("resume_equality", "store_speed", "reopening", "simulated_day")
 """Modules of this package, each with `measure(settings) -> list[Figure]`, in the order in which they run."""
 
 

@@ -16,6 +16,7 @@ from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
 from ..protocols.evaluators import Evaluator, Tabled
 from ..protocols.spaces import SearchSpace
+from ..store.rows import RowReader
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
 from .options import SearchOptions
@@ -134,6 +135,7 @@ class _RunningTrials:
         self._clock = options.clock
         self._on_machine_fault = options.on_machine_fault
         self._time_budget = time_budget
+        self._reader = RowReader()
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
     def __len__(self) -> int:
@@ -168,7 +170,7 @@ class _RunningTrials:
             return trial
         if error is None:
             # The result is foreign: any object that the evaluator returned.
-            stored = attempt(_as_stored, future.result())
+            stored = attempt(self._as_stored, future.result())
             if stored.error is None:
                 seconds = self._time_budget.duration_s(trial, stored.value, elapsed_s)
                 return replace(trial, state="done", score=stored.value, seconds=seconds)
@@ -176,9 +178,8 @@ class _RunningTrials:
         seconds = self._time_budget.duration_s(trial, None, elapsed_s)
         return replace(trial, state="failed", error=reason(error), seconds=seconds)
 
-
-def _as_stored(result: Any) -> Score:
-    """The score as the store will give it back, so that a resumed search tells the controller the same."""
-    if not isinstance(result, Score):
-        raise NasError(f"the evaluator returned {type(result).__name__}; it must return a Score")
-    return Score.from_json(json.loads(json.dumps(result.checked().to_json(), allow_nan=False)))
+    def _as_stored(self, result: Any) -> Score:
+        """The score as the store will give it back, so that a resumed search tells the controller the same."""
+        if not isinstance(result, Score):
+            raise NasError(f"the evaluator returned {type(result).__name__}; it must return a Score")
+        return self._reader.score(json.dumps(result.checked().to_json(), allow_nan=False, separators=(",", ":")))

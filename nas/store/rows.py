@@ -69,7 +69,7 @@ class RowReader:
             budget,
             seed,
             STATES[state],
-            None if score is None else self._score(score),
+            None if score is None else self.score(score),
             error,
             seconds,
             duplicate_of,
@@ -77,7 +77,8 @@ class RowReader:
         )
         return Row(trial, told_before, told)
 
-    def _score(self, text: str) -> Score:
+    def score(self, text: str) -> Score:
+        """The score of a text that `to_json` made."""
         place = text.find(PROTOCOL)
         end = text[place:]
         if place < 0 or (end not in self._shared and len(self._shared) >= MOST_SHARED):
