@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,7 @@ class Architecture:
         picks: Index of the option taken, in [0, number of options), by the name of the choice; read-only.
     """
 
+    __slots__ = ("_hash", "picks", "space")
     space: str
     picks: Mapping[str, int]
 
@@ -36,12 +37,12 @@ class Architecture:
         object.__setattr__(self, "picks", MappingProxyType(picks))
 
     def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        # Cached, since controllers look each architecture up in sets about ten times.
-        return hash((self.space, frozenset(self.picks.items())))
+        # Kept, since controllers look each architecture up in sets about ten times.
+        kept: int | None = getattr(self, "_hash", None)
+        if kept is None:
+            kept = hash((self.space, frozenset(self.picks.items())))
+            object.__setattr__(self, "_hash", kept)
+        return kept
 
     def __reduce__(self) -> tuple[type[Architecture], tuple[str, dict[str, int]]]:
         return Architecture, (self.space, dict(self.picks))
@@ -72,4 +73,5 @@ class Architecture:
                 raise SpaceError(f"a pick is named {name!r}; the name of a choice must be a text")
             if type(index) is not int or index < 0:
                 raise SpaceError(f"pick {name!r} is {index!r}; it must be an index, a whole number from 0")
-        return Architecture(data["space"], picks)
+        # Runs have up to millions of architectures with the same few names.
+        return Architecture(sys.intern(data["space"]), {sys.intern(name): index for name, index in picks.items()})

@@ -15,7 +15,7 @@ Duplicates = Literal["known", "evaluated"]
 State = Literal["pending", "done", "failed"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """How well a candidate adapts to new tasks. Higher is better.
 
@@ -56,10 +56,11 @@ class Score:
     tasks_at_once: int | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.outer_steps is None and self.tasks_at_once is None and self.cost_s is None:
+            return
         typed = {"outer_steps": self.outer_steps, "chunk": self.tasks_at_once, "seconds": self.cost_s}
         known = {name: float(value) for name, value in typed.items() if value is not None}
-        if known:
-            object.__setattr__(self, "metrics", {**self.metrics, **known})
+        object.__setattr__(self, "metrics", {**self.metrics, **known})
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; `cost_s`, `outer_steps` and `tasks_at_once` are under 'metrics', as they have always been."""
@@ -79,7 +80,7 @@ class Score:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Score:
         """Reads what `to_json` wrote, also before it wrote `per_class`, `provenance` and `per_unit`."""
-        metrics = dict(data["metrics"])
+        metrics = _mapping(data["metrics"])
         steps, tasks = _number(metrics, "outer_steps"), _number(metrics, "chunk")
         return Score(
             value=float(data["value"]),
@@ -87,9 +88,9 @@ class Score:
             curve=tuple(map(float, data["curve"])),
             per_task=tuple(map(float, data["per_task"])),
             metrics=metrics,
-            protocol=dict(data["protocol"]),
+            protocol=_mapping(data["protocol"]),
             per_class=tuple((int(c), int(right), int(asked)) for c, right, asked in data.get("per_class", ())),
-            provenance=dict(data.get("provenance", {})),
+            provenance=_mapping(data.get("provenance", {})),
             per_unit=tuple((int(t), int(u), int(right), int(asked)) for t, u, right, asked in data.get("per_unit", ())),
             units=str(data.get("units", "classes")),
             cost_s=_number(metrics, "seconds"),
@@ -108,12 +109,17 @@ class Score:
         return self
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A mapping as it is, so that scores can share it; raises TypeError or ValueError for what is none."""
+    return value if isinstance(value, dict) else dict(value)
+
+
 def _number(metrics: Mapping[str, Any], name: str) -> float | None:
     value = metrics.get(name)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One candidate of a search, from proposal to result.
 

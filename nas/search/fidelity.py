@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ..errors import ConfigError
-from ..trial import Trial, without_duplicates
+from ..trial import Trial
+from .rungs import Rungs
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,14 @@ class Fidelity:
         Returns:
             None where no trial can be promoted yet.
         """
-        new = without_duplicates(trials)
-        for lower, upper in reversed(list(pairwise(self.budgets(full)))):
-            promoted = {trial.architecture for trial in new if trial.budget == upper}
-            scored = (trial for trial in new if trial.budget == lower and trial.state == "done")
-            rung = sorted(scored, key=lambda trial: (-trial.value, trial.number))
-            for trial in rung[: len(rung) // self.eta]:
-                if trial.architecture not in promoted:
-                    return trial, upper
-        return None
+        rungs = self.on_rungs(full)
+        for trial in trials:
+            rungs.note(trial)
+        return rungs.promotion()
+
+    def on_rungs(self, full: int) -> Rungs:
+        """The rungs of a search with a full budget in outer steps, without trials."""
+        return Rungs(self.budgets(full), self.eta)
 
 
 ONE_RUNG = Fidelity()

@@ -16,9 +16,10 @@ from ..executors.capped_output import output_of
 from ..executors.retried_call import RetriedCall
 from ..failures import attempt, is_machine_fault, reason
 from ..protocols.controllers import Controller, Trials
-from ..protocols.evaluators import Evaluator, Resumable, half_chunk
+from ..protocols.evaluators import Evaluator, Resumable, Tabled, half_chunk
 from ..protocols.executors import Submits
 from ..protocols.spaces import SearchSpace
+from ..store.rows import RowReader
 from ..trial import Score, Trial
 from .checked_controller import STORED, CheckedController, GuardedController
 from .options import SearchOptions
@@ -66,7 +67,8 @@ def search(
     replayed.replay_promotions()
     budget = time_budget(evaluator, options.seconds)
     running = _RunningTrials(executor, evaluator, options, budget)
-    plan = Plan(space, CheckedController(controller, space, then=STORED), store, options, budget)
+    checked = CheckedController(controller, space, then=STORED)
+    plan = Plan(space, checked, store, options, budget, quick=isinstance(evaluator, Tabled))
     failures: list[Trial] = []
     stopped = False
     while True:
@@ -139,6 +141,7 @@ class _RunningTrials:
         name = "advance" if self._staged else "evaluate"
         self._call: RetriedCall[..., Score] = RetriedCall(getattr(evaluator, name), getattr(smaller, name, None))
         self._time_budget = time_budget
+        self._reader = RowReader()
         self._trials: dict[Future[Score], tuple[Trial, float]] = {}
 
     def __len__(self) -> int:
@@ -187,7 +190,7 @@ class _RunningTrials:
                 return trial if verdict == "stop" else None
         if error is None:
             # The result is foreign: any object that the evaluator returned.
-            stored = attempt(_as_stored, future.result())
+            stored = attempt(self._as_stored, future.result())
             if stored.error is None:
                 seconds = self._time_budget.duration_s(trial, stored.value, elapsed_s)
                 return replace(trial, state="done", score=stored.value, seconds=seconds)
@@ -195,9 +198,8 @@ class _RunningTrials:
         seconds = self._time_budget.duration_s(trial, None, elapsed_s)
         return replace(trial, state="failed", error=reason(error), seconds=seconds)
 
-
-def _as_stored(result: Any) -> Score:
-    """The score as the store will give it back, so that a resumed search tells the controller the same."""
-    if not isinstance(result, Score):
-        raise NasError(f"the evaluator returned {type(result).__name__}; it must return a Score")
-    return Score.from_json(json.loads(json.dumps(result.checked().to_json(), allow_nan=False)))
+    def _as_stored(self, result: Any) -> Score:
+        """The score as the store will give it back, so that a resumed search tells the controller the same."""
+        if not isinstance(result, Score):
+            raise NasError(f"the evaluator returned {type(result).__name__}; it must return a Score")
+        return self._reader.score(json.dumps(result.checked().to_json(), allow_nan=False, separators=(",", ":")))

@@ -24,7 +24,16 @@ MAX_PENDING_DUPLICATES = 20
 
 
 class Plan:
-    """Trials to evaluate next. Store, controller and time budget hear of every trial here, in this order."""
+    """Trials to evaluate next. Store, controller and time budget hear of every trial here, in this order.
+
+    Args:
+        space: The search space.
+        controller: The controller, in the state in which the store's controller was.
+        store: Where trials are kept.
+        options: Size, budgets and limits of the search.
+        time_budget: Time budget of the search.
+        quick: Whether an evaluation takes less time than to store its proposal, which is then stored with its result.
+    """
 
     def __init__(
         self,
@@ -33,20 +42,23 @@ class Plan:
         store: Trials,
         options: SearchOptions,
         time_budget: TimeBudget,
+        *,
+        quick: bool = False,
     ) -> None:
+        self._quick = quick
         self._controller, self._store, self._options, self._time_budget = controller, store, options, time_budget
-        self._trials = {trial.number: trial for trial in store.trials()}
+        trials = store.trials()
         self._lowest = options.fidelity.budgets(options.budget)[0]
         self._promoted = store.promoted()
         self._ready = deque(without_duplicates(store.pending()))
         self._pending_duplicates = [trial for trial in store.pending() if trial.duplicate_of is not None]
-        proposed = [trial for trial in self._trials.values() if trial.number not in self._promoted]
+        proposed = [trial for trial in trials if trial.number not in self._promoted]
         new = without_duplicates(proposed)
         self._trials_left = options.trials - len(new)
         self._first_of_network: dict[str, int] = {}
         """By network key, the number of the trial whose result its duplicates get."""
         # The first trial of each network, or the retry of one that failed.
-        firsts = sorted(without_duplicates(self._trials.values()), key=lambda trial: trial.state == "failed")
+        firsts = sorted(without_duplicates(trials), key=lambda trial: trial.state == "failed")
         for trial in firsts if options.duplicates == "known" and self._trials_left > 0 else []:
             # Trials of another budget or seed are of a search that this one continues; their scores do not hold here.
             if (trial.budget, trial.seed) == (self._lowest, options.seed):
@@ -56,8 +68,12 @@ class Plan:
         """Whether the controller proposed fewer than it was asked for, and no result has come in since."""
         self._out_of_time = False
         self._running_s = 0.0
-        for trial in self._trials.values():
-            time_budget.charge(trial)
+        shared = {*self._first_of_network.values(), *(trial.duplicate_of for trial in self._pending_duplicates)}
+        self._firsts = {trial.number: trial for trial in trials if trial.number in shared}
+        """The trials whose results duplicates get, by number; no other trial is kept."""
+        self._rungs = options.fidelity.on_rungs(options.budget)
+        for trial in trials:
+            self._noted(trial)
 
     def take(self, room: int, running_s: float) -> list[Trial]:
         """Trials to evaluate now: pending ones, then promotions, then new proposals.
@@ -84,7 +100,7 @@ class Plan:
 
     def ended_duplicates(self) -> list[Trial]:
         """The pending duplicates whose network's first trial has ended, each with its result. Each is returned once."""
-        pending = [(t, self._trials[t.duplicate_of]) for t in self._pending_duplicates if t.duplicate_of is not None]
+        pending = [(t, self._firsts[t.duplicate_of]) for t in self._pending_duplicates if t.duplicate_of is not None]
         self._pending_duplicates = [trial for trial, first in pending if first.state == "pending"]
         return [
             replace(trial, state=first.state, score=first.score, error=first.error, seconds=0.0)
@@ -118,7 +134,7 @@ class Plan:
         if self._duplicates_in_a_row >= self._options.max_duplicates_in_a_row:
             return 0
         duplicates = self._pending_duplicates
-        states = {self._trials[t.duplicate_of].state for t in duplicates if t.duplicate_of is not None}
+        states = {self._firsts[t.duplicate_of].state for t in duplicates if t.duplicate_of is not None}
         if states & {"done", "failed"} or len(duplicates) >= MAX_PENDING_DUPLICATES:
             return 0
         return min(room, self._trials_left)
@@ -127,30 +143,33 @@ class Plan:
         """Stores a proposal as a pending trial, or as a duplicate; None where there is no time left to evaluate it."""
         architecture, network = proposal.architecture, proposal.network
         if network is not None and network in self._first_of_network:
-            first = self._trials[self._first_of_network[network]]
-            duplicate = self._noted(self._store.propose_duplicate(architecture, first))
+            first = self._firsts[self._first_of_network[network]]
+            duplicate = self._noted(self._store.propose_duplicate(architecture, first, later=self._quick))
             self._pending_duplicates.append(duplicate)
             self._duplicates_in_a_row += 1
             return duplicate
         if not self._time_budget.allows(architecture, self._lowest, self._running_s):
             self._out_of_time = True
             return None
-        [trial] = self._store.propose([architecture], self._lowest, self._options.seed)
+        [trial] = self._store.propose([architecture], self._lowest, self._options.seed, later=self._quick)
         if network is not None:
             self._first_of_network[network] = trial.number
+            self._firsts[trial.number] = trial
         self._trials_left -= 1
         self._duplicates_in_a_row = 0
         return self._noted(trial)
 
     def _promotion(self) -> tuple[Trial, int] | None:
         """The next promotion and its budget; None where there is none, or no time for it."""
-        promotion = self._options.fidelity.promotion(self._trials.values(), self._options.budget)
+        promotion = self._rungs.promotion()
         if promotion is None:
             return None
         trial, budget = promotion
         return promotion if self._time_budget.allows(trial.architecture, budget, self._running_s) else None
 
     def _noted(self, trial: Trial) -> Trial:
-        self._trials[trial.number] = trial
+        if trial.number in self._firsts:
+            self._firsts[trial.number] = trial
+        self._rungs.note(trial)
         self._time_budget.charge(trial)
         return trial

@@ -12,6 +12,8 @@ from ..trial import Score, Trial
 
 NS = 1_000_000_000
 """Nanoseconds in a second."""
+MOST_COSTS = 1000
+"""Maximum number of costs that are kept; each is needed for one trial, from its proposal to its result."""
 
 
 class TimeBudget(Protocol):
@@ -22,7 +24,7 @@ class TimeBudget(Protocol):
         ...
 
     def charge(self, trial: Trial) -> None:
-        """Charges a trial once its cost is known; a trial that was charged before is not charged again."""
+        """Charges a trial once its cost is known; one that was charged while it was pending is not charged again."""
         ...
 
     def duration_s(self, trial: Trial, score: Score | None, measured_s: float) -> float:
@@ -62,15 +64,18 @@ class SimulatedTimeBudget:
     def __init__(self, table: Tabled, limit_s: float) -> None:
         self._table = table
         self._account = _Account(limit_s)
-        self._costs: dict[tuple[Architecture, int], int] = {}
+        self._kept: dict[tuple[Architecture, int], int] = {}
         """Costs in nanoseconds by architecture and budget, since each look-up decides the architecture anew."""
 
     def allows(self, architecture: Architecture, budget: int, running_s: float) -> bool:
         return not self._account.limited or self._cost_ns(architecture, budget) <= self._account.left_ns
 
     def charge(self, trial: Trial) -> None:
-        if trial.duplicate_of is None and not self._account.charged(trial.number):
-            self._account.charge(trial.number, self._cost_ns(trial.architecture, trial.budget))
+        if trial.duplicate_of is None:
+            if not self._account.charged(trial.number):
+                self._account.charge(trial.number, self._cost_ns(trial.architecture, trial.budget))
+            if trial.state != "pending":
+                self._account.forget(trial.number)
 
     def duration_s(self, trial: Trial, score: Score | None, measured_s: float) -> float:
         if score is not None:
@@ -78,13 +83,17 @@ class SimulatedTimeBudget:
         return self._cost_ns(trial.architecture, trial.budget) / NS
 
     def _cost_ns(self, architecture: Architecture, budget: int) -> int:
-        if (architecture, budget) not in self._costs:
+        kept = self._kept.get((architecture, budget))
+        if kept is None:
             try:
-                self._costs[architecture, budget] = round(self._table.seconds(architecture, budget) * NS)
+                kept = round(self._table.seconds(architecture, budget) * NS)
             except NasError:
                 # A table without costs is free, and an architecture that it lacks fails when it is evaluated.
-                self._costs[architecture, budget] = 0
-        return self._costs[architecture, budget]
+                kept = 0
+            if len(self._kept) >= MOST_COSTS:
+                self._kept.clear()
+            self._kept[architecture, budget] = kept
+        return kept
 
 
 def time_budget(evaluator: Evaluator, limit_s: float) -> TimeBudget:
@@ -102,6 +111,10 @@ class _Account:
 
     def charged(self, number: int) -> bool:
         return not self.limited or number in self._charged
+
+    def forget(self, number: int) -> None:
+        """Forgets that a trial was charged, since it has ended and comes no more."""
+        self._charged.discard(number)
 
     def charge(self, number: int, cost_ns: int) -> None:
         if not self.charged(number):

@@ -31,14 +31,16 @@ class MemoryStore:
         """The numbers of the trials that were promoted."""
         return set(self._promoted)
 
-    def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
+    def propose(
+        self, architectures: Sequence[Architecture], budget: int, seed: int, *, later: bool = False
+    ) -> list[Trial]:
         """Adds a pending trial for each architecture and returns them, numbered from the next number on."""
         first = len(self._trials)
         new = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
         self._trials += new
         return new
 
-    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
+    def propose_duplicate(self, architecture: Architecture, first: Trial, *, later: bool = False) -> Trial:
         """Adds a pending duplicate of the trial `first`, whose network the architecture is, and returns it."""
         trial = Trial(len(self._trials), architecture, first.budget, first.seed, duplicate_of=first.number)
         self._trials.append(trial)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +18,7 @@ from ..failures import attempt, reason
 from ..protocols.controllers import Controller
 from ..trial import Trial
 from .retries import NO_RETRIES, retried
-from .rows import PROMOTED, RETRIED, Row, checked_record, to_json, trial_digest, write_record, write_trial
+from .rows import PROMOTED, RETRIED, Row, RowReader, checked_record, to_json, trial_digest, write_record, write_trial
 from .schema import SCHEMA, TABLES, UPGRADES
 from .sqlite_file import DurableFile
 
@@ -26,8 +28,9 @@ class Store:
 
     A proposal is stored with the number of trials that the controller had been told of when it was asked. That is
     enough for `replay` to rebuild the controller. Promotions and retries are not its proposals, and it is not told of
-    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Rows carry a
-    checksum, so that damage is never read as a result.
+    them. Every write is one transaction, on disk when the method returns; one that fails changes nothing. Only
+    proposals can be left to the next result's transaction. Rows carry a checksum, so that damage is never read as a
+    result.
 
     A store is made by `create` or `open`. Any method may raise StoreError.
     """
@@ -38,6 +41,10 @@ class Store:
         """How long a use of the file is repeated while the disk is full; to read a log takes room for its index too."""
         self._first_of_budget: dict[int, Trial] = {}
         """By budget, its first trial with a score, once it was looked up."""
+        self._unwritten: list[Row] = []
+        """Proposals that are written with the next result."""
+        self._read: tuple[int, list[Row]] | None = None
+        """The rows as they were read last, with the version of the file then; None after a change of them."""
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any]) -> Self:
@@ -103,32 +110,41 @@ class Store:
         return dict(self.get("meta"))
 
     @retried
-    def propose(self, architectures: Sequence[Architecture], budget: int, seed: int) -> list[Trial]:
-        """Stores a pending trial for each architecture and returns them, numbered from the next number on."""
-        with self._file.writing() as connection:
-            first = _next(connection, "number")
-            told_before = _next(connection, "told")
-            trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
-            for trial in trials:
-                write_trial(connection, Row(trial, told_before, None))
+    def propose(
+        self, architectures: Sequence[Architecture], budget: int, seed: int, *, later: bool = False
+    ) -> list[Trial]:
+        """Stores a pending trial for each architecture and returns them, numbered from the next number on.
+
+        Args:
+            architectures: The proposed architectures.
+            budget: Budget of their evaluation.
+            seed: Seed of their evaluation.
+            later: Whether they may be written with the next result, in one transaction. A run that is killed before
+                that has its controller propose them again, so this is for evaluations that take less than a write.
+        """
+        with self._file.reading() as connection:
+            first, told_before = self._next_number(connection), _next(connection, "told")
+        trials = [Trial(first + i, architecture, budget, seed) for i, architecture in enumerate(architectures)]
+        self._add([Row(trial, told_before, None) for trial in trials], later=later)
         return trials
 
     @retried
-    def propose_duplicate(self, architecture: Architecture, first: Trial) -> Trial:
+    def propose_duplicate(self, architecture: Architecture, first: Trial, *, later: bool = False) -> Trial:
         """Stores a pending duplicate of the trial `first`, whose network the architecture is, and returns it.
 
         The controller proposed it as any other. It has the budget and seed of `first`, and will get its result.
+        `later` is as for `propose`.
         """
-        with self._file.writing() as connection:
-            number, told_before = _next(connection, "number"), _next(connection, "told")
-            trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
-            write_trial(connection, Row(trial, told_before, None))
+        with self._file.reading() as connection:
+            number, told_before = self._next_number(connection), _next(connection, "told")
+        trial = Trial(number, architecture, first.budget, first.seed, duplicate_of=first.number)
+        self._add([Row(trial, told_before, None)], later=later)
         return trial
 
     @retried
     def promote(self, trial: Trial, budget: int) -> Trial:
         """Stores a pending trial of a trial's architecture and seed with another budget, and returns it."""
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             promoted = Trial(_next(connection, "number"), trial.architecture, budget, trial.seed)
             write_trial(connection, Row(promoted, PROMOTED, None))
         return promoted
@@ -137,9 +153,8 @@ class Store:
     def retry(self, trial: Trial) -> Trial:
         """Stores a pending trial that evaluates a failed one again, and returns it; the failed one stays as it is."""
         first = trial.number if trial.retry_of is None else trial.retry_of
-        with self._file.writing() as connection:
-            number = _next(connection, "number")
-            retried = Trial(number, trial.architecture, trial.budget, trial.seed, retry_of=first)
+        with self._changing_trials() as connection:
+            retried = Trial(_next(connection, "number"), trial.architecture, trial.budget, trial.seed, retry_of=first)
             write_trial(connection, Row(retried, RETRIED - first, None))
         return retried
 
@@ -158,7 +173,7 @@ class Store:
         if trial.state == "pending":
             raise StoreError(f"trial {trial.number} is pending; only a done or failed trial can be finished")
         query = "SELECT state, told_before FROM trials WHERE number = ?"
-        with self._file.writing() as connection:
+        with self._changing_trials() as connection:
             stored = connection.execute(query, (trial.number,)).fetchone()
             if stored is None:
                 raise StoreError(f"{self.path} has no trial {trial.number}; propose it first")
@@ -240,30 +255,75 @@ class Store:
             row = connection.execute(query, (trial.budget,)).fetchone()
             if row is None:
                 return
-            self._first_of_budget[trial.budget] = Row.read(row[:-1]).trial
+            self._first_of_budget[trial.budget] = RowReader().read(row[:-1]).trial
         check_trial(self._first_of_budget[trial.budget], trial)
+
+    def _next_number(self, connection: sqlite3.Connection) -> int:
+        return self._unwritten[-1].trial.number + 1 if self._unwritten else _next(connection, "number")
+
+    def _add(self, rows: Sequence[Row], *, later: bool) -> None:
+        """Adds proposals, which are numbered from the next number on."""
+        self._read = None
+        unwritten = self._unwritten
+        self._unwritten = [*unwritten, *rows]
+        if not later:
+            try:
+                with self._changing_trials():
+                    pass
+            except BaseException:
+                self._unwritten = unwritten
+                raise
+
+    @contextmanager
+    def _changing_trials(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that changes rows of trials. It first writes the proposals that were left to it."""
+        self._read = None
+        with self._file.writing() as connection:
+            for row in self._unwritten:
+                write_trial(connection, row)
+            yield connection
+        self._unwritten = []
 
     @retried
     def _rows(self) -> list[Row]:
+        """All rows by number. They are kept until one changes, since a search that is resumed needs them often."""
         with self._file.reading() as connection:
-            rows = connection.execute("SELECT * FROM trials ORDER BY number").fetchall()
-        read = []
-        for number, (*columns, digest) in enumerate(rows):
-            if columns[0] != number or digest != trial_digest(columns, self._file.version):
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            if self._read is None or self._read[0] != version:
+                self._read = None
+                with collection_paused():
+                    self._read = version, [*self._checked_rows(connection), *self._unwritten]
+        return self._read[1]
+
+    def _checked_rows(self, connection: sqlite3.Connection) -> Iterator[Row]:
+        reader = RowReader()
+        for number, columns in enumerate(connection.execute("SELECT * FROM trials ORDER BY number")):
+            if columns[0] != number or columns[-1] != trial_digest(columns[:-1], self._file.version):
                 raise self._file.damaged(f"trial {number}")
-            row = attempt(Row.read, columns)  # A record of another version may have any shape.
+            row = attempt(reader.read, columns[:-1])  # A record of another version may have any shape.
             if row.error is not None:
                 raise StoreError(
                     f"{self.path} holds a trial, number {number}, that this version of adaptnas cannot read "
                     f"({reason(row.error)}); {OTHER_VERSION}"
                 )
-            read.append(row.value)
-        return read
+            yield row.value
 
 
 def _in_told_order(rows: Sequence[Row]) -> list[Trial]:
     by_place = {row.told: row.trial for row in rows if row.told is not None}
     return [by_place[place] for place in sorted(by_place)]
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pauses the search for reference cycles, which takes most of the time in which a million values are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _next(connection: sqlite3.Connection, column: str) -> int:

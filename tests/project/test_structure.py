@@ -16,6 +16,10 @@ MAY_EXECUTE = {
     ("nas/executors/worker_process.py", "pickle.loads"),  # results of the worker, through the same pipe
     ("nas/executors/supervisor.py", "importlib.import_module"),  # modules of this project and torch, for its workers
     ("experiments/chaos/__main__.py", "importlib.import_module"),  # modules that its own table names
+    ("nas/executors/carried_files.py", "pickle.Unpickler"),  # calls from the master's machine, in a slot of a cluster
+    ("nas/executors/nni_executor.py", "pickle.loads"),  # results of its trials, through a socket in a private folder
+    ("nas/executors/nni_trial.py", "pickle.loads"),  # calls from the parent process, through the same socket
+    ("nas/executors/nni_messages.py", "importlib.import_module"),  # modules of NNI that its own table names
     ("nas/testing/evaluators.py", "pickle.loads"),  # a copy that the same function has just pickled
     (
         "nas/registry/user_files.py",

@@ -69,8 +69,8 @@ def test_an_error_between_any_two_steps_loses_nothing(where: str, count: int, tm
         pass
 
     def then_die(step: Callable[..., Any]) -> Callable[..., Any]:
-        def stepping(*args: Any) -> Any:
-            result = step(*args)
+        def stepping(*args: Any, **options: Any) -> Any:
+            result = step(*args, **options)
             if next(left, None) is None:
                 raise Died
             return result

@@ -61,7 +61,7 @@ def test_kill_9_at_every_kind_of_statement(tmp_path: Path) -> None:
     path = tmp_path / "trials.sqlite"
     Store.create(path, {}).close()
     acknowledged: list[int] = []
-    for statement in range(2, 20):
+    for statement in range(2, 30):
         with child(path, "statement", str(statement)) as process:
             assert process.stdout is not None
             acknowledged += map(int, process.stdout.read().split())

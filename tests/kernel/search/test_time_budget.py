@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def by_hand(controller: Any, seconds: float, budget: int = 3) -> list[Architectu
             return found
         left -= cost
         trial = Trial(len(found), architecture, budget, 7)
-        controller.tell([Trial(**{**vars(trial), "state": "done", "score": table.evaluate(architecture, budget, 7)})])
+        controller.tell([replace(trial, state="done", score=table.evaluate(architecture, budget, 7))])
         found.append(architecture)
 
 
