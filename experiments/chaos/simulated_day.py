@@ -124,8 +124,8 @@ def _figure(what: str, candidates: int, watch: Watch, *, keeps: bool) -> Figure:
         f"a simulated day of {candidates:,} candidates, {what}",
         f"memory grows by {limit} after the first tenth; no descriptor leaks",
         f"{watch.ended:,} candidates; memory {warm / 2**20:,.0f} → {end / 2**20:,.0f} MiB ({growth:+.1%}, {each:,.0f} "
-        f"bytes a candidate); {leaked:+d} descriptors; the last tenth took {seconds[-1] / seconds[0]:.2f} times the time "
-        "of the first",
+        f"bytes a candidate); {leaked:+d} descriptors; the last tenth took {seconds[-1] / seconds[0]:.2f} times "
+        "as long as the first",
         watch.ended >= 0.99 * candidates and leaked <= 0 and (each <= MOST_BYTES if keeps else growth < MOST_GROWTH),
     )
 
