@@ -132,7 +132,7 @@ def steps_of(space: ModelSpace) -> tuple[Step, ...]:
     decided: set[str] = set()
     steps = (*_steps_inside(space, decided, all_labels),)
     hidden = [leaf for label, leaf in space.simplify().items() if label not in all_labels]
-    return (*steps, *_steps_of_mutables(hidden, decided, all_labels))
+    return (*steps, *steps_of_mutables(hidden, decided, all_labels))
 
 
 def first_values(space: ModelSpace) -> Sample:
@@ -153,7 +153,7 @@ def _steps_inside(module: nn.Module, decided: set[str], all_labels: set[str]) ->
         all_labels: Labels met so far; extended.
     """
     if isinstance(module, MutableModule):
-        yield from _steps_of_mutables(module.mutables, decided, all_labels, lazily=_freezes_itself(module))
+        yield from steps_of_mutables(module.mutables, decided, all_labels, lazily=_freezes_itself(module))
     if isinstance(module, LayerChoice):
         steps = {name: (*_steps_inside(module[name], {*decided}, all_labels),) for name in module.names}
         if any(steps.values()):
@@ -177,7 +177,7 @@ def _freezes_itself(module: MutableModule) -> bool:
     return not isinstance(module, ready_made) and bool(type(module).should_invoke_fixed_module())
 
 
-def _steps_of_mutables(
+def steps_of_mutables(
     mutables: Iterable[Mutable], decided: set[str], all_labels: set[str], *, lazily: bool = False
 ) -> Iterator[Step]:
     """The steps of mutables; with `lazily`, labels are chosen only when a constraint looks them up."""
