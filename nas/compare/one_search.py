@@ -28,7 +28,7 @@ from ..search.options import SearchOptions
 from ..store.memory_store import MemoryStore
 from ..trial import Trial, without_duplicates
 
-WITHOUT_EFFECT = ("workers", "deadline_s", "memory_gb", "gpu_memory_gb", "control")
+WITHOUT_EFFECT = ("engine", "workers", "deadline_s", "memory_gb", "gpu_memory_gb", "control")
 """Keys of [search] that change no result of a comparison."""
 
 
