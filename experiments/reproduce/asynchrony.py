@@ -31,7 +31,7 @@ CONTROLLERS = ("random", "regularized-evolution", "local-search", "zoph-le", "re
 WORKERS = (1, 8, 64, 1000)
 EPOCHS = 200
 MOST_MORE = 1.1
-"""Accepted evaluations of 8 workers to the score that a serial search has half-way, as a multiple of the serial ones."""
+"""Accepted evaluations of 8 workers to the score that a serial search has half-way, as a multiple of its own."""
 
 
 class SimulatedSlots:
