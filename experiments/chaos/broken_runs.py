@@ -156,10 +156,15 @@ def content(folder: Path) -> Content:
                     records["state"] = summary.state(store, run)
     exported = [path for path in sorted((folder / "export").glob("*")) if path.is_file()]
     files = {path.name: b"" if path.name in MEASURED_FILES else path.read_bytes() for path in exported}
-    files |= (
-        {str(path.relative_to(folder)): b"" for path in run.folder.glob("weights/*")} if run.folder.exists() else {}
-    )
+    left = leftovers(folder)
+    files |= {f"weights/{path.name}": b"" for path in run.folder.glob("weights/*") if path.name not in left}
     return Content(trials, told, records, files | {"report": b""} if run.report.exists() else files)
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Names of the files of weights that a killed process did not finish: its own, and those of safetensors."""
+    weights = folder / NAME / "weights"
+    return sorted(path.name for pattern in ("*.part", ".tmp*") for path in weights.glob(pattern))
 
 
 def lost(folder: Path, acknowledged: list[str], whole: Content) -> list[str]:

@@ -53,6 +53,7 @@ def figures(settings: Settings, searches: int, tables: int, trained: int) -> lis
         Figure("kill -9", f"{wanted:,} kills", f"{total.kills:,} kills ({where})", total.kills >= wanted),
         _none("acknowledged trials lost or doubled by them", total.lost),
         _none("continued searches and runs that differ from the unbroken one", total.unequal),
+        _none("temporary files of weights left after them in continued runs", total.leftovers),
     ]
 
 
@@ -67,7 +68,7 @@ def search_work(seed: int) -> Work:
 
 def run_work(config: Config) -> Work:
     """A run of a config, its extension and its export."""
-    return Work(partial(broken_runs.carry_on, config), broken_runs.content, broken_runs.lost)
+    return Work(partial(broken_runs.carry_on, config), broken_runs.content, broken_runs.lost, broken_runs.leftovers)
 
 
 def _use_one_thread() -> None:
@@ -89,6 +90,7 @@ def _add(total: Tally, tally: Tally) -> None:
     total.at_random += tally.at_random
     total.lost += tally.lost
     total.unequal += tally.unequal
+    total.leftovers += tally.leftovers
 
 
 def _none(name: str, faults: list[str]) -> Figure:
