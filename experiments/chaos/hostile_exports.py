@@ -17,7 +17,7 @@ import torch
 from nas import config as configs
 from nas.adapt import load
 from nas.data.preprocessing import ImagePreprocessing
-from nas.errors import NasError
+from nas.errors import DataError, NasError
 from nas.export import export
 from nas.export.writing import Extras
 from nas.failures import attempt, reason
@@ -117,7 +117,11 @@ def open_changed(net: Path, copy: Path, seeds: Sequence[int]) -> dict[str, Any]:
 
 def _adapted(folder: Path) -> object:
     """The network of an export, adapted to four examples of two classes."""
-    return load(folder).fit(torch.rand(4, 1, 28, 28), ["a", "a", "b", "b"])
+    network = load(folder)
+    try:
+        return network.fit(torch.rand(4, 1, 28, 28), ["a", "a", "b", "b"])
+    except ValueError as error:  # with which adapt.py of an export refuses, and `nas adapt` in the same words
+        raise DataError(str(error)) from error
 
 
 def _fault(error: BaseException | None, seconds: float) -> str:

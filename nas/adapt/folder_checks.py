@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..bounds import LARGEST_RATE, MOST_STEPS, check_number
-from ..data.preprocessing import from_json
+from ..data.preprocessing import from_json, to_json
 from ..errors import ConfigError, DataError, shown
 from ..export import reading, stage_two
 from ..export.reading import Exported
@@ -103,6 +103,9 @@ def _check_preprocessing(path: Path, content: Mapping[str, Any], exported: Expor
         preprocessing = from_json({key: value for key, value in content.items() if key != "format"})
     except DataError as error:
         raise DataError(f"{path} cannot be used: {error}; {reading.REMEDY}") from None
+    missing = sorted({"fit", "polarity", "scale"} & to_json(preprocessing).keys() - content.keys())
+    if missing:  # what adapt.py of the export needs
+        raise DataError(f"{path} cannot be used: {missing[0]} is missing; {reading.REMEDY}")
     if preprocessing.input_shape != exported.shape.input_shape:
         raise DataError(
             f"{path} cannot be used: it makes inputs of shape {preprocessing.input_shape}, and the network takes "

@@ -206,7 +206,7 @@ def test_a_rule_whose_steps_change_nothing_is_refused(net):
         nas.load(net)
 
 
-IMAGES = {"kind": "image", "channels": 1, "height": 28, "width": 28}
+IMAGES = {"kind": "image", "channels": 1, "height": 28, "width": 28, "fit": "stretch", "polarity": "keep"}
 SERIES = {"kind": "series", "channels": 1, "length": 28}
 ARRAY = {"kind": "array", "shape": [1, 28, 28], "mean": [0.5], "deviation": [0.5]}
 
@@ -224,6 +224,7 @@ ARRAY = {"kind": "array", "shape": [1, 28, 28], "mean": [0.5], "deviation": [0.5
         ({**IMAGES, "polarity": "none"}, "polarity is 'none'"),
         ({**IMAGES, "width": 14}, r"it makes inputs of shape \(1, 28, 14\), and the network takes \(1, 28, 28\)"),
         ({"kind": "image", "channels": 1}, "height"),
+        ({name: value for name, value in IMAGES.items() if name != "fit"}, "fit is missing"),
         ({**SERIES, "scale": "1"}, "scale is '1'; it must be a number from 0"),
         ({**SERIES, "scale": float("nan")}, "scale is nan"),
         ({**ARRAY, "deviation": [0.0]}, "deviation is"),
