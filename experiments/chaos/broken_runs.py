@@ -103,13 +103,12 @@ class Acknowledging(Silence):
 @contextmanager
 def here(folder: Path) -> Iterator[None]:
     """Runs are kept in a folder, and candidates are evaluated in this process."""
-    with mock.patch.dict(os.environ, NAS_RUNS=str(folder)), mock.patch.object(launch, "_executor", _inline):
+    with mock.patch.dict(os.environ, NAS_RUNS=str(folder)), mock.patch.object(launch, "engine_of", _inline):
         yield
 
 
-@contextmanager
-def _inline(_config: Config) -> Iterator[InlineExecutor]:
-    yield InlineExecutor()
+def _inline(*_: object) -> InlineExecutor:
+    return InlineExecutor()
 
 
 def carry_on(config: Config, folder: Path, send: Callable[[bytes], None]) -> None:

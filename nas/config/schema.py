@@ -267,12 +267,14 @@ class Config(Table):
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values. What is not asked for has no key, nor have the usual values of
-        `final.attribution`, `search.engine` and `search.wall_clock_s`: so configs of earlier versions stay equal."""
+        `final.attribution`, `search.engine`, `search.wall_clock_s` and the limits of memory: so configs of earlier
+        versions stay equal."""
         data = self.model_dump(mode="json")
         if not self.search.wall_clock_s:
             data["search"].pop("wall_clock_s")
-        if self.search.engine == AUTO:
-            data["search"].pop("engine")
+        for key in ("engine", "memory_gb", "gpu_memory_gb"):
+            if getattr(self.search, key) == SearchTable.model_fields[key].default:
+                data["search"].pop(key)
         if self.final.attribution:
             data["final"].pop("attribution")
         for table in (data["space"], data["tasks"], data["evaluator"]):

