@@ -25,9 +25,9 @@ BESIDE = ("-wal", "-shm", "-journal")
 MACHINE_FAULTS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 """What the names of SQLite's errors begin with where the disk is full or failing: a log cannot be made there either."""
 COPY_RATIO = 0.0
-"""Seconds between two copies of the log into the file, for each second that a copy takes; 0 for one after each commit. With
-20 a slow disk takes many times as many results a second, and damage of the log, which SQLite takes for the log's end, would
-lose all that were not copied, without a word."""
+"""Seconds between two copies of the log into the file, for each second that a copy takes; 0 for a copy after each commit.
+With 20 a slow disk takes many times as many results a second, and damage of the log, which SQLite takes for the log's
+end, would lose all that were not copied, without a word."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
