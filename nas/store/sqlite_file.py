@@ -25,7 +25,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 MACHINE_FAULTS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 """What the names of SQLite's errors begin with where the disk is full or failing: a log cannot be made there either."""
 COPY_RATIO = 0.0
-"""Seconds between two copies of the log into the file, for each second that a copy takes; 0 for a copy after each commit.
+"""Seconds between two copies of the log into the file, for each second that a copy takes; 0: a copy after each commit.
 With 20 a slow disk takes many times as many results a second, and damage of the log, which SQLite takes for the log's
 end, would lose all that were not copied, without a word."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
