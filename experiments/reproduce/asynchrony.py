@@ -1,4 +1,4 @@
-"""What asynchrony costs each controller: searches of a table with 1 to 1,000 workers in simulated time.
+"""Cost of asynchrony by controller: searches of a table with 1 to 1,000 workers in simulated time.
 
     python -m nas.experiments.reproduce.asynchrony TABLE.npz [--seeds 10] [--trials 300] [--out FILE]
 

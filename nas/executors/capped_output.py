@@ -1,4 +1,4 @@
-"""What a call prints: its beginning and its end, in bounded memory."""
+"""Output of one call, its beginning and its end, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call has changed in its process: noticed, undone, or told where it cannot be undone."""
+"""State of a worker process that a call may change: comparison before and after, and restoration."""
 
 from __future__ import annotations
 

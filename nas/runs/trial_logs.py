@@ -1,4 +1,4 @@
-"""What candidates print in their workers, kept in files beside the run."""
+"""Logs of candidates: what they print in their workers, in files beside the run."""
 
 from __future__ import annotations
 
