@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from nas.architecture import Architecture
@@ -22,6 +23,7 @@ from nas.store import Store
 from nas.testing.toy_spaces import Vast
 from nas.trial import Score, Trial
 
+from ..command_line import show_progress
 from .figures import Figure, Settings
 from .ray_nodes import RayCluster, ray_cluster
 
@@ -48,7 +50,10 @@ class Slow:
 
 
 def measure(settings: Settings) -> list[Figure]:
-    """The figures of this part."""
+    """The figures of this part; none where Ray is not installed."""
+    if find_spec("ray") is None:
+        show_progress("node_loss is not tried: it needs pip install 'adaptnas[ray]'")
+        return []
     kills = 20 if settings.full else 2
     trials = kills * TRIALS_A_KILL
     with ProcessExecutor(NODES) as processes:
