@@ -47,7 +47,7 @@ def measure(settings: Settings) -> list[Figure]:
         read = subprocess.run(command, capture_output=True, text=True, check=True)
     number, seconds, cpu_s, peak = json.loads(read.stdout)
     replayed = 5_000 if settings.full else 200
-    most_s = MOST_S * max(trials / 1_000_000, 0.1)
+    most_s = MOST_S * trials / 1_000_000
     return [
         Figure(
             f"reopening a store of {trials:,} trials ({size / 2**20:,.0f} MiB), all checked and read",

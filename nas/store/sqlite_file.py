@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,10 +23,6 @@ BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite adds to the name of a file for the files beside it."""
 MACHINE_FAULTS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 """What the names of SQLite's errors begin with where the disk is full or failing: a log cannot be made there either."""
-COPY_RATIO = 0.0
-"""Seconds between two copies of the log into the file, for each second that a copy takes; 0: a copy after each commit.
-With 20 a slow disk takes many times as many results a second, and damage of the log, which SQLite takes for the log's
-end, would lose all that were not copied, without a word."""
 KILLED_WHILE_WRITING = "the run was killed in the middle of a write; `nas resume` repairs it"
 """What is wrong with a file whose last write must be undone where it can only be read."""
 
@@ -80,8 +75,6 @@ class DurableFile:
         self._connection: sqlite3.Connection | None = None
         self._place, self._status = path, os.stat_result([0] * 10)
         """Absolute path of the open file, and what `stat` said of it."""
-        self._next_copy = 0.0
-        """When the log is copied into the file after the next commit, by `time.monotonic`."""
         self._lock = Lock(path)
 
     def create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -151,23 +144,7 @@ class DurableFile:
                 # After some errors, such as a full disk, SQLite has already rolled back.
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-                self._next_copy = 0.0  # On a full disk a copied log has room again.
-                self._copy_log(connection)
                 raise
-            self._copy_log(connection)
-
-    def _copy_log(self, connection: sqlite3.Connection) -> None:
-        """Copies the write-ahead log into the file, where that takes at most 1 / COPY_RATIO of the time.
-
-        What is committed is on disk in either. An error of copying, such as a full disk, comes again with the next
-        commit.
-        """
-        begin = time.monotonic()
-        if begin >= self._next_copy:
-            with suppress(sqlite3.Error):
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            end = time.monotonic()
-            self._next_copy = end + COPY_RATIO * (end - begin)
 
     def damaged(self, what: str) -> StoreError:
         """The error for a file whose content cannot be trusted."""
@@ -329,12 +306,12 @@ class DurableFile:
 def _make_durable(connection: sqlite3.Connection, *, network: bool) -> None:
     """Has every commit on disk when it returns.
 
-    `DurableFile` copies the log into the file after a commit, unless commits come so quickly that this would slow them
-    down. So the file alone is at most some commits behind, whatever happens to the log.
+    The log is copied into the file after each commit, so that the file alone is at most one commit behind, whatever
+    happens to the log, whose damage SQLite takes for its end.
     """
     if not network and connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA wal_autocheckpoint = 1")
     else:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = EXTRA")

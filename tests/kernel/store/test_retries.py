@@ -16,18 +16,12 @@ from helpers.search import Toy, run_toy
 
 from nas.architecture import Architecture
 from nas.errors import WriteError
-from nas.store import Store, sqlite_file
+from nas.store import Store
 from nas.store.retries import FIRST_S, LONGEST_S, Retries
 from nas.trial import Score
 
 LIMIT_BYTES = 60_000
 """Size of files from which on the disk counts as full."""
-
-
-@pytest.fixture(autouse=True)
-def log_copied_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a failed write, after which the log is copied, makes room for the next one."""
-    monkeypatch.setattr(sqlite_file, "COPY_RATIO", 0)
 
 
 @contextmanager
